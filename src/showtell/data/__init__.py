@@ -1,0 +1,1 @@
+"""The data side: annotations, pictures, batches, features."""

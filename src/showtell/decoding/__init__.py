@@ -1,0 +1,1 @@
+"""Decoding algorithms over a one-step function."""

@@ -1,0 +1,1 @@
+"""What captions are worth: metrics and reports."""

@@ -1,0 +1,1 @@
+"""The model side: encoders, decoders, and the LightningModule that owns both."""

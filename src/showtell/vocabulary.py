@@ -1,0 +1,53 @@
+"""Words and their numbers: the one thing that the data side and the model side share besides the configuration.
+
+Captions are lower-cased and cut by nltk's word tokenizer, words that the training captions hold fewer than `threshold`
+times become `<unk>`, and three special tokens come first. The order is a pure function of the counts: most frequent
+first, ties by the alphabet.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+START, END, UNK = 0, 1, 2
+SPECIAL_TOKENS = ("<start>", "<end>", "<unk>")
+
+
+class Vocabulary:
+    """A list of words that starts with the special tokens; a token is a position in it."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        if tuple(words[:3]) != SPECIAL_TOKENS:
+            raise ValueError(f"a vocabulary starts with {' '.join(SPECIAL_TOKENS)}, this one with {list(words[:3])}")
+        self.words = list(words)
+        self._tokens = {word: token for token, word in enumerate(self.words)}
+        if len(self._tokens) != len(self.words):
+            twice = next(word for word, count in Counter(self.words).items() if count > 1)
+            raise ValueError(f"the vocabulary holds the word {twice!r} twice; remove one")
+
+    @classmethod
+    def from_counts(cls, counts: Counter[str], threshold: int) -> "Vocabulary":
+        """Keeps the words that were counted at least `threshold` times."""
+        kept = [word for word, count in counts.items() if count >= threshold and word not in SPECIAL_TOKENS]
+        return cls([*SPECIAL_TOKENS, *sorted(kept, key=lambda word: (-counts[word], word))])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, words: Iterable[str]) -> list[int]:
+        """The tokens of a caption's words, `<end>` last; unknown words become `<unk>`."""
+        return [*(self._tokens.get(word, UNK) for word in words), END]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The caption that the tokens spell, up to the first `<end>`, special tokens left out."""
+        words = []
+        for token in tokens:
+            if token == END:
+                break
+            if token > UNK:
+                words.append(self.words[token])
+        return " ".join(words)
+
+    def fingerprint(self) -> str:
+        """A hash of the words in their order; two vocabularies that differ in order differ here."""
+        return hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()[:16]
