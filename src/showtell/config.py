@@ -14,13 +14,14 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 DATA_FORMATS = ("coco", "karpathy", "flickr", "shapes")
 BAD_PICTURE_POLICIES = ("skip", "fail")
-POOLINGS = ("average", "grid")
+POOLINGS = ("average", "pyramid", "grid")
 DECODERS = ("lstm",)
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("constant", "cosine", "plateau")
 FEATURE_MODES = ("store", "off")
 FEATURE_DTYPES = ("float16", "float32")
+FEATURE_PRECISIONS = ("auto", "float32", "bfloat16")
 FEATURE_PLACES = ("auto", "ram", "gpu", "disk")
 DECODING_METHODS = ("greedy", "beam", "sample")
 
@@ -157,13 +158,14 @@ class FeaturesConfig:
     """Whether the encoder's answers are kept on disk (`store`) or computed in every step (`off`)."""
 
     mode: str = "store"
-    directory: str = "cache"
     dtype: str = "float16"
     place: str = "auto"
+    precision: str = "auto"
     batch_size: int = 32
 
     def __post_init__(self) -> None:
         _one_of("features.mode", self.mode, FEATURE_MODES)
+        _one_of("features.precision", self.precision, FEATURE_PRECISIONS)
         _one_of("features.dtype", self.dtype, FEATURE_DTYPES)
         _one_of("features.place", self.place, FEATURE_PLACES)
         _within("features.batch_size", self.batch_size, 1)
@@ -228,6 +230,7 @@ class TrainingConfig:
     checkpoint_every_minutes: float = 0.0
     log_every_steps: int = 10
     sample_pictures: int = 12
+    val_pictures: int = 0
     overfit_batches: int = 0
     limit_train_batches: int = 0
     limit_val_batches: int = 0
@@ -243,7 +246,7 @@ class TrainingConfig:
         _one_of("training.schedule", self.schedule, SCHEDULES)
         for key in (
             "warmup_steps", "early_stopping_epochs", "checkpoint_every_steps", "checkpoint_every_minutes",
-            "sample_pictures", "overfit_batches", "limit_train_batches", "limit_val_batches",
+            "sample_pictures", "val_pictures", "overfit_batches", "limit_train_batches", "limit_val_batches",
         ):  # fmt: skip
             _within(f"training.{key}", getattr(self, key), 0)
         _within("training.log_every_steps", self.log_every_steps, 1)
@@ -256,6 +259,7 @@ class Config:
     name: str = "demo"
     seed: int = 1
     resume: str | None = None
+    cache: str = "cache"
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)

@@ -1,0 +1,182 @@
+"""`train(config, run_dir)`: the one place where the data side and the model side meet.
+
+It reads the captions, counts the vocabulary, lets the frozen encoder see each picture once (or finds that done), hands both sides what
+they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of resume.
+"""
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from showtell import __version__
+from showtell.atomic import write_text_atomically
+from showtell.checkpointing.resume import ResumePoint, check_resume, find_resume_point
+from showtell.config import Config, ConfigError, DeviceConfig
+from showtell.data.annotations import SplitName
+from showtell.data.caption_set import CaptionSet, load_captions
+from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
+from showtell.data.loading import DecodedImages, ReadImages, StoredImages
+from showtell.data.module import CaptionData, SplitData
+from showtell.data.readable import unreadable_pictures
+from showtell.data.shapes import ensure_shapes
+from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
+from showtell.models.encoding import FastEncoder, encoding_precision
+from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.weights import find_weights, save_travelling_weights
+from showtell.trainer import build_trainer
+from showtell.vocabulary import Vocabulary
+
+
+def train(config: Config, run_dir: Path) -> float:
+    """Trains one run, from its beginning or from where `config.resume` stopped.
+
+    Args:
+        config: the run.
+        run_dir: where checkpoints, curves and captions go.
+
+    Returns:
+        The best value of `training.monitor`.
+
+    Raises:
+        ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
+    """
+    resume = find_resume_point(config.resume) if config.resume else None
+    pl.seed_everything(config.seed, verbose=False)
+    meeting = Meeting(config)
+    train_split, val_split = meeting.split("train"), meeting.split("val")
+    vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
+    card = meeting.card(vocabulary)
+    if resume:
+        for note in check_resume(resume.card, card):
+            print(f"note: {note}")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
+    save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
+    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
+    decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
+    encoder = meeting.encoder if config.features.mode == "off" else None
+    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder)
+    trainer = build_trainer(config, run_dir, data, resume)
+    trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
+    return finish(trainer, config, run_dir)
+
+
+class Meeting:
+    """What data side and model side need of each other, built only when it is asked for.
+
+    A run that finds its features stored never builds the encoder, let alone opens a picture.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cache = Path(config.cache)
+        self.device = resolve_device(config.device)
+        self.weights = find_weights(config.encoder)
+        self.precision = encoding_precision(config.features.precision, self.device)
+        self.fingerprint = encoder_fingerprint(config.encoder, self.weights, self.precision)
+        self._stores: list[FeatureStore] = []
+        if config.data.format == "shapes":
+            ensure_shapes(Path(config.data.root), config.data.shapes)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The frozen encoder."""
+        return build_encoder(self.config.encoder, self.weights)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`."""
+        if self._stores:
+            return self._stores[0].features.shape[1:]
+        return self.encoder.feature_shape()
+
+    @property
+    def num_workers(self) -> int:
+        """Rows of memory need no worker processes; pictures do."""
+        return self.config.data.num_workers if self.config.features.mode == "off" else 0
+
+    def split(self, name: SplitName) -> SplitData:
+        """A split with its captions, and its images as stored features or as pictures."""
+        captions = load_captions(self.config.data, name, self.cache)
+        read, unreadable = self._stored(name, captions) if self.config.features.mode == "store" else self._decoded(captions)
+        report_left_out(self.config, name, captions, unreadable)
+        return SplitData(captions, read, unreadable)
+
+    def card(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """What a checkpoint tells about itself, in plain containers."""
+        return {
+            "format": 1,
+            "version": __version__,
+            "config": self.config.as_dict(),
+            "vocabulary": vocabulary.words,
+            "encoder": {"sha256": self.weights.sha256, "public": self.weights.public},
+            "transform": asdict(self.weights.transform),
+            "feature_shape": list(self.feature_shape),
+        }
+
+    def _stored(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
+        config = self.config
+        label = f"{config.data.name}-{name}-{config.encoder.name}"
+        request = StoreRequest(label, captions.paths, self.fingerprint, self.weights.transform, config.features.dtype)
+        store = open_or_build(
+            self.cache / "features", request, self._fast_encoder, config.features.batch_size, config.data.num_workers
+        )
+        self._stores.append(store)
+        return StoredImages(store.tensor(choose_place(config.features.place, store.num_bytes, self.device))), store.unreadable
+
+    def _decoded(self, captions: CaptionSet) -> tuple[ReadImages, Any]:
+        transform = self.weights.transform
+        unreadable = unreadable_pictures(captions.paths, transform, self.cache, self.config.data.num_workers)
+        return DecodedImages(captions.paths, transform), unreadable
+
+    def _fast_encoder(self) -> FastEncoder:
+        return FastEncoder(self.encoder, self.device, self.precision)
+
+
+def resolve_device(config: DeviceConfig) -> torch.device:
+    """The device of rank 0.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("device.accelerator=gpu: this machine has no usable GPU; use device=cpu or device=auto")
+    return torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_place(place: str, num_bytes: int, device: torch.device) -> str:
+    """Where features lie during training: on the GPU or in RAM when they fit easily, else mapped from disk."""
+    if place == "gpu" and device.type != "cuda":
+        raise ConfigError("features.place=gpu needs device=gpu; use features.place=auto")
+    if place != "auto":
+        return place
+    if device.type == "cuda" and num_bytes < 0.4 * torch.cuda.mem_get_info()[0]:
+        return "gpu"
+    return "ram" if num_bytes < 2**30 else "disk"
+
+
+def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable: np.ndarray[Any, Any]) -> None:
+    """Says what a split lost in reading, or refuses, by `data.bad_pictures`."""
+    bad = [str(captions.paths[row]) for row in np.flatnonzero(unreadable)]
+    if bad and config.data.bad_pictures == "fail":
+        raise ConfigError(f"{bad[0]}: cannot be read (one of {len(bad)}); mend it, or use data.bad_pictures=skip")
+    for what, lines in (("pictures that cannot be read", bad), ("notes from reading the annotations", captions.skipped)):
+        if lines:
+            print(f"{config.data.name} {name}: {len(lines)} {what}, e.g. {lines[0]}")
+
+
+def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet, threshold: int) -> None:
+    """`vocabulary.txt`, one word per line in order of tokens, and `vocabulary_dropped.txt` with what fell out."""
+    kept = set(vocabulary.words)
+    dropped = [(word, count) for word, count in captions.counts.most_common() if word not in kept]
+    lost, total = sum(count for _, count in dropped), sum(captions.counts.values())
+    head = f"# {len(dropped)} words seen fewer than {threshold} times: {100 * lost / max(1, total):.2f}% of all words become <unk>"
+    write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
+    write_text_atomically(
+        run_dir / "vocabulary_dropped.txt", "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n"
+    )
