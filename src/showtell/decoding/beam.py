@@ -1,0 +1,210 @@
+"""Beam search over a batch of pictures, with finished captions kept apart, and its diverse variant in groups.
+
+In every step the beams of a picture compete: of all their continuations the `beam_size` with the highest
+log-probability survive. Those that end in `<end>` move to the picture's finished list, which keeps the best
+`num_captions` by length-normalised score; the others stay live and share `beam_size` places again in the next step. With
+one beam this is greedy decoding; with enough beams nothing is ever dropped and it is exhaustive search.
+
+Score: log-probability / (words + 1)^length_penalty, where the 1 is `<end>`. 0 compares probabilities and favours short
+captions, 1 compares means per word.
+
+When a picture may stop. Let K be the number of captions kept, f the score of the worst kept one (-infinity while fewer
+than K have finished), l the largest log-probability of a live beam, a >= 0 the length penalty and L = max_length + 1.
+Claim: once f >= l / L^a, no later caption enters the list. Proof: a caption that a live beam turns into has
+log-probability q <= l, because further words add log-probabilities <= 0, and n <= L words with `<end>`. As q <= 0 and
+n^a <= L^a, its score is q / n^a <= q / L^a <= l / L^a <= f; and a newcomer must beat f, since ties are won by the caption
+that finished first. Addition, and division by the same number, are monotone in floating point as well, so the claim holds
+for the numbers computed here. The bound cannot be lowered without looking at the decoder: a live beam reaches it when all its
+remaining words are certain. Stopping at K finished captions, as is often done, is not safe: a live beam
+may still overtake them for any a > 0 and, with more than one beam, for a = 0 too.
+
+Groups (Vijayakumar et al. 2016, arXiv 1610.02424): the beams are divided into `groups`, each a beam search of its own.
+Within a step the groups choose one after the other, and a word, `<end>` included, that beams of earlier groups have
+just chosen loses `diversity` per such beam (Hamming diversity). The handicap rules the choice only: log-probabilities
+and scores stay the decoder's. Groups depend on each other, so a picture stops when all its groups may.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from showtell.config import DecodingConfig
+from showtell.decoding.constraints import FORBIDDEN, allowed_logits
+from showtell.decoding.hypothesis import (
+    Hypothesis,
+    State,
+    StepFunction,
+    complete,
+    log_normalizer,
+    repeat_rows,
+    select_rows,
+)
+from showtell.decoding.ranking import best
+from showtell.vocabulary import END, START
+
+
+@dataclass
+class _Captions:
+    """Captions of P pictures in G groups; an empty place has key -infinity.
+
+    keys (P, G, W): log-probabilities of live captions, scores of finished ones; tokens and summands: (P, G, W, T).
+    """
+
+    keys: Tensor
+    tokens: Tensor
+    log_probs: Tensor
+
+    def pick(self, places: Tensor) -> "_Captions":
+        """The captions at the given places (P, G, W') of the third dimension."""
+        long = places.unsqueeze(3).expand(-1, -1, -1, self.tokens.shape[3])
+        return _Captions(self.keys.gather(2, places), self.tokens.gather(2, long), self.log_probs.gather(2, long))
+
+    def of_pictures(self, pictures: Tensor) -> "_Captions":
+        return _Captions(self.keys[pictures], self.tokens[pictures], self.log_probs[pictures])
+
+
+def beam_search(
+    step: StepFunction, state: State, config: DecodingConfig, *, early_stop: bool = True
+) -> list[list[Hypothesis]]:
+    """The best captions that beams find for each picture, by score.
+
+    Args:
+        step: The decoder.
+        state: The state of P pictures, one row each.
+        config: `beam_size`, `groups` and so on.
+        early_stop: False runs every picture to `max_length`: the same captions, later. For tests.
+
+    Returns:
+        Per picture up to `num_captions` different captions, best first; fewer only where the rules leave fewer.
+    """
+    pictures, device = state[0].shape[0], state[0].device
+    width = config.beam_size // config.groups
+    live = _nothing(pictures, config.groups, 1, device, key=0.0)
+    finished = _nothing(pictures, config.groups, min(width, config.num_captions), device, key=FORBIDDEN)
+    results: list[list[Hypothesis]] = [[] for _ in range(pictures)]
+    waiting = torch.arange(pictures, device=device)
+    state, tokens = repeat_rows(state, config.groups), torch.full((pictures * config.groups,), START, device=device)
+    for length in range(config.max_length + 1):
+        logits, state = step(tokens, state)
+        live, parents = _extend(logits.float(), live, config)
+        live, finished = _part(live, finished, config)
+        settled = _settled(live, finished, config, early_stop)
+        if settled.any():
+            done = finished.of_pictures(settled.nonzero().squeeze(1))
+            for picture, captions in zip(waiting[settled].tolist(), _read(done, config), strict=True):
+                results[picture] = captions
+            left = (~settled).nonzero().squeeze(1)
+            live, finished = live.of_pictures(left), finished.of_pictures(left)
+            waiting, parents = waiting[left], parents[left]
+        if len(waiting) == 0:
+            break
+        state, tokens = select_rows(state, parents.flatten()), live.tokens[..., -1].flatten()
+    return results
+
+
+def _nothing(pictures: int, groups: int, width: int, device: torch.device, *, key: float) -> _Captions:
+    keys = torch.full((pictures, groups, width), key, device=device)
+    tokens = torch.full((pictures, groups, width, 0), END, device=device)
+    return _Captions(keys, tokens, torch.zeros((pictures, groups, width, 0), device=device))
+
+
+def _extend(logits: Tensor, live: _Captions, config: DecodingConfig) -> tuple[_Captions, Tensor]:
+    """Lets the beams of each group compete.
+
+    Returns:
+        The survivors, one word longer, and the rows (P, G, W) of the state that they continue.
+    """
+    pictures, groups, width, length = live.tokens.shape
+    allowed = allowed_logits(logits, live.tokens.flatten(0, 2), config).view(pictures, groups, width, -1)
+    normalizer = log_normalizer(logits).view(pictures, groups, width, 1)
+    counts = torch.zeros_like(allowed[:, 0, 0]) if groups > 1 else None
+    choices = []
+    for group in range(groups):
+        parents, words, summands = _compete(allowed[:, group], normalizer[:, group], live.keys[:, group], counts, config)
+        if counts is not None:
+            alive = live.keys[:, group].gather(1, parents) + summands > FORBIDDEN
+            counts.scatter_add_(1, words, alive.float() * config.diversity)
+        choices.append((parents, words, summands))
+    parents, words, summands = (torch.stack(column, dim=1) for column in zip(*choices, strict=True))
+    kept = live.pick(parents)
+    first_rows = torch.arange(pictures * groups, device=logits.device).view(pictures, groups, 1) * width
+    extended = _Captions(
+        kept.keys + summands,
+        torch.cat([kept.tokens, words.unsqueeze(3)], dim=3),
+        torch.cat([kept.log_probs, summands.unsqueeze(3)], dim=3),
+    )
+    return extended, first_rows + parents
+
+
+def _compete(
+    allowed: Tensor, normalizer: Tensor, totals: Tensor, handicaps: Tensor | None, config: DecodingConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The best continuations of one group's beams.
+
+    Args:
+        allowed: Logits (P, W, V), forbidden words at -infinity.
+        normalizer: (P, W, 1).
+        totals: The beams' log-probabilities (P, W).
+        handicaps: What each word loses in this group (P, V).
+        config: The width of a group.
+
+    Returns:
+        Parent beams, words and the words' log-probabilities, each (P, W').
+    """
+    pictures, width, size = allowed.shape
+    places = config.beam_size // config.groups
+    values = allowed if handicaps is None else allowed - handicaps.unsqueeze(1)
+    values, words = best(values.reshape(-1, size), places)
+    values, words = values.view(pictures, width, -1), words.view(pictures, width, -1)
+    keys = totals.unsqueeze(2) + (values - normalizer)
+    per_beam = words.shape[2]
+    _, winners = best(keys.flatten(1), places)
+    parents = winners.div(per_beam, rounding_mode="floor")
+    summands = (allowed.gather(2, words) - normalizer).flatten(1)
+    return parents, words.flatten(1).gather(1, winners), summands.gather(1, winners)
+
+
+def _part(live: _Captions, finished: _Captions, config: DecodingConfig) -> tuple[_Captions, _Captions]:
+    """Moves the captions that end in `<end>` to the finished ones, of which the best by score are kept."""
+    length = live.tokens.shape[3]
+    ended = live.tokens[..., -1] == END
+    if not ended.any():
+        return live, finished
+    scores = (live.keys / length**config.length_penalty).masked_fill(~ended, FORBIDDEN)
+    longer = (0, length - finished.tokens.shape[3])
+    # the finished ones come first, so they win ties
+    pool = _Captions(
+        torch.cat([finished.keys, scores], dim=2),
+        torch.cat([pad(finished.tokens, longer, value=END), live.tokens], dim=2),
+        torch.cat([pad(finished.log_probs, longer), live.log_probs], dim=2),
+    )
+    ranked = pool.keys.sort(dim=2, descending=True, stable=True).indices
+    remaining = _Captions(live.keys.masked_fill(ended, FORBIDDEN), live.tokens, live.log_probs)
+    return remaining, pool.pick(ranked[..., : finished.keys.shape[2]])
+
+
+def _settled(live: _Captions, finished: _Captions, config: DecodingConfig, early_stop: bool) -> Tensor:
+    """Which pictures (P,) cannot improve any more; the proof stands at the top of this file."""
+    reachable = live.keys.amax(dim=2) / (config.max_length + 1) ** config.length_penalty
+    if not early_stop:
+        return (reachable == FORBIDDEN).all(dim=1)
+    return (finished.keys[..., -1] >= reachable).all(dim=1)
+
+
+def _read(finished: _Captions, config: DecodingConfig) -> list[list[Hypothesis]]:
+    """The captions of each picture: the best of every group before the second best, each caption once, sorted."""
+    by_rank = _Captions(*(x.transpose(1, 2).flatten(1, 2) for x in (finished.keys, finished.tokens, finished.log_probs)))
+    lists = []
+    for keys, rows, log_probs in zip(
+        by_rank.keys.tolist(), by_rank.tokens.tolist(), by_rank.log_probs.tolist(), strict=True
+    ):
+        found = {}
+        for key, tokens, summands in zip(keys, rows, log_probs, strict=True):
+            if key > FORBIDDEN:
+                caption = complete(tokens, summands, config.length_penalty)
+                found.setdefault(caption.tokens, caption)
+        chosen = list(found.values())[: config.num_captions]
+        lists.append(sorted(chosen, key=lambda caption: -caption.score))
+    return lists

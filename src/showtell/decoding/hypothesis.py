@@ -1,0 +1,86 @@
+"""What decoding works on and what it hands back.
+
+A decoding algorithm sees a decoder only as a `StepFunction` and its memory only as a `State`, a tuple of tensors with
+one row per caption that is being written. It moves rows about (`index_select`, `repeat_interleave` along dimension 0)
+and never looks inside, so an LSTM's two matrices, a grid of regions or a transformer's growing cache are all one to it.
+
+Legend of shapes: P pictures, G groups of beams, W beams of a group, N = P x G x W rows, T words so far, V vocabulary.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from showtell.vocabulary import END
+
+State = tuple[Tensor, ...]
+
+
+class DecodingError(ValueError):
+    """A decoder that no caption can be read from; the message is one line with the remedy."""
+
+
+class StepFunction(Protocol):
+    """One step of a decoder, for all rows at once."""
+
+    def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """From the last tokens (N,), int64, and the state to the next word's logits (N, V) and the new state."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One complete caption. Every caption ends with `<end>`, also one that was cut at `max_length`.
+
+    Attributes:
+        tokens: The words, at least one, without `<start>`, `<end>` and `<unk>`.
+        log_prob: The decoder's log-probability of the words and of `<end>` after them, natural logarithm.
+        word_log_probs: Its summands: one per word, and `<end>`'s last.
+        score: `log_prob` over (number of words + 1) to the power of `length_penalty`.
+    """
+
+    tokens: tuple[int, ...]
+    log_prob: float
+    word_log_probs: tuple[float, ...]
+    score: float
+
+
+def complete(tokens: Sequence[int], log_probs: Sequence[float], length_penalty: float) -> Hypothesis:
+    """The hypothesis in a row of tokens that holds `<end>`; what follows `<end>` is padding."""
+    length = tokens.index(END) + 1
+    log_prob = math.fsum(log_probs[:length])
+    return Hypothesis(
+        tokens=tuple(tokens[: length - 1]),
+        log_prob=log_prob,
+        word_log_probs=tuple(log_probs[:length]),
+        score=log_prob / length**length_penalty,
+    )
+
+
+def select_rows(state: State, rows: Tensor) -> State:
+    """The state of the given rows (N,), in their order."""
+    return tuple(tensor.index_select(0, rows) for tensor in state)
+
+
+def repeat_rows(state: State, times: int) -> State:
+    """Every row `times` times, copies side by side."""
+    return state if times == 1 else tuple(tensor.repeat_interleave(times, 0) for tensor in state)
+
+
+def log_normalizer(logits: Tensor) -> Tensor:
+    """What turns logits (N, V) into log-probabilities when subtracted: (N, 1).
+
+    Raises:
+        DecodingError: the logits hold NaN or infinity, or nothing but -infinity.
+    """
+    normalizer = logits.logsumexp(dim=-1, keepdim=True)
+    if not torch.isfinite(normalizer).all():
+        raise DecodingError(
+            "the decoder's logits are not finite: its weights have diverged; "
+            "train with a lower training.learning_rate or with training.gradient_clip=1"
+        )
+    return normalizer

@@ -1,0 +1,43 @@
+"""The best few of many values, with ties always broken the same way: the lower index first.
+
+`torch.topk` leaves the order of ties open, and on a GPU it depends on the number of rows, so a picture could get another
+caption in a batch than alone; ties are common once logits come in bfloat16. A stable sort settles them but is slow over a
+whole vocabulary. Hence two rounds: the row is cut into blocks, the blocks are ranked by their largest value, and only
+the members of the best blocks are sorted.
+
+Why that is exact: rank values by (value descending, index ascending), blocks by (largest value descending, block index
+ascending), and take the `count` best blocks. A value outside of them lies behind `count` blocks, and each of these holds
+a value that is larger, or equal with a lower index (blocks are contiguous). So it is not among the best `count`.
+"""
+
+import torch
+from torch import Tensor
+
+BLOCK = 32
+
+
+def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest values of each row and their indices, best first, ties by the lower index.
+
+    Args:
+        values: (N, V), without NaN.
+        count: How many; all of them when V is smaller.
+
+    Returns:
+        Values and indices (int64), both (N, min(count, V)).
+    """
+    if values.shape[1] < 2 * count * BLOCK:
+        return _sorted(values, count)
+    blocks = values.shape[1] // BLOCK
+    rest = torch.arange(blocks * BLOCK, values.shape[1], device=values.device).expand(values.shape[0], -1)
+    peaks = values[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).amax(dim=2)
+    chosen = _sorted(peaks, count)[1].sort(dim=1).values
+    members = chosen.unsqueeze(2) * BLOCK + torch.arange(BLOCK, device=values.device)
+    candidates = torch.cat([members.flatten(1), rest], dim=1)
+    top_values, positions = _sorted(values.gather(1, candidates), count)
+    return top_values, candidates.gather(1, positions)
+
+
+def _sorted(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    ordered, indices = values.sort(dim=1, descending=True, stable=True)
+    return ordered[:, :count], indices[:, :count]
