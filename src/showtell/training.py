@@ -103,7 +103,8 @@ class Meeting:
     def split(self, name: SplitName) -> SplitData:
         """A split with its captions, and its images as stored features or as pictures."""
         captions = load_captions(self.config.data, name, self.cache)
-        read, unreadable = self._stored(name, captions) if self.config.features.mode == "store" else self._decoded(captions)
+        images = self._stored if self.config.features.mode == "store" else self._decoded
+        read, unreadable = images(name, captions)
         report_left_out(self.config, name, captions, unreadable)
         return SplitData(captions, read, unreadable)
 
@@ -129,9 +130,11 @@ class Meeting:
         self._stores.append(store)
         return StoredImages(store.tensor(choose_place(config.features.place, store.num_bytes, self.device))), store.unreadable
 
-    def _decoded(self, captions: CaptionSet) -> tuple[ReadImages, Any]:
+    def _decoded(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
         transform = self.weights.transform
-        unreadable = unreadable_pictures(captions.paths, transform, self.cache, self.config.data.num_workers)
+        unreadable = unreadable_pictures(
+            f"{self.config.data.name}-{name}", captions.paths, transform, self.cache, self.config.data.num_workers
+        )
         return DecodedImages(captions.paths, transform), unreadable
 
     def _fast_encoder(self) -> FastEncoder:

@@ -56,6 +56,7 @@ def source_files(config: DataConfig, split: SplitName) -> list[Path]:
         AnnotationError: no data there.
     """
     root = _root(config)
+    _check_folder(_folder(config, root, split))
     splits = [root / name for name in (config.train_split, config.val_split) if name]
     return [_annotations(config, root, split), *(path for path in splits if path.is_file())]
 
@@ -101,11 +102,15 @@ def _folder(config: DataConfig, root: Path, split: SplitName) -> Path:
     return root / (config.train_images if split == "train" else config.val_images)
 
 
-def _without_missing(split: Split, folder: Path) -> Split:
+def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise AnnotationError(
             f"{shown(folder)} is no folder that is there; set data.root, data.train_images, data.val_images"
         )
+
+
+def _without_missing(split: Split, folder: Path) -> Split:
+    _check_folder(folder)
     listings: dict[Path, set[str]] = {}
     present, missing = [], []
     for picture in split.pictures:

@@ -91,6 +91,8 @@ class CaptionSet:
 def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionSet:
     """Reads and tokenizes a split, or finds that done.
 
+    Whether the pictures are there is not asked here: that can change while the captions stay.
+
     Raises:
         AnnotationError: the annotations cannot be read; one line.
     """
@@ -98,7 +100,7 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
     if not arrays.is_file():
         directory.mkdir(parents=True, exist_ok=True)
-        _write(read_split(config, split), config.max_caption_words, arrays, texts)
+        _write(read_split(config, split, check_files=False), config.max_caption_words, arrays, texts)
     with np.load(arrays, allow_pickle=False) as found:
         words = bytes(found["words"]).decode("utf-8").split("\n") if found["words"].size else []
         return CaptionSet(
