@@ -18,7 +18,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
-from showtell.checkpointing.atomic import atomic_write
+from showtell.atomic import atomic_write
 
 STAMP = "showtell"
 FORMAT_VERSION = 1
