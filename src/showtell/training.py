@@ -4,6 +4,7 @@ It reads the captions, counts the vocabulary, lets the frozen encoder see each p
 they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of resume.
 """
 
+import json
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -12,22 +13,27 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell import __version__
 from showtell.atomic import write_text_atomically
-from showtell.checkpointing.resume import ResumePoint, check_resume, find_resume_point
 from showtell.config import Config, ConfigError, DeviceConfig
 from showtell.data.annotations import SplitName
+from showtell.data.batching import Rows
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
 from showtell.data.loading import DecodedImages, ReadImages, StoredImages
 from showtell.data.module import CaptionData, SplitData
 from showtell.data.readable import unreadable_pictures
-from showtell.data.shapes import ensure_shapes
+from showtell.data.samples import thumbnails
+from showtell.data.shapes import ensure_shapes, is_true, load_scenes
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.weights import find_weights, save_travelling_weights
+from showtell.monitoring.samples import SamplePicture, Samples
+from showtell.monitoring.scores import Scores
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -45,15 +51,11 @@ def train(config: Config, run_dir: Path) -> float:
     Raises:
         ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
-    resume = find_resume_point(config.resume) if config.resume else None
     pl.seed_everything(config.seed, verbose=False)
     meeting = Meeting(config)
     train_split, val_split = meeting.split("train"), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
-    if resume:
-        for note in check_resume(resume.card, card):
-            print(f"note: {note}")
     run_dir.mkdir(parents=True, exist_ok=True)
     write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
@@ -61,8 +63,8 @@ def train(config: Config, run_dir: Path) -> float:
     decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
     encoder = meeting.encoder if config.features.mode == "off" else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder)
-    trainer = build_trainer(config, run_dir, data, resume)
-    trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
+    trainer = build_trainer(config, run_dir, data, reports(config, run_dir, val_split, data), None)
+    trainer.fit(module, datamodule=data)
     return finish(trainer, config, run_dir)
 
 
@@ -183,3 +185,47 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet
     write_text_atomically(
         run_dir / "vocabulary_dropped.txt", "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n"
     )
+
+
+def reports(config: Config, run_dir: Path, val: SplitData, data: CaptionData) -> list[Callback]:
+    """The callbacks that score and show the captions of a validation."""
+    judge = None
+    if config.data.format == "shapes":
+        scenes = load_scenes(Path(config.data.root), "val")
+        judge = lambda picture, caption: is_true(caption, scenes[picture])  # noqa: E731
+    pictures = data.val_pictures()
+    chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
+    return [Scores(val.captions.references, judge), Samples(samples(config, val.captions, pictures[chosen]), run_dir)]
+
+
+def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
+    """The pictures that every epoch shows, with what people said about them."""
+    shown = thumbnails([captions.paths[row] for row in rows], Path(config.cache))
+    ids = captions.picture_ids[rows].tolist()
+    return [SamplePicture(id, pixels, captions.references[id]) for id, pixels in zip(ids, shown, strict=True)]
+
+
+def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
+    """Notes the run's best value beside its hyper-parameters, and says what to type next."""
+    status = json.loads((run_dir / "status.json").read_text())
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
+            logger.log_hyperparams(flat(config.as_dict()), final)
+            logger.save()
+    best = run_dir / "checkpoints" / "best.ckpt"
+    print(
+        f"\n{config.training.monitor} {status['best']:.4f} at its best. Captioned pictures: {run_dir}/predictions/grid.png\n\n"
+        f"Watch the curves:   tensorboard --logdir {run_dir.parent}\n"
+        f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
+    )
+    return float(status["best"])
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return result

@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from showtell.atomic import atomic_write
 from showtell.config import ImageTransform
+from showtell.data.files import stamp
 from showtell.data.images import PictureError, load_picture
 from showtell.data.progress import Progress
 
@@ -67,7 +68,7 @@ class StoreRequest:
         facts = [self.encoder, asdict(self.transform), self.dtype]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for path in self.paths:
-            digest.update(f"{path}\0{_stamp(path)}\n".encode("utf-8", "surrogateescape"))
+            digest.update(f"{path}\0{stamp(path)}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
 
@@ -218,10 +219,3 @@ def _decoded(
     loader: DataLoader[Any] = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=_collate)
     return iter(loader)
 
-
-def _stamp(path: Path) -> str:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return "missing"
-    return f"{found.st_size} {found.st_mtime_ns}"

@@ -56,3 +56,12 @@ def why_unreadable(path: str | Path) -> str | None:
         if is_kind(mode):
             return reason
     return None if os.access(path, os.R_OK) else "may not be read; give yourself permission"
+
+
+def stamp(path: Path) -> str:
+    """Size and time of a file: what changes when its content does. A missing file has a stamp too."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{found.st_size} {found.st_mtime_ns}"

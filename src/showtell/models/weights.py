@@ -6,6 +6,7 @@ local weights travel with the run, as `encoder.pt` beside its checkpoints.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +16,10 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
+from showtell.atomic import atomic_write
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 
+TRAVELLING_WEIGHTS = "encoder.pt"
 OFFLINE = "encoder=efficientnet_lite0 needs no download"
 _LITE0_TRANSFORM = ImageTransform(
     size=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
@@ -167,3 +170,13 @@ def _default_transform(name: str) -> ImageTransform:
     config = EncoderConfig(name=name, weights="imagenet")
     named = _torchvision_weights(config)
     return _torchvision_transform(named) if named is not None else ImageTransform()
+
+
+def save_travelling_weights(run_dir: Path, weights: EncoderWeights, encoder: Callable[[], nn.Module]) -> None:
+    """Writes `checkpoints/encoder.pt` for weights that nobody could fetch again; public ones are not written."""
+    path = run_dir / "checkpoints" / TRAVELLING_WEIGHTS
+    if weights.public or path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        torch.save(encoder().state_dict(), file)
