@@ -37,9 +37,12 @@ def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True
     """
     root = Path(config.root).expanduser()
     if not root.is_dir():
-        raise AnnotationError(
-            f"data.root={shown(config.root)} is no folder; set data.root to where {config.name} lies"
+        remedy = (
+            "`python train.py` draws it"
+            if config.format == "shapes"
+            else f"set it to where {config.name} lies"
         )
+        raise AnnotationError(f"data.root={shown(config.root)} is no folder; {remedy}")
     result = _read(config, root, split)
     if check_files:
         result = _without_missing(result, _folder(config, root, split))

@@ -52,7 +52,7 @@ def render(report: Report) -> str:
         lines += ["", f"warning: {report.shared_pictures:,} picture(s) are in both splits"]
     lines += [
         "",
-        "vocabulary counted on the training captions",
+        "vocabulary of the training captions (3 special tokens included)",
         "threshold     size   <unk> train   <unk> val",
     ]
     for row in report.vocabulary:
@@ -63,9 +63,8 @@ def render(report: Report) -> str:
 
 def _split_lines(split: SplitReport, max_words: int) -> list[str]:
     per_picture = split.captions / max(1, split.pictures)
-    lines = [
-        f"{split.name}: {split.pictures:,} pictures, {split.captions:,} captions ({per_picture:.2f} per picture)"
-    ]
+    counts = f"{split.pictures:,} pictures, {split.captions:,} captions"
+    lines = [f"{split.name}: {counts} ({per_picture:.2f} per picture)"]
     lines += _listed("left out or shortened", split.skipped)
     if split.decoded:
         found = split.decoded
@@ -84,7 +83,7 @@ def _listed(title: str, entries: list[str]) -> list[str]:
 
 
 def _histogram(lengths: Counter[int], max_words: int) -> list[str]:
-    """Captions by their number of words, in at most `_BINS` bins up to the 99th percentile and one beyond it."""
+    """Captions by number of words: at most `_BINS` bins up to the 99th percentile, one beyond it."""
     total = lengths.total()
     ordered = sorted(lengths.elements())
     high = ordered[int(0.99 * (total - 1))]
@@ -92,7 +91,7 @@ def _histogram(lengths: Counter[int], max_words: int) -> list[str]:
     bins = Counter(min((length - 1) // width, (high - 1) // width + 1) for length in ordered)
     longer = sum(count for length, count in lengths.items() if length > max_words)
     lines = [
-        f"  words per caption: median {ordered[total // 2]}, most {ordered[-1]}, {longer:,} above {max_words}"
+        f"  tokens per caption: median {ordered[total // 2]}, most {ordered[-1]}, {longer:,} above {max_words}"
     ]
     for place in range(min(bins), max(bins) + 1):
         first, last = place * width + 1, (place + 1) * width
