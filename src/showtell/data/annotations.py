@@ -80,9 +80,9 @@ def _read(config: DataConfig, root: Path, split: SplitName) -> Split:
 def _root(config: DataConfig) -> Path:
     root = Path(config.root).expanduser()
     if not root.is_dir():
-        raise AnnotationError(
-            f"data.root={shown(config.root)} is no folder; set data.root to where {config.name} lies"
-        )
+        drawn = config.format == "shapes"
+        remedy = "`python train.py` draws it" if drawn else f"set it to where {config.name} lies"
+        raise AnnotationError(f"data.root={shown(config.root)} is no folder; {remedy}")
     return root
 
 
