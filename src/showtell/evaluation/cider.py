@@ -79,7 +79,8 @@ def _candidate_weights(order: _Order, rows: Counts) -> Floats:
     known = grams < len(order.rarity)
     rarity = np.full(len(grams), order.unknown_rarity)
     rarity[known] = order.rarity[grams[known]]
-    return rows.counts * rarity
+    weights: Floats = rows.counts * rarity
+    return weights
 
 
 def _clipped_cosine(order: _Order, rows: Counts, candidate: Ints, reference: Ints) -> Floats:

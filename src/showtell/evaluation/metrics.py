@@ -32,8 +32,8 @@ class CandidateError(ValueError):
 class CaptionScores:
     """Scores as fractions (CIDEr up to 10), of the corpus and of each picture.
 
-    `corpus` has the keys bleu1 bleu2 bleu3 bleu4 rouge_l cider cider_d, where cider and cider_d are one and the
-    same number (`cider.py` says why); `pictures[id]` has cider, bleu4 and rouge_l, in the order of the ids.
+    `corpus` has the keys bleu1 bleu2 bleu3 bleu4 rouge_l cider cider_d, where cider and cider_d are one and
+    the same number (`cider.py` says why); `pictures[id]` has cider, bleu4 and rouge_l, in the order of ids.
     """
 
     corpus: dict[str, float]

@@ -63,7 +63,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Captions:
-    """Counted captions: caption `i` has `words[starts[i]:starts[i + 1]]`, and `orders[n - 1]` tallies n-grams."""
+    """Counted captions: caption `i` has `words[starts[i]:starts[i + 1]]`, `orders[n - 1]` its n-grams."""
 
     words: Ints
     starts: Ints
