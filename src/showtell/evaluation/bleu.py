@@ -1,20 +1,21 @@
 """BLEU-1 to BLEU-4 as the captioning field reports them.
 
-Clipped n-gram precision over the whole corpus times a brevity penalty against the reference that is closest in length, the
-shorter one on a tie (Papineni et al., 2002). coco-caption adds tiny constants so that a precision of zero does not end
-the geometric mean; they are kept, for they decide the BLEU-4 of a single caption without a matching 4-gram (about 1e-4, not 0).
+Clipped n-gram precision over the whole corpus times a brevity penalty against the reference that is closest
+in length, the shorter one on a tie (Papineni et al., 2002). coco-caption adds tiny constants so that a
+precision of zero does not end the geometric mean; they are kept, for they decide the BLEU-4 of a single
+caption without a matching 4-gram (about 1e-4, not 0).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.evaluation.ngrams import ORDERS, Captions, Counts, Ints, find, pack, spans
+from showtell.evaluation.ngrams import LOW, ORDERS, Captions, Counts, Ints, find, pack, spans
 
 _TINY, _SMALL = 1e-15, 1e-9
 
 
 class Bleu:
-    """BLEU against fixed references: those of picture `p` are captions `first[p]` to `first[p + 1] - 1`."""
+    """BLEU against fixed references; picture `p` has captions `first[p]` to `first[p + 1] - 1`."""
 
     def __init__(self, references: Captions, first: Ints) -> None:
         self._first = first
@@ -39,17 +40,17 @@ class Bleu:
         keys, most = self._most[order - 1]
         places, known = find(keys, counts.keys)
         clipped = np.minimum(counts.counts[known], most[places[known]])
-        return np.bincount(counts.captions[known], clipped, minlength=len(candidates))
+        return np.asarray(np.bincount(counts.captions[known], clipped, len(candidates)), np.float64)
 
     def _closest_lengths(self, lengths: Ints) -> Ints:
         references = np.diff(self._first)
         theirs = self._lengths[spans(self._first[:-1], references)]
         distance = np.abs(theirs - np.repeat(lengths, references))
-        return np.minimum.reduceat(pack(distance, theirs), self._first[:-1]) & 0xFFFFFFFF
+        return np.minimum.reduceat(pack(distance, theirs), self._first[:-1]) & LOW
 
 
-def _most_in_one_reference(counts: Counts, pictures: Ints) -> tuple[Ints, Ints]:
-    """For each (picture, n-gram), packed and sorted, how often the n-gram stands in the reference that has it most."""
+def _most_in_one_reference(counts: Counts, pictures: Ints) -> tuple[Ints, NDArray[np.int32]]:
+    """The sorted keys (picture, n-gram), and how often the reference that has the n-gram most has it."""
     keys = pack(pictures[counts.captions], counts.grams)
     order = np.argsort(keys, kind="stable")
     keys, starts = np.unique(keys[order], return_index=True)

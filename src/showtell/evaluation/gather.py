@@ -1,14 +1,15 @@
 """Candidates from several processes, as one set.
 
-A metric of a corpus is not the mean of metrics of its parts, so processes exchange captions, never scores. A distributed
-sampler pads its last batch with pictures it has already handed out; by picture id these fall away.
+A metric of a corpus is not the mean of metrics of its parts, so processes exchange captions, never scores.
+A distributed sampler pads its last batch with pictures it has already handed out; by picture id these fall
+away.
 """
 
 from collections.abc import Mapping, Sequence
 
 
 def merge_candidates(parts: Sequence[Mapping[int, str]]) -> dict[int, str]:
-    """One caption per picture, by picture id; where several parts have the picture, the first part's caption counts."""
+    """One caption per picture, in the order of ids; of several parts that have it, the first one's counts."""
     merged: dict[int, str] = {}
     for part in parts:
         for picture, caption in part.items():

@@ -1,9 +1,10 @@
 """Captions as numbers: word numbers, n-gram numbers, and how often each n-gram stands in each caption.
 
-BLEU and CIDEr count n-grams. With tuples of strings in dictionaries, as in the published scorers, that counting is most of
-their time. Here a word is a number, an n-gram is its first n-1 words (one number) and its last word, packed into 64 bits and
-numbered anew, and all captions are counted at once by sorting. References are numbered once; candidates then look
-their n-grams up, and what the references do not hold gets numbers past theirs, which are only good for that one call.
+BLEU and CIDEr count n-grams. With tuples of strings in dictionaries, as in the published scorers, that
+counting is most of their time. Here a word is a number, an n-gram is its first n-1 words (one number) and
+its last word, packed into 64 bits and numbered anew, and all captions are counted at once by sorting.
+References are numbered once; candidates then look their n-grams up, and what the references do not hold
+gets numbers past theirs, which are only good for that one call.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 ORDERS = 4
+LOW = 2**32 - 1  # the lower half of what `pack` makes
 Ints = NDArray[np.int64]
 
 
 def pack(high: NDArray[Any], low: NDArray[Any]) -> Ints:
     """Two numbers below 2**31 in one that sorts by `high`, then by `low`."""
-    return (high.astype(np.int64) << 32) | low
+    packed: Ints = (high.astype(np.int64) << 32) | low
+    return packed
 
 
 def spans(starts: Ints, lengths: Ints) -> Ints:
@@ -44,7 +47,7 @@ class Counts:
     """
 
     keys: Ints
-    counts: Ints
+    counts: NDArray[np.int32]
     starts: Ints
 
     @property
@@ -55,12 +58,12 @@ class Counts:
     @property
     def grams(self) -> Ints:
         """The n-gram of each row."""
-        return self.keys & 0xFFFFFFFF
+        return self.keys & LOW
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Counted captions: `words[starts[i]:starts[i + 1]]` are the words of caption `i`, `orders[n - 1]` its n-grams."""
+    """Counted captions: caption `i` has `words[starts[i]:starts[i + 1]]`, `orders[n - 1]` its n-grams."""
 
     words: Ints
     starts: Ints
@@ -129,4 +132,4 @@ class NgramIndex:
 
 def _tally(captions: Ints, grams: Ints, total: int) -> Counts:
     keys, counts = np.unique(pack(captions, grams), return_counts=True)
-    return Counts(keys, counts, np.searchsorted(keys, np.arange(total + 1) << 32))
+    return Counts(keys, counts.astype(np.int32), np.searchsorted(keys, np.arange(total + 1) << 32))

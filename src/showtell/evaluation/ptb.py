@@ -1,35 +1,47 @@
 """Penn Treebank tokens of a caption, without Java.
 
-The published caption scores are computed on the tokens of Stanford's PTBTokenizer (Java), lower-cased, with punctuation
-removed. nltk's word tokenizer is its close relative; the rules below close the gaps that were found by comparing both on the
-25,014 captions of COCO val2017: dots after abbreviations, dots inside a caption, hyphens at a word's end, brackets.
-`benchmarks/metrics_agreement.py` lists the captions that still differ, and what that does to the scores.
+The published caption scores are computed on the tokens of Stanford's PTBTokenizer (Java), lower-cased, with
+punctuation removed. nltk's word tokenizer is its close relative; the rules below close the gaps that were
+found by comparing both on the 25,014 captions of COCO val2017: dots after abbreviations, dots inside a
+caption, hyphens at a word's end, brackets. `benchmarks/metrics_agreement.py` lists the captions that still
+differ, and what that does to the scores.
 
-nltk applies some forty regular expressions, at about 0.1 ms per caption. Captions are nearly all plain: 97 of 100 hold only
-letters, spaces, commas and a last full stop, and for these splitting at spaces gives the same tokens (a test compares both
-ways). So plain captions take the short way and the rest the exact one.
+nltk applies some forty regular expressions, at about 0.1 ms per caption. Captions are nearly all plain: 97
+of 100 hold only letters, spaces, commas and a last full stop, and for these splitting at spaces gives the
+same tokens (a test compares both ways). So plain captions take the short way and the rest the exact one.
 """
 
 import re
-from collections.abc import Iterable
 
-from nltk.tokenize.destructive import NLTKWordTokenizer
+from nltk.tokenize.destructive import NLTKWordTokenizer  # type: ignore[import-untyped]
 
-# coco-caption's list of what is removed. It names brackets in upper case while the text is lower-cased, so there brackets stay.
+# coco-caption's list of what is removed; it names brackets in upper case, so lower-cased ones stay
 PUNCTUATION = frozenset(["", "''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
 # words that keep their dot wherever they stand; found by asking Java about 7,200 words, single letters apart
-ABBREVIATIONS = frozenset(
-    "adm al ala apr ariz assoc atty aug ave bancorp bldg blvd brig bros calif capt cf cmdr co col colo comdr conn corp cos "
-    "cpl ct dak dec dept det dr drs esq est etc ext feb fla fri ft ga gen gov hon inc ind jan jr jul jun kan kans ky lieut "
-    "lt ltd maj mar md messrs mich minn mo mon mont mr mrs ms mt neb nev nov oct okla penn pfc ph plc pres prof profs pvt "
-    "rd rep rev sen sep sept sgt spc sq sr st ste supt tel tenn thu thurs tue tues univ va vs vt wed wis wisc wyo".split()
+_ABBREVIATIONS = (
+    "adm al ala apr ariz assoc atty aug ave bancorp bldg blvd brig bros calif capt cf cmdr co col colo "
+    "comdr conn corp cos cpl ct dak dec dept det dr drs esq est etc ext feb fla fri ft ga gen gov hon "
+    "inc ind jan jr jul jun kan kans ky lieut lt ltd maj mar md messrs mich minn mo mon mont mr mrs ms "
+    "mt neb nev nov oct okla penn pfc ph plc pres prof profs pvt rd rep rev sen sep sept sgt spc sq sr "
+    "st ste supt tel tenn thu thurs tue tues univ va vs vt wed wis wisc wyo"
 )
+ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 # the words without an apostrophe that the Treebank cuts in two
-CONTRACTIONS = frozenset("cannot gimme gonna gotta lemme wanna".split())
+CONTRACTIONS = frozenset(["cannot", "gimme", "gonna", "gotta", "lemme", "wanna"])
 
 # typographic signs that Java replaces by their typewriter forms
-_TYPEWRITER = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": " -- ", "—": " -- ", "…": " ... "})
+_TYPEWRITER = str.maketrans(
+    {
+        "\N{LEFT SINGLE QUOTATION MARK}": "'",
+        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+        "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+        "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+        "\N{EN DASH}": " -- ",
+        "\N{EM DASH}": " -- ",
+        "\N{HORIZONTAL ELLIPSIS}": " ... ",
+    }
+)
 
 _PLAIN = re.compile(r"[a-z ,]*+\.?[ \n]*+")
 _DOTS_AND_HYPHENS = re.compile(r"[.-]+")
@@ -57,14 +69,14 @@ def ptb_tokens(caption: str) -> list[str]:
 def exact_ptb_tokens(caption: str) -> list[str]:
     """What `ptb_tokens` gives, always by way of nltk's tokenizer: slow, and the measure of the short way."""
     chunks = caption.lower().translate(_TYPEWRITER).split()
-    chunks = [_java_chunk(chunk, final=position == len(chunks)) for position, chunk in enumerate(chunks, start=1)]
+    chunks = [_java_chunk(chunk, final=place == len(chunks)) for place, chunk in enumerate(chunks, start=1)]
     # nltk takes the dot at the very end for a full stop: give it one, so that an abbreviation keeps its own
-    tokens = _nltk.tokenize(" ".join([*chunks, "."]))
-    return [BRACKETS.get(word, word) for token in tokens if (word := _without_full_stop(token)) not in PUNCTUATION]
+    words = map(_without_full_stop, _nltk.tokenize(" ".join([*chunks, "."])))
+    return [BRACKETS.get(word, word) for word in words if word not in PUNCTUATION]
 
 
 def _java_chunk(chunk: str, final: bool) -> str:
-    """What stands between two spaces, with the dots, hyphens and slashes at its ends as Java would treat them."""
+    """What stands between two spaces, with the dots, hyphens and slashes at its ends treated as by Java."""
     chunk = _without_full_stop(chunk, final)
     if _DOTS_AND_HYPHENS.fullmatch(chunk):
         return ""
@@ -76,7 +88,7 @@ def _java_chunk(chunk: str, final: bool) -> str:
 
 
 def _without_full_stop(word: str, final: bool = False) -> str:
-    """The word without the dot at its end, unless that belongs to an abbreviation or, inside a caption, to an initial."""
+    """The word without the dot at its end, unless an abbreviation or an inner initial owns the dot."""
     if not word.endswith("."):
         return word
     bare = word.rstrip(".")

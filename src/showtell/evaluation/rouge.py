@@ -1,8 +1,9 @@
-"""ROUGE-L as coco-caption computes it: the longest common subsequence as precision and recall, beta 1.2 (Lin, 2004).
+"""ROUGE-L as coco-caption computes it: precision and recall of the longest common subsequence (Lin, 2004).
 
-Precision and recall are each the best over the references, which need not be the same one. The subsequence lengths of
-a candidate to all its references come from one pass of bit operations: each reference is a stretch of bits in one integer, a spare
-bit between stretches takes the carry (Hyyro, "Bit-parallel LCS-length computation revisited", 2004).
+Precision and recall are each the best over the references, which need not be the same one. The subsequence
+lengths of a candidate to all its references come from one pass of bit operations: each reference is a
+stretch of bits in one integer, a spare bit between stretches takes the carry (Hyyro, "Bit-parallel LCS-
+length computation revisited", 2004).
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ def rouge_l(candidate: Sequence[int], references: Sequence[Sequence[int]]) -> fl
         return 0.0
     lengths = common_subsequences(candidate, references)
     precision = max(lengths) / len(candidate)
-    recall = max(length / max(len(reference), 1) for length, reference in zip(lengths, references, strict=True))
+    sizes = (max(len(reference), 1) for reference in references)
+    recall = max(length / size for length, size in zip(lengths, sizes, strict=True))
     if not precision:
         return 0.0
     return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
