@@ -44,6 +44,8 @@ from showtell.decoding.hypothesis import (
 from showtell.decoding.ranking import best
 from showtell.vocabulary import END, START
 
+CACHED_ROWS = 64
+
 
 @dataclass
 class _Captions:
@@ -111,25 +113,20 @@ def _nothing(pictures: int, groups: int, width: int, device: torch.device, *, ke
 
 
 def _extend(logits: Tensor, live: _Captions, config: DecodingConfig) -> tuple[_Captions, Tensor]:
-    """Lets the beams of each group compete.
+    """Lets the beams of each picture compete.
 
     Returns:
         The survivors, one word longer, and the rows (P, G, W) of the state that they continue.
     """
-    pictures, groups, width, length = live.tokens.shape
-    allowed = allowed_logits(logits, live.tokens.flatten(0, 2), config).view(pictures, groups, width, -1)
-    normalizer = log_normalizer(logits).view(pictures, groups, width, 1)
-    counts = torch.zeros_like(allowed[:, 0, 0]) if groups > 1 else None
-    choices = []
-    for group in range(groups):
-        parents, words, summands = _compete(allowed[:, group], normalizer[:, group], live.keys[:, group], counts, config)
-        if counts is not None:
-            alive = live.keys[:, group].gather(1, parents) + summands > FORBIDDEN
-            counts.scatter_add_(1, words, alive.float() * config.diversity)
-        choices.append((parents, words, summands))
-    parents, words, summands = (torch.stack(column, dim=1) for column in zip(*choices, strict=True))
+    pictures, groups, width = live.keys.shape
+    logits = logits.view(pictures, groups, width, -1)
+    # on a CPU a few pictures at a time: what is computed of their logits then stays in the cache
+    portion = max(1, CACHED_ROWS // (groups * width)) if logits.device.type == "cpu" else pictures
+    portions = zip(logits.split(portion), live.tokens.split(portion), live.keys.split(portion), strict=True)
+    choices = zip(*(_choose(*part, config) for part in portions), strict=True)
+    parents, words, summands = (torch.cat(column) for column in choices)
     kept = live.pick(parents)
-    first_rows = torch.arange(pictures * groups, device=logits.device).view(pictures, groups, 1) * width
+    first_rows = torch.arange(0, pictures * groups * width, width, device=logits.device).view(pictures, groups, 1)
     extended = _Captions(
         kept.keys + summands,
         torch.cat([kept.tokens, words.unsqueeze(3)], dim=3),
@@ -138,30 +135,41 @@ def _extend(logits: Tensor, live: _Captions, config: DecodingConfig) -> tuple[_C
     return extended, first_rows + parents
 
 
-def _compete(
-    allowed: Tensor, normalizer: Tensor, totals: Tensor, handicaps: Tensor | None, config: DecodingConfig
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The best continuations of one group's beams.
+def _choose(logits: Tensor, history: Tensor, totals: Tensor, config: DecodingConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Group by group, the best continuations of some pictures.
 
     Args:
-        allowed: Logits (P, W, V), forbidden words at -infinity.
-        normalizer: (P, W, 1).
-        totals: The beams' log-probabilities (P, W).
-        handicaps: What each word loses in this group (P, V).
-        config: The width of a group.
+        logits: (P, G, W, V).
+        history: The words so far, (P, G, W, T).
+        totals: The beams' log-probabilities (P, G, W).
+        config: The rules, the width of a group and the diversity.
 
     Returns:
-        Parent beams, words and the words' log-probabilities, each (P, W').
+        Parent beams, words and the words' log-probabilities, each (P, G, W').
     """
-    pictures, width, size = allowed.shape
+    allowed = allowed_logits(logits.flatten(0, 2), history.flatten(0, 2), config).view_as(logits)
+    normalizer = log_normalizer(logits)
+    chosen = [_compete(allowed[:, 0], normalizer[:, 0], totals[:, 0], config)]
+    handicaps = torch.zeros_like(allowed[:, 0, 0])
+    for group in range(1, config.groups):
+        _, words, summands = chosen[-1]
+        # an empty place has nothing but forbidden words to choose from
+        handicaps.scatter_add_(1, words, (summands > FORBIDDEN) * config.diversity)
+        chosen.append(_compete(allowed[:, group], normalizer[:, group], totals[:, group], config, handicaps))
+    parents, words, summands = (torch.stack(column, dim=1) for column in zip(*chosen, strict=True))
+    return parents, words, summands
+
+
+def _compete(
+    allowed: Tensor, normalizer: Tensor, totals: Tensor, config: DecodingConfig, handicaps: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for one group: logits (P, W, V), normalizer (P, W, 1), totals (P, W), handicaps (P, V)."""
     places = config.beam_size // config.groups
     values = allowed if handicaps is None else allowed - handicaps.unsqueeze(1)
-    values, words = best(values.reshape(-1, size), places)
-    values, words = values.view(pictures, width, -1), words.view(pictures, width, -1)
+    values, words = (x.unflatten(0, totals.shape) for x in best(values.flatten(0, 1), places))
     keys = totals.unsqueeze(2) + (values - normalizer)
-    per_beam = words.shape[2]
     _, winners = best(keys.flatten(1), places)
-    parents = winners.div(per_beam, rounding_mode="floor")
+    parents = winners.div(words.shape[2], rounding_mode="floor")
     summands = (allowed.gather(2, words) - normalizer).flatten(1)
     return parents, words.flatten(1).gather(1, winners), summands.gather(1, winners)
 
