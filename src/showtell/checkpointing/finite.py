@@ -1,11 +1,11 @@
 """A loss that is not finite ends the run at that step, before the optimizer has used it.
 
-Stock Lightning trains on to the end without a word. The check must not make a GPU wait: whether the loss is finite is
-computed on the device before the backward pass, copied to the host in the background, and looked at just before the optimizer's
-step, when the backward pass is still running. So the weights are untouched, and the last step boundary can be saved as the
+Stock Lightning trains on to the end without a word. The check must not make a GPU wait: the loss is copied
+to the host in the background before the backward pass, and looked at just before the optimizer's step, when the backward pass is still running. So the weights are untouched, and the last step boundary can be saved as the
 last finite state.
 """
 
+import math
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -36,24 +36,22 @@ class FiniteLoss(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: torch.Tensor
     ) -> None:
         """Asks whether the loss is finite, without waiting for the answer."""
-        answer = torch.isfinite(loss.detach()).all()
-        event = None
-        if answer.is_cuda:
-            host = torch.empty((), dtype=torch.bool, pin_memory=True)
-            answer = host.copy_(answer, non_blocking=True)
+        value, event = loss.detach(), None
+        if value.is_cuda:
+            value = torch.empty_like(value, device="cpu", pin_memory=True).copy_(value, non_blocking=True)
             event = torch.cuda.Event()
             event.record()
-        self._pending.append((answer, event, self._batch))
+        self._pending.append((value, event, self._batch))
 
     def on_before_optimizer_step(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Looks at the answers of all batches that this step is made of."""
         pending, self._pending = self._pending, []
-        for answer, event, batch in pending:
+        for loss, event, batch in pending:
             if event is not None:
                 event.synchronize()
-            if not bool(answer):
+            if not math.isfinite(loss.item()):
                 raise NonFiniteLossError(
                     f"the loss is not finite at step {trainer.global_step + 1}, in the batch with {_pictures(batch)}; "
                     "look at these pictures and captions, lower training.learning_rate or set training.gradient_clip"
