@@ -22,6 +22,9 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp")
 class WriteError(OSError):
     """A file could not be written; the one-line message names it, the reason, and what happened to the old one."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -94,6 +97,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     except OSError as error:
         if isinstance(error, WriteError):
             raise
+        with contextlib.suppress(OSError):  # its space counts as free in the message
+            temporary.unlink()
         raise write_error(target, error, needed) from error
     finally:
         with contextlib.suppress(OSError):
