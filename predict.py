@@ -16,7 +16,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--save-pictures", type=Path, metavar="DIR", help="write each picture with its caption on it")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--decoding", nargs="*", default=[], metavar="KEY=VALUE", help="such as method=beam beam_size=5")
+    parser.add_argument(
+        "--decoding", nargs="*", default=[], metavar="KEY=VALUE", help="such as method=beam beam_size=5"
+    )
     return parser.parse_args()
 
 

@@ -40,7 +40,9 @@ def explain(error: Exception) -> str:
     unknown = re.search(r"Key '([^']+)' (?:is )?not in '([^']+)'", text)
     if unknown:
         return _unknown_key(text, unknown[1])
-    group = re.search(r"Could not find '([^']+)'.*?Available options in '([^']+)': (.*?)(?: Config search path.*)?$", text)
+    group = re.search(
+        r"Could not find '([^']+)'.*?Available options in '([^']+)': (.*?)(?: Config search path.*)?$", text
+    )
     if group:
         chosen = group[1].rpartition("/")[2]
         return f"{group[2]}={chosen}: there is no such option; choose one of {', '.join(group[3].split())}"
@@ -76,7 +78,9 @@ def resumed_config(config: Config, overrides: Sequence[str]) -> Config:
         return config
     saved = run_directory(Path(config.resume)) / ".hydra" / "config.yaml"
     if not saved.is_file():
-        raise ConfigError(f"resume={config.resume}: no run was started there ({saved} is missing); give a run directory")
+        raise ConfigError(
+            f"resume={config.resume}: no run was started there ({saved} is missing); give a run directory"
+        )
     started = parse(yaml.safe_load(saved.read_text(encoding="utf-8")))
     for override in overrides:
         key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]

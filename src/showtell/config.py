@@ -289,7 +289,9 @@ def parse(values: Mapping[str, Any]) -> Config:
         merged = OmegaConf.merge(OmegaConf.structured(Config), values)
         config = OmegaConf.to_object(merged)
     except ConfigKeyError as error:
-        raise ConfigError(f"{error.full_key}: there is no such setting; `python train.py --cfg job` lists them") from None
+        raise ConfigError(
+            f"{error.full_key}: there is no such setting; `python train.py --cfg job` lists them"
+        ) from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config)

@@ -26,7 +26,9 @@ def caption_card(pixels: Pixels, caption: str, reference: str = "", width: int =
     size = max(11, width // 20)
     font = ImageFont.load_default(size)
     columns = max(10, int(width / (size * 0.52)))
-    lines = [(line, INK) for line in _wrapped(caption, columns)] + [(line, GRAY) for line in _wrapped(reference, columns)]
+    lines = [(line, INK) for line in _wrapped(caption, columns)] + [
+        (line, GRAY) for line in _wrapped(reference, columns)
+    ]
     card = Image.new("RGB", (width, picture.height + round(size * 1.35 * len(lines)) + size), PAPER)
     card.paste(picture)
     draw = ImageDraw.Draw(card)

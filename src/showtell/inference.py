@@ -23,7 +23,13 @@ from showtell.decoding import Hypothesis, decode
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.module import build_decoder
-from showtell.models.weights import TRAVELLING_WEIGHTS, EncoderWeights, WeightsError, find_weights, read_state_dict
+from showtell.models.weights import (
+    TRAVELLING_WEIGHTS,
+    EncoderWeights,
+    WeightsError,
+    find_weights,
+    read_state_dict,
+)
 from showtell.vocabulary import Vocabulary
 
 
@@ -49,7 +55,12 @@ class Captioner:
     """
 
     def __init__(
-        self, decoder: nn.Module, encoder: FastEncoder, vocabulary: Vocabulary, transform: ImageTransform, config: Config
+        self,
+        decoder: nn.Module,
+        encoder: FastEncoder,
+        vocabulary: Vocabulary,
+        transform: ImageTransform,
+        config: Config,
     ) -> None:
         self.decoder = decoder
         self.encoder = encoder
@@ -142,7 +153,9 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
         return build_encoder(config, weights)
     path = directory / TRAVELLING_WEIGHTS
     if not path.is_file():
-        raise WeightsError(f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint")
+        raise WeightsError(
+            f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint"
+        )
     unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
     encoder = build_encoder(config, unloaded)
     encoder.load_state_dict(read_state_dict(path))

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from showtell.checkpointing.best import BestCheckpoint
+from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.io import VerifiedCheckpointIO
+from showtell.checkpointing.last import LastCheckpoint
+from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config
 from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
@@ -20,7 +24,12 @@ from showtell.monitoring.status import Status
 
 
 def build_trainer(
-    config: Config, run_dir: Path, data: CaptionData, reports: Sequence[Callback], resumed_at: int | None
+    config: Config,
+    run_dir: Path,
+    data: CaptionData,
+    reports: Sequence[Callback],
+    stop: GracefulStop,
+    resumed_at: int | None,
 ) -> pl.Trainer:
     """A trainer for one run.
 
@@ -29,6 +38,7 @@ def build_trainer(
         run_dir: where checkpoints and logs go.
         data: whose position follows the trainer.
         reports: callbacks that add metrics and pictures to a validation.
+        stop: what signals do to the run.
         resumed_at: the step of the checkpoint that is gone on from.
     """
     quieten_lightning()
@@ -47,7 +57,7 @@ def build_trainer(
         enable_model_summary=False,
         default_root_dir=run_dir,
         logger=build_loggers(run_dir, resumed_at),
-        callbacks=build_callbacks(config, run_dir, data, reports),
+        callbacks=build_callbacks(config, run_dir, data, reports, stop),
         plugins=[VerifiedCheckpointIO()],
     )
 
@@ -61,7 +71,7 @@ def build_loggers(run_dir: Path, resumed_at: int | None) -> list[Any]:
 
 
 def build_callbacks(
-    config: Config, run_dir: Path, data: CaptionData, reports: Sequence[Callback]
+    config: Config, run_dir: Path, data: CaptionData, reports: Sequence[Callback], stop: GracefulStop
 ) -> list[Callback]:
     """In the order in which they must run: counting first, checkpoints last."""
     training = config.training
@@ -77,11 +87,11 @@ def build_callbacks(
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
     folder = run_dir / "checkpoints"
-    return [
-        *callbacks,
-        ModelCheckpoint(folder, "best", training.monitor, mode=mode, auto_insert_metric_name=False),
-        ModelCheckpoint(folder, "last", auto_insert_metric_name=False, enable_version_counter=False),
-    ]
+    last = LastCheckpoint(
+        folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
+    )
+    best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
+    return [*callbacks, FiniteLoss(), best, stop, last]
 
 
 def monitor_mode(metric: str) -> str:
@@ -95,6 +105,7 @@ def quieten_lightning() -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # the position of the data is in the checkpoint, in CaptionData
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
 
 
@@ -109,7 +120,9 @@ class ExactSteps(Callback):
         self.data = data
         self.seed = seed
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Seeds the step."""
         position = self.data.position
         torch.manual_seed(step_seed(self.seed, position.epoch, position.batch, trainer.global_rank))
@@ -124,5 +137,3 @@ class ExactSteps(Callback):
 def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
     """Different for different arguments as long as batch < 2^24 and rank < 2^10; 63 bits."""
     return ((seed * 1_000_003 + epoch) << 34 ^ batch << 10 ^ rank) % 2**63
-
-

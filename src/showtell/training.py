@@ -4,6 +4,7 @@ It reads the captions, counts the vocabulary, lets the frozen encoder see each p
 they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of resume.
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from functools import cached_property
@@ -18,11 +19,14 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell import __version__
 from showtell.atomic import write_text_atomically
+from showtell.checkpointing.resume import find_resume_point
+from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, DeviceConfig
 from showtell.data.annotations import SplitName
 from showtell.data.batching import Rows
-from showtell.data.caption_set import CaptionSet, load_captions
+from showtell.data.caption_set import CaptionSet, load_captions, source_hash
 from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
+from showtell.data.files import sizes_hash
 from showtell.data.loading import DecodedImages, ReadImages, StoredImages
 from showtell.data.module import CaptionData, SplitData
 from showtell.data.readable import unreadable_pictures
@@ -36,6 +40,8 @@ from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
+
+SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 
 def train(config: Config, run_dir: Path) -> float:
@@ -51,11 +57,14 @@ def train(config: Config, run_dir: Path) -> float:
     Raises:
         ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
+    resume = find_resume_point(config.resume) if config.resume else None
     pl.seed_everything(config.seed, verbose=False)
     meeting = Meeting(config)
     train_split, val_split = meeting.split("train"), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
+    if resume:
+        resume.accept(card)
     run_dir.mkdir(parents=True, exist_ok=True)
     write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
@@ -63,8 +72,11 @@ def train(config: Config, run_dir: Path) -> float:
     decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
     encoder = meeting.encoder if config.features.mode == "off" else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder)
-    trainer = build_trainer(config, run_dir, data, reports(config, run_dir, val_split, data), None)
-    trainer.fit(module, datamodule=data)
+    stop = GracefulStop()
+    shown = reports(config, run_dir, val_split, data)
+    trainer = build_trainer(config, run_dir, data, shown, stop, resume.step if resume else None)
+    with stop:
+        trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     return finish(trainer, config, run_dir)
 
 
@@ -82,6 +94,7 @@ class Meeting:
         self.precision = encoding_precision(config.features.precision, self.device)
         self.fingerprint = encoder_fingerprint(config.encoder, self.weights, self.precision)
         self._stores: list[FeatureStore] = []
+        self._captions: dict[SplitName, CaptionSet] = {}
         if config.data.format == "shapes":
             ensure_shapes(Path(config.data.root), config.data.shapes)
 
@@ -104,7 +117,7 @@ class Meeting:
 
     def split(self, name: SplitName) -> SplitData:
         """A split with its captions, and its images as stored features or as pictures."""
-        captions = load_captions(self.config.data, name, self.cache)
+        captions = self._captions[name] = load_captions(self.config.data, name, self.cache)
         images = self._stored if self.config.features.mode == "store" else self._decoded
         read, unreadable = images(name, captions)
         report_left_out(self.config, name, captions, unreadable)
@@ -118,24 +131,40 @@ class Meeting:
             "config": self.config.as_dict(),
             "vocabulary": vocabulary.words,
             "encoder": {"sha256": self.weights.sha256, "public": self.weights.public},
+            "data": self._data_hash(),
             "transform": asdict(self.weights.transform),
             "feature_shape": list(self.feature_shape),
         }
+
+    def _data_hash(self) -> str:
+        """Tells data sets apart by captions, names and sizes of pictures; copying a data set does not change it."""
+        parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].paths) for name in SPLITS]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
     def _stored(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
         config = self.config
         label = f"{config.data.name}-{name}-{config.encoder.name}"
         request = StoreRequest(label, captions.paths, self.fingerprint, self.weights.transform, config.features.dtype)
         store = open_or_build(
-            self.cache / "features", request, self._fast_encoder, config.features.batch_size, config.data.num_workers
+            self.cache / "features",
+            request,
+            self._fast_encoder,
+            config.features.batch_size,
+            config.data.num_workers,
         )
         self._stores.append(store)
-        return StoredImages(store.tensor(choose_place(config.features.place, store.num_bytes, self.device))), store.unreadable
+        return StoredImages(
+            store.tensor(choose_place(config.features.place, store.num_bytes, self.device))
+        ), store.unreadable
 
     def _decoded(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
         transform = self.weights.transform
         unreadable = unreadable_pictures(
-            f"{self.config.data.name}-{name}", captions.paths, transform, self.cache, self.config.data.num_workers
+            f"{self.config.data.name}-{name}",
+            captions.paths,
+            transform,
+            self.cache,
+            self.config.data.num_workers,
         )
         return DecodedImages(captions.paths, transform), unreadable
 
@@ -170,7 +199,10 @@ def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable:
     bad = [str(captions.paths[row]) for row in np.flatnonzero(unreadable)]
     if bad and config.data.bad_pictures == "fail":
         raise ConfigError(f"{bad[0]}: cannot be read (one of {len(bad)}); mend it, or use data.bad_pictures=skip")
-    for what, lines in (("pictures that cannot be read", bad), ("notes from reading the annotations", captions.skipped)):
+    for what, lines in (
+        ("pictures that cannot be read", bad),
+        ("notes from reading the annotations", captions.skipped),
+    ):
         if lines:
             print(f"{config.data.name} {name}: {len(lines)} {what}, e.g. {lines[0]}")
 
@@ -183,7 +215,8 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet
     head = f"# {len(dropped)} words seen fewer than {threshold} times: {100 * lost / max(1, total):.2f}% of all words become <unk>"
     write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
     write_text_atomically(
-        run_dir / "vocabulary_dropped.txt", "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n"
+        run_dir / "vocabulary_dropped.txt",
+        "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n",
     )
 
 
@@ -195,7 +228,10 @@ def reports(config: Config, run_dir: Path, val: SplitData, data: CaptionData) ->
         judge = lambda picture, caption: is_true(caption, scenes[picture])  # noqa: E731
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    return [Scores(val.captions.references, judge), Samples(samples(config, val.captions, pictures[chosen]), run_dir)]
+    return [
+        Scores(val.captions.references, judge),
+        Samples(samples(config, val.captions, pictures[chosen]), run_dir),
+    ]
 
 
 def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:

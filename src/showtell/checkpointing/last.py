@@ -13,9 +13,9 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from showtell.checkpointing.atomic import remove_stale_temporaries
+from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.boundary import StepBoundary, epoch_is_complete, epoch_is_over, forget_restart
 from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST
@@ -94,13 +94,21 @@ class LastCheckpoint(Checkpoint):
             self._write(trainer)
 
     def on_before_optimizer_step(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        optimizer: torch.optim.Optimizer,
     ) -> None:
         """From here on the weights are no longer those of the boundary."""
         self.boundary.close()
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Remembers the step boundary and whether it is to be written."""
         if self.boundary.capture_step(trainer):
@@ -131,14 +139,17 @@ class LastCheckpoint(Checkpoint):
             self.boundary.capture_epoch(trainer)
         if not self.boundary.is_exact:
             kept = f"{self._path} is kept as it was" if self._path.exists() else "there is no checkpoint yet"
-            rank_zero_info(f"stopped in the middle of a step: {kept}")
+            _say(f"stopped in the middle of a step: {kept}")
             return
         try:
             self._write(trainer)
-        except (ValueError, OSError) as error:  # the reason for the stop must not be hidden by its consequence
-            rank_zero_info(f"stopped without a new checkpoint: {error}")
+        except (
+            ValueError,
+            OSError,
+        ) as error:  # the reason for the stop must not be hidden by its consequence
+            _say(f"stopped without a new checkpoint: {error}")
         else:
-            rank_zero_info(f"stopped: step {self.boundary.global_step} is saved in {self._path}")
+            _say(f"stopped: step {self.boundary.global_step} is saved in {self._path}")
 
     def _write(self, trainer: lightning.Trainer) -> None:
         self.save(trainer, self._path)
@@ -151,3 +162,8 @@ def _not_finite(weights: dict[str, torch.Tensor]) -> str:
     """The name of the first tensor with a NaN or an infinity, or nothing."""
     floating = {name: value for name, value in weights.items() if value.is_floating_point()}
     return next((name for name, value in floating.items() if not bool(torch.isfinite(value).all())), "")
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, flush=True)

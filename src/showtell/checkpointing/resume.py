@@ -6,19 +6,28 @@ layers, another encoder): refused. Some leave it meaningful, but the run is no l
 no class names counts as "not exact": whoever adds one and knows that it is harmless adds it to the free ones.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from showtell.checkpointing.archive import CheckpointError
-from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
+from showtell.checkpointing.io import STAMP, load_checkpoint, newest_good_checkpoint
 
 CHECKPOINTS = "checkpoints"
 
 # without these the weights or the words mean something else
-REFUSED = ("encoder", "decoder.name", "decoder.embedding_size", "decoder.hidden_size", "decoder.num_layers", "vocab")
+REFUSED = (
+    "encoder",
+    "decoder.name",
+    "decoder.embedding_size",
+    "decoder.hidden_size",
+    "decoder.num_layers",
+    "vocab",
+)
 FREE = (
-    "name", "resume", "decoding", "data.root", "data.num_workers", "features.directory", "features.place",
+    "name", "resume", "decoding", "data.root", "data.num_workers", "cache", "features.place",
     "features.batch_size", "training.max_epochs", "training.max_steps", "training.monitor", "training.log_every_steps",
     "training.checkpoint_every_steps", "training.checkpoint_every_minutes", "training.sample_pictures",
     "training.early_stopping_epochs",
@@ -58,6 +67,47 @@ def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
     except CheckpointError as error:
         raise ResumeError(f"resume={str(resume)!r}: {error}") from None
     return path, []
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """A checkpoint to go on from: where it lies, its optimizer step, and what it tells about itself."""
+
+    path: Path
+    step: int
+    card: Mapping[str, Any]
+
+    def accept(self, card: Mapping[str, Any]) -> None:
+        """Compares with the run that is to go on, and prints what makes it no longer exactly the interrupted one.
+
+        Raises:
+            ResumeError: the checkpoint makes no sense in that run.
+        """
+        notes = check_resume(self.card["config"], card["config"])
+        check_identity("vocabulary", _hash(self.card["vocabulary"]), _hash(card["vocabulary"]))
+        check_identity(
+            "encoder's weights", self.card["encoder"]["sha256"][:16], card["encoder"]["sha256"][:16]
+        )
+        check_identity("data set", self.card["data"], card["data"])
+        for note in notes:
+            print(f"note: {note}", flush=True)
+
+
+def find_resume_point(resume: str | Path) -> ResumePoint:
+    """What `resume=` means, loaded and checked; says so where a damaged file was passed over.
+
+    Raises:
+        ResumeError: there is nothing to resume from.
+    """
+    path, lines = find_checkpoint(resume)
+    for line in lines:
+        print(f"note: {line}", flush=True)
+    checkpoint = load_checkpoint(path)
+    return ResumePoint(path, int(checkpoint["global_step"]), checkpoint[STAMP])
+
+
+def _hash(words: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _newest(directory: Path, *already: str) -> tuple[Path, list[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -58,7 +58,12 @@ class GracefulStop(Callback):
         self._install()
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Stops after this step, unless gradients are still being accumulated. All ranks decide together."""
         if not trainer.fit_loop.epoch_loop._should_accumulate():
@@ -105,6 +110,11 @@ def _requeue() -> None:
     try:
         code = subprocess.run(["scontrol", "requeue", job], check=False, timeout=60).returncode
     except (OSError, subprocess.TimeoutExpired) as error:
-        rank_zero_info(f"the SLURM job {job} was not put back in the queue: {error}")
+        _say(f"the SLURM job {job} was not put back in the queue: {error}")
     else:
-        rank_zero_info(f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}")
+        _say(f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}")
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, flush=True)

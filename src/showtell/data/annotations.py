@@ -69,9 +69,7 @@ def _read(config: DataConfig, root: Path, split: SplitName) -> Split:
     if split == "test":
         raise AnnotationError(f"data={config.name} has no test split; only data.format=karpathy has one")
     if config.format == "flickr":
-        train_split, val_split = (
-            root / name if name else None for name in (config.train_split, config.val_split)
-        )
+        train_split, val_split = (root / name if name else None for name in (config.train_split, config.val_split))
         shared = config.train_annotations == config.val_annotations
         return select(read_flickr(file, folder), split, train_split, val_split, shared=shared)
     return read_coco(file, folder)
@@ -92,9 +90,7 @@ def _annotations(config: DataConfig, root: Path, split: SplitName) -> Path:
     file = root / (config.train_annotations if training else config.val_annotations)
     reason = why_unreadable(file)
     if reason:
-        raise AnnotationError(
-            f"{shown(file)} {reason} (data.{key}, relative to data.root={shown(config.root)})"
-        )
+        raise AnnotationError(f"{shown(file)} {reason} (data.{key}, relative to data.root={shown(config.root)})")
     return file
 
 

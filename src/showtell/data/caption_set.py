@@ -109,10 +109,15 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
 
 
 def content_key(config: DataConfig, split: SplitName) -> str:
-    """A hash of everything that the tokenized captions follow from."""
-    facts = [CACHE_VERSION, nltk.__version__, split, config.format, config.max_caption_words, config.root]
-    facts += [config.train_images, config.val_images]
-    digest = hashlib.sha256(json.dumps(facts).encode())
+    """A hash of everything that the tokenized captions follow from, the place of the files included."""
+    place = [CACHE_VERSION, config.root, config.train_images, config.val_images, source_hash(config, split)]
+    return hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
+
+
+def source_hash(config: DataConfig, split: SplitName) -> str:
+    """A hash of a split's captions as they are read and tokenized, wherever the files lie."""
+    settings = [nltk.__version__, split, config.format, config.max_caption_words]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for file in source_files(config, split):
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())

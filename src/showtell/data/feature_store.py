@@ -98,7 +98,11 @@ class FeatureStore:
 
 
 def open_or_build(
-    root: Path, request: StoreRequest, make_encoder: Callable[[], PictureEncoder], batch_size: int, num_workers: int
+    root: Path,
+    request: StoreRequest,
+    make_encoder: Callable[[], PictureEncoder],
+    batch_size: int,
+    num_workers: int,
 ) -> FeatureStore:
     """The store for a request, built first where it is not complete.
 
@@ -218,4 +222,3 @@ def _decoded(
     dataset = _Pictures(request.paths, rows, request.transform)
     loader: DataLoader[Any] = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=_collate)
     return iter(loader)
-

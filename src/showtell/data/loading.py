@@ -107,7 +107,10 @@ class PictureBatches(Dataset[Batch]):
     read_images: ReadImages
 
     def __getitem__(self, pictures: Rows) -> Batch:
-        return {"images": self.read_images(pictures), "picture_ids": torch.from_numpy(self.picture_ids[pictures])}
+        return {
+            "images": self.read_images(pictures),
+            "picture_ids": torch.from_numpy(self.picture_ids[pictures]),
+        }
 
 
 def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: int) -> Iterator[Batch]:

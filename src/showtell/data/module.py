@@ -43,7 +43,11 @@ class SplitData:
         """The captions as tokens of a vocabulary."""
         captions = self.captions
         return CaptionRows(
-            captions.encode(vocabulary), captions.starts[:-1], captions.lengths, captions.picture_of, captions.picture_ids
+            captions.encode(vocabulary),
+            captions.starts[:-1],
+            captions.lengths,
+            captions.picture_of,
+            captions.picture_ids,
         )
 
 
@@ -67,7 +71,9 @@ class CaptionData(pl.LightningDataModule):
         self.position = Position()
         rows = train.usable_rows()
         if len(rows) == 0:
-            raise ValueError("no training caption has words and a readable picture; run `python -m showtell.data check`")
+            raise ValueError(
+                "no training caption has words and a readable picture; run `python -m showtell.data check`"
+            )
         lengths = train.captions.lengths
         self._train = CaptionBatches(train.encoded(vocabulary), train.read_images)
         self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)

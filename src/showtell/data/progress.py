@@ -32,5 +32,12 @@ class Progress:
         self.printed = now = time.monotonic()
         rate = (self.done - self.start) / max(now - self.began, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
-        timing = f"{rate:.0f} {self.unit}/s, {left:.0f} s left" if self.done < self.total else f"{rate:.0f} {self.unit}/s"
-        print(f"{self.what}: {self.done}/{self.total} {self.unit}, {timing}   ", end=end, file=sys.stderr, flush=True)
+        timing = (
+            f"{rate:.0f} {self.unit}/s, {left:.0f} s left" if self.done < self.total else f"{rate:.0f} {self.unit}/s"
+        )
+        print(
+            f"{self.what}: {self.done}/{self.total} {self.unit}, {timing}   ",
+            end=end,
+            file=sys.stderr,
+            flush=True,
+        )

