@@ -1,5 +1,6 @@
 """Trains a captioner: `python train.py [group=option] [key=value]`; `python train.py --help` explains."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -18,10 +19,11 @@ ConfigStore.instance().store("schema", Config)
 def main(composed: DictConfig) -> float:
     """Composed configuration -> one run; the best value is the objective of a sweep."""
     job = HydraConfig.get()
-    config = resumed_config(parse(composed), job.overrides.task)
-    from showtell.training import train  # late: --help and --cfg job must not wait for torch
+    with one_line_errors():
+        config = resumed_config(parse(composed), job.overrides.task)
+        from showtell.training import train  # late: --help and --cfg job must not wait for torch
 
-    return train(config, Path(job.runtime.output_dir))
+        return train(config, Path(os.path.relpath(job.runtime.output_dir)))
 
 
 if __name__ == "__main__":
