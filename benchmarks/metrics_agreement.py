@@ -86,11 +86,10 @@ def print_differences(captions: Captions, tokens: Captions) -> None:
                 different += 1
                 print(f"  {text.strip()!r}\n    Java {java.split()}\n    here {ours}")
             elif ours != java.split(" "):
-                # Java joins "3 1/2" by a no-break space, at which BLEU and CIDEr split again; ROUGE-L does not
+                # Java joins "3 1/2" by a no-break space; of the scorers only ROUGE-L does not split there
                 spaces += 1
-    print(
-        f"{different} of {total} captions have other tokens; {spaces} more differ by a no-break space for ROUGE-L only"
-    )
+    print(f"{different} of {total} captions have other tokens")
+    print(f"{spaces} more differ for ROUGE-L only, by a no-break space")
 
 
 def main() -> None:
