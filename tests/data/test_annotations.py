@@ -7,8 +7,6 @@ import pytest
 
 from showtell.config import DataConfig
 from showtell.data.annotations import AnnotationError, read_split
-    Path(os.environ.get("SHOWTELL_shared", Path(__file__).resolve().parents[2] / ".." / "shared")) / "data"
-)
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -10,8 +10,8 @@ from showtell.data.tokenize import tokenize, tokenize_all
 
 PIECES = [
     "a", "man", "cannot", "gonna", "5", "t.v.", "e-mail", "it's", ".", ",", "-", "11:44", "1,000", "x,", "y.",
-    "don't", "..", "%", "4-5", "a--b", "'tis", "d'ye", "more'n", "'", '"', "(", "]", "&", "é", "\U0001f600", "?",
-    "!", "A", "wanna-be", "cannot.",
+    "don't", "..", "%", "4-5", "a--b", "'tis", "d'ye", "more'n", "'", '"', "(", "]", "&", "é", "\U0001f600",
+    "?", "!", "A", "wanna-be", "cannot.",
 ]  # fmt: skip
 
 
