@@ -118,7 +118,23 @@ def test_histogram_counts_every_caption(faulty):
     assert sum(counts) == 302 and len(counts) <= 17
 
 
+@pytest.mark.slow
 def test_command_imports_no_hydra():
     code = "import sys, showtell.data.__main__; sys.exit('hydra' in sys.modules)"
     environment = {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=120).returncode == 0
+
+
+def test_a_picture_in_both_splits_is_trouble_enough(faulty, capsys):
+    for split in ("train", "val"):
+        write(Path(faulty.root) / f"captions_{split}.json", ["good.jpg"], "a cat")
+    assert main(arguments(faulty)) == 1
+    assert "1 picture(s) are in both splits" in capsys.readouterr().out
+
+
+def test_histogram_keeps_the_longest_captions_apart(faulty):
+    annotations = [{"image_id": 0, "caption": "cat " * (4 if number else 90)} for number in range(200)]
+    content = {"images": [{"id": 0, "file_name": "val.jpg"}], "annotations": annotations}
+    (Path(faulty.root) / "captions_val.json").write_text(json.dumps(content))
+    lines = [line.split() for line in render(check(faulty, decode=False)).splitlines()]
+    assert ["5+", "1"] in lines and ["4", "199", "#" * 40] in lines
