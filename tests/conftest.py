@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,16 +103,14 @@ def tiny_run(tiny_overrides: dict[str, object], tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Calls the real `main()` of train.py with command-line words; gives the run directory."""
+    """Runs the real train.py with command-line words; gives the run directory."""
     from hydra.core.global_hydra import GlobalHydra
-
-    import train
 
     def run(*words: str) -> Path:
         run_dir = tmp_path / "run"
         monkeypatch.setattr(sys, "argv", ["train.py", *words, f"hydra.run.dir={run_dir}", "hydra/job_logging=none"])
         GlobalHydra.instance().clear()
-        train.main()
+        runpy.run_path(str(REPOSITORY / "train.py"), run_name="__main__")
         return run_dir
 
     yield run
