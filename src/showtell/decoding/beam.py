@@ -147,8 +147,8 @@ def _choose(logits: Tensor, history: Tensor, totals: Tensor, config: DecodingCon
     Returns:
         Parent beams, words and the words' log-probabilities, each (P, G, W').
     """
-    allowed = allowed_logits(logits.flatten(0, 2), history.flatten(0, 2), config).view_as(logits)
     normalizer = log_normalizer(logits)
+    allowed = allowed_logits(logits.flatten(0, 2), history.flatten(0, 2), config).view_as(logits)
     chosen = [_compete(allowed[:, 0], normalizer[:, 0], totals[:, 0], config)]
     handicaps = torch.zeros_like(allowed[:, 0, 0])
     for group in range(1, config.groups):

@@ -40,7 +40,8 @@ def allowed_logits(logits: Tensor, history: Tensor, config: DecodingConfig) -> T
     allowed = logits.clamp_min(UNLIKELY)
     if config.block_ngram:
         _block_repeats(allowed, history, config.block_ngram)
-    allowed[:, [START, UNK]] = FORBIDDEN
+    allowed[:, START] = FORBIDDEN
+    allowed[:, UNK] = FORBIDDEN
     if length < config.min_length:
         stuck = allowed[:, FIRST_WORD:].amax(dim=1) == FORBIDDEN
         allowed[:, END].masked_fill_(~stuck, FORBIDDEN)
