@@ -14,13 +14,14 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 DATA_FORMATS = ("coco", "karpathy", "flickr", "shapes")
 BAD_PICTURE_POLICIES = ("skip", "fail")
-POOLINGS = ("average", "grid")
+POOLINGS = ("average", "pyramid", "grid")
 DECODERS = ("lstm",)
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("constant", "cosine", "plateau")
 FEATURE_MODES = ("store", "off")
 FEATURE_DTYPES = ("float16", "float32")
+FEATURE_PRECISIONS = ("auto", "float32", "bfloat16")
 FEATURE_PLACES = ("auto", "ram", "gpu", "disk")
 DECODING_METHODS = ("greedy", "beam", "sample")
 
@@ -157,13 +158,14 @@ class FeaturesConfig:
     """Whether the encoder's answers are kept on disk (`store`) or computed in every step (`off`)."""
 
     mode: str = "store"
-    directory: str = "cache"
     dtype: str = "float16"
     place: str = "auto"
+    precision: str = "auto"
     batch_size: int = 32
 
     def __post_init__(self) -> None:
         _one_of("features.mode", self.mode, FEATURE_MODES)
+        _one_of("features.precision", self.precision, FEATURE_PRECISIONS)
         _one_of("features.dtype", self.dtype, FEATURE_DTYPES)
         _one_of("features.place", self.place, FEATURE_PLACES)
         _within("features.batch_size", self.batch_size, 1)
@@ -173,8 +175,8 @@ class FeaturesConfig:
 class DecodingConfig:
     """How a caption is read off the decoder.
 
-    A setting of another method is refused, not ignored: `beam_size` and `groups` belong to `beam`, `temperature`, `top_k`
-    and `top_p` to `sample`, and `greedy` writes one caption.
+    A setting of another method is refused, not ignored: `beam_size` and `groups` belong to `beam`, `temperature`,
+    `top_k` and `top_p` to `sample`, and `greedy` writes one caption.
     """
 
     method: str = "greedy"
@@ -210,18 +212,19 @@ class DecodingConfig:
         self._refuse_ignored()
         if self.method == "beam" and self.num_captions > self.beam_size:
             raise ConfigError(
-                f"decoding.num_captions={self.num_captions} is more than decoding.beam_size={self.beam_size}; widen the beam"
+                f"decoding.num_captions={self.num_captions} is more than decoding.beam_size={self.beam_size}; "
+                "widen the beam"
             )
 
     def _refuse_ignored(self) -> None:
-        owners = {"beam_size": ("beam",), "groups": ("beam",), "temperature": ("sample",), "top_k": ("sample",)}
-        owners |= {"top_p": ("sample",), "num_captions": ("beam", "sample")}
+        beam, sample = ("beam_size", "groups"), ("temperature", "top_k", "top_p")
+        owners = {key: "beam" for key in beam} | {key: "sample" for key in sample} | {"num_captions": "beam or sample"}
         for key, methods in owners.items():
             value, default = getattr(self, key), type(self).__dataclass_fields__[key].default
-            if self.method not in methods and value != default:
+            if self.method not in methods.split(" or ") and value != default:
                 raise ConfigError(
                     f"decoding.{key}={value} has no effect with decoding.method={self.method}; "
-                    f"choose decoding.method={' or '.join(methods)}, or leave it at {default}"
+                    f"choose decoding.method={methods}, or set it to {default}"
                 )
 
 
@@ -244,6 +247,7 @@ class TrainingConfig:
     checkpoint_every_minutes: float = 0.0
     log_every_steps: int = 10
     sample_pictures: int = 12
+    val_pictures: int = 0
     overfit_batches: int = 0
     limit_train_batches: int = 0
     limit_val_batches: int = 0
@@ -259,7 +263,7 @@ class TrainingConfig:
         _one_of("training.schedule", self.schedule, SCHEDULES)
         for key in (
             "warmup_steps", "early_stopping_epochs", "checkpoint_every_steps", "checkpoint_every_minutes",
-            "sample_pictures", "overfit_batches", "limit_train_batches", "limit_val_batches",
+            "sample_pictures", "val_pictures", "overfit_batches", "limit_train_batches", "limit_val_batches",
         ):  # fmt: skip
             _within(f"training.{key}", getattr(self, key), 0)
         _within("training.log_every_steps", self.log_every_steps, 1)
@@ -272,6 +276,7 @@ class Config:
     name: str = "demo"
     seed: int = 1
     resume: str | None = None
+    cache: str = "cache"
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -301,7 +306,9 @@ def parse(values: Mapping[str, Any]) -> Config:
         merged = OmegaConf.merge(OmegaConf.structured(Config), values)
         config = OmegaConf.to_object(merged)
     except ConfigKeyError as error:
-        raise ConfigError(f"{error.full_key}: there is no such setting; `python train.py --cfg job` lists them") from None
+        raise ConfigError(
+            f"{error.full_key}: there is no such setting; `python train.py --cfg job` lists them"
+        ) from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config)

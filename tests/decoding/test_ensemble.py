@@ -1,10 +1,10 @@
 import pytest
 import torch
+from tests.decoding.toys import PrefixDecoder
 
 from showtell.config import DecodingConfig
 from showtell.decoding import DecodingError, decode, ensemble_step
 from showtell.vocabulary import START
-from tests.decoding.toys import PrefixDecoder
 
 
 def test_probabilities_are_averaged() -> None:

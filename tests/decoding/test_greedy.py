@@ -1,11 +1,11 @@
 import pytest
 import torch
+from tests.decoding.toys import PrefixDecoder
 from torch import Tensor
 
 from showtell.config import DecodingConfig
 from showtell.decoding import DecodingError, State, decode
 from showtell.vocabulary import END, START
-from tests.decoding.toys import PrefixDecoder
 
 
 def by_hand(decoder: PrefixDecoder, picture: int, config: DecodingConfig) -> tuple[int, ...]:

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from tests.decoding.toys import PrefixDecoder
 
 from showtell.config import ConfigError, DecodingConfig, parse
 from showtell.decoding import decode
-from tests.decoding.toys import PrefixDecoder
 
 PRESETS = sorted((Path(__file__).parents[2] / "conf" / "decoding").glob("*.yaml"))
 

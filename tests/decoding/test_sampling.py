@@ -2,12 +2,12 @@ from collections import Counter
 
 import pytest
 import torch
+from tests.decoding.toys import PrefixDecoder
 from torch import Tensor
 
 from showtell.config import DecodingConfig
 from showtell.decoding import Hypothesis, State, decode
 from showtell.decoding.sampling import _invert
-from tests.decoding.toys import PrefixDecoder
 
 PROBS = torch.tensor([0.0, 0.0, 0.0, 0.1, 0.4, 0.2, 0.3])
 
@@ -41,7 +41,9 @@ def test_top_k_keeps_the_k_likeliest() -> None:
     assert drawn(top_k=2) == pytest.approx({4: 4 / 7, 6: 3 / 7}, abs=0.002)
 
 
-@pytest.mark.parametrize(("top_p", "kept"), [(0.01, {4}), (0.39, {4}), (0.41, {4, 6}), (0.75, {4, 5, 6}), (1.0, {3, 4, 5, 6})])
+@pytest.mark.parametrize(
+    ("top_p", "kept"), [(0.01, {4}), (0.39, {4}), (0.41, {4, 6}), (0.75, {4, 5, 6}), (1.0, {3, 4, 5, 6})]
+)
 def test_nucleus_is_the_smallest_set_that_reaches_p(top_p: float, kept: set[int]) -> None:
     assert set(drawn(top_p=top_p)) == kept
 

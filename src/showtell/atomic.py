@@ -1,0 +1,141 @@
+"""Whole files or no files: how everything that Showtell leaves on a disk is written.
+
+The bytes go into a temporary file beside the target, are forced to the disk, and take the target's name in one step; a
+kill, a full disk or a missing permission at any moment leaves the old file as it was. The temporary file lies in the
+same directory because a rename is atomic only within one file system ($TMPDIR often is another one, and the rename then
+becomes a copy that can be cut). Its name carries the writer's process id, so that a later start can tell rubbish from
+a file that somebody is writing right now. This module imports nothing heavy; all rooms use it.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp")
+
+
+class WriteError(OSError):
+    """A file could not be written; the one-line message names it, the reason, and what happened to the old one."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:.1f} MB" if number >= 100_000 else f"{number} bytes"
+
+
+def write_error(path: Path, error: OSError, needed: int) -> WriteError:
+    """Says in one line why `path` was not written; `needed` is the number of bytes known to be necessary."""
+    kept = "the old file is kept" if os.path.lexists(path) else "no file was left behind"
+    reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(path.parent).free
+        reason = f"the disk is full: at least {_size(needed)} needed, {_size(free)} free; make room"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        reason += "; make its folder writable or choose another one"
+    return WriteError(error.errno or errno.EIO, f"cannot write {path}: {reason}; {kept}")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems cannot sync a directory; the rename stands
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+    """Opens a file for writing that becomes `path` when the block ends without an error.
+
+    Missing parent directories are made. Text is UTF-8; a lone surrogate becomes `?`.
+
+    Args:
+        path: the file to write; a symbolic link is followed, so that the link stays.
+        mode: `wb`, `w`, or the same with `+`.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        WriteError: the disk is full, or a permission is missing; the old file is kept.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = _temporary_name(target)
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
+    needed = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = open(temporary, mode, **text)  # noqa: SIM115
+        try:
+            yield file
+            file.flush()
+            needed = os.fstat(file.fileno()).st_size
+            os.fsync(file.fileno())
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                needed = max(needed, file.tell())
+            with contextlib.suppress(OSError):  # a full disk makes close() fail as well, after the real error
+                file.close()
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+        _sync_directory(target.parent)
+    except OSError as error:
+        if isinstance(error, WriteError):
+            raise
+        with contextlib.suppress(OSError):  # its space counts as free in the message
+            temporary.unlink()
+        raise write_error(target, error, needed) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a whole text file as UTF-8.
+
+    Raises:
+        WriteError: the disk is full, or a permission is missing; the old file is kept.
+    """
+    with atomic_write(path, "w") as file:
+        file.write(text)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
+    """Removes what killed writers left in `directory` (not below it); a living process's files stay.
+
+    Returns:
+        The removed files. A directory that does not exist has none.
+    """
+    removed = []
+    for path in sorted(Path(directory).glob(".*.tmp")):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and path.is_file() and not _is_alive(int(match["pid"])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed.append(path)
+    return removed

@@ -1,0 +1,157 @@
+"""Saving and loading checkpoints: Lightning's hook for it, and the one function that opens a checkpoint file.
+
+`VerifiedCheckpointIO` replaces Lightning's own, whose writing goes through $TMPDIR (torn in 11 of 30 kills), which loses
+the old file on a full disk, takes an unwritable directory for success and follows http addresses. Whatever is saved
+must be loadable by plain `torch.load(weights_only=True)`; that is checked before the old file is replaced. Every file
+carries the key `showtell` with the format's number, so that older, newer and foreign files each get their own sentence.
+"""
+
+import errno
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+
+from showtell.checkpointing import archive
+from showtell.checkpointing.archive import CheckpointError, DamagedError
+from showtell.atomic import atomic_write
+
+STAMP = "showtell"
+FORMAT_VERSION = 1
+SUFFIX = ".ckpt"
+LAST = "last" + SUFFIX
+BEST = "best" + SUFFIX
+
+
+def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Writes a checkpoint atomically, with a checksum, stamped with the format's number.
+
+    Raises:
+        WriteError: the disk is full or a permission is missing; the old file is kept.
+        CheckpointError: the checkpoint holds more than tensors and plain containers; the old file is kept.
+    """
+    stamped = {**checkpoint, STAMP: {**checkpoint.get(STAMP, {}), "format": FORMAT_VERSION}}
+    with atomic_write(path, "wb+") as file:
+        writer = archive.ChecksumWriter(file)
+        try:
+            torch.save(stamped, writer)
+        except RuntimeError as error:  # torch hides the disk's error behind its own "unexpected pos"
+            cause = error.__cause__ or error.__context__
+            raise (cause if isinstance(cause, OSError) else _blame_the_disk(file.fileno(), error)) from error
+        writer.finish()
+        file.flush()
+        archive.check_archive(file, os.fspath(path), file.seek(0, os.SEEK_END) - archive.TRAILER_BYTES)
+        file.seek(0, os.SEEK_END)
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], map_location: str | torch.device | Callable[..., Any] | None = "cpu"
+) -> dict[str, Any]:
+    """Opens a checkpoint that Showtell wrote: local, intact, of a known format, and without running anything in it.
+
+    Args:
+        path: a local regular file (a symbolic link to one is fine).
+        map_location: where tensors go, as `torch.load` takes it.
+
+    Returns:
+        The checkpoint; `checkpoint["showtell"]["format"]` is `FORMAT_VERSION`.
+
+    Raises:
+        CheckpointError: everything else, in one line. `DamagedError` when the file is torn or rotten.
+    """
+    name = os.fspath(path)
+    with archive.open_local(path) as file:
+        has_checksum = archive.check_bytes(file, name)
+        end = os.fstat(file.fileno()).st_size - (archive.TRAILER_BYTES if has_checksum else 0)
+        archive.check_archive(file, name, end)
+        file.seek(0)
+        try:
+            content = torch.load(file, map_location=map_location, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+            raise DamagedError(f"the checkpoint {name} is unreadable ({reason}); use another one") from None
+    _check_stamp(content, name, has_checksum)
+    return dict(content)
+
+
+def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
+    if not isinstance(content, dict) or not isinstance(content.get(STAMP), dict):
+        kind = "holds no Showtell checkpoint"
+        if isinstance(content, dict) and content and all(isinstance(value, torch.Tensor) for value in content.values()):
+            kind = "is a bare state_dict: weights without configuration and vocabulary"
+        elif isinstance(content, dict) and "pytorch-lightning_version" in content:
+            kind = "is a Lightning checkpoint of another program"
+        raise CheckpointError(f"{name} {kind}; pass a checkpoint that a Showtell run wrote")
+    found = content[STAMP].get("format")
+    if not isinstance(found, int) or found < 1:
+        raise CheckpointError(f"{name} has the unknown format {found!r}; pass a checkpoint that a Showtell run wrote")
+    if found > FORMAT_VERSION:
+        raise CheckpointError(f"{name} has format {found}, this Showtell knows up to {FORMAT_VERSION}; upgrade Showtell")
+    if found < FORMAT_VERSION:
+        raise CheckpointError(f"{name} has the old format {found}, this Showtell reads {FORMAT_VERSION}; use the release that wrote it")
+    if not has_checksum:
+        raise DamagedError(f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one")
+
+
+def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
+    """The checkpoint to go on from: `last.ckpt`, or if it is damaged the newest undamaged other one.
+
+    Damaged files are skipped and named; a file that is refused for another reason (a newer format, say) is skipped alike.
+
+    Returns:
+        The path, and one line per skipped file.
+
+    Raises:
+        CheckpointError: there is no good checkpoint.
+    """
+    files = sorted(Path(directory).glob("*" + SUFFIX), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    files.sort(key=lambda path: path.name != LAST)  # stable: the rest stays ordered by age
+    good: list[tuple[int, Path]] = []
+    skipped: list[str] = []
+    for path in files:
+        try:
+            step = int(load_checkpoint(path).get("global_step", 0))
+        except CheckpointError as error:
+            skipped.append(str(error))
+            continue
+        if path.name == LAST:
+            return path, skipped
+        good.append((step, path))
+    if not good:
+        hint = f" ({len(skipped)} unusable: {skipped[0]})" if skipped else ""
+        raise CheckpointError(f"{os.fspath(directory)} holds no usable checkpoint{hint}; start a new run")
+    return max(good, key=lambda found: found[0])[1], skipped
+
+
+class VerifiedCheckpointIO(CheckpointIO):
+    """Lightning's way to `save_checkpoint` and `load_checkpoint`: `Trainer(plugins=[VerifiedCheckpointIO()])`."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+    ) -> None:
+        """Saves; see `save_checkpoint`."""
+        if storage_options is not None:
+            raise TypeError("Showtell's checkpoints are local files; there are no storage options")
+        save_checkpoint(checkpoint, path)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Loads; always safely, whatever `weights_only` says. See `load_checkpoint`."""
+        return load_checkpoint(path, map_location or "cpu")
+
+    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Removes a file; nothing happens when it is gone."""
+        Path(path).unlink(missing_ok=True)
+
+
+def _blame_the_disk(descriptor: int, error: RuntimeError) -> Exception:
+    """The disk's error when the disk is full (torch reports a wrong position only), otherwise torch's own."""
+    state = os.fstatvfs(descriptor)
+    if state.f_bavail * state.f_frsize < archive.CHUNK:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return error

@@ -1,0 +1,174 @@
+"""What `resume=` points at, and whether going on from there makes sense.
+
+A setting of the new run falls in one of three classes. Some make the checkpoint meaningless (another vocabulary, other
+layers, another encoder): refused. Some leave it meaningful, but the run is no longer the one that was interrupted, bit for bit
+(batch size, seed, precision): accepted, and said. The rest (how long, where to log, how to decode) is free. A setting that
+no class names counts as "not exact": whoever adds one and knows that it is harmless adds it to the free ones.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from showtell.checkpointing.archive import CheckpointError
+from showtell.checkpointing.io import STAMP, load_checkpoint, newest_good_checkpoint
+
+CHECKPOINTS = "checkpoints"
+
+# without these the weights or the words mean something else
+REFUSED = (
+    "encoder",
+    "decoder.name",
+    "decoder.embedding_size",
+    "decoder.hidden_size",
+    "decoder.num_layers",
+    "vocab",
+)
+FREE = (
+    "name", "resume", "decoding", "data.root", "data.num_workers", "cache", "features.place",
+    "features.batch_size", "training.max_epochs", "training.max_steps", "training.monitor", "training.log_every_steps",
+    "training.checkpoint_every_steps", "training.checkpoint_every_minutes", "training.sample_pictures",
+    "training.early_stopping_epochs",
+)  # fmt: skip
+# what a schedule is stretched over: with one of these schedules, the length is not free
+_LENGTHS = ("training.max_epochs", "training.max_steps")
+_STRETCHED_SCHEDULES = ("cosine",)
+
+
+class ResumeError(ValueError):
+    """A run that cannot be resumed in this way; the one-line message names the setting, both values and the remedy."""
+
+
+def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
+    """The checkpoint that `resume=` means.
+
+    Args:
+        resume: a run directory, its `checkpoints` folder, or a checkpoint file.
+
+    Returns:
+        The path, and lines to print: each damaged file that was skipped, and what is taken instead.
+
+    Raises:
+        ResumeError: there is nothing to resume from, or the named file cannot be used and has no good neighbour.
+    """
+    path = Path(resume)
+    try:
+        if path.is_dir():
+            inner = path / CHECKPOINTS
+            return _newest(inner if inner.is_dir() else path)
+        try:
+            load_checkpoint(path)
+        except CheckpointError as error:
+            if not path.is_file():
+                raise
+            return _newest(path.parent, str(error))
+    except CheckpointError as error:
+        raise ResumeError(f"resume={str(resume)!r}: {error}") from None
+    return path, []
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """A checkpoint to go on from: where it lies, its optimizer step, and what it tells about itself."""
+
+    path: Path
+    step: int
+    card: Mapping[str, Any]
+
+    def accept(self, card: Mapping[str, Any]) -> None:
+        """Compares with the run that is to go on, and prints what makes it no longer exactly the interrupted one.
+
+        Raises:
+            ResumeError: the checkpoint makes no sense in that run.
+        """
+        notes = check_resume(self.card["config"], card["config"])
+        check_identity("vocabulary", _hash(self.card["vocabulary"]), _hash(card["vocabulary"]))
+        check_identity(
+            "encoder's weights", self.card["encoder"]["sha256"][:16], card["encoder"]["sha256"][:16]
+        )
+        check_identity("data set", self.card["data"], card["data"])
+        for note in notes:
+            print(f"note: {note}", flush=True)
+
+
+def find_resume_point(resume: str | Path) -> ResumePoint:
+    """What `resume=` means, loaded and checked; says so where a damaged file was passed over.
+
+    Raises:
+        ResumeError: there is nothing to resume from.
+    """
+    path, lines = find_checkpoint(resume)
+    for line in lines:
+        print(f"note: {line}", flush=True)
+    checkpoint = load_checkpoint(path)
+    return ResumePoint(path, int(checkpoint["global_step"]), checkpoint[STAMP])
+
+
+def _hash(words: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _newest(directory: Path, *already: str) -> tuple[Path, list[str]]:
+    path, skipped = newest_good_checkpoint(directory)
+    lines = list(dict.fromkeys([*already, *skipped]))
+    return path, [*lines, f"resuming from {path} instead"] if lines else []
+
+
+def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Compares the configuration in a checkpoint with the one that is to go on.
+
+    Args:
+        old: `checkpoint["showtell"]["config"]`, nested.
+        new: `Config.as_dict()`.
+
+    Returns:
+        One line per setting because of which the resumed run is not exactly the interrupted one.
+
+    Raises:
+        ResumeError: a setting without which the checkpoint has no meaning differs.
+    """
+    before, after = dict(_flat(old)), dict(_flat(new))
+    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    for key in changed:
+        if _belongs(key, REFUSED):
+            raise ResumeError(
+                f"{key}={after.get(key)!r} does not fit the checkpoint, which was trained with {before.get(key)!r}; "
+                f"set {key}={_spelled(before.get(key))} or start a new run"
+            )
+    stretched = after.get("training.schedule") in _STRETCHED_SCHEDULES
+    free = [key for key in FREE if not (stretched and key in _LENGTHS)]
+    return [
+        f"{key} was {before.get(key)!r} and is {after.get(key)!r}: the resumed run is not exactly the interrupted one"
+        for key in changed
+        if not _belongs(key, free)
+    ]
+
+
+def check_identity(name: str, old: str, new: str) -> None:
+    """Refuses to go on when a fingerprint (vocabulary, data set, encoder weights) is another one.
+
+    Raises:
+        ResumeError: it is.
+    """
+    if old != new:
+        raise ResumeError(
+            f"the {name} is not the one of the checkpoint ({new} instead of {old}); restore it or start a new run"
+        )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + str(key), list(value) if isinstance(value, tuple) else value
+
+
+def _belongs(key: str, group: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(name + ".") for name in group)
+
+
+def _spelled(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

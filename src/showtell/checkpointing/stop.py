@@ -1,0 +1,120 @@
+"""Graceful stops: SIGTERM, SIGINT, SIGHUP and SIGUSR1 end a run after the present step, saved, and with exit code 128 + n.
+
+Lightning 2.6.6 knows SIGTERM only and then ends with 0; under SLURM it saves inside the signal handler, in the middle of a step.
+Here the handler sets a flag and nothing else. At a step boundary (or after a validation batch) the flag is handed to
+Lightning, which stops through its own path (loggers are finalized, workers joined), and `LastCheckpoint` saves the boundary.
+A second SIGINT ends the process at once. Under SLURM, SIGUSR1 (`sbatch --signal=USR1@120`) also puts the job back in the queue.
+"""
+
+import os
+import signal
+import subprocess
+from types import FrameType, TracebackType
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+class GracefulStop(Callback):
+    """A callback for the trainer, and a context around `trainer.fit` in which signals are caught.
+
+    When the block ends after a signal, `SystemExit(128 + n)` is raised, whether training was cut or just finished.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+        self._interrupts = 0
+
+    def __enter__(self) -> "GracefulStop":
+        """Catches the signals from here on."""
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._install()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Restores the handlers; after a signal, requeues a SLURM job where asked and exits with 128 + n."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self.signal is None:
+            return
+        if self.signal == signal.SIGUSR1:
+            _requeue()
+        raise SystemExit(128 + self.signal) from (error if isinstance(error, Exception) else None)
+
+    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Takes SIGTERM back from Lightning."""
+        self._install()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Takes SIGTERM back from Lightning."""
+        self._install()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stops after this step, unless gradients are still being accumulated. All ranks decide together."""
+        if not trainer.fit_loop.epoch_loop._should_accumulate():
+            self._hand_over(trainer)
+
+    def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
+        """Stops within the validation, which a resumed run starts again."""
+        self._hand_over(trainer)
+
+    def _hand_over(self, trainer: lightning.Trainer) -> None:
+        if _any_rank(trainer, self.signal is not None):
+            self.signal = self.signal or signal.SIGTERM
+            trainer._signal_connector.received_sigterm = True
+
+    def _install(self) -> None:
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            self._interrupts += 1
+            if self._interrupts > 1:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                os.kill(os.getpid(), signal.SIGINT)
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+
+
+def _any_rank(trainer: lightning.Trainer, flag: bool) -> bool:
+    if trainer.world_size == 1:
+        return flag
+    flags = torch.tensor(int(flag), device=trainer.strategy.root_device)
+    torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
+    return bool(flags)
+
+
+def _requeue() -> None:
+    """Puts a SLURM job back in the queue, from its first process, once everything is saved."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
+    if not job.replace("_", "").isdigit() or os.environ.get("SLURM_PROCID", "0") != "0":
+        return
+    try:
+        code = subprocess.run(["scontrol", "requeue", job], check=False, timeout=60).returncode
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _say(f"the SLURM job {job} was not put back in the queue: {error}")
+    else:
+        _say(f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}")
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,123 @@
+"""What `train.py` needs around Hydra: errors as one line, and `resume=` with the configuration that the run was started with.
+
+Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer at once.
+"""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from showtell.config import Config, ConfigError, parse
+
+USER_ERROR = 2
+FIXED_ON_RESUME = ("experiment", "debug", "sweep")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the program with one line and code 2 where the user can mend the error; our own bugs keep their traceback."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hands us the exception instead of printing it
+    try:
+        yield
+    except Exception as error:
+        if not _is_the_users(error):
+            raise
+        print(f"error: {explain(error)}", file=sys.stderr)
+        raise SystemExit(USER_ERROR) from None
+
+
+def explain(error: Exception) -> str:
+    """An error as one line: what, where, and what to do instead."""
+    parts = [str(error), str(error.__cause__ or "")]
+    text = " ".join(re.sub(r"\s*\n\s*", " ", part).strip() for part in parts)
+    unknown = re.search(r"Key '([^']+)' (?:is )?not in '([^']+)'", text)
+    if unknown:
+        return _unknown_key(text, unknown[1])
+    group = re.search(
+        r"Could not find '([^']+)'.*?Available options in '([^']+)': (.*?)(?: Config search path.*)?$", text
+    )
+    if group:
+        chosen = group[1].rpartition("/")[2]
+        return f"{group[2]}={chosen}: there is no such option; choose one of {', '.join(group[3].split())}"
+    return re.sub(r"(?: full_key: .*| Config search path.*)$", "", text)
+
+
+def resume_arguments(arguments: Sequence[str]) -> list[str]:
+    """Sends a resumed run to its old directory, whose `.hydra` stays as the run began."""
+    resume = next((text.partition("=")[2] for text in arguments if text.startswith("resume=")), "")
+    if resume in ("", "null"):
+        return list(arguments)
+    directory = run_directory(Path(resume.strip("'\"")))
+    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
+    return [*arguments, f"hydra.run.dir='{quoted}'", "hydra.output_subdir=null"]
+
+
+def run_directory(path: Path) -> Path:
+    """The run directory that a path names: itself, or the one that a checkpoint lies in."""
+    return path.parent.parent if path.suffix == ".ckpt" else path
+
+
+def resumed_config(config: Config, overrides: Sequence[str]) -> Config:
+    """The configuration that the run was started with, changed by what this command line says.
+
+    Args:
+        config: composed from this command line.
+        overrides: its `key=value` and `group=option` words.
+
+    Raises:
+        ConfigError: nothing to resume there, or a recipe as a whole is given again.
+    """
+    if config.resume is None:
+        return config
+    saved = run_directory(Path(config.resume)) / ".hydra" / "config.yaml"
+    if not saved.is_file():
+        raise ConfigError(
+            f"resume={config.resume}: no run was started there ({saved} is missing); give a run directory"
+        )
+    started = parse(yaml.safe_load(saved.read_text(encoding="utf-8")))
+    for override in overrides:
+        key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
+        if key in FIXED_ON_RESUME:
+            raise ConfigError(f"{override}: a resumed run keeps its recipe; leave it out, or change single values")
+        started = _with_value_of(config, started, key.replace("/", ".").split("."))
+    return started
+
+
+def _with_value_of(source: object, target: Config, keys: list[str]) -> Config:
+    value, owners = source, [target]
+    for key in keys:
+        value = getattr(value, key)
+        owners.append(getattr(owners[-1], key))
+    for key, owner in zip(reversed(keys), reversed(owners[:-1]), strict=True):
+        value = replace(owner, **{key: value})
+    assert isinstance(value, Config)
+    return value
+
+
+def _is_the_users(error: Exception) -> bool:
+    module = type(error).__module__
+    return isinstance(error, ValueError | OSError) or module.startswith(("hydra.", "omegaconf."))
+
+
+def _unknown_key(text: str, key: str) -> str:
+    where = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
+    full = where[1] if where else key
+    close = difflib.get_close_matches(full, _all_keys(Config), n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists the settings"
+    return f"{full}: there is no such setting; {hint}"
+
+
+def _all_keys(schema: type, prefix: str = "") -> list[str]:
+    keys = []
+    for field in fields(schema):
+        keys.append(prefix + field.name)
+        if isinstance(field.type, type) and is_dataclass(field.type):
+            keys += _all_keys(field.type, f"{prefix}{field.name}.")
+    return keys

@@ -1,0 +1,224 @@
+"""The feature store: what the frozen encoder says about every picture of a data set, on disk, once.
+
+A store is a folder named by a hash of everything its numbers follow from (encoder, weights, transform, precision, list of
+pictures with their sizes and times), so a change of any of them is another store and nothing is ever
+stale. In it:
+
+- `features.bin`: one row per picture, raw float16 or float32, memory-mapped;
+- `state.bin`: one byte per picture (waiting, stored, unreadable), written after the row, so that a killed build goes on;
+- `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
+- `complete`: the marker that is written last. Without it a store is not used.
+
+One process builds under a file lock, others wait for it. The lock dies with its holder.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from showtell.atomic import atomic_write
+from showtell.config import ImageTransform
+from showtell.data.files import stamp
+from showtell.data.images import PictureError, load_picture
+from showtell.data.progress import Progress
+
+WAITING, STORED, UNREADABLE = 0, 1, 2
+
+
+class PictureEncoder(Protocol):
+    """The frozen encoder at work: pixels `(B, 3, S, S)` to features `(B, *feature_shape)`."""
+
+    feature_shape: tuple[int, ...]
+
+    def __call__(self, pixels: Tensor, /) -> Tensor: ...
+
+
+class StoreError(ValueError):
+    """A store that cannot be built; one line with the remedy."""
+
+
+@dataclass(frozen=True)
+class StoreRequest:
+    """What is to be stored: pictures, in order, and what decides their features.
+
+    `encoder` is the encoder's fingerprint: weights, pooling, precision.
+    """
+
+    name: str
+    paths: Sequence[Path]
+    encoder: str
+    transform: ImageTransform
+    dtype: str
+
+    def key(self) -> str:
+        """The hash that names the store. Costs one `stat` per picture and opens none."""
+        facts = [self.encoder, asdict(self.transform), self.dtype]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for path in self.paths:
+            digest.update(f"{path}\0{stamp(path)}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:16]
+
+
+class FeatureStore:
+    """A complete store: `features` `(P, *feature_shape)` memory-mapped, `unreadable` `(P,)` bool."""
+
+    def __init__(self, directory: Path) -> None:
+        about = json.loads((directory / "about.json").read_text())
+        shape = (about["pictures"], *about["feature_shape"])
+        self.directory = directory
+        self.features: NDArray[Any] = np.memmap(directory / "features.bin", about["dtype"], "r", shape=shape)
+        self.unreadable = np.fromfile(directory / "state.bin", np.uint8) == UNREADABLE
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the features."""
+        return int(self.features.nbytes)
+
+    def tensor(self, place: str) -> Tensor:
+        """All features as one tensor: mapped from disk, or copied to `ram` or `gpu`."""
+        if place == "disk":
+            # torch wants a writable array; a private mapping is one, and nobody writes to it
+            mapped = np.memmap(self.directory / "features.bin", self.features.dtype, "c", shape=self.features.shape)
+            return torch.from_numpy(mapped)
+        tensor = torch.from_numpy(np.array(self.features))
+        return tensor.cuda() if place == "gpu" else tensor
+
+
+def open_or_build(
+    root: Path,
+    request: StoreRequest,
+    make_encoder: Callable[[], PictureEncoder],
+    batch_size: int,
+    num_workers: int,
+) -> FeatureStore:
+    """The store for a request, built first where it is not complete.
+
+    Args:
+        root: folder of all stores.
+        request: the pictures and what decides their features.
+        make_encoder: builds the encoder; called only when there is work.
+        batch_size: pictures per call of that function.
+        num_workers: processes that decode pictures.
+
+    Raises:
+        StoreError: the disk is too small.
+    """
+    directory = root / f"{request.name}-{request.key()}"
+    if not (directory / "complete").is_file():
+        directory.mkdir(parents=True, exist_ok=True)
+        with _locked(directory):
+            if not (directory / "complete").is_file():
+                _build(directory, request, make_encoder(), batch_size, num_workers)
+    return FeatureStore(directory)
+
+
+def _locked(directory: Path) -> FileLock:
+    lock = FileLock(directory / "lock")
+    try:
+        lock.acquire(timeout=0)
+        lock.release()
+    except Timeout:
+        print(f"waiting for the process that builds {directory}", flush=True)
+    return lock
+
+
+def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batch_size: int, num_workers: int) -> None:
+    shape = (len(request.paths), *encoder.feature_shape)
+    state, features = _files(directory, shape, request.dtype)
+    _describe(directory, request, encoder.feature_shape)
+    waiting = np.flatnonzero(state == WAITING)
+    progress = Progress(f"encoding {request.name}", len(request.paths), "pictures", start=len(state) - len(waiting))
+    for rows, pixels, unreadable in _decoded(request, waiting, batch_size, num_workers):
+        if len(rows):
+            features[rows] = encoder(pixels).to("cpu", dtype=getattr(torch, request.dtype)).numpy()
+            state[rows] = STORED
+        state[unreadable] = UNREADABLE
+        progress.advance(len(rows) + len(unreadable))
+    progress.close()
+    features.flush()
+    state.flush()
+    with atomic_write(directory / "complete") as file:
+        file.write(b"")
+
+
+def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[NDArray[np.uint8], Any]:
+    """Maps the two files, made at their full size first so that a disk that is too small is noticed now."""
+    path = directory / "features.bin"
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    present = path.stat().st_size if path.is_file() else 0
+    if present != size:
+        free = shutil.disk_usage(directory).free
+        if free < size - present:
+            raise StoreError(
+                f"{directory}: the features need {size / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; make room, "
+                "set cache=DIR to another disk, or train from pictures with features=off"
+            )
+        with path.open("ab") as file:
+            file.truncate(size)
+            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+        (directory / "state.bin").write_bytes(bytes(shape[0]))
+    state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(shape[0],))
+    return state, np.memmap(path, dtype, "r+", shape=shape)
+
+
+def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
+    about = {
+        "name": request.name,
+        "pictures": len(request.paths),
+        "encoder": request.encoder,
+        "transform": asdict(request.transform),
+        "feature_shape": list(feature_shape),
+        "dtype": request.dtype,
+        "made": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    with atomic_write(directory / "about.json") as file:
+        file.write(json.dumps(about, indent=1).encode())
+
+
+class _Pictures(Dataset[tuple[int, Tensor | None]]):
+    """Decodes one picture; None where it cannot be read."""
+
+    def __init__(self, paths: Sequence[Path], rows: NDArray[np.int64], transform: ImageTransform) -> None:
+        self.paths = paths
+        self.rows = rows
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> tuple[int, Tensor | None]:
+        row = int(self.rows[i])
+        try:
+            return row, load_picture(self.paths[row], self.transform)
+        except PictureError:
+            return row, None
+
+
+def _collate(items: list[tuple[int, Tensor | None]]) -> tuple[list[int], Tensor, list[int]]:
+    pixels = [pixels for _, pixels in items if pixels is not None]
+    rows = [row for row, pixels in items if pixels is not None]
+    unreadable = [row for row, pixels in items if pixels is None]
+    return rows, torch.stack(pixels) if pixels else torch.empty(0), unreadable
+
+
+def _decoded(
+    request: StoreRequest, rows: NDArray[np.int64], batch_size: int, num_workers: int
+) -> Iterator[tuple[list[int], Tensor, list[int]]]:
+    # one worker process per core would fight with the encoder for the cores; small jobs need none
+    workers = min(num_workers, len(rows) // (4 * batch_size))
+    dataset = _Pictures(request.paths, rows, request.transform)
+    loader: DataLoader[Any] = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=_collate)
+    return iter(loader)

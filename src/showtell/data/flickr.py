@@ -1,0 +1,152 @@
+"""Flickr8k and Flickr30k: a table of picture names and captions, in each of the forms in which it goes round.
+
+- the original token file, `name.jpg#0<TAB>caption` without a header (Flickr8k.token.txt,
+  results_20130124.token);
+- a table with a header that names its columns: `image,caption` or `image_name| comment_number| comment`.
+
+Which one it is shows in the first line. Splits are files with one picture name per line. Where there are
+none and both splits name the same table, a tenth of the pictures (at most 1,000) become validation: those
+whose name has the lowest SHA-256, so the choice depends on nothing but the names. The numbers of pictures
+are their places in the table.
+"""
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from showtell.data.files import shown
+from showtell.data.records import AnnotationError, Picture, Split
+from showtell.data.schema import caption_text, picture_name, read_text
+
+_NAME_COLUMNS = ("image", "image_name", "filename", "file_name")
+_CAPTION_COLUMNS = ("caption", "comment", "sentence")
+_TOKEN_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
+# Flickr30k's table has one row, `2199200615.jpg| 4   A dog runs ...`, that lacks its second bar
+_BAR_ROW = re.compile(r"([^|]*)\|\s*\d+\s*\|?(.*)")
+_VALIDATION_LIMIT = 1000
+
+Row = tuple[int, str, str]  # line number, picture name, caption
+
+
+def read_flickr(file: Path, folder: Path) -> Split:
+    """Reads the whole table; `select` then takes a split out of it.
+
+    Raises:
+        AnnotationError: the file is not what it should be.
+    """
+    captions: dict[str, list[str]] = {}
+    skipped: list[str] = []
+    for line, name, text in _rows(read_text(file), file):
+        if name not in captions:
+            captions[picture_name(name, file, f"line {line}")] = []
+        caption = caption_text(text, file, f"line {line}", skipped)
+        if caption:
+            captions[name].append(caption)
+    pictures = []
+    for number, (name, said) in enumerate(captions.items()):
+        if said:
+            pictures.append(Picture(number, folder / name, tuple(said)))
+        else:
+            skipped.append(f"{shown(file)}: {shown(name)} has no captions; left out")
+    return Split(pictures, skipped)
+
+
+def _rows(text: str, file: Path) -> Iterator[Row]:
+    first = text.lstrip().split("\n", 1)[0]
+    if _TOKEN_LINE.match(first):
+        return _pattern_rows(_TOKEN_LINE, text, file, 1)
+    delimiter = next((mark for mark in "|,\t" if mark in first), ",")
+    columns = [column.strip().lower() for column in first.split(delimiter)]
+    name = next((columns.index(known) for known in _NAME_COLUMNS if known in columns), None)
+    caption = next((columns.index(known) for known in _CAPTION_COLUMNS if known in columns), None)
+    if name is None or caption is None:
+        raise AnnotationError(
+            f"{shown(file)}: line 1 is {shown(first)}; it must be `name.jpg#0<TAB>caption` or a header with "
+            "`image` and `caption`"
+        )
+    if columns == ["image_name", "comment_number", "comment"] and delimiter == "|":
+        return _pattern_rows(_BAR_ROW, text, file, 2)
+    return _table_rows(text, delimiter, name, caption, file)
+
+
+def _pattern_rows(pattern: re.Pattern[str], text: str, file: Path, first_line: int) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if number < first_line or not line.strip():
+            continue
+        found = pattern.match(line)
+        if not found:
+            raise AnnotationError(
+                f"{shown(file)}: line {number} has no picture name and caption; correct or remove it"
+            )
+        yield number, found[1].strip(), found[2]
+
+
+def _table_rows(text: str, delimiter: str, name: int, caption: int, file: Path) -> Iterator[Row]:
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        next(rows)
+        for row in rows:
+            if not row:
+                continue
+            if len(row) <= max(name, caption):
+                raise AnnotationError(
+                    f"{shown(file)}: line {rows.line_num} has {len(row)} column(s); correct or remove it"
+                )
+            yield rows.line_num, row[name].strip(), row[caption]
+    except csv.Error as error:
+        raise AnnotationError(f"{shown(file)}: line {rows.line_num}: {error}; correct the line") from None
+
+
+def select(
+    table: Split, split: str, train_split: Path | None, val_split: Path | None, *, shared: bool
+) -> Split:
+    """The pictures of one split.
+
+    Args:
+        table: what `read_flickr` found.
+        split: `train` or `val`.
+        train_split: file with the training pictures' names; None means all that `val_split` does not name.
+        val_split: the same for validation.
+        shared: whether one table serves both splits, so that it must be divided if no file does.
+    """
+    names = [picture.path.name for picture in table.pictures]
+    listed = {"train": _names(train_split), "val": _names(val_split)}
+    if listed["train"] is None and listed["val"] is None:
+        if not shared:
+            return table
+        listed["val"] = lowest_tenth(names)
+    both = (listed["train"] or set()) & (listed["val"] or set())
+    if both:
+        raise AnnotationError(
+            f"{shown(train_split)}: names {len(both)} picture(s) that are in {shown(val_split)} too, "
+            f"such as {shown(min(both))}; no picture may be in both"
+        )
+    wanted, other = listed[split], listed["val" if split == "train" else "train"]
+    if wanted is None:
+        return Split([p for p in table.pictures if not _in(p, other or set())], table.skipped)
+    chosen = [picture for picture in table.pictures if _in(picture, wanted)]
+    found = {name for p in chosen for name in (p.path.name, p.path.stem)}
+    absent = [
+        f"{shown(name)} is in the list of the {split} split but has no captions; left out"
+        for name in sorted(wanted - found)
+    ]
+    return Split(chosen, [*table.skipped, *absent])
+
+
+def _in(picture: Picture, names: set[str]) -> bool:
+    return picture.path.name in names or picture.path.stem in names
+
+
+def _names(file: Path | None) -> set[str] | None:
+    return None if file is None else {line.strip() for line in read_text(file).splitlines() if line.strip()}
+
+
+def lowest_tenth(names: list[str]) -> set[str]:
+    """The tenth of the names, at least one and at most 1,000, whose SHA-256 is lowest."""
+    count = max(1, min(_VALIDATION_LIMIT, len(names) // 10))
+    return set(
+        sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "replace")).digest())[:count]
+    )

@@ -1,0 +1,159 @@
+"""From row numbers to batches, and the position in an epoch that a checkpoint keeps.
+
+The order of an epoch is a pure function of (seed, epoch), so a position is two numbers: the epoch, and how many of its batches the
+trainer has finished. They are counted where a step ends, not where a batch is loaded, because loading runs ahead; and not by
+Lightning's `set_epoch`, which does not reach a batch sampler and comes too late with workers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from showtell.config import ImageTransform
+from showtell.data.batching import LengthBatches, Rows
+from showtell.data.images import load_picture
+from showtell.vocabulary import END
+
+Batch = dict[str, Tensor]
+
+
+@dataclass
+class Position:
+    """Where training stands in its data: `batch` batches of epoch `epoch` are done."""
+
+    epoch: int = 0
+    batch: int = 0
+
+
+@dataclass(frozen=True)
+class CaptionRows:
+    """The tokens of a split under one vocabulary, gathered without per-caption Python.
+
+    Attributes:
+        tokens: `(sum of lengths,)` int32.
+        starts: `(N,)` int64, where each caption begins.
+        lengths: `(N,)` int64, words without `<end>`.
+        picture_of: `(N,)` int32.
+        picture_ids: `(P,)` int64.
+    """
+
+    tokens: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    picture_of: NDArray[np.int32]
+    picture_ids: NDArray[np.int64]
+
+    def captions(self, rows: Rows) -> Tensor:
+        """`(B, T)` int64 tokens of rows of one length, `<end>` last."""
+        length = self.lengths[rows[0]]
+        captions = np.full((len(rows), length + 1), END, dtype=np.int64)
+        captions[:, :-1] = self.tokens[self.starts[rows, None] + np.arange(length)]
+        return torch.from_numpy(captions)
+
+
+class StoredImages:
+    """Reads the encoder's stored answers: `(B, D)` or `(B, R, D)`."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+
+    def __call__(self, pictures: NDArray[np.integer]) -> Tensor:
+        index = torch.from_numpy(pictures.astype(np.int64, copy=False)).to(self.features.device)
+        return self.features.index_select(0, index)
+
+
+class DecodedImages:
+    """Decodes picture files: `(B, 3, S, S)` normalized pixels."""
+
+    def __init__(self, paths: Sequence[Path], transform: ImageTransform) -> None:
+        self.paths = paths
+        self.transform = transform
+
+    def __call__(self, pictures: NDArray[np.integer]) -> Tensor:
+        return torch.stack([load_picture(self.paths[int(row)], self.transform) for row in pictures])
+
+
+ReadImages = Callable[[NDArray[Any]], Tensor]
+
+
+@dataclass(frozen=True)
+class CaptionBatches(Dataset[Batch]):
+    """Makes a batch of caption rows: an item is named by its rows, so that a worker process can make it too."""
+
+    rows: CaptionRows
+    read_images: ReadImages
+
+    def __getitem__(self, rows: Rows) -> Batch:
+        pictures = self.rows.picture_of[rows]
+        return {
+            "images": self.read_images(pictures),
+            "captions": self.rows.captions(rows),
+            "picture_ids": torch.from_numpy(self.rows.picture_ids[pictures]),
+        }
+
+
+@dataclass(frozen=True)
+class PictureBatches(Dataset[Batch]):
+    """Makes a batch of pictures without captions."""
+
+    picture_ids: NDArray[np.int64]
+    read_images: ReadImages
+
+    def __getitem__(self, pictures: Rows) -> Batch:
+        return {
+            "images": self.read_images(pictures),
+            "picture_ids": torch.from_numpy(self.picture_ids[pictures]),
+        }
+
+
+def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: int) -> Iterator[Batch]:
+    """The batches of a plan. With workers, whole batches are made in other processes, in the same order."""
+    if num_workers == 0:
+        return (dataset[rows] for rows in plan)
+    generator = torch.Generator().manual_seed(0)  # keeps the loader's draws off the global random state
+    return iter(
+        DataLoader(dataset, batch_size=None, sampler=plan, num_workers=num_workers, generator=generator)  # type: ignore[arg-type]
+    )
+
+
+@dataclass
+class TrainLoader:
+    """The training batches from a position on; every `iter` starts where the position stands."""
+
+    dataset: CaptionBatches
+    batches: LengthBatches
+    num_workers: int
+    position: Position = field(default_factory=Position)
+    limit: int = 0
+    overfit: bool = False
+
+    def __len__(self) -> int:
+        return min(self.limit, len(self.batches)) if self.limit else len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.position.batch >= len(self):
+            self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+        plan = self.batches.epoch(0 if self.overfit else self.position.epoch)[: len(self)]
+        return load_in_order(self.dataset, plan[self.position.batch :], self.num_workers)
+
+
+@dataclass
+class FixedLoader:
+    """The same batches in the same order every time, for validation."""
+
+    dataset: Dataset[Batch]
+    plan: Sequence[Rows]
+    num_workers: int
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return load_in_order(self.dataset, self.plan, self.num_workers)

@@ -1,0 +1,114 @@
+"""The LightningDataModule: caption-length batches over stored features or pictures, and the position that a checkpoint keeps."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+
+from showtell.config import TrainingConfig
+from showtell.data.batching import LengthBatches, Rows
+from showtell.data.caption_set import CaptionSet
+from showtell.data.loading import (
+    CaptionBatches,
+    CaptionRows,
+    FixedLoader,
+    PictureBatches,
+    Position,
+    ReadImages,
+    TrainLoader,
+)
+from showtell.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """A split ready for training: its captions, how its images are read, and which pictures cannot be."""
+
+    captions: CaptionSet
+    read_images: ReadImages
+    unreadable: NDArray[np.bool_]
+
+    def usable_rows(self) -> Rows:
+        """The captions that have words and a readable picture."""
+        readable = ~self.unreadable[self.captions.picture_of]
+        return np.flatnonzero(readable & (self.captions.lengths > 0))
+
+    def usable_pictures(self) -> Rows:
+        """The pictures that can be read."""
+        return np.flatnonzero(~self.unreadable)
+
+    def encoded(self, vocabulary: Vocabulary) -> CaptionRows:
+        """The captions as tokens of a vocabulary."""
+        captions = self.captions
+        return CaptionRows(
+            captions.encode(vocabulary),
+            captions.starts[:-1],
+            captions.lengths,
+            captions.picture_of,
+            captions.picture_ids,
+        )
+
+
+class CaptionData(pl.LightningDataModule):
+    """Training batches in an order fixed by (seed, epoch), and validation: captions to score, then pictures to caption."""
+
+    def __init__(
+        self,
+        train: SplitData,
+        val: SplitData,
+        vocabulary: Vocabulary,
+        config: TrainingConfig,
+        seed: int,
+        num_workers: int,
+    ) -> None:
+        super().__init__()
+        self.train = train
+        self.val = val
+        self.config = config
+        self.num_workers = num_workers
+        self.position = Position()
+        rows = train.usable_rows()
+        if len(rows) == 0:
+            raise ValueError(
+                "no training caption has words and a readable picture; run `python -m showtell.data check`"
+            )
+        lengths = train.captions.lengths
+        self._train = CaptionBatches(train.encoded(vocabulary), train.read_images)
+        self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)
+        self.batches = LengthBatches(rows, lengths[rows], config.batch_size, seed)
+
+    def train_dataloader(self) -> TrainLoader:
+        """The batches from the position on."""
+        limit = self.config.overfit_batches or self.config.limit_train_batches
+        overfit = self.config.overfit_batches > 0
+        return TrainLoader(self._train, self.batches, self.num_workers, self.position, limit, overfit)
+
+    def val_dataloader(self) -> list[FixedLoader]:
+        """Captions to score, and pictures to caption."""
+        rows = self.val.usable_rows()
+        captions = LengthBatches(rows, self.val.captions.lengths[rows], self.config.batch_size, 0).in_order()
+        pictures = self.val_pictures()
+        size = max(1, min(self.config.batch_size, 64))
+        parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        limit = self.config.limit_val_batches or None
+        shown = PictureBatches(self.val.captions.picture_ids, self.val.read_images)
+        return [
+            FixedLoader(self._val, captions[:limit], self.num_workers),
+            FixedLoader(shown, parts[:limit], self.num_workers),
+        ]
+
+    def val_pictures(self) -> Rows:
+        """The validation pictures that are captioned: all, or `training.val_pictures` evenly spread ones."""
+        pictures = self.val.usable_pictures()
+        wanted = self.config.val_pictures or len(pictures)
+        return pictures if wanted >= len(pictures) else pictures[np.linspace(0, len(pictures) - 1, wanted).astype(int)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position, for the checkpoint."""
+        return asdict(self.position)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from a checkpoint's position."""
+        self.position.epoch, self.position.batch = state_dict["epoch"], state_dict["batch"]

@@ -1,0 +1,264 @@
+"""Draws a scene.
+
+Everything is a polygon in the unit square: curves are polygons with many corners, so turning and mirroring an object is
+one formula, and a texture is a pattern seen through the polygon's mask. Pictures are drawn at twice their size and
+scaled down, which smooths every edge.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from showtell.data.shapes.scenes import CANVAS, Scene
+
+_ZOOM = 2
+_SIDE = CANVAS * _ZOOM
+_DARK = (45, 42, 50)
+_WHITE = (250, 250, 248)
+_BROWN = (112, 74, 48)
+_GLASS = (196, 226, 240)
+_PALE = (244, 230, 206)
+
+Color = tuple[int, int, int]
+Points = list[tuple[float, float]]
+Part = tuple[Points, Color | None]
+"""A polygon in the unit square and its color; None takes the object's own color and texture."""
+
+_PAINT: dict[str, Color] = {
+    "red": (220, 30, 36),
+    "orange": (250, 140, 10),
+    "yellow": (252, 226, 40),
+    "green": (40, 160, 60),
+    "blue": (36, 84, 214),
+    "purple": (140, 48, 176),
+    "white": (248, 248, 250),
+}
+
+
+def draw(scene: Scene, seed: str) -> Image.Image:
+    """The picture of a scene, RGB, `CANVAS` pixels square; `seed` decides what the truth does not tell (tilt, grass)."""
+    rng = random.Random(f"draw/{seed}")
+    image = Image.new("RGB", (_SIDE, _SIDE))
+    _BACKGROUNDS[scene["background"]](ImageDraw.Draw(image), rng)
+    for thing in scene["objects"]:
+        _draw_object(image, thing, rng)
+    return image.resize((CANVAS, CANVAS), Image.Resampling.BOX)
+
+
+def _draw_object(image: Image.Image, thing: dict[str, Any], rng: random.Random) -> None:
+    left, top, right, bottom = (_ZOOM * edge for edge in thing["box"])
+    side, angle = right - left, math.radians(rng.uniform(-7, 7))
+    mirror = rng.choice((-1, 1))
+    paint = _shade(_PAINT[thing["color"]], rng)
+    cos, sin = math.cos(angle) * side * 0.9, math.sin(angle) * side * 0.9
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = (point[0] - 0.5) * mirror, point[1] - 0.5
+        return (left + right) / 2 + cos * x - sin * y, (top + bottom) / 2 + sin * x + cos * y
+
+    pattern = _pattern(thing["texture"], paint, side)
+    pen = ImageDraw.Draw(image)
+    for points, color in _PARTS[thing["kind"]]:
+        corners = [place(point) for point in points]
+        if color is None:
+            mask = Image.new("L", (side, side))
+            ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in corners], fill=255)
+            image.paste(pattern, (left, top), mask)
+        else:
+            pen.polygon(corners, fill=color)
+        pen.line([*corners, *corners[:2]], fill=_DARK, width=3, joint="curve")
+
+
+def _shade(color: Color, rng: random.Random) -> Color:
+    shift = rng.randint(-10, 5)
+    red, green, blue = (min(255, max(0, part + shift)) for part in color)
+    return red, green, blue
+
+
+def _pattern(texture: str, paint: Color, side: int) -> Image.Image:
+    """The object's fill: its color, with stripes or dots of white (on white: of gray)."""
+    image = Image.new("RGB", (side, side), paint)
+    pen, mark = ImageDraw.Draw(image), _WHITE if min(paint) < 200 else (150, 150, 156)
+    step = max(18, side // 8)
+    if texture == "striped":
+        for x in range(-side, side, step):
+            pen.line([(x, 0), (x + side, side)], fill=mark, width=step // 3)
+    elif texture == "dotted":
+        radius = step / 3.6
+        for row, y in enumerate(range(step // 3, side, step)):
+            for x in range(step // 3 + row % 2 * step // 2, side, step):
+                pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=mark)
+    return image
+
+
+def _curve(at: Callable[[float], tuple[float, float]], corners: int = 40) -> Points:
+    return [at(2 * math.pi * i / corners) for i in range(corners)]
+
+
+def _oval(x: float, y: float, rx: float, ry: float) -> Points:
+    return _curve(lambda t: (x + rx * math.cos(t), y + ry * math.sin(t)))
+
+
+def _box(left: float, top: float, right: float, bottom: float) -> Points:
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def _dome(left: float, right: float, top: float, base: float) -> Points:
+    x, rx = (left + right) / 2, (right - left) / 2
+    return [(x - rx * math.cos(math.pi * i / 24), base - (base - top) * math.sin(math.pi * i / 24)) for i in range(25)]
+
+
+def _star() -> Points:
+    reach = [0.5, 0.22] * 5
+    return [(0.5 + r * math.sin(math.pi * i / 5), 0.52 - r * math.cos(math.pi * i / 5)) for i, r in enumerate(reach)]
+
+
+def _heart(t: float) -> tuple[float, float]:
+    bump = 13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)
+    return 0.5 + 0.5 * math.sin(t) ** 3, 0.44 - 0.5 * bump / 16
+
+
+def _petals() -> list[Part]:
+    angles = [math.pi * i / 3 for i in range(6)]
+    return [(_oval(0.5 + 0.23 * math.sin(a), 0.33 - 0.23 * math.cos(a), 0.14, 0.14), None) for a in angles]
+
+
+_PARTS: dict[str, list[Part]] = {
+    "star": [(_star(), None)],
+    "heart": [(_curve(_heart, 60), None)],
+    "house": [
+        (_box(0.1, 0.42, 0.9, 1), None),
+        ([(0, 0.44), (0.5, 0), (1, 0.44)], (96, 88, 92)),
+        (_box(0.2, 0.62, 0.42, 1), _BROWN),
+        (_box(0.56, 0.56, 0.8, 0.78), _GLASS),
+    ],
+    "tree": [
+        (_box(0.42, 0.75, 0.58, 1), _BROWN),
+        ([(0.06, 0.82), (0.5, 0.4), (0.94, 0.82)], None),
+        ([(0.14, 0.56), (0.5, 0.18), (0.86, 0.56)], None),
+        ([(0.24, 0.32), (0.5, 0), (0.76, 0.32)], None),
+    ],
+    "car": [
+        ([(0, 0.72), (0, 0.5), (0.16, 0.45), (0.3, 0.22), (0.7, 0.22), (0.85, 0.46), (1, 0.5), (1, 0.72)], None),
+        ([(0.26, 0.46), (0.35, 0.29), (0.48, 0.29), (0.48, 0.46)], _GLASS),
+        ([(0.54, 0.46), (0.54, 0.29), (0.66, 0.29), (0.75, 0.46)], _GLASS),
+        (_oval(0.24, 0.74, 0.13, 0.13), _DARK),
+        (_oval(0.76, 0.74, 0.13, 0.13), _DARK),
+        (_oval(0.24, 0.74, 0.05, 0.05), _WHITE),
+        (_oval(0.76, 0.74, 0.05, 0.05), _WHITE),
+    ],
+    "fish": [
+        ([(0.66, 0.5), (1, 0.22), (0.92, 0.5), (1, 0.78)], None),
+        ([(0.3, 0.32), (0.5, 0.1), (0.62, 0.34)], None),
+        (_oval(0.39, 0.5, 0.39, 0.25), None),
+        (_oval(0.19, 0.44, 0.06, 0.06), _WHITE),
+        (_oval(0.18, 0.44, 0.025, 0.025), _DARK),
+    ],
+    "boat": [
+        (_box(0.47, 0.02, 0.52, 0.72), _BROWN),
+        ([(0.55, 0.04), (0.96, 0.62), (0.55, 0.62)], _PALE),
+        ([(0.44, 0.14), (0.44, 0.62), (0.12, 0.62)], _PALE),
+        ([(0, 0.68), (1, 0.68), (0.82, 1), (0.18, 1)], None),
+    ],
+    "flower": [
+        (_box(0.475, 0.45, 0.525, 1), (70, 96, 60)),
+        ([(0.5, 0.95), (0.62, 0.72), (0.82, 0.68), (0.74, 0.86)], (70, 96, 60)),
+        *_petals(),
+        (_oval(0.5, 0.33, 0.13, 0.13), _BROWN),
+    ],
+    "mushroom": [
+        ([(0.36, 0.5), (0.64, 0.5), (0.7, 1), (0.3, 1)], _PALE),
+        (_dome(0.02, 0.98, 0.02, 0.58), None),
+    ],
+    "umbrella": [
+        (_box(0.475, 0, 0.525, 0.9), _DARK),
+        ([(0.5, 0.88), (0.7, 0.88), (0.7, 0.78), (0.76, 0.78), (0.76, 0.96), (0.5, 0.96)], _DARK),
+        ([*_dome(0, 1, 0.04, 0.55), (0.84, 0.47), (0.67, 0.55), (0.5, 0.47), (0.33, 0.55), (0.16, 0.47)], None),
+    ],
+    "balloon": [
+        (_box(0.49, 0.68, 0.51, 1), _DARK),
+        ([(0.5, 0.64), (0.57, 0.74), (0.43, 0.74)], None),
+        (_oval(0.5, 0.34, 0.3, 0.34), None),
+    ],
+    "cup": [
+        (_oval(0.76, 0.5, 0.2, 0.2), _DARK),
+        (_oval(0.76, 0.5, 0.12, 0.12), _PALE),
+        (_oval(0.45, 0.93, 0.45, 0.07), _PALE),
+        ([(0.06, 0.2), (0.84, 0.2), (0.72, 0.9), (0.18, 0.9)], None),
+        (_oval(0.45, 0.2, 0.39, 0.07), (92, 60, 44)),
+    ],
+}
+
+
+def _gradient(pen: ImageDraw.ImageDraw, top: Color, bottom: Color, start: int = 0, end: int = _SIDE) -> None:
+    for y in range(start, end):
+        share = (y - start) / (end - start)
+        mixed = (round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True))
+        pen.line([(0, y), (_SIDE, y)], fill=tuple(mixed))
+
+
+def _sprinkle(pen: ImageDraw.ImageDraw, rng: random.Random, count: int, rows: Iterable[int], color: Color) -> None:
+    low, high = rows
+    for _ in range(count):
+        x, y, radius = rng.randrange(_SIDE), rng.randrange(low, high), rng.uniform(1, 4)
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color)
+
+
+def _meadow(pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
+    horizon = rng.randrange(100, 180)
+    _gradient(pen, (150, 205, 240), (214, 236, 246), 0, horizon)
+    _gradient(pen, (156, 204, 112), (118, 178, 84), horizon)
+    for _ in range(160):
+        x, y = rng.randrange(_SIDE), rng.randrange(horizon + 10, _SIDE)
+        pen.line([(x, y), (x + rng.randint(-4, 4), y - 10)], fill=(92, 150, 66), width=2)
+
+
+def _beach(pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
+    horizon, shore = rng.randrange(90, 130), rng.randrange(190, 240)
+    _gradient(pen, (190, 228, 246), (232, 244, 248), 0, horizon)
+    _gradient(pen, (84, 178, 200), (150, 214, 214), horizon, shore)
+    _gradient(pen, (240, 222, 176), (226, 200, 148), shore)
+    _sprinkle(pen, rng, 120, (shore + 6, _SIDE), (206, 178, 126))
+
+
+def _snow(pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
+    horizon = rng.randrange(170, 250)
+    _gradient(pen, (158, 176, 198), (196, 208, 222), 0, horizon)
+    x, width = rng.randrange(_SIDE), rng.randrange(150, 220)
+    pen.polygon([(x - width, horizon), (x, horizon - 110), (x + width, horizon)], fill=(176, 190, 208))
+    _gradient(pen, (228, 234, 242), (212, 222, 234), horizon)
+    _sprinkle(pen, rng, 140, (0, _SIDE), (250, 252, 255))
+
+
+def _night(pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
+    _gradient(pen, (14, 16, 44), (44, 46, 92))
+    _sprinkle(pen, rng, 70, (0, _SIDE), (226, 226, 200))
+
+
+def _wall(pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
+    pen.rectangle([0, 0, _SIDE, _SIDE], fill=(206, 192, 184))
+    for row, y in enumerate(range(-rng.randrange(32), _SIDE, 32)):
+        for x in range(-32 * (row % 2) - 64, _SIDE, 64):
+            tone = rng.randint(-10, 10)
+            pen.rectangle([x + 2, y + 2, x + 61, y + 29], fill=(172 + tone, 122 + tone, 104 + tone))
+
+
+def _sunset(pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
+    horizon = rng.randrange(260, 340)
+    _gradient(pen, (122, 104, 160), (246, 178, 142), 0, horizon)
+    x = rng.randrange(60, _SIDE - 60)
+    pen.ellipse([x - 44, horizon - 50, x + 44, horizon + 38], fill=(255, 232, 188))
+    _gradient(pen, (96, 76, 104), (66, 54, 82), horizon)
+
+
+_BACKGROUNDS: dict[str, Callable[[ImageDraw.ImageDraw, random.Random], None]] = {
+    "meadow": _meadow,
+    "beach": _beach,
+    "snow": _snow,
+    "night": _night,
+    "wall": _wall,
+    "sunset": _sunset,
+}

@@ -1,0 +1,162 @@
+"""Judges a caption by the truth of its picture.
+
+A caption is cut into noun phrases and fixed phrases of the tables in `words`, each of which becomes one letter, and the
+string of letters must match one regular expression, the grammar. What does not parse is false: a caption that says
+nothing checkable earns nothing. What parses is a set of claims, and the caption is wholly true when its noun phrases can
+be given to different objects so that every claim holds. Articles and the order of adjectives are grammar, not truth, and
+are not judged.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations, product
+
+from showtell.data.shapes import words
+from showtell.data.shapes.scenes import COLORS, Scene, stands
+
+Phrases = dict[tuple[str, ...], tuple[str, str]]
+Looks = tuple[tuple[str, str], ...]
+"""What a noun phrase says of its object: (attribute, value) pairs."""
+
+
+def _table(letter: str, wordings: dict[str, tuple[str, ...]]) -> Phrases:
+    return {tuple(text.split()): (letter, value) for value, texts in wordings.items() for text in texts}
+
+
+_PHRASES: Phrases = {
+    **_table("R", words.RELATIONS),
+    **_table("Q", words.NEIGHBORS),
+    **_table("B", words.BACKGROUNDS),
+    **_table("S", {"": words.STARTERS}),
+    **_table("A", {"": ("and",)}),
+    **_table("I", {"": ("is", "are")}),
+    **_table("W", {"": ("with",)}),
+}
+_MARKS = _table("texture", words.MARKS)
+_ADJECTIVES = _table("size", words.SIZES) | _table("texture", words.TEXTURES) | _table("color", {c: (c,) for c in COLORS})
+_NOUNS = _table("kind", words.NOUNS)
+_LONGEST = max(map(len, _PHRASES))
+
+# N: a noun phrase; a group is one, or a list that ends in "and"
+_GROUP = "N(?:N*AN)?"
+_GRAMMAR = re.compile(
+    "B?(?:"
+    f"S?(?P<list>{_GROUP})"
+    f"|S?(?P<a>{_GROUP})I?(?P<r>R)(?P<b>{_GROUP})"
+    f"|(?P<r2>R)(?P<b2>{_GROUP})I(?P<a2>{_GROUP})"
+    f"|S?(?P<b3>N)W(?P<a3>{_GROUP})(?P<r3>Q)"
+    ")(?:I?B)?"
+)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a caption says: its objects' looks, which object stands where, and the backgrounds it names."""
+
+    objects: tuple[Looks, ...]
+    relations: tuple[tuple[int, str, int], ...]
+    backgrounds: tuple[str, ...]
+
+
+def is_true(caption: str, scene: Scene) -> bool:
+    """Whether every object, color, size, texture, relation and background that the caption mentions is right.
+
+    Args:
+        caption: any text; case and punctuation do not matter.
+        scene: the picture's truth, as `scenes_val.json` holds it.
+    """
+    claims = parse(caption)
+    return claims is not None and _holds(claims, scene)
+
+
+@lru_cache(maxsize=65536)
+def parse(caption: str) -> Claims | None:
+    """The claims of a caption, or None where it is no sentence of the grammar."""
+    chunks = _chunks(re.findall(r"[a-z]+|[^a-z\s.,!]+", caption.lower()))
+    if chunks is None:
+        return None
+    match = _GRAMMAR.fullmatch("".join(letter for letter, _ in chunks))
+    if match is None:
+        return None
+    positions = [i for i, (letter, _) in enumerate(chunks) if letter == "N"]
+
+    def group(name: str) -> list[int]:
+        start, end = match.span(name)
+        return [number for number, at in enumerate(positions) if start <= at < end]
+
+    relations = [
+        (first, str(chunks[match.start(f"r{n}")][1]), second)
+        for n in ("", "2", "3")
+        if match[f"r{n}"]
+        for first, second in product(group(f"a{n}"), group(f"b{n}"))
+    ]
+    return Claims(
+        objects=tuple(looks for letter, looks in chunks if letter == "N" and isinstance(looks, tuple)),
+        relations=tuple(relations),
+        backgrounds=tuple(str(value) for letter, value in chunks if letter == "B"),
+    )
+
+
+def _chunks(tokens: Sequence[str]) -> list[tuple[str, str | Looks]] | None:
+    """The caption as (letter, value) pieces, or None where a word fits nowhere."""
+    chunks: list[tuple[str, str | Looks]] = []
+    at = 0
+    while at < len(tokens):
+        length = next((n for n in range(_LONGEST, 0, -1) if tuple(tokens[at : at + n]) in _PHRASES), 0)
+        if length:
+            chunks.append(_PHRASES[tuple(tokens[at : at + length])])
+            at += length
+            continue
+        looks, at = _noun_phrase(tokens, at)
+        if not looks:
+            return None
+        chunks.append(("N", looks))
+    return chunks
+
+
+def _noun_phrase(tokens: Sequence[str], at: int) -> tuple[Looks, int]:
+    """The looks that a noun phrase at `at` tells and where it ends; no looks where there is none."""
+    looks: list[tuple[str, str]] = []
+    if tokens[at] in ("a", "an", "the"):
+        at += 1
+        while tuple(tokens[at : at + 1]) in _ADJECTIVES:
+            looks.append(_ADJECTIVES[(tokens[at],)])
+            at += 1
+        if tuple(tokens[at : at + 1]) in _NOUNS:
+            looks.append(_NOUNS[(tokens[at],)])
+            mark = _MARKS.get(tuple(tokens[at + 1 : at + 3]))
+            return (*looks, *([mark] if mark else [])), at + (3 if mark else 1)
+    return (), at
+
+
+def _holds(claims: Claims, scene: Scene) -> bool:
+    if any(background != scene["background"] for background in claims.backgrounds):
+        return False
+    return any(
+        all(thing[name] == value for looks, thing in zip(claims.objects, things, strict=True) for name, value in looks)
+        and all(stands(relation, things[a], things[b]) for a, relation, b in claims.relations)
+        for things in permutations(scene["objects"], len(claims.objects))
+    )
+
+
+def truth_share(captions: Iterable[str], scenes: Iterable[Scene]) -> float:
+    """The share of captions that are wholly true, each of the scene at its own position."""
+    verdicts = [is_true(caption, scene) for caption, scene in zip(captions, scenes, strict=True)]
+    return sum(verdicts) / len(verdicts)
+
+
+def constant_caption_floor(captions: Iterable[str], scenes: Sequence[Scene], candidates: int = 200) -> tuple[str, float]:
+    """The best that one caption for all pictures can do: the caption, and the share of scenes of which it is true.
+
+    Args:
+        captions: where the caption is taken from, as a rule the training captions.
+        scenes: the pictures to caption.
+        candidates: how many of the commonest captions are tried.
+    """
+    commonest = [caption for caption, _ in Counter(captions).most_common(candidates)]
+    shares = {caption: sum(is_true(caption, scene) for scene in scenes) / len(scenes) for caption in commonest}
+    best = max(shares, key=lambda caption: shares[caption])
+    return best, shares[best]

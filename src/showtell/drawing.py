@@ -1,0 +1,64 @@
+"""Pictures with their captions under them: for `predict.py --save-pictures`, the grid of a run and TensorBoard."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+INK, GRAY, PAPER = (20, 20, 20), (120, 120, 120), (255, 255, 255)
+Pixels = NDArray[np.uint8]
+
+
+def caption_card(pixels: Pixels, caption: str, reference: str = "", width: int = 320) -> Image.Image:
+    """One picture with its caption below it, and a reference caption in gray below that.
+
+    Args:
+        pixels: `(H, W, 3)`.
+        caption: what the model said.
+        reference: what a person said; left out when empty.
+        width: of the card; the picture is scaled to it.
+    """
+    picture = Image.fromarray(pixels)
+    picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.LANCZOS)
+    size = max(11, width // 20)
+    font = ImageFont.load_default(size)
+    columns = max(10, int(width / (size * 0.52)))
+    lines = [(line, INK) for line in _wrapped(caption, columns)] + [
+        (line, GRAY) for line in _wrapped(reference, columns)
+    ]
+    card = Image.new("RGB", (width, picture.height + round(size * 1.35 * len(lines)) + size), PAPER)
+    card.paste(picture)
+    draw = ImageDraw.Draw(card)
+    for row, (line, color) in enumerate(lines):
+        draw.text((size // 2, picture.height + size // 3 + row * size * 1.35), line, fill=color, font=font)
+    return card
+
+
+def contact_sheet(cards: Sequence[Image.Image], columns: int = 4, gap: int = 12) -> Image.Image:
+    """Cards side by side; each row is as high as its highest card."""
+    columns = min(columns, len(cards))
+    rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
+    width = sum(card.width + gap for card in rows[0]) + gap
+    sheet = Image.new("RGB", (width, sum(max(c.height for c in row) + gap for row in rows) + gap), PAPER)
+    top = gap
+    for row in rows:
+        for column, card in enumerate(row):
+            sheet.paste(card, (gap + column * (card.width + gap), top))
+        top += max(card.height for card in row) + gap
+    return sheet
+
+
+def thumbnail(pixels: Pixels, longest: int = 320) -> Pixels:
+    """The picture scaled down so that its longer side is at most `longest`."""
+    scale = max(pixels.shape[:2]) / longest
+    if scale <= 1:
+        return pixels
+    height, width = (max(1, math.floor(side / scale)) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    return textwrap.wrap(text, columns) if text else []

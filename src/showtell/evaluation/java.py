@@ -1,0 +1,127 @@
+"""METEOR and SPICE, which exist only as Java programs; where one cannot run, a note says so in one line.
+
+pycocoevalcap (the `java` extra) brings the programs. Its Python wrappers are not called: the one of METEOR
+talks to Java line by line through pipes, with an error pipe that nobody empties, and so ends in "broken
+pipe" or waits for ever; the one of SPICE starts a download of 400 MB when its models are missing. Here each
+program runs once on files, its output is drained, a time limit ends it, and what it needs is looked for
+beforehand. METEOR wants equally many references per picture, so the first is repeated; as the best
+reference counts, that changes nothing (the score equals the wrapper's to the last digit).
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from showtell.evaluation.metrics import check_candidates
+from showtell.evaluation.ptb import ptb_tokens
+
+_Program = Callable[[list[str], list[list[str]], float], float]
+_SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
+
+
+class _CannotRunError(Exception):
+    """Why a program gave no score, as one line."""
+
+
+def java_scores(
+    candidates: Mapping[int, str], references: Mapping[int, Sequence[str]], timeout: float = 900
+) -> tuple[dict[str, float], list[str]]:
+    """METEOR and SPICE of the corpus, as far as they can be had.
+
+    Args:
+        candidates: one caption per picture.
+        references: the human captions of the same pictures.
+        timeout: seconds that each program may take.
+
+    Returns:
+        Scores under `meteor` and `spice` (a program that cannot run has none), and a one-line note for each
+        that is missing.
+
+    Raises:
+        CandidateError: the two do not name the same pictures, or a picture has no references.
+    """
+    check_candidates(candidates, references)
+    texts = [" ".join(ptb_tokens(candidates[picture])) for picture in sorted(references)]
+    truths = [[" ".join(ptb_tokens(text)) for text in references[picture]] for picture in sorted(references)]
+    programs: list[tuple[str, _Program]] = [("meteor", _meteor), ("spice", _spice)]
+    scores, notes = {}, []
+    for name, program in programs:
+        try:
+            scores[name] = program(texts, truths, timeout)
+        except _CannotRunError as error:
+            notes.append(f"{name.upper()} left out: {error}")
+    return scores, notes
+
+
+def _meteor(texts: list[str], truths: list[list[str]], timeout: float) -> float:
+    folder = _program_folder("meteor", ["meteor-1.5.jar", "data/paraphrase-en.gz"])
+    most = max(map(len, truths))
+    padded = [(some + [some[0]] * most)[:most] for some in truths]
+    with tempfile.TemporaryDirectory() as place:
+        ours, theirs = Path(place, "candidates.txt"), Path(place, "references.txt")
+        ours.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        theirs.write_text("".join(f"{text}\n" for some in padded for text in some), encoding="utf-8")
+        options = ["-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", "meteor-1.5.jar", str(ours), str(theirs)]
+        output = _run_java([*options, "-l", "en", "-norm", "-r", str(most)], folder, timeout)
+    final = re.search(r"^Final score:\s+(\S+)$", output, re.MULTILINE)
+    if not final:
+        raise _CannotRunError("the program ended without a score")
+    return float(final[1])
+
+
+def _spice(texts: list[str], truths: list[list[str]], timeout: float) -> float:
+    folder = _program_folder("spice", ["spice-1.0.jar", *(f"lib/{name}" for name in _SPICE_MODELS)])
+    pairs = enumerate(zip(texts, truths, strict=True))
+    items = [{"image_id": place, "test": text, "refs": truth} for place, (text, truth) in pairs]
+    with tempfile.TemporaryDirectory() as place:
+        source, result = Path(place, "in.json"), Path(place, "out.json")
+        source.write_text(json.dumps(items), encoding="utf-8")
+        options = ["-Xmx8G", "-jar", "spice-1.0.jar", str(source), "-out", str(result), "-subset", "-silent"]
+        _run_java(options, folder, timeout)
+        try:
+            scores = [item["scores"]["All"]["f"] for item in json.loads(result.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise _CannotRunError("the program ended without scores; SPICE 1.0 was made for Java 8") from None
+    return sum(float(score) for score in scores) / len(scores)
+
+
+def _program_folder(name: str, needed: Sequence[str]) -> Path:
+    """The folder of a program inside pycocoevalcap, once Java and all the files it needs are there."""
+    if not shutil.which("java"):
+        raise _CannotRunError("there is no `java` on the PATH; install a Java runtime")
+    package = find_spec("pycocoevalcap")
+    if not package or not package.submodule_search_locations:
+        raise _CannotRunError("pycocoevalcap is not installed; `pip install showtell[java]` brings it")
+    folder = Path(next(iter(package.submodule_search_locations)), name)
+    missing = [file for file in needed if not (folder / file).is_file()]
+    if missing:
+        raise _CannotRunError(
+            f"{', '.join(missing)} not found in pycocoevalcap/{name}; put the file(s) there"
+        )
+    return folder
+
+
+def _run_java(options: Sequence[str], folder: Path, timeout: float) -> str:
+    try:
+        # run() reads both pipes to their ends, and kills the program on a timeout or an interrupt
+        done = subprocess.run(
+            ["java", *options],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _CannotRunError(f"it took longer than {timeout:g} s") from None
+    except OSError as error:
+        raise _CannotRunError(f"java did not start ({error.strerror})") from None
+    if done.returncode:
+        complaint = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise _CannotRunError(f"java ended with code {done.returncode}: {complaint[0][:200]}")
+    return done.stdout.decode(errors="replace")

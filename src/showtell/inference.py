@@ -1,0 +1,167 @@
+"""Captions for pictures from a checkpoint file alone: what `predict.py`, the gallery and a notebook use.
+
+    captioner = Captioner.from_checkpoint("runs/demo/STAMP/checkpoints/best.ckpt")
+    captioner.caption(["dog.jpg", "cat.jpg"])
+
+The checkpoint brings configuration, vocabulary, transform and the decoder's weights. The frozen encoder is built by name; public weights are
+found or fetched again and compared by hash, others lie beside the checkpoint as `encoder.pt`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from showtell.checkpointing.io import load_checkpoint
+from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
+from showtell.data.images import PictureError, load_picture
+from showtell.decoding import Hypothesis, decode
+from showtell.models.encoder import Encoder, build_encoder
+from showtell.models.encoding import FastEncoder, encoding_precision
+from showtell.models.module import build_decoder
+from showtell.models.weights import (
+    TRAVELLING_WEIGHTS,
+    EncoderWeights,
+    WeightsError,
+    find_weights,
+    read_state_dict,
+)
+from showtell.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A picture and what became of it: its n-best captions, best first, or the reason why there are none."""
+
+    path: Path
+    captions: tuple[str, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
+    error: str | None = None
+
+
+class Captioner:
+    """A trained model that captions picture files.
+
+    Args:
+        decoder: the trained decoder, in evaluation mode.
+        encoder: what turns pixels into features.
+        vocabulary: of the training run.
+        transform: from picture to pixels.
+        config: of the training run.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        encoder: FastEncoder,
+        vocabulary: Vocabulary,
+        transform: ImageTransform,
+        config: Config,
+    ) -> None:
+        self.decoder = decoder
+        self.encoder = encoder
+        self.vocabulary = vocabulary
+        self.transform = transform
+        self.config = config
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: str = "auto") -> "Captioner":
+        """Loads a checkpoint, on a GPU where there is one and `device` is `auto`.
+
+        Raises:
+            CheckpointError: no intact checkpoint of Showtell's.
+            WeightsError: the frozen encoder's weights cannot be had.
+        """
+        checkpoint = load_checkpoint(path)
+        card = checkpoint["showtell"]
+        config = parse(card["config"])
+        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        encoder = _encoder(config.encoder, card, Path(path).parent)
+        vocabulary = Vocabulary(card["vocabulary"])
+        decoder = build_decoder(config.decoder, tuple(card["feature_shape"]), len(vocabulary))
+        decoder.load_state_dict(_decoder_state(checkpoint["state_dict"]))
+        precision = encoding_precision(config.features.precision, place)
+        fast = FastEncoder(encoder, place, precision)
+        return cls(decoder.to(place).eval(), fast, vocabulary, ImageTransform(**card["transform"]), config)
+
+    def caption(
+        self,
+        pictures: Iterable[str | Path],
+        decoding: DecodingConfig | None = None,
+        batch_size: int = 16,
+        num_workers: int = 0,
+    ) -> list[Captioned]:
+        """Captions pictures; one that cannot be read gets an error instead of captions, and the rest goes on."""
+        return list(self.stream([Path(picture) for picture in pictures], decoding, batch_size, num_workers))
+
+    def stream(
+        self, pictures: Sequence[Path], decoding: DecodingConfig | None, batch_size: int, num_workers: int
+    ) -> Iterator[Captioned]:
+        """Like `caption`, batch by batch, in the order of the pictures."""
+        loader: DataLoader[Any] = DataLoader(
+            _Files(pictures, self.transform),  # type: ignore[arg-type]
+            batch_size,
+            num_workers=num_workers,
+            collate_fn=list,
+        )
+        for batch in loader:
+            readable = [pixels for _, pixels, _ in batch if pixels is not None]
+            answers = iter(self.decode(torch.stack(readable), decoding) if readable else [])
+            for path, pixels, error in batch:
+                yield Captioned(path, error=error) if pixels is None else self._captioned(path, next(answers))
+
+    @torch.inference_mode()
+    def decode(self, pixels: Tensor, decoding: DecodingConfig | None = None) -> list[list[Hypothesis]]:
+        """The n-best hypotheses for normalized pixels `(B, 3, S, S)`."""
+        state = self.decoder.initial_state(self.encoder(pixels))
+        return decode(self.decoder.step, state, decoding or self.config.decoding)
+
+    def _captioned(self, path: Path, hypotheses: Sequence[Hypothesis]) -> Captioned:
+        return Captioned(path, tuple(self.vocabulary.decode(found.tokens) for found in hypotheses), tuple(hypotheses))
+
+
+class _Files:
+    """Decodes files where the loader's workers can do it."""
+
+    def __init__(self, paths: Sequence[Path], transform: ImageTransform) -> None:
+        self.paths = paths
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> tuple[Path, Tensor | None, str | None]:
+        try:
+            return self.paths[i], load_picture(self.paths[i], self.transform), None
+        except PictureError as error:
+            return self.paths[i], None, str(error)
+
+
+def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> Encoder:
+    identity = card["encoder"]
+    if identity["public"]:
+        weights = find_weights(config)
+        if weights.sha256 != identity["sha256"]:
+            raise WeightsError(
+                f"encoder={config.name}: {weights.path} is not the file that this model was trained with "
+                f"(sha256 {weights.sha256[:12]}, wanted {identity['sha256'][:12]}); put the right one there"
+            )
+        return build_encoder(config, weights)
+    path = directory / TRAVELLING_WEIGHTS
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint"
+        )
+    unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
+    encoder = build_encoder(config, unloaded)
+    encoder.load_state_dict(read_state_dict(path))
+    return encoder
+
+
+def _decoder_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = "decoder."
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,157 @@
+"""The frozen CNN: a torchvision classifier, or EfficientNet-Lite0 whose ImageNet weights install as a package.
+
+An encoder is always in `eval()` mode and never has a gradient, so it gives the same answer for a picture every time; that
+is what makes the feature store possible. Shape legend: B batch, R regions, D feature.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from showtell.config import ConfigError, EncoderConfig, ImageTransform
+from showtell.models.weights import EncoderWeights, find_weights
+
+PYRAMID_CELLS = (1, 2)
+"""The `pyramid` pooling averages over 1x1 and 2x2 cells of the region grid."""
+
+
+class Encoder(nn.Module):
+    """Pictures in, features out: `(B, 3, S, S)` normalized pixels to `(B, D)`, or `(B, R, D)` for `pooling=grid`."""
+
+    def __init__(self, trunk: nn.Module, pooling: str, transform: ImageTransform) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.pooling = pooling
+        self.transform = transform
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Stays in evaluation mode: the statistics of a frozen network's BatchNorm must not drift."""
+        return super().train(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """The features of normalized pixels."""
+        return pool(self.trunk(pixels), self.pooling)
+
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`, found by asking for one black picture."""
+        size = self.transform.size
+        weight = next(self.parameters())
+        with torch.inference_mode():
+            black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
+            return tuple(self(black).shape[1:])
+
+
+def pool(answer: Tensor, pooling: str) -> Tensor:
+    """Reduces a trunk's answer, `(B, D, h, w)` or already `(B, D)`, to what the decoder reads."""
+    if answer.ndim == 2:
+        return answer
+    if pooling == "grid":
+        return answer.flatten(2).transpose(1, 2).contiguous()
+    if pooling == "pyramid":
+        cells = [nn.functional.adaptive_avg_pool2d(answer, cells).flatten(1) for cells in PYRAMID_CELLS]
+        return torch.cat(cells, dim=1)
+    return answer.mean(dim=(2, 3))
+
+
+def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) -> Encoder:
+    """Builds the encoder that the configuration names, with its weights loaded.
+
+    Args:
+        config: which network, which weights, which pooling.
+        weights: what `find_weights` found, where the caller asked already.
+
+    Raises:
+        ConfigError: no such network, weights that do not fit it, or a pooling that it cannot give.
+        WeightsError: the weights cannot be had; the line tells where to put the file.
+    """
+    weights = weights or find_weights(config)
+    network = _NETWORKS.get(config.name, _build_torchvision)(config)
+    if weights.path is not None:
+        weights.load_into(network.model)
+    return Encoder(network.trunk, config.pooling, weights.transform)
+
+
+def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precision: str) -> str:
+    """A hash of everything that decides a feature's value, without building the network."""
+    facts = {
+        "name": config.name,
+        "pooling": config.pooling,
+        "weights": weights.sha256,
+        "transform": asdict(weights.transform),
+        "precision": precision,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class _Network(Protocol):
+    model: nn.Module
+    trunk: nn.Module
+
+
+class _Built:
+    def __init__(self, model: nn.Module, trunk: nn.Module) -> None:
+        self.model = model
+        self.trunk = trunk
+
+
+def _seeded(build: Any, *args: Any, **kwargs: Any) -> Any:
+    """Random weights are the same on every start, so that their features can be stored too."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build(*args, **kwargs)
+
+
+def _build_efficientnet_lite0(config: EncoderConfig) -> _Network:
+    import timm
+
+    model = _seeded(timm.create_model, "tf_efficientnet_lite0", pretrained=False)
+    trunk = nn.Sequential(model.conv_stem, model.bn1, model.blocks, model.conv_head, model.bn2)
+    return _Built(model, trunk)
+
+
+def _build_torchvision(config: EncoderConfig) -> _Network:
+    from torchvision import models
+
+    extra = {"init_weights": True, "aux_logits": True} if config.name in ("googlenet", "inception_v3") else {}
+    model = _seeded(models.get_model, config.name, weights=None, **extra)
+    trunk = _convolutional_trunk(model)
+    if trunk is None:
+        if config.pooling != "average":
+            raise ConfigError(
+                f"encoder.pooling={config.pooling} needs a grid of regions, which {config.name} does not give; "
+                "use encoder.pooling=average, or a convolutional network such as resnet50"
+            )
+        trunk = _without_classifier(model)
+    return _Built(model, trunk)
+
+
+def _convolutional_trunk(model: nn.Module) -> nn.Module | None:
+    """The part of a torchvision classifier that ends in a `(B, D, h, w)` map; None where there is no such part."""
+    if hasattr(model, "layer4"):
+        names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+        return nn.Sequential(*(getattr(model, name) for name in names))
+    if hasattr(model, "trunk_output"):
+        return nn.Sequential(model.stem, model.trunk_output)
+    features = getattr(model, "features", None)
+    if features is None or hasattr(model, "permute"):  # Swin's features end in another layout
+        return None
+    if type(model).__name__ == "DenseNet":
+        return nn.Sequential(features, nn.ReLU())
+    return features if isinstance(features, nn.Module) else None
+
+
+def _without_classifier(model: nn.Module) -> nn.Module:
+    """The network up to the input of its last linear layer."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    parent, _, child = linear[-1].rpartition(".")
+    setattr(model.get_submodule(parent), child, nn.Identity())
+    return model
+
+
+_NETWORKS = {"efficientnet_lite0": _build_efficientnet_lite0}

@@ -1,0 +1,120 @@
+"""The LightningModule: frozen encoder + decoder + cross-entropy, and the optimizer.
+
+A batch is a dict: `images` holds pixels `(B, 3, S, S)` or, from the feature store, the encoder's answer for them;
+`captions` is `(B, T)` tokens with `<end>` last; `picture_ids` is `(B,)`. All captions of a batch have one length, so the
+mean over a batch is the mean over its tokens. The encoder is absent where every feature comes from the store, and its weights are
+never part of the state dict. `card` is what a checkpoint tells about itself. Shape legend: B batch, T time, V vocabulary, S picture size.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from showtell.config import DecoderConfig, DecodingConfig, TrainingConfig
+from showtell.decoding import Hypothesis, decode
+from showtell.models.lstm import LSTMDecoder
+from showtell.vocabulary import Vocabulary
+
+Batch = dict[str, Tensor]
+DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {"lstm": LSTMDecoder}
+
+
+def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> nn.Module:
+    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`."""
+    return DECODER_CLASSES[config.name](config, feature_shape[-1], vocabulary_size)
+
+
+class CaptionModule(pl.LightningModule):
+    """Trains a decoder on what a frozen encoder sees."""
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        vocabulary: Vocabulary,
+        training: TrainingConfig,
+        decoding: DecodingConfig,
+        card: dict[str, Any],
+        encoder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.vocabulary = vocabulary
+        self.training_config = training
+        self.decoding_config = decoding
+        self.card = card
+        # a list hides the frozen encoder from parameters(), state_dict() and the optimizer
+        self._encoder = [encoder]
+        self.captions: dict[int, str] = {}
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The frozen encoder, where this run computes features itself."""
+        return self._encoder[0]
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the decoder reads: the encoder's answer for pixels, or the stored answer as float."""
+        if self.encoder is None:
+            return images.float()
+        self.encoder.to(images.device)
+        with torch.no_grad():
+            features: Tensor = self.encoder(images).float()
+        return features
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy per token over the words of the caption and `<end>`."""
+        captions = batch["captions"]
+        logits = self.decoder(self.features(batch["images"]), captions)
+        return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten())
+
+    def caption(self, images: Tensor, config: DecodingConfig | None = None) -> list[list[Hypothesis]]:
+        """The n-best captions of each picture, best first."""
+        state = self.decoder.initial_state(self.features(images))
+        return decode(self.decoder.step, state, config or self.decoding_config)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch; what is logged about it is `callbacks.progress`'s business."""
+        return self.loss(batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The first loader brings captions to score, the second pictures to caption."""
+        if "captions" in batch:
+            tokens = batch["captions"].numel()
+            self.log("val/loss", self.loss(batch), batch_size=tokens, add_dataloader_idx=False, sync_dist=True)
+            return
+        for picture, hypotheses in zip(batch["picture_ids"].tolist(), self.caption(batch["images"]), strict=True):
+            self.captions[picture] = self.vocabulary.decode(hypotheses[0].tokens)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the captions of the epoch before."""
+        self.captions = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what prediction needs: configuration, vocabulary, the encoder's identity. Plain containers only."""
+        checkpoint["showtell"] = self.card
+
+    def configure_optimizers(self) -> Any:
+        """Adam over the decoder (which holds the embedding of the picture), and the learning-rate schedule."""
+        config = self.training_config
+        adam = torch.optim.Adam(self.decoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        if config.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(adam, factor=0.5, patience=1)
+            return {"optimizer": adam, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+        if config.schedule == "constant" and not config.warmup_steps:
+            return adam
+        total = int(self.trainer.estimated_stepping_batches) if config.schedule == "cosine" else 0
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: learning_rate_factor(step, config, total))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def learning_rate_factor(step: int, config: TrainingConfig, total_steps: int) -> float:
+    """Linear warm-up, then constant or a half cosine down to zero at `total_steps`."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule != "cosine":
+        return 1.0
+    share = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))

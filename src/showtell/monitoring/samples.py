@@ -1,0 +1,61 @@
+"""What the model says: captions of a fixed set of validation pictures in TensorBoard and as a PNG, every epoch."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from showtell.atomic import atomic_write
+from showtell.drawing import Pixels, caption_card, contact_sheet
+
+
+@dataclass(frozen=True)
+class SamplePicture:
+    """A validation picture that is shown every epoch."""
+
+    id: int
+    pixels: Pixels
+    references: Sequence[str]
+
+
+class Samples(Callback):
+    """Shows the sample pictures with their generated and reference captions, and keeps all captions of the last validation.
+
+    Writes `predictions/captions_val.json` (COCO's result format) and `predictions/grid.png` into the run directory.
+    """
+
+    def __init__(self, samples: Sequence[SamplePicture], run_dir: Path) -> None:
+        self.samples = samples
+        self.directory = run_dir / "predictions"
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes files and events."""
+        captions: Mapping[int, str] = pl_module.captions  # type: ignore[assignment]
+        if not trainer.is_global_zero or not captions:
+            return
+        self.directory.mkdir(exist_ok=True)
+        results = [{"image_id": picture, "caption": text} for picture, text in sorted(captions.items())]
+        with atomic_write(self.directory / "captions_val.json") as file:
+            file.write(json.dumps(results, ensure_ascii=False, indent=0).encode())
+        shown = [sample for sample in self.samples if sample.id in captions]
+        if shown:
+            self._show(trainer, shown, captions)
+
+    def _show(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], captions: Mapping[int, str]) -> None:
+        cards = [caption_card(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
+        sheet = contact_sheet(cards)
+        with atomic_write(self.directory / "grid.png") as file:
+            sheet.save(file, format="PNG")
+        rows = [f"| {s.id} | {captions[s.id]} | {' / '.join(s.references)} |" for s in shown]
+        table = "\n".join(["| picture | generated | references |", "|---|---|---|", *rows])
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                writer: Any = logger.experiment
+                writer.add_image("val/captions", np.asarray(sheet), trainer.global_step, dataformats="HWC")
+                writer.add_text("val/captions", table, trainer.global_step)

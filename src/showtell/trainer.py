@@ -1,0 +1,139 @@
+"""Lightning's Trainer with Showtell's loggers, checkpoints and callbacks plugged in."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from showtell.checkpointing.best import BestCheckpoint
+from showtell.checkpointing.finite import FiniteLoss
+from showtell.checkpointing.io import VerifiedCheckpointIO
+from showtell.checkpointing.last import LastCheckpoint
+from showtell.checkpointing.stop import GracefulStop
+from showtell.config import Config
+from showtell.data.module import CaptionData
+from showtell.monitoring.csv_logger import MetricsFile
+from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
+from showtell.monitoring.status import Status
+
+
+def build_trainer(
+    config: Config,
+    run_dir: Path,
+    data: CaptionData,
+    reports: Sequence[Callback],
+    stop: GracefulStop,
+    resumed_at: int | None,
+) -> pl.Trainer:
+    """A trainer for one run.
+
+    Args:
+        config: the run.
+        run_dir: where checkpoints and logs go.
+        data: whose position follows the trainer.
+        reports: callbacks that add metrics and pictures to a validation.
+        stop: what signals do to the run.
+        resumed_at: the step of the checkpoint that is gone on from.
+    """
+    quieten_lightning()
+    training = config.training
+    return pl.Trainer(
+        accelerator=config.device.accelerator,
+        devices=config.device.devices,
+        precision=config.device.precision,  # type: ignore[arg-type]
+        max_epochs=training.max_epochs,
+        max_steps=training.max_steps,
+        accumulate_grad_batches=training.accumulate_batches,
+        gradient_clip_val=training.gradient_clip or None,
+        log_every_n_steps=training.log_every_steps,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        default_root_dir=run_dir,
+        logger=build_loggers(run_dir, resumed_at),
+        callbacks=build_callbacks(config, run_dir, data, reports, stop),
+        plugins=[VerifiedCheckpointIO()],
+    )
+
+
+def build_loggers(run_dir: Path, resumed_at: int | None) -> list[Any]:
+    """TensorBoard and `metrics.csv`; both forget what came after the checkpoint, since it comes again."""
+    board = TensorBoardLogger(
+        run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at
+    )  # fmt: skip
+    return [board, MetricsFile(run_dir / "metrics.csv", resumed_at)]
+
+
+def build_callbacks(
+    config: Config, run_dir: Path, data: CaptionData, reports: Sequence[Callback], stop: GracefulStop
+) -> list[Callback]:
+    """In the order in which they must run: counting first, checkpoints last."""
+    training = config.training
+    mode = monitor_mode(training.monitor)
+    callbacks = [
+        ExactSteps(data, config.seed),
+        Curves(training.log_every_steps),
+        *reports,
+        Status(run_dir, training.monitor, mode),
+        EpochLines(),
+        ProgressBar(),
+    ]
+    if training.early_stopping_epochs:
+        callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
+    folder = run_dir / "checkpoints"
+    last = LastCheckpoint(
+        folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
+    )
+    best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
+    return [*callbacks, FiniteLoss(), best, stop, last]
+
+
+def monitor_mode(metric: str) -> str:
+    """Whether a metric is to become small or large."""
+    return "min" if metric.endswith(("loss", "perplexity")) else "max"
+
+
+def quieten_lightning() -> None:
+    """Silences what Lightning says to everybody; what it says about this run stays."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # the position of the data is in the checkpoint, in CaptionData
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+
+
+class ExactSteps(Callback):
+    """Makes a step a function of (seed, epoch, batch, rank), so that a resumed run repeats it bit for bit.
+
+    Nothing of a random generator has to be stored: each step seeds it afresh, for dropout and the like. The position in the
+    data moves when a step is finished, never when a batch is loaded.
+    """
+
+    def __init__(self, data: CaptionData, seed: int) -> None:
+        self.data = data
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seeds the step."""
+        position = self.data.position
+        torch.manual_seed(step_seed(self.seed, position.epoch, position.batch, trainer.global_rank))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves on."""
+        self.data.position.batch += 1
+
+
+def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
+    """Different for different arguments as long as batch < 2^24 and rank < 2^10; 63 bits."""
+    return ((seed * 1_000_003 + epoch) << 34 ^ batch << 10 ^ rank) % 2**63

@@ -1,0 +1,267 @@
+"""`train(config, run_dir)`: the one place where the data side and the model side meet.
+
+It reads the captions, counts the vocabulary, lets the frozen encoder see each picture once (or finds that done), hands both sides what
+they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of resume.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from showtell import __version__
+from showtell.atomic import write_text_atomically
+from showtell.checkpointing.resume import find_resume_point
+from showtell.checkpointing.stop import GracefulStop
+from showtell.config import Config, ConfigError, DeviceConfig
+from showtell.data.annotations import SplitName
+from showtell.data.batching import Rows
+from showtell.data.caption_set import CaptionSet, load_captions, source_hash
+from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
+from showtell.data.files import sizes_hash
+from showtell.data.loading import DecodedImages, ReadImages, StoredImages
+from showtell.data.module import CaptionData, SplitData
+from showtell.data.readable import unreadable_pictures
+from showtell.data.samples import thumbnails
+from showtell.data.shapes import ensure_shapes, is_true, load_scenes
+from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
+from showtell.models.encoding import FastEncoder, encoding_precision
+from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.weights import find_weights, save_travelling_weights
+from showtell.monitoring.samples import SamplePicture, Samples
+from showtell.monitoring.scores import Scores
+from showtell.trainer import build_trainer
+from showtell.vocabulary import Vocabulary
+
+SPLITS: tuple[SplitName, ...] = ("train", "val")
+
+
+def train(config: Config, run_dir: Path) -> float:
+    """Trains one run, from its beginning or from where `config.resume` stopped.
+
+    Args:
+        config: the run.
+        run_dir: where checkpoints, curves and captions go.
+
+    Returns:
+        The best value of `training.monitor`.
+
+    Raises:
+        ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
+    """
+    resume = find_resume_point(config.resume) if config.resume else None
+    pl.seed_everything(config.seed, verbose=False)
+    meeting = Meeting(config)
+    train_split, val_split = meeting.split("train"), meeting.split("val")
+    vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
+    card = meeting.card(vocabulary)
+    if resume:
+        resume.accept(card)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
+    save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
+    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
+    decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
+    encoder = meeting.encoder if config.features.mode == "off" else None
+    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder)
+    stop = GracefulStop()
+    shown = reports(config, run_dir, val_split, data)
+    trainer = build_trainer(config, run_dir, data, shown, stop, resume.step if resume else None)
+    with stop:
+        trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
+    return finish(trainer, config, run_dir)
+
+
+class Meeting:
+    """What data side and model side need of each other, built only when it is asked for.
+
+    A run that finds its features stored never builds the encoder, let alone opens a picture.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cache = Path(config.cache)
+        self.device = resolve_device(config.device)
+        self.weights = find_weights(config.encoder)
+        self.precision = encoding_precision(config.features.precision, self.device)
+        self.fingerprint = encoder_fingerprint(config.encoder, self.weights, self.precision)
+        self._stores: list[FeatureStore] = []
+        self._captions: dict[SplitName, CaptionSet] = {}
+        if config.data.format == "shapes":
+            ensure_shapes(Path(config.data.root), config.data.shapes)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The frozen encoder."""
+        return build_encoder(self.config.encoder, self.weights)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`."""
+        if self._stores:
+            return self._stores[0].features.shape[1:]
+        return self.encoder.feature_shape()
+
+    @property
+    def num_workers(self) -> int:
+        """Rows of memory need no worker processes; pictures do."""
+        return self.config.data.num_workers if self.config.features.mode == "off" else 0
+
+    def split(self, name: SplitName) -> SplitData:
+        """A split with its captions, and its images as stored features or as pictures."""
+        captions = self._captions[name] = load_captions(self.config.data, name, self.cache)
+        images = self._stored if self.config.features.mode == "store" else self._decoded
+        read, unreadable = images(name, captions)
+        report_left_out(self.config, name, captions, unreadable)
+        return SplitData(captions, read, unreadable)
+
+    def card(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """What a checkpoint tells about itself, in plain containers."""
+        return {
+            "format": 1,
+            "version": __version__,
+            "config": self.config.as_dict(),
+            "vocabulary": vocabulary.words,
+            "encoder": {"sha256": self.weights.sha256, "public": self.weights.public},
+            "data": self._data_hash(),
+            "transform": asdict(self.weights.transform),
+            "feature_shape": list(self.feature_shape),
+        }
+
+    def _data_hash(self) -> str:
+        """Tells data sets apart by captions, names and sizes of pictures; copying a data set does not change it."""
+        parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].paths) for name in SPLITS]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    def _stored(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
+        config = self.config
+        label = f"{config.data.name}-{name}-{config.encoder.name}"
+        request = StoreRequest(label, captions.paths, self.fingerprint, self.weights.transform, config.features.dtype)
+        store = open_or_build(
+            self.cache / "features",
+            request,
+            self._fast_encoder,
+            config.features.batch_size,
+            config.data.num_workers,
+        )
+        self._stores.append(store)
+        return StoredImages(
+            store.tensor(choose_place(config.features.place, store.num_bytes, self.device))
+        ), store.unreadable
+
+    def _decoded(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
+        transform = self.weights.transform
+        unreadable = unreadable_pictures(
+            f"{self.config.data.name}-{name}",
+            captions.paths,
+            transform,
+            self.cache,
+            self.config.data.num_workers,
+        )
+        return DecodedImages(captions.paths, transform), unreadable
+
+    def _fast_encoder(self) -> FastEncoder:
+        return FastEncoder(self.encoder, self.device, self.precision)
+
+
+def resolve_device(config: DeviceConfig) -> torch.device:
+    """The device of rank 0.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("device.accelerator=gpu: this machine has no usable GPU; use device=cpu or device=auto")
+    return torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_place(place: str, num_bytes: int, device: torch.device) -> str:
+    """Where features lie during training: on the GPU or in RAM when they fit easily, else mapped from disk."""
+    if place == "gpu" and device.type != "cuda":
+        raise ConfigError("features.place=gpu needs device=gpu; use features.place=auto")
+    if place != "auto":
+        return place
+    if device.type == "cuda" and num_bytes < 0.4 * torch.cuda.mem_get_info()[0]:
+        return "gpu"
+    return "ram" if num_bytes < 2**30 else "disk"
+
+
+def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable: np.ndarray[Any, Any]) -> None:
+    """Says what a split lost in reading, or refuses, by `data.bad_pictures`."""
+    bad = [str(captions.paths[row]) for row in np.flatnonzero(unreadable)]
+    if bad and config.data.bad_pictures == "fail":
+        raise ConfigError(f"{bad[0]}: cannot be read (one of {len(bad)}); mend it, or use data.bad_pictures=skip")
+    for what, lines in (
+        ("pictures that cannot be read", bad),
+        ("notes from reading the annotations", captions.skipped),
+    ):
+        if lines:
+            print(f"{config.data.name} {name}: {len(lines)} {what}, e.g. {lines[0]}")
+
+
+def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet, threshold: int) -> None:
+    """`vocabulary.txt`, one word per line in order of tokens, and `vocabulary_dropped.txt` with what fell out."""
+    kept = set(vocabulary.words)
+    dropped = [(word, count) for word, count in captions.counts.most_common() if word not in kept]
+    lost, total = sum(count for _, count in dropped), sum(captions.counts.values())
+    head = f"# {len(dropped)} words seen fewer than {threshold} times: {100 * lost / max(1, total):.2f}% of all words become <unk>"
+    write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
+    write_text_atomically(
+        run_dir / "vocabulary_dropped.txt",
+        "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n",
+    )
+
+
+def reports(config: Config, run_dir: Path, val: SplitData, data: CaptionData) -> list[Callback]:
+    """The callbacks that score and show the captions of a validation."""
+    judge = None
+    if config.data.format == "shapes":
+        scenes = load_scenes(Path(config.data.root), "val")
+        judge = lambda picture, caption: is_true(caption, scenes[picture])  # noqa: E731
+    pictures = data.val_pictures()
+    chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
+    return [
+        Scores(val.captions.references, judge),
+        Samples(samples(config, val.captions, pictures[chosen]), run_dir),
+    ]
+
+
+def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
+    """The pictures that every epoch shows, with what people said about them."""
+    shown = thumbnails([captions.paths[row] for row in rows], Path(config.cache))
+    ids = captions.picture_ids[rows].tolist()
+    return [SamplePicture(id, pixels, captions.references[id]) for id, pixels in zip(ids, shown, strict=True)]
+
+
+def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
+    """Notes the run's best value beside its hyper-parameters, and says what to type next."""
+    status = json.loads((run_dir / "status.json").read_text())
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
+            logger.log_hyperparams(flat(config.as_dict()), final)
+            logger.save()
+    best = run_dir / "checkpoints" / "best.ckpt"
+    print(
+        f"\n{config.training.monitor} {status['best']:.4f} at its best. Captioned pictures: {run_dir}/predictions/grid.png\n\n"
+        f"Watch the curves:   tensorboard --logdir {run_dir.parent}\n"
+        f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
+    )
+    return float(status["best"])
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return result

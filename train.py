@@ -1,0 +1,32 @@
+"""Trains a captioner: `python train.py [group=option] [key=value]`; `python train.py --help` explains."""
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from showtell.command_line import one_line_errors, resume_arguments, resumed_config
+from showtell.config import Config, parse
+
+ConfigStore.instance().store("schema", Config)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(composed: DictConfig) -> float:
+    """Composed configuration -> one run; the best value is the objective of a sweep."""
+    job = HydraConfig.get()
+    with one_line_errors():
+        config = resumed_config(parse(composed), job.overrides.task)
+        from showtell.training import train  # late: --help and --cfg job must not wait for torch
+
+        return train(config, Path(os.path.relpath(job.runtime.output_dir)))
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = resume_arguments(sys.argv[1:])
+    with one_line_errors():
+        main()
