@@ -247,7 +247,7 @@ def kill_in_child(directory: Path, settings: Settings, hook: str, at: int, resum
     if child == 0:
         try:
             settings.hooks = {hook: kill}
-            train(directory, settings, resume, seed=99)
+            train(directory, settings, resume, seed=99 if resume else 7)
         finally:
             os._exit(0)
     return os.waitpid(child, 0)[1]

@@ -199,6 +199,12 @@ def _validation_follows(trainer: lightning.Trainer) -> bool:
         trainer.should_stop = stops
 
 
+def validation_is_due(checkpoint: dict[str, Any]) -> bool:
+    """Whether a checkpoint was taken between a step and the validation that follows it."""
+    counters = checkpoint["loops"][_FIT][_VALIDATION]["current"]
+    return bool(counters["ready"] > counters["processed"])
+
+
 def epoch_is_over(trainer: lightning.Trainer) -> bool:
     """Whether the loops stand between two epochs, at least one of which is done."""
     counters = trainer.fit_loop.epoch_progress.current

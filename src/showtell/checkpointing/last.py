@@ -16,7 +16,13 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from showtell.checkpointing.atomic import remove_stale_temporaries
-from showtell.checkpointing.boundary import StepBoundary, epoch_is_complete, epoch_is_over, forget_restart
+from showtell.checkpointing.boundary import (
+    StepBoundary,
+    epoch_is_complete,
+    epoch_is_over,
+    forget_restart,
+    validation_is_due,
+)
 from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST
 
@@ -38,6 +44,7 @@ class LastCheckpoint(Checkpoint):
         self._is_due = False
         self._epoch_ended = False
         self._written_at = 0.0
+        self._max_steps: int | None = None
 
     def save(self, trainer: lightning.Trainer, path: Path) -> None:
         """Writes the boundary's state to `path`. No rank waits for another one here.
@@ -66,8 +73,16 @@ class LastCheckpoint(Checkpoint):
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """The loaded state is the boundary until the first step ends."""
+        """The loaded state is the boundary until the first step ends.
+
+        When `max_steps` is reached but the validation after it was cut, Lightning would end before it: one more step is
+        allowed until that validation is over.
+        """
         self.boundary.restore(trainer, checkpoint)
+        epoch_loop = trainer.fit_loop.epoch_loop
+        if 0 <= epoch_loop.max_steps <= self.boundary.global_step and validation_is_due(checkpoint):
+            self._max_steps = epoch_loop.max_steps
+            epoch_loop.max_steps = self.boundary.global_step + 1
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Starts the clock; a run resumed between two epochs starts the next one like any other."""
@@ -92,6 +107,12 @@ class LastCheckpoint(Checkpoint):
         """Writes what became due at the end of the step before."""
         if self._is_due and not trainer.sanity_checking:
             self._write(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Takes back what `on_load_checkpoint` allowed."""
+        if self._max_steps is not None:
+            trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+            self._max_steps = None
 
     def on_before_optimizer_step(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
