@@ -1,10 +1,10 @@
 import pytest
+from tests.checkpointing import toy
+from tests.checkpointing.toy import Settings, train
 
 from showtell.checkpointing.best import BestCheckpoint
 from showtell.checkpointing.io import load_checkpoint
 from showtell.checkpointing.last import LastCheckpoint
-from tests.checkpointing import toy
-from tests.checkpointing.toy import Settings, train
 
 
 def worse_from_the_second_epoch(model: toy.Model) -> None:
@@ -22,7 +22,11 @@ def test_best_stays_and_last_is_the_last_when_it_gets_worse(tmp_path):
 def test_a_resumed_run_does_not_replace_the_best_by_a_worse_one(tmp_path):
     train(tmp_path, Settings(epochs=1))
     best = (tmp_path / "best.ckpt").read_bytes()
-    train(tmp_path, Settings(epochs=2, hooks={"optimizer_step": worse_from_the_second_epoch}), tmp_path / "last.ckpt")
+    train(
+        tmp_path,
+        Settings(epochs=2, hooks={"optimizer_step": worse_from_the_second_epoch}),
+        tmp_path / "last.ckpt",
+    )
     assert (tmp_path / "best.ckpt").read_bytes() == best
 
 
@@ -35,7 +39,9 @@ def test_largest_is_best(tmp_path, monkeypatch):
 
 def test_a_metric_that_nobody_logs_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(toy, "BestCheckpoint", lambda *args: BestCheckpoint(*args, monitor="val/cidr"))
-    with pytest.raises(ValueError, match=r"training\.monitor='val/cidr' is not logged by validation; choose one of val/loss"):
+    with pytest.raises(
+        ValueError, match=r"training\.monitor='val/cidr' is not logged by validation; choose one of val/loss"
+    ):
         train(tmp_path, Settings())
 
 

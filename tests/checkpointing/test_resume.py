@@ -32,7 +32,7 @@ def test_a_damaged_file_is_named_and_the_other_one_taken(run, inner):
 
 def test_nothing_to_resume_from(tmp_path):
     for resume in (tmp_path, tmp_path / "missing", "http://x/y.ckpt"):
-        with pytest.raises(ResumeError, match="^resume="):
+        with pytest.raises(ResumeError, match=r"^resume="):
             find_checkpoint(resume)
 
 
@@ -54,7 +54,12 @@ def test_the_same_configuration_is_silent():
 
 @pytest.mark.parametrize(
     "setting",
-    [{"vocab__threshold": 9}, {"decoder__hidden_size": 7}, {"encoder__name": "resnet50"}, {"encoder__pooling": "grid"}],
+    [
+        {"vocab__threshold": 9},
+        {"decoder__hidden_size": 7},
+        {"encoder__name": "resnet50"},
+        {"encoder__pooling": "grid"},
+    ],
 )
 def test_what_makes_no_sense_is_refused(setting):
     with pytest.raises(ResumeError) as caught:
@@ -65,10 +70,19 @@ def test_what_makes_no_sense_is_refused(setting):
 
 @pytest.mark.parametrize(
     "setting",
-    [{"training__batch_size": 7}, {"seed": 5}, {"device__precision": "bf16-mixed"}, {"training__accumulate_batches": 2},
-     {"training__learning_rate": 0.5}, {"device__devices": 2}, {"device__accelerator": "gpu"}, {"decoder__dropout": 0.5},
-     {"data__name": "other"}, {"features__dtype": "float32"}],
-)  # fmt: skip
+    [
+        {"training__batch_size": 7},
+        {"seed": 5},
+        {"device__precision": "bf16-mixed"},
+        {"training__accumulate_batches": 2},
+        {"training__learning_rate": 0.5},
+        {"device__devices": 2},
+        {"device__accelerator": "gpu"},
+        {"decoder__dropout": 0.5},
+        {"data__name": "other"},
+        {"features__dtype": "float32"},
+    ],
+)
 def test_what_is_not_exact_is_said(setting):
     (line,) = check_resume(Config().as_dict(), changed(**setting))
     assert next(iter(setting)).replace("__", ".") in line and "not exactly" in line
@@ -76,9 +90,15 @@ def test_what_is_not_exact_is_said(setting):
 
 @pytest.mark.parametrize(
     "setting",
-    [{"training__max_epochs": 99}, {"training__log_every_steps": 1}, {"name": "x"}, {"resume": "there"}, {"data__num_workers": 0},
-     {"decoding__beam_size": 5}],
-)  # fmt: skip
+    [
+        {"training__max_epochs": 99},
+        {"training__log_every_steps": 1},
+        {"name": "x"},
+        {"resume": "there"},
+        {"data__num_workers": 0},
+        {"decoding__beam_size": 5},
+    ],
+)
 def test_what_is_free_is_silent(setting):
     assert check_resume(Config().as_dict(), changed(**setting)) == []
 
@@ -91,7 +111,7 @@ def test_another_length_stretches_a_cosine():
 
 
 def test_every_setting_has_a_class():
-    """A new setting is `not exact` until somebody says otherwise; this names those that are, so that one thinks of it."""
+    """A new setting is `not exact` until somebody says otherwise; so is one that went away."""
     config = Config().as_dict()
     assert check_resume({}, {"unheard_of": 1}) != []
     assert check_resume({**config, "old_setting": 1}, config) != []

@@ -1,9 +1,10 @@
-"""`last.ckpt`: really the last state, at every epoch's end, every N steps or M minutes, and when a run breaks off.
+"""`last.ckpt`: really the last state, after every epoch, N steps or M minutes, and when a run breaks off.
 
-Lightning's `save_last` together with a monitor keeps an old epoch since 2.6.0, saves half steps on an exception, and writes
-before the step's metrics reach the log. Here a due checkpoint is written at the beginning of the next step: the boundary's
-state was copied at the step's end, its metrics have been logged since, and the loggers are flushed before the file is written,
-so that a kill at any moment leaves a log that reaches at least as far as the checkpoint.
+Lightning's `save_last` together with a monitor keeps an old epoch since 2.6.0, saves half steps on an
+exception, and writes before the step's metrics reach the log. Here a due checkpoint is written at the
+beginning of the next step: the boundary's state was copied at the step's end, its metrics have been logged
+since, and the loggers are flushed before the file is written, so that a kill at any moment leaves a log that
+reaches at least as far as the checkpoint.
 """
 
 import time
@@ -12,8 +13,8 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from showtell.checkpointing.atomic import remove_stale_temporaries
 from showtell.checkpointing.boundary import (
@@ -58,7 +59,8 @@ class LastCheckpoint(Checkpoint):
             return
         if broken := _not_finite(content["state_dict"]):
             raise NonFiniteLossError(
-                f"the weights {broken} are not finite after step {self.boundary.global_step}; {path} is kept as it was; "
+                f"the weights {broken} are not finite after step {self.boundary.global_step}; "
+                f"{path} is kept as it was; "
                 "lower training.learning_rate or set training.gradient_clip"
             )
         for logger in trainer.loggers:
@@ -75,8 +77,8 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """The loaded state is the boundary until the first step ends.
 
-        When `max_steps` is reached but the validation after it was cut, Lightning would end before it: one more step is
-        allowed until that validation is over.
+        When `max_steps` is reached but the validation after it was cut, Lightning would end before it: one more step
+        is allowed until that validation is over.
         """
         self.boundary.restore(trainer, checkpoint)
         epoch_loop = trainer.fit_loop.epoch_loop
@@ -115,13 +117,21 @@ class LastCheckpoint(Checkpoint):
             self._max_steps = None
 
     def on_before_optimizer_step(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        optimizer: torch.optim.Optimizer,
     ) -> None:
         """From here on the weights are no longer those of the boundary."""
         self.boundary.close()
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Remembers the step boundary and whether it is to be written."""
         if self.boundary.capture_step(trainer):
@@ -131,14 +141,14 @@ class LastCheckpoint(Checkpoint):
             self._is_due = self._is_due or bool(steps_due or time_due)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Lets a plateau schedule take its step in a resumed epoch as well, after which the boundary has moved."""
+        """Lets a plateau schedule take its step in a resumed epoch too; then the boundary has moved."""
         forget_restart(trainer)
         if epoch_is_complete(trainer):
             self.boundary.close()
             self._epoch_ended = True
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Writes the final state; where `max_steps` cut an epoch, that is the last step, so that it can go on."""
+        """Writes the final state; where `max_steps` cut an epoch, that is the last step's."""
         if self._epoch_ended:
             self.boundary.capture_epoch(trainer)
         if self.boundary.is_exact:
@@ -156,7 +166,10 @@ class LastCheckpoint(Checkpoint):
             return
         try:
             self._write(trainer)
-        except (ValueError, OSError) as error:  # the reason for the stop must not be hidden by its consequence
+        except (
+            ValueError,
+            OSError,
+        ) as error:  # the reason for the stop must not be hidden by its consequence
             rank_zero_info(f"stopped without a new checkpoint: {error}")
         else:
             rank_zero_info(f"stopped: step {self.boundary.global_step} is saved in {self._path}")
