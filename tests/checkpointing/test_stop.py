@@ -58,7 +58,7 @@ def test_a_second_interrupt_ends_at_once(start, tmp_path):
     assert not list(tmp_path.glob("*.ckpt"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_all_processes_of_the_run(number, start, tmp_path):
     run = start(seconds=0.05, workers=2)
     os.killpg(run.pid, number)

@@ -59,7 +59,7 @@ class FiniteLoss(Callback):
                 raise NonFiniteLossError(
                     f"the loss is not finite at step {trainer.global_step + 1}, in the batch with "
                     f"{_pictures(batch)}; "
-                    "look at them and their captions, lower training.learning_rate or set training.gradient_clip"
+                    "look at their captions, lower training.learning_rate or set training.gradient_clip"
                 )
 
 

@@ -52,7 +52,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) ->
 def load_checkpoint(
     path: str | os.PathLike[str], map_location: str | torch.device | Callable[..., Any] | None = "cpu"
 ) -> dict[str, Any]:
-    """Opens a checkpoint that Showtell wrote: local, intact, of a known format, and without running any of it.
+    """Opens a checkpoint that Showtell wrote: local, intact, of a known format; nothing in it is run.
 
     Args:
         path: a local regular file (a symbolic link to one is fine).

@@ -77,8 +77,8 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """The loaded state is the boundary until the first step ends.
 
-        When `max_steps` is reached but the validation after it was cut, Lightning would end before it: one more step
-        is allowed until that validation is over.
+        When `max_steps` is reached but the validation after it was cut, Lightning would end before it:
+        one more step is allowed until that validation is over.
         """
         self.boundary.restore(trainer, checkpoint)
         epoch_loop = trainer.fit_loop.epoch_loop
