@@ -72,8 +72,9 @@ class GracefulStop(Callback):
             self._hand_over(trainer)
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
-        """Stops within the validation, which a resumed run starts again."""
-        self._hand_over(trainer)
+        """Stops within the validation, which a resumed run starts again; ranks may differ in its length."""
+        if trainer.world_size == 1:
+            self._hand_over(trainer)
 
     def _hand_over(self, trainer: lightning.Trainer) -> None:
         if _any_rank(trainer, self.signal is not None):
