@@ -1,4 +1,6 @@
-"""What `predict.py` does with its options: caption pictures, print, write the result file and the captioned pictures."""
+"""What `predict.py` does with its options: caption pictures, print, write the result file and the captioned
+pictures.
+"""
 
 import argparse
 import json

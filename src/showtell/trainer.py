@@ -114,8 +114,8 @@ def quieten_lightning() -> None:
 class ExactSteps(Callback):
     """Makes a step a function of (seed, epoch, batch, rank), so that a resumed run repeats it bit for bit.
 
-    Nothing of a random generator has to be stored: each step seeds it afresh, for dropout and the like. The position in the
-    data moves when a step is finished, never when a batch is loaded.
+    Nothing of a random generator has to be stored: each step seeds it afresh, for dropout and the like. The position
+    in the data moves when a step is finished, never when a batch is loaded.
     """
 
     def __init__(self, data: CaptionData, seed: int) -> None:

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from showtell import atomic
-from showtell.checkpointing.archive import CheckpointError
 from showtell.atomic import WriteError, atomic_write, remove_stale_temporaries
+from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import load_checkpoint, save_checkpoint
 
 MEMORY = Path("/dev/shm")

@@ -72,12 +72,12 @@ def test_imagenet_weights_of_the_offline_encoder_know_colours_from_gray() -> Non
 
 
 def test_a_grid_of_what_has_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="vit_b_16 does not give; use encoder.pooling=average"):
+    with pytest.raises(ConfigError, match=r"vit_b_16 does not give; use encoder.pooling=average"):
         build_encoder(config("vit_b_16", pooling="grid"))
 
 
 def test_unknown_encoders_are_refused_before_anything_is_fetched() -> None:
-    with pytest.raises(ConfigError, match="resnet51 is neither"):
+    with pytest.raises(ConfigError, match=r"resnet51 is neither"):
         find_weights(config("resnet51"))
 
 
@@ -112,7 +112,7 @@ def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> N
 def test_files_that_hold_no_weights_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="not a file of weights"):
+    with pytest.raises(WeightsError, match=r"not a file of weights"):
         build_encoder(config("resnet18", str(path)))
 
 
@@ -167,7 +167,7 @@ def test_weights_are_downloaded_once_and_checked(server: tuple[str, Path]) -> No
 def test_a_download_that_is_not_what_its_name_says_is_refused(server: tuple[str, Path]) -> None:
     address, folder = server
     (folder / "net-12345678.pth").write_bytes(b"something else")
-    with pytest.raises(WeightsError, match="put net-12345678.pth into"):
+    with pytest.raises(WeightsError, match=r"put net-12345678.pth into"):
         download(f"{address}/net-12345678.pth", "encoder=net")
     assert not list(Path(torch.hub.get_dir()).rglob("net-*"))
 
