@@ -16,7 +16,7 @@ from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.io import VerifiedCheckpointIO
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config
+from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
@@ -92,11 +92,6 @@ def build_callbacks(
     )
     best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
     return [*callbacks, FiniteLoss(), best, stop, last]
-
-
-def monitor_mode(metric: str) -> str:
-    """Whether a metric is to become small or large."""
-    return "min" if metric.endswith(("loss", "perplexity")) else "max"
 
 
 def quieten_lightning() -> None:

@@ -38,6 +38,7 @@ from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.weights import find_weights, save_travelling_weights
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
+from showtell.run_directory import flat
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -257,11 +258,3 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
         f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
     )
     return float(status["best"])
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return result
