@@ -44,20 +44,28 @@ class ShowtellLauncher(Launcher):
         """
         return parse(_without_hydra(self._compose(overrides) if overrides else self.composed))
 
-    def job(self, overrides: Sequence[str], number: int, environment: dict[str, str] | None = None) -> Job:
+    def job(
+        self, overrides: Sequence[str], number: int, varied: Sequence[str], environment: dict[str, str] | None = None
+    ) -> Job:
         """Composes one job.
+
+        Args:
+            overrides: the words of its command line.
+            number: its place in the sweep.
+            varied: those words in which it differs from other jobs.
+            environment: what it finds beyond the sweep's.
 
         Raises:
             ConfigError: its configuration cannot be used.
         """
         composed = self._compose(overrides)
         settings = composed.hydra.job
-        name = folder_name(overrides, settings.config.override_dirname.exclude_keys)
         with open_dict(composed):
-            settings.num, settings.id, settings.override_dirname = number, str(number), name
-        name = str(composed.hydra.sweep.subdir)
-        directory = Path(str(composed.hydra.sweep.dir)) / name
-        return Job(name, directory, tuple(overrides), parse(_without_hydra(composed)), environment or {})
+            settings.num, settings.id = number, str(number)
+            settings.override_dirname = folder_name(overrides, varied)
+        directory = Path(str(composed.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
+        title = " ".join(varied) or directory.name
+        return Job(title, directory, tuple(overrides), parse(_without_hydra(composed)), environment or {})
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs a grid to its end, and compares its runs.
@@ -66,7 +74,11 @@ class ShowtellLauncher(Launcher):
             ConfigError: the grid makes no sense; nothing was started.
             SystemExit: a run is missing, or somebody stopped the sweep.
         """
-        jobs = [self.job(overrides, initial_job_idx + number) for number, overrides in enumerate(job_overrides)]
+        common = set(job_overrides[0]).intersection(*job_overrides) if job_overrides else set()
+        jobs = [
+            self.job(words, number, [word for word in words if word not in common])
+            for number, words in enumerate(job_overrides, initial_job_idx)
+        ]
         check_folders(jobs)
         code = self.run(jobs, len(jobs))
         if code:

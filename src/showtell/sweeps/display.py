@@ -13,7 +13,7 @@ from showtell.sweeps.job import Job
 from showtell.sweeps.outcome import Outcome
 from showtell.sweeps.process import LOG_NAME
 
-STYLES = {"finished": "green", "pruned": "yellow", "failed": "bold red", "stopped": "yellow", "skipped": "dim"}
+STYLES = {"finished": "green", "pruned": "yellow", "failed": "bold red", "stopped": "yellow", "busy": "yellow", "skipped": "dim"}
 REFRESH_SECONDS = 1.0
 
 
@@ -46,14 +46,14 @@ class Display:
 
     def started(self, job: Job, resumed: bool) -> None:
         """A job was started."""
-        self._line(f"{'resumed ' if resumed else 'started '} {job.name}")
+        self._line(f"{'resumed ' if resumed else 'started '} {job.title}")
 
     def ended(self, outcome: Outcome) -> None:
         """A job came to its end, in whatever way."""
         self.outcomes.append(outcome)
         status = read_status(outcome.job.directory) or RunStatus()
         reason = f"  {outcome.reason}" if outcome.reason else ""
-        self._line(f"{outcome.state:9}{outcome.job.name}  {best(status)}{reason}  [{len(self.outcomes)} of {self.total}]")
+        self._line(f"{outcome.state:9}{outcome.job.title}  {best(status)}{reason}  [{len(self.outcomes)} of {self.total}]")
 
     def note(self, text: str) -> None:
         """Something else happened."""
@@ -78,15 +78,15 @@ class Display:
         for outcome in self.outcomes[-room:]:
             status = read_status(outcome.job.directory) or RunStatus()
             style = STYLES[outcome.state]
-            table.add_row(escape(outcome.job.name), f"[{style}]{outcome.state}[/]", epochs(status), best(status), "")
+            table.add_row(escape(outcome.job.title), f"[{style}]{outcome.state}[/]", epochs(status), best(status), "")
         for job, status in running.items():
             left = status.seconds_left(now)
             state = status.state if status.state == "running" else "starting"
-            table.add_row(escape(job.name), state, epochs(status), best(status), "" if left is None else duration(left))
+            table.add_row(escape(job.title), state, epochs(status), best(status), "" if left is None else duration(left))
         return table
 
     def _title(self, running: Mapping[Job, RunStatus], now: float) -> str:
-        failed = sum(outcome.state == "failed" for outcome in self.outcomes)
+        failed = sum(outcome.failed for outcome in self.outcomes)
         waiting = self.total - len(self.outcomes) - len(running)
         parts = [f"{len(self.outcomes)} of {self.total} done", f"{len(running)} running", f"{waiting} waiting"]
         return ", ".join([*parts, f"[bold red]{failed} failed[/]"] if failed else parts)
@@ -102,7 +102,7 @@ def summary(outcomes: Sequence[Outcome], total: int) -> str:
     lines = [f"{total} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items())]
     for outcome in outcomes:
         if outcome.failed:
-            lines += [f"{outcome.state}: {outcome.job.name}", f"    {outcome.reason}"]
+            lines += [f"{outcome.state}: {outcome.job.title}", f"    {outcome.reason}"]
             lines.append(f"    {outcome.job.directory / LOG_NAME}")
     return "\n".join(lines)
 

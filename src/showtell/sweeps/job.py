@@ -16,12 +16,13 @@ from showtell.config import Config, ConfigError, parse
 from showtell.run_directory import DONE, flat, read_config, read_status
 
 MAX_NAME = 120  # of 255 bytes that file systems allow
-# settings that leave a run what it is
+# settings that leave a run what it is; a folder's name leaves them out, unless it is them that the sweep varies
 NOT_OF_THE_RUN = (
     "resume", "cache", "sweep", "data.num_workers", "device", "features.place", "features.batch_size",
     "training.max_epochs", "training.log_every_steps", "training.sample_pictures",
     "training.checkpoint_every_steps", "training.checkpoint_every_minutes",
 )  # fmt: skip
+NOT_IN_NAMES = (*NOT_OF_THE_RUN, "name", "data.root", "hydra")
 
 
 class ToDo(StrEnum):
@@ -34,9 +35,12 @@ class ToDo(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A run to be made: `overrides` are the words of its command line, `environment` what it finds beyond the sweep's."""
+    """A run to be made.
 
-    name: str
+    `title` is what people call it, `overrides` are the words of its command line, `environment` is what it finds beyond the sweep's.
+    """
+
+    title: str
     directory: Path
     overrides: tuple[str, ...]
     config: Config
@@ -96,7 +100,7 @@ class Job:
         return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
 
 
-def folder_name(overrides: Iterable[str], excluded: Iterable[str] = ()) -> str:
+def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
     """A folder's name that tells the overrides: `decoder.hidden_size-256__vocab.threshold-8`.
 
     `=` and `,` cannot be passed back on the command line and `/` would nest, so they are replaced; a hash keeps what lost
@@ -104,10 +108,10 @@ def folder_name(overrides: Iterable[str], excluded: Iterable[str] = ()) -> str:
 
     Args:
         overrides: `key=value` words; their order does not matter.
-        excluded: keys that do not make another run.
+        varied: the words in which the jobs of the sweep differ; they are always told.
     """
-    without = (*excluded, "resume", "sweep", "hydra")
-    kept = sorted(word for word in overrides if not _belongs(_key(word), without))
+    differ = set(varied)
+    kept = sorted(word for word in overrides if word in differ or not _belongs(_key(word), NOT_IN_NAMES))
     plain = "__".join(word.lstrip("+").replace("=", "-", 1) for word in kept)
     name = re.sub(r"[^\w.+-]+", "_", plain.replace("'", "").replace('"', ""), flags=re.ASCII)
     if name == plain and 0 < len(name) <= MAX_NAME:

@@ -1,12 +1,14 @@
 """How a job ended, in words for the list at the end of a sweep."""
 
+import json
 import os
 import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from showtell.run_directory import DONE, read_status
+from showtell.atomic import write_text_atomically
+from showtell.run_directory import DONE, STATUS, read_status
 from showtell.sweeps.guard import BUSY, NOT_STARTED
 from showtell.sweeps.job import Job, ToDo
 
@@ -15,7 +17,7 @@ _TAIL = 8192
 
 @dataclass(frozen=True)
 class Outcome:
-    """`state` is finished, pruned, skipped, stopped (by us) or failed; `reason` is one line, None where all is well."""
+    """`state` is finished, pruned, skipped, stopped (by us), busy (elsewhere) or failed; `reason` is one line, None where all is well."""
 
     job: Job
     state: str
@@ -24,7 +26,7 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether the sweep lacks this run."""
-        return self.state in ("failed", "stopped")
+        return self.state in ("failed", "stopped", "busy")
 
 
 def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
@@ -40,10 +42,20 @@ def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
     if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:
         return Outcome(job, status.state)
     if code == BUSY:
-        return Outcome(job, "failed", "another process is training this run")
+        return Outcome(job, "busy", "another process is training this run")
     if stopping:
         return Outcome(job, "stopped", "stopped with the sweep; the same command goes on")
     return Outcome(job, "failed", describe(code, last_line(log)))
+
+
+def settle(outcome: Outcome) -> None:
+    """Corrects `status.json` of a run that was cut too fast to say so itself: it is not running any more."""
+    path = outcome.job.directory / STATUS
+    status = read_status(outcome.job.directory)
+    if not outcome.failed or status is None or status.state != "running":
+        return
+    values = json.loads(path.read_text(encoding="utf-8"))
+    write_text_atomically(path, json.dumps(values | {"state": outcome.state, "reason": outcome.reason}, indent=1) + "\n")
 
 
 def describe(code: int, line: str) -> str:

@@ -15,7 +15,7 @@ from showtell.config import ConfigError
 from showtell.sweeps.backends import Backend, Process
 from showtell.sweeps.display import Display
 from showtell.sweeps.job import Job, ToDo
-from showtell.sweeps.outcome import Outcome, judge
+from showtell.sweeps.outcome import Outcome, judge, settle
 from showtell.sweeps.process import Launch
 
 POLL_SECONDS = 0.1
@@ -110,6 +110,8 @@ class Runner:
                 self._end(judge(job, code, launch.log, stopping=self.signal is not None))
 
     def _end(self, outcome: Outcome) -> None:
+        if outcome.state != "busy":
+            settle(outcome)
         self.display.ended(outcome)
         self.ended(outcome)
 
