@@ -1,7 +1,7 @@
-"""What a run directory tells about its run, without torch: where it stands, and with which configuration it was started.
+"""What a run directory tells about its run, without torch: where it stands, and how it was configured.
 
-A sweep asks this to know what is left to do, the leaderboard to compare. Both meet directories that were killed, copied or
-written by an older version, so a file that cannot be read counts as missing.
+A sweep asks this to know what is left to do, the leaderboard to compare. Both meet directories that were killed, copied
+or written by an older version, so a file that cannot be read counts as missing.
 """
 
 import json
@@ -20,7 +20,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten t
 
 @dataclass(frozen=True)
 class RunStatus:
-    """`status.json`: state is `running`, `finished`, `pruned`, `stopped` or `failed`; `epoch` counts the epochs done."""
+    """`status.json`: `state` is running, finished, pruned, stopped or failed; `epoch` counts the epochs done."""
 
     state: str = "new"
     pid: int = 0

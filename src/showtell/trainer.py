@@ -21,6 +21,7 @@ from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.status import Status
+from showtell.pruning import pruning_callbacks
 
 
 def build_trainer(
@@ -84,6 +85,7 @@ def build_callbacks(
         EpochLines(),
         ProgressBar(),
     ]
+    callbacks += pruning_callbacks(training.monitor, run_dir)
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
     folder = run_dir / "checkpoints"

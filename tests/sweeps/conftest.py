@@ -49,7 +49,10 @@ class SweepCommand:
 
     def starts(self):
         """At which epoch each job was started, once per start."""
-        return {path.parent.name: [line.split()[0] for line in path.read_text().splitlines()] for path in self.runs.glob("*/starts.txt")}
+        return {
+            path.parent.name: [line.split()[0] for line in path.read_text().splitlines()]
+            for path in self.runs.glob("*/starts.txt")
+        }
 
 
 def wait_until(condition, seconds=60):

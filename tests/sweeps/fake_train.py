@@ -1,7 +1,7 @@
 """Stands in for train.py where only the sweep around it is tested: the real configuration and run directory, no torch.
 
-`data.root` says by the seed how a run goes, e.g. `3:killed,4:exit1`; all others train `training.max_epochs` epochs of TICK seconds.
-The checkpoint is a number, so a resumed run shows where it went on.
+`data.root` says by the seed how a run goes, e.g. `3:killed,4:exit1`; all others train `training.max_epochs` epochs of
+TICK seconds. The checkpoint is a number, so a resumed run shows where it went on.
 """
 
 import ctypes
@@ -65,11 +65,24 @@ def train(config, run_dir):
     with (run_dir / "starts.txt").open("a") as file:
         file.write(f"{begin} {os.environ.get('OMP_NUM_THREADS')} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
     kind = dict(re.findall(r"(\d+):(\w+)", config.data.root)).get(str(config.seed))
-    status = {"pid": os.getpid(), "max_epochs": config.training.max_epochs, "monitor": "val/loss", "mode": "min", "reason": None}
+    status = {
+        "pid": os.getpid(),
+        "max_epochs": config.training.max_epochs,
+        "monitor": "val/loss",
+        "mode": "min",
+        "reason": None,
+    }
     for epoch in range(begin + 1, config.training.max_epochs + 1):
         time.sleep(TICK)
         best = 100 / config.decoder.hidden_size + config.seed / 100 + 1 / epoch
-        status |= {"state": "running", "epoch": epoch, "step": epoch, "best": best, "metrics": {"val/loss": best}, "seconds": epoch}
+        status |= {
+            "state": "running",
+            "epoch": epoch,
+            "step": epoch,
+            "best": best,
+            "metrics": {"val/loss": best},
+            "seconds": epoch,
+        }
         write_text_atomically(run_dir / "status.json", json.dumps(status))
         checkpoint.write_text(str(epoch))
         if kind and epoch == 2:

@@ -55,7 +55,7 @@ def test_one_fault_among_five_jobs(sweep, kind):
 
 
 @on_linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_sweep_lets_its_jobs_exit_and_the_same_command_goes_on(sweep, number):
     words = ["seed=1,2,3", "sweep.jobs=2", "training.max_epochs=5"]
     process = sweep.start(*words, TICK="1")
@@ -74,6 +74,7 @@ def test_a_stopped_sweep_lets_its_jobs_exit_and_the_same_command_goes_on(sweep, 
 
 
 @on_linux
+@pytest.mark.slow
 def test_a_second_interrupt_ends_jobs_that_do_not_listen(sweep):
     process = sweep.start("seed=1,2", "sweep.jobs=2", TICK="20", STUBBORN="1")
     wait_until(lambda: len(sweep.starts()) == 2)
@@ -91,7 +92,7 @@ def iter_until(lines, text):
 
 @on_linux
 def test_no_job_outlives_a_sweep_that_is_killed(sweep):
-    process = sweep.start("seed=1,2", "sweep.jobs=2", TICK="1", **{})
+    process = sweep.start("seed=1,2", "sweep.jobs=2", TICK="1")
     wait_until(lambda: len(list(sweep.runs.glob("*/status.json"))) == 2)
     process.kill()
     process.communicate()
@@ -99,6 +100,7 @@ def test_no_job_outlives_a_sweep_that_is_killed(sweep):
 
 
 @on_linux
+@pytest.mark.slow
 def test_no_job_outlives_its_guard(sweep):
     process = sweep.start("seed=1", "training.max_epochs=60", TICK="1")
     wait_until(lambda: len(list(sweep.runs.glob("*/status.json"))) == 1)
@@ -109,6 +111,7 @@ def test_no_job_outlives_its_guard(sweep):
     wait_until(lambda: not sweep.processes(), seconds=30)
 
 
+@pytest.mark.slow
 def test_two_sweeps_do_not_train_the_same_run(sweep):
     words = ["seed=1,2", "sweep.jobs=2", "training.max_epochs=4"]
     first = sweep.start(*words, TICK="3")

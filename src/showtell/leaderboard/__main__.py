@@ -11,8 +11,12 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit code, 2 for a mistake of the user."""
     parser = argparse.ArgumentParser(prog="python -m showtell.leaderboard", description="Compares runs.")
     parser.add_argument("runs", nargs="+", type=Path, help="run directories, or folders of them such as runs/demo")
-    parser.add_argument("--metric", help="what decides, e.g. val/cider; by default what the runs chose their best epoch by")
-    parser.add_argument("--out", type=Path, help="where leaderboard.csv and leaderboard.html go; by default the first of RUNS")
+    parser.add_argument(
+        "--metric", help="what decides, e.g. val/cider; by default what the runs chose their best epoch by"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where leaderboard.csv and leaderboard.html go; by default the first of RUNS"
+    )
     options = parser.parse_args(arguments)
     missing = next((path for path in options.runs if not path.is_dir()), None)
     if missing:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from showtell.leaderboard.runs import find_runs
 from showtell.leaderboard.terminal import print_table
 
 CSV_NAME = "leaderboard.csv"
+WIDTH = 160  # of a table in a log file
 PAGE_NAME = "leaderboard.html"
 
 
@@ -38,7 +40,7 @@ def write_leaderboard(
     if not runs:
         return None
     board = compare(runs, metric)
-    console = console or Console()
+    console = console or Console(width=None if sys.stdout.isatty() else WIDTH)
     print_table(board, console)
     write_text_atomically(folder / CSV_NAME, as_csv(board))
     write_text_atomically(folder / PAGE_NAME, render(board, folder))

@@ -1,7 +1,8 @@
 """Who is best: runs that differ only by their seed are one row, with mean, standard deviation and number.
 
-Only parameters that vary become columns. A choice of data or encoder changes many settings at once; those that merely repeat
-what an earlier column of the same section tells are left out. A finished run is never averaged with one that was cut.
+Only parameters that vary become columns. A choice of data or encoder changes many settings at once; those that merely
+repeat what an earlier column of the same section tells are left out. A finished run is never averaged with one that was
+cut.
 """
 
 import statistics

@@ -1,7 +1,8 @@
 """`leaderboard.html`: one file that shows everything without a network, a server or a neighbour file.
 
-plotly.js is embedded (4.7 MB), so the page can be mailed. Links to a run's gallery, captions and curves work as long as the page lies
-where it was written. Names come from folders and configurations, which anybody may have written: all text is escaped.
+plotly.js is embedded (4.7 MB), so the page can be mailed. Links to a run's gallery, captions and curves work as long as
+the page lies where it was written. Names come from folders and configurations, which anybody may have written: all text
+is escaped.
 """
 
 import json
@@ -42,7 +43,9 @@ def render(board: Leaderboard, folder: Path) -> str:
     return "\n".join(parts)
 
 
-NO_PLOTS = "<p>No plots: there is nothing to compare, or plotly is missing (<code>pip install 'showtell[sweep]'</code>).</p>"
+NO_PLOTS = (
+    "<p>No plots: there is nothing to compare, or plotly is missing (<code>pip install 'showtell[sweep]'</code>).</p>"
+)
 
 
 def plotly_script() -> str | None:
@@ -70,9 +73,9 @@ def _head(board: Leaderboard) -> str:
     chosen = ", ".join(f"{key}={shown(value)}" for key, value in best.parameters.items())
     won = f"Best: <b>{escape(str(score))}</b> {'with ' + escape(chosen) if chosen else ''}" if score else ""
     return (
-        f"<h1>Leaderboard</h1><p>{len(board.runs)} runs by <b>{escape(board.metric)}</b> ({direction} is better). {won}</p>"
-        "<p class=hint>Runs that differ only by their seed share a row: mean ± standard deviation over n runs. "
-        "A click on a heading sorts.</p>"
+        f"<h1>Leaderboard</h1><p>{len(board.runs)} runs by <b>{escape(board.metric)}</b> ({direction} is better).
+        {won}</p>" "<p class=hint>Runs that differ only by their seed share a row: mean ± standard deviation over n
+        runs. " "A click on a heading sorts.</p>"
     )
 
 
@@ -118,7 +121,11 @@ def _url(path: str) -> str:
 
 def _sections(plots: dict[str, list[Figure]]) -> str:
     titles = {"parallel": "Parallel coordinates", "parameters": "Metric against parameter", "curves": "Curves"}
-    hints = {"parallel": "Drag along an axis to keep only the runs in a range.", "parameters": "", "curves": "Hover for the run."}
+    hints = {
+        "parallel": "Drag along an axis to keep only the runs in a range.",
+        "parameters": "",
+        "curves": "Hover for the run.",
+    }
     shown_plots = [name for name in titles if plots[name]]
     return "".join(
         f"<section id={name}><h2>{titles[name]}</h2><p class=hint>{hints[name]}</p><div class=plots></div></section>"

@@ -1,7 +1,7 @@
 """The plots of the page, as plain figures for plotly.js: parallel coordinates, metric against parameter, curves.
 
-Plotly's Python side is not needed for that, only its JavaScript, which the `plotly` package carries; building the page then takes
-a fraction of the time it takes to import `plotly.graph_objects`.
+Plotly's Python side is not needed for that, only its JavaScript, which the `plotly` package carries; building the page
+then takes a fraction of the time it takes to import `plotly.graph_objects`.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,10 @@ def curves(board: Leaderboard) -> Figure | None:
     if not any(trace["x"] for trace in traces):
         return None
     layout = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"title": {"text": board.metric}}, "height": 460}
-    return {"data": traces, "layout": {**layout, "margin": MARGIN, "showlegend": len(traces) <= 12, "hovermode": "closest"}}
+    return {
+        "data": traces,
+        "layout": {**layout, "margin": MARGIN, "showlegend": len(traces) <= 12, "hovermode": "closest"},
+    }
 
 
 def scored(board: Leaderboard) -> list[Run]:
@@ -69,15 +72,33 @@ def _by_parameter(board: Leaderboard, runs: Sequence[Run], key: str, name: str) 
     numeric = all(_is_number(value) for value in values)
     places: list[Any] = values if numeric else [shown(value) or "none" for value in values]
     texts = [f"{label(run)}<br>seed {run.seed}".replace("<br>", "\n") for run in runs]
-    points = {"type": "scatter", "mode": "markers", "x": places, "y": scores, "text": texts, "marker": {"opacity": 0.6, "size": 8}}
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": places,
+        "y": scores,
+        "text": texts,
+        "marker": {"opacity": 0.6, "size": 8},
+    }
     by_place: dict[Any, list[float]] = {}
     for place, score in zip(places, scores, strict=True):
         by_place.setdefault(place, []).append(score or 0.0)
     ordered = sorted(by_place) if numeric else list(by_place)
-    means = {"type": "scatter", "mode": "lines+markers", "x": ordered, "y": [sum(v) / len(v) for v in map(by_place.__getitem__, ordered)]}
+    means = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": ordered,
+        "y": [sum(v) / len(v) for v in map(by_place.__getitem__, ordered)],
+    }
     means |= {"name": "mean", "marker": {"symbol": "line-ew-open", "size": 14}, "line": {"dash": "dot"}}
     axis: dict[str, Any] = {"title": {"text": name}, "type": _scale(values) if numeric else "category"}
-    layout = {"xaxis": axis, "yaxis": {"title": {"text": board.metric}}, "showlegend": False, "height": 320, "margin": MARGIN}
+    layout = {
+        "xaxis": axis,
+        "yaxis": {"title": {"text": board.metric}},
+        "showlegend": False,
+        "height": 320,
+        "margin": MARGIN,
+    }
     return {"data": [points, means], "layout": layout}
 
 
@@ -91,10 +112,17 @@ def _axis(name: str, values: Sequence[Value]) -> dict[str, Any]:
             return {"label": name, "values": values, **ticks}
     texts = [shown(value) or "none" for value in values]
     numbers = {shown(value) or "none": value for value in values}
-    order = sorted(set(texts), key=lambda text: (0, float(numbers[text]), "") if _is_number(numbers[text]) else (1, 0.0, text))  # type: ignore[arg-type]
+    order = sorted(
+        set(texts), key=lambda text: (0, float(numbers[text]), "") if _is_number(numbers[text]) else (1, 0.0, text)
+    )  # type: ignore[arg-type]
     step = max(1, len(order) // MAX_TICKS)
     places = list(range(0, len(order), step))
-    return {"label": name, "values": [order.index(t) for t in texts], "tickvals": places, "ticktext": [order[p] for p in places]}
+    return {
+        "label": name,
+        "values": [order.index(t) for t in texts],
+        "tickvals": places,
+        "ticktext": [order[p] for p in places],
+    }
 
 
 def _is_number(value: Value) -> bool:

@@ -37,9 +37,11 @@ def _cells(row: Row, parameters: list[str], metrics: list[str]) -> list[str]:
 
 
 def short_names(keys: list[str]) -> dict[str, str]:
-    """`decoder.hidden_size` as `hidden_size`, where that is unambiguous; `name` stays long, since many things have one."""
+    """`decoder.hidden_size` as `hidden_size`, where that is unambiguous; `name` alone would say nothing."""
     lasts = [key.rpartition(".")[2] for key in keys]
-    return {key: last if lasts.count(last) == 1 and last != "name" else key for key, last in zip(keys, lasts, strict=True)}
+    return {
+        key: last if lasts.count(last) == 1 and last != "name" else key for key, last in zip(keys, lasts, strict=True)
+    }
 
 
 def shown(value: object) -> str:

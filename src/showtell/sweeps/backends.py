@@ -1,9 +1,9 @@
 """Where jobs run. A backend starts a command and hands out something that can be polled, stopped and killed.
 
-All three run the same command line on a file system that all machines see. Hydra's own launchers were tried and left: joblib's and
-submitit's run the task function inside a worker that a `sys.exit` or a segmentation fault takes down with its neighbours'
-results, Ray's pins an old cloudpickle, none assigns GPUs, and none knows what a finished run is. Talking to submitit and Ray
-directly takes fewer lines than working around that.
+All three run the same command line on a file system that all machines see. Hydra's own launchers were tried and left:
+joblib's and submitit's run the task function inside a worker that a `sys.exit` or a segmentation fault takes down with
+its neighbours' results, Ray's pins an old cloudpickle, none assigns GPUs, and none knows what a finished run is.
+Talking to submitit and Ray directly takes fewer lines than working around that.
 """
 
 import os
@@ -70,7 +70,7 @@ class LocalBackend:
 
 
 def thread_limits(jobs: int) -> dict[str, str]:
-    """Cores divided by jobs, unless the user has decided: two jobs with all threads each are slower than one after another."""
+    """Cores divided by jobs, unless the user has decided: two jobs with all threads each get in each other's way."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     return {name: str(max(1, cores // jobs)) for name in names if name not in os.environ}

@@ -1,6 +1,6 @@
 """A whole sweep: its jobs on their backend, the list of failures, the leaderboard."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from showtell.config import Config
@@ -8,11 +8,18 @@ from showtell.leaderboard.build import write_leaderboard
 from showtell.sweeps.backends import build_backend
 from showtell.sweeps.display import Display, summary
 from showtell.sweeps.job import Job
-from showtell.sweeps.runner import Ended, Program, Runner, exit_code
+from showtell.sweeps.outcome import Ended
+from showtell.sweeps.runner import Program, Runner, exit_code
 
 
 def conduct(
-    jobs: Iterable[Job], total: int, program: Program, config: Config, folder: Path, ended: Ended = lambda outcome: None
+    jobs: Iterable[Job],
+    total: int,
+    program: Program,
+    config: Config,
+    folder: Path,
+    ended: Ended = lambda outcome: None,
+    before: Sequence[Path] = (),
 ) -> int:
     """Runs all jobs, compares their runs, and tells what failed.
 
@@ -23,6 +30,7 @@ def conduct(
         config: of the sweep.
         folder: where the leaderboard goes.
         ended: is told each outcome as it comes.
+        before: runs that belong to the comparison although there is nothing to do for them.
 
     Returns:
         The exit code: 0, 1 when a run is missing, 128 + n when a signal stopped the sweep.
@@ -39,6 +47,6 @@ def conduct(
     finally:
         backend.close()
     if runner.signal is None:
-        write_leaderboard([outcome.job.directory for outcome in outcomes], folder)
+        write_leaderboard([*before, *(outcome.job.directory for outcome in outcomes)], folder)
     display.note("\n" + summary(outcomes, total))
     return exit_code(runner, outcomes)

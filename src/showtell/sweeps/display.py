@@ -13,7 +13,14 @@ from showtell.sweeps.job import Job
 from showtell.sweeps.outcome import Outcome
 from showtell.sweeps.process import LOG_NAME
 
-STYLES = {"finished": "green", "pruned": "yellow", "failed": "bold red", "stopped": "yellow", "busy": "yellow", "skipped": "dim"}
+STYLES = {
+    "finished": "green",
+    "pruned": "yellow",
+    "failed": "bold red",
+    "stopped": "yellow",
+    "busy": "yellow",
+    "skipped": "dim",
+}
 REFRESH_SECONDS = 1.0
 
 
@@ -53,7 +60,9 @@ class Display:
         self.outcomes.append(outcome)
         status = read_status(outcome.job.directory) or RunStatus()
         reason = f"  {outcome.reason}" if outcome.reason else ""
-        self._line(f"{outcome.state:9}{outcome.job.title}  {best(status)}{reason}  [{len(self.outcomes)} of {self.total}]")
+        self._line(
+            f"{outcome.state:9}{outcome.job.title}  {best(status)}{reason}  [{len(self.outcomes)} of {self.total}]"
+        )
 
     def note(self, text: str) -> None:
         """Something else happened."""
@@ -64,7 +73,9 @@ class Display:
         now = time.time()
         if self._following and now - self._drawn >= REFRESH_SECONDS:
             self._drawn = now
-            self._live.update(self._table({job: read_status(job.directory) or RunStatus() for job in running}, now), refresh=True)
+            self._live.update(
+                self._table({job: read_status(job.directory) or RunStatus() for job in running}, now), refresh=True
+            )
 
     def _line(self, text: str) -> None:
         if not self._following:
@@ -82,7 +93,9 @@ class Display:
         for job, status in running.items():
             left = status.seconds_left(now)
             state = status.state if status.state == "running" else "starting"
-            table.add_row(escape(job.title), state, epochs(status), best(status), "" if left is None else duration(left))
+            table.add_row(
+                escape(job.title), state, epochs(status), best(status), "" if left is None else duration(left)
+            )
         return table
 
     def _title(self, running: Mapping[Job, RunStatus], now: float) -> str:

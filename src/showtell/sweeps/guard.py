@@ -1,9 +1,9 @@
 """Runs one command so that nothing of it outlives whoever wanted it: `python guard.py LOCK LOG COMMAND...`.
 
-A sweep that is killed with -9 cannot tell its jobs to stop. So each job is the child of a guard, which holds the reading end of
-a pipe: when the sweep is gone, in whatever way, the pipe ends, and the guard lets the job save (SIGTERM) and then removes
-what is left. The lock keeps two sweeps from training the same run at once; the kernel frees it with its holder. The guard is run
-as a file, with the standard library alone, so it starts in 20 ms and costs 10 MB.
+A sweep that is killed with -9 cannot tell its jobs to stop. So each job is the child of a guard, which holds the
+reading end of a pipe: when the sweep is gone, in whatever way, the pipe ends, and the guard lets the job save (SIGTERM)
+and then removes what is left. The lock keeps two sweeps from training the same run at once; the kernel frees it with
+its holder. The guard is run as a file, with the standard library alone, so it starts in 20 ms and costs 10 MB.
 
 A process group of its own is expected (`start_new_session=True`), and standard input is the pipe. The exit code is the
 command's, 128 + n for a signal as in a shell, or `BUSY`.
@@ -28,7 +28,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Asks Linux for SIGTERM when the parent dies, for the case that somebody kills the guard; elsewhere nothing happens."""
+    """Asks Linux for SIGTERM when the parent dies, for the case that somebody kills the guard."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

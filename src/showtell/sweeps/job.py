@@ -1,7 +1,8 @@
 """One run of a sweep: its folder, its configuration, and what is left to do for it.
 
-The folder is named after the overrides, so the same command finds the same folder again, in any order of its words. What is
-in the folder decides: done is skipped, begun is resumed, and a run with another configuration is nobody's to overwrite.
+The folder is named after the overrides, so the same command finds the same folder again, in any order of its words.
+What is in the folder decides: done is skipped, begun is resumed, and a run with another configuration is nobody's to
+overwrite.
 """
 
 import hashlib
@@ -37,7 +38,8 @@ class ToDo(StrEnum):
 class Job:
     """A run to be made.
 
-    `title` is what people call it, `overrides` are the words of its command line, `environment` is what it finds beyond the sweep's.
+    `title` is what people call it, `overrides` are the words of its command line, `environment` is what it finds beyond
+    the sweep's.
     """
 
     title: str
@@ -84,7 +86,9 @@ class Job:
         folder = quoted(self.directory)
         if to_do is ToDo.NEW:
             return [*self.overrides, *hydra, f"hydra.run.dir={folder}", "hydra.mode=RUN"]
-        changed = [f"{key}={spelled(new)}" for key, _, new in self._differences() if not _belongs(key, ("resume", "sweep"))]
+        changed = [
+            f"{key}={spelled(new)}" for key, _, new in self._differences() if not _belongs(key, ("resume", "sweep"))
+        ]
         return [f"resume={folder}", *changed, *hydra, "hydra.mode=RUN"]
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
@@ -103,21 +107,26 @@ class Job:
 def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
     """A folder's name that tells the overrides: `decoder.hidden_size-256__vocab.threshold-8`.
 
-    `=` and `,` cannot be passed back on the command line and `/` would nest, so they are replaced; a hash keeps what lost
-    something apart.
+    `=` and `,` cannot be passed back on the command line and `/` would nest, so they are replaced; a hash keeps what
+    lost something apart.
 
     Args:
         overrides: `key=value` words; their order does not matter.
         varied: the words in which the jobs of the sweep differ; they are always told.
     """
     differ = set(varied)
-    kept = sorted(word for word in overrides if word in differ or not _belongs(_key(word), NOT_IN_NAMES))
+    kept = sorted(word for word in overrides if word in differ or tells_runs_apart(word))
     plain = "__".join(word.lstrip("+").replace("=", "-", 1) for word in kept)
     name = re.sub(r"[^\w.+-]+", "_", plain.replace("'", "").replace('"', ""), flags=re.ASCII)
     if name == plain and 0 < len(name) <= MAX_NAME:
         return name
     digest = hashlib.sha256("\n".join(kept).encode()).hexdigest()[:8]
     return f"{name[:MAX_NAME]}-{digest}" if kept else "default"
+
+
+def tells_runs_apart(override: str) -> bool:
+    """Whether another value would make another run."""
+    return not _belongs(_key(override), NOT_IN_NAMES)
 
 
 def check_folders(jobs: Sequence[Job]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ _TAIL = 8192
 
 @dataclass(frozen=True)
 class Outcome:
-    """`state` is finished, pruned, skipped, stopped (by us), busy (elsewhere) or failed; `reason` is one line, None where all is well."""
+    """`state`: finished, pruned, skipped, stopped (by us), busy (elsewhere) or failed; `reason` is one line or None."""
 
     job: Job
     state: str
@@ -27,6 +28,9 @@ class Outcome:
     def failed(self) -> bool:
         """Whether the sweep lacks this run."""
         return self.state in ("failed", "stopped", "busy")
+
+
+Ended = Callable[[Outcome], None]
 
 
 def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
@@ -55,7 +59,9 @@ def settle(outcome: Outcome) -> None:
     if not outcome.failed or status is None or status.state != "running":
         return
     values = json.loads(path.read_text(encoding="utf-8"))
-    write_text_atomically(path, json.dumps(values | {"state": outcome.state, "reason": outcome.reason}, indent=1) + "\n")
+    write_text_atomically(
+        path, json.dumps(values | {"state": outcome.state, "reason": outcome.reason}, indent=1) + "\n"
+    )
 
 
 def describe(code: int, line: str) -> str:

@@ -6,7 +6,7 @@ is no other job's business: its end, in whatever way, frees its slot and becomes
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -15,14 +15,12 @@ from showtell.config import ConfigError
 from showtell.sweeps.backends import Backend, Process
 from showtell.sweeps.display import Display
 from showtell.sweeps.job import Job, ToDo
-from showtell.sweeps.outcome import Outcome, judge, settle
+from showtell.sweeps.outcome import Ended, Outcome, judge, settle
 from showtell.sweeps.process import Launch
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-Ended = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,9 @@ class Runner:
         signal: the number of the signal that stopped the sweep, or None.
     """
 
-    def __init__(self, program: Program, backend: Backend, display: Display, ended: Ended = lambda outcome: None) -> None:
+    def __init__(
+        self, program: Program, backend: Backend, display: Display, ended: Ended = lambda outcome: None
+    ) -> None:
         self.program = program
         self.backend = backend
         self.display = display

@@ -1,11 +1,11 @@
 """`hydra/launcher=showtell`: hands Hydra's jobs to `showtell.sweeps`, which runs each as a command of its own.
 
-Hydra composes, this class translates: a list of overrides becomes a folder, a checked configuration and a command line. A job in a
-process of its own can exit, crash or start further ranks without touching the others.
+Hydra composes, this class translates: a list of overrides becomes a folder, a checked configuration and a command line.
+A job in a process of its own can exit, crash or start further ranks without touching the others.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from showtell.config import Config, ConfigError, parse
 from showtell.sweeps.job import Job, check_folders, folder_name
+from showtell.sweeps.outcome import Ended
 
 # what concerns the sweep as a whole and not its jobs
-_OF_THE_SWEEP = ("hydra.mode", "hydra.run.dir", "hydra.sweep", "hydra.launcher", "hydra.sweeper", "hydra/launcher", "hydra/sweeper")
+_OF_THE_SWEEP = (
+    "hydra.mode",
+    "hydra.run.dir",
+    "hydra.sweep",
+    "hydra.launcher",
+    "hydra.sweeper",
+    "hydra/launcher",
+    "hydra/sweeper",
+)
 
 
 class ShowtellLauncher(Launcher):
@@ -85,8 +94,10 @@ class ShowtellLauncher(Launcher):
             raise SystemExit(code)
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
-    def run(self, jobs: Iterable[Job], total: int, ended: Callable[[Any], None] = lambda outcome: None) -> int:
-        """Runs jobs as they are asked for; returns the exit code of the sweep.
+    def run(
+        self, jobs: Iterable[Job], total: int, ended: Ended = lambda outcome: None, before: Sequence[Path] = ()
+    ) -> int:
+        """Runs jobs as they are asked for, and returns the exit code of the sweep; arguments as in `conduct`.
 
         Raises:
             ConfigError: a setting of the sweep cannot be used.
@@ -96,9 +107,13 @@ class ShowtellLauncher(Launcher):
 
         config = self.config()
         if config.resume is not None:
-            raise ConfigError("resume= goes with a single run; a sweep goes on where it stopped by the same command again")
-        program = Program((sys.executable, str(Path(sys.argv[0]).resolve()), *self._config_dirs()), self._hydra_overrides())
-        return conduct(jobs, total, program, config, self.sweep_dir, ended)
+            raise ConfigError(
+                "resume= goes with a single run; a sweep goes on where it stopped by the same command again"
+            )
+        program = Program(
+            (sys.executable, str(Path(sys.argv[0]).resolve()), *self._config_dirs()), self._hydra_overrides()
+        )
+        return conduct(jobs, total, program, config, self.sweep_dir, ended, before)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         return self.hydra_context.config_loader.load_sweep_config(self.composed, list(overrides))
@@ -122,7 +137,7 @@ def _without_hydra(composed: DictConfig) -> dict[str, Any]:
 class LauncherConfig:
     """What Hydra needs to find the launcher; its settings are in the section `sweep`, where a user looks for them."""
 
-    _target_: str = "hydra_plugins.showtell.launcher.ShowtellLauncher"
+    _target_: str = "hydra_plugins.showtell_sweeps.launcher.ShowtellLauncher"
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="showtell", node=LauncherConfig, provider="showtell")
