@@ -17,9 +17,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from .launcher import ShowtellLauncher
 from showtell.config import ConfigError, monitor_mode
 from showtell.sweeps.job import Job
+
+from .launcher import ShowtellLauncher
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

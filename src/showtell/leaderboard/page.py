@@ -72,10 +72,11 @@ def _head(board: Leaderboard) -> str:
     score = best.score(board.metric)
     chosen = ", ".join(f"{key}={shown(value)}" for key, value in best.parameters.items())
     won = f"Best: <b>{escape(str(score))}</b> {'with ' + escape(chosen) if chosen else ''}" if score else ""
+    counted = f"{len(board.runs)} runs by <b>{escape(board.metric)}</b> ({direction} is better)."
     return (
-        f"<h1>Leaderboard</h1><p>{len(board.runs)} runs by <b>{escape(board.metric)}</b> ({direction} is better).
-        {won}</p>" "<p class=hint>Runs that differ only by their seed share a row: mean ± standard deviation over n
-        runs. " "A click on a heading sorts.</p>"
+        f"<h1>Leaderboard</h1><p>{counted} {won}</p>"
+        "<p class=hint>Runs that differ only by their seed share a row: mean ± standard deviation over n runs. "
+        "A click on a heading sorts.</p>"
     )
 
 
