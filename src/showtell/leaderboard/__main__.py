@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _error(f"{missing}: there is no such folder")
     try:
         board = write_leaderboard(options.runs, options.out or options.runs[0], options.metric)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return _error(str(error))
     if board is None:
         return _error(f"{options.runs[0]}: no run in it or below; a run has a status.json and a .hydra/config.yaml")

@@ -80,8 +80,14 @@ def compare(runs: Sequence[Run], metric: str | None = None) -> Leaderboard:
     Args:
         runs: at least one.
         metric: what decides; by default, what most runs chose their best epoch by.
+
+    Raises:
+        ValueError: no run has the metric.
     """
     decides = metric or main_metric(runs)
+    if metric is not None and all(run.metric(metric) is None for run in runs):
+        known = metric_names(runs, main_metric(runs))
+        raise ValueError(f"{metric}: no run has this metric; choose one of {', '.join(known)}")
     mode = metric_mode(runs, decides)
     columns = varying(runs)
     groups: dict[tuple[str, ...], list[Run]] = {}

@@ -29,7 +29,7 @@ for (const [name, plots] of Object.entries(figures)) {
   const room = document.querySelector(`#${name} .plots`);
   drawn[name] = plots.map((figure) => {
     const place = room.appendChild(document.createElement("div"));
-    Plotly.newPlot(place, figure.data, figure.layout, { responsive: true, displaylogo: false });
+    Plotly.newPlot(place, figure.data, figure.layout, { responsive: true, displayModeBar: name === "curves", displaylogo: false });
     return place;
   });
 }

@@ -4,6 +4,7 @@ Plotly's Python side is not needed for that, only its JavaScript, which the `plo
 then takes a fraction of the time it takes to import `plotly.graph_objects`.
 """
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,10 @@ from showtell.leaderboard.terminal import short_names, shown
 
 Figure = dict[str, Any]
 
-LOG_SPAN = 20.0
+LOG_SPAN = 8.0
 MAX_TICKS = 12
 MARGIN = {"l": 60, "r": 30, "t": 40, "b": 50}
-# colour-blind safe, and printed in gray it still runs from dark to light
+# colour-blind safe, and printed in gray it still runs from dark (the best) to light
 COLOURS = "Viridis"
 
 
@@ -28,7 +29,7 @@ def parallel_coordinates(board: Leaderboard) -> Figure | None:
     scores = [run.metric(board.metric) for run in runs]
     names = short_names(board.parameters)
     axes = [_axis(names[key], [run.parameters.get(key) for run in runs]) for key in board.parameters]
-    line = {"color": scores, "colorscale": COLOURS, "reversescale": board.mode == "min", "showscale": True}
+    line = {"color": scores, "colorscale": COLOURS, "reversescale": board.mode == "max", "showscale": True}
     trace = {"type": "parcoords", "line": line, "dimensions": [*axes, {"label": board.metric, "values": scores}]}
     return {"data": [trace], "layout": {"height": 420, "margin": {"l": 80, "r": 60, "t": 60, "b": 30}}}
 
@@ -68,61 +69,48 @@ def label(run: Run) -> str:
 
 def _by_parameter(board: Leaderboard, runs: Sequence[Run], key: str, name: str) -> Figure:
     values = [run.parameters.get(key) for run in runs]
-    scores = [run.metric(board.metric) for run in runs]
     numeric = all(_is_number(value) for value in values)
     places: list[Any] = values if numeric else [shown(value) or "none" for value in values]
-    texts = [f"{label(run)}<br>seed {run.seed}".replace("<br>", "\n") for run in runs]
-    points = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": places,
-        "y": scores,
-        "text": texts,
-        "marker": {"opacity": 0.6, "size": 8},
-    }
+    scores = [run.metric(board.metric) or 0.0 for run in runs]
+    points = {"mode": "markers", "x": places, "y": scores, "text": [label(run) for run in runs]}
+    dots = {"marker": {"opacity": 0.6, "size": 8}}
+    dashes = {"line": {"dash": "dot"}, "marker": {"symbol": "line-ew-open", "size": 14}}
+    horizontal = {"title": {"text": name}, **(_number_scale(values) if numeric else {"type": "category"})}
+    layout = {"xaxis": horizontal, "yaxis": {"title": {"text": board.metric}}, "height": 320, "margin": MARGIN}
+    traces = [{"type": "scatter", **points, **dots}, {"type": "scatter", **_means(places, scores), **dashes}]
+    return {"data": traces, "layout": {**layout, "showlegend": False, "hovermode": "closest"}}
+
+
+def _means(places: Sequence[Any], scores: Sequence[float]) -> dict[str, Any]:
     by_place: dict[Any, list[float]] = {}
-    for place, score in zip(places, scores, strict=True):
-        by_place.setdefault(place, []).append(score or 0.0)
-    ordered = sorted(by_place) if numeric else list(by_place)
-    means = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": ordered,
-        "y": [sum(v) / len(v) for v in map(by_place.__getitem__, ordered)],
-    }
-    means |= {"name": "mean", "marker": {"symbol": "line-ew-open", "size": 14}, "line": {"dash": "dot"}}
-    axis: dict[str, Any] = {"title": {"text": name}, "type": _scale(values) if numeric else "category"}
-    layout = {
-        "xaxis": axis,
-        "yaxis": {"title": {"text": board.metric}},
-        "showlegend": False,
-        "height": 320,
-        "margin": MARGIN,
-    }
-    return {"data": [points, means], "layout": layout}
+    for place, score in sorted(zip(places, scores, strict=True)):
+        by_place.setdefault(place, []).append(score)
+    means = [statistics.fmean(scores) for scores in by_place.values()]
+    return {"mode": "lines+markers", "name": "mean", "x": list(by_place), "y": means}
+
+
+def _number_scale(values: Sequence[Value]) -> dict[str, Any]:
+    distinct = sorted({float(value) for value in values if value is not None})
+    ticks = {"tickvals": distinct, "ticktext": [f"{value:.4g}" for value in distinct]}
+    return {"type": _scale(values), **(ticks if len(distinct) <= MAX_TICKS else {})}
 
 
 def _axis(name: str, values: Sequence[Value]) -> dict[str, Any]:
-    """An axis of the parallel coordinates; what is no number is spread out in the order of its names."""
-    if all(_is_number(value) for value in values):
-        distinct = sorted(set(values), key=float)  # type: ignore[arg-type]
-        few = len(distinct) <= MAX_TICKS and _scale(values) == "linear"
-        if _scale(values) == "linear":
-            ticks = {"tickvals": distinct, "ticktext": [shown(value) for value in distinct]} if few else {}
-            return {"label": name, "values": values, **ticks}
-    texts = [shown(value) or "none" for value in values]
-    numbers = {shown(value) or "none": value for value in values}
-    order = sorted(
-        set(texts), key=lambda text: (0, float(numbers[text]), "") if _is_number(numbers[text]) else (1, 0.0, text)
-    )  # type: ignore[arg-type]
-    step = max(1, len(order) // MAX_TICKS)
-    places = list(range(0, len(order), step))
-    return {
-        "label": name,
-        "values": [order.index(t) for t in texts],
-        "tickvals": places,
-        "ticktext": [order[p] for p in places],
-    }
+    """An axis of the parallel coordinates; few values, or such as are no numbers, are spread out evenly."""
+    numeric = all(_is_number(value) for value in values)
+    if numeric and len(set(values)) > MAX_TICKS and _scale(values) == "linear":
+        return {"label": name, "values": list(values)}
+    order = sorted(set(values), key=_by_size)
+    texts = [shown(value) or "none" for value in order]
+    places = list(range(0, len(order), max(1, -(-len(order) // MAX_TICKS))))
+    found = {value: place for place, value in enumerate(order)}
+    ticks = {"tickvals": places, "ticktext": [texts[place] for place in places]}
+    return {"label": name, "values": [found[value] for value in values], **ticks}
+
+
+def _by_size(value: Value) -> tuple[bool, float, str]:
+    """Numbers by size, then the rest by name."""
+    return (False, float(value), "") if isinstance(value, int | float) else (True, 0.0, str(value))
 
 
 def _is_number(value: Value) -> bool:

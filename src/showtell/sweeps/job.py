@@ -147,8 +147,11 @@ def check_folders(jobs: Sequence[Job]) -> None:
 
 
 def quoted(value: object) -> str:
-    """A value as Hydra's command line reads it, whatever characters it holds."""
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A value as Hydra's command line reads it, whatever characters it holds.
+
+    Its grammar takes a backslash as itself unless a quote follows the run of them.
+    """
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(value)) + "'"
 
 
 def spelled(value: object) -> str:
