@@ -1,4 +1,4 @@
-"""What `predict.py` does with its options: caption pictures, print, write the result file and the captioned pictures."""
+"""What `predict.py` does with its options: caption pictures, print, write results and captioned pictures."""
 
 import argparse
 import json
