@@ -24,6 +24,8 @@ FEATURE_DTYPES = ("float16", "float32")
 FEATURE_PRECISIONS = ("auto", "float32", "bfloat16")
 FEATURE_PLACES = ("auto", "ram", "gpu", "disk")
 DECODING_METHODS = ("greedy", "beam", "sample")
+SWEEP_BACKENDS = ("local", "slurm", "ray")
+SWEEP_SAMPLERS = ("tpe", "random")
 
 
 class ConfigError(ValueError):
@@ -270,6 +272,40 @@ class TrainingConfig:
 
 
 @dataclass(kw_only=True)
+class SweepConfig:
+    """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it.
+
+    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), and on a cluster as many as the queue lets in.
+    A search ends with `trials` runs; `pruning` stops those that are worse than the median of the others at the same epoch.
+    """
+
+    jobs: int = 0
+    backend: str = "local"
+    # per job, on a cluster
+    cpus: int = 4
+    gpus: int = 0
+    # SLURM
+    partition: str | None = None
+    minutes: int = 240
+    memory_gb: int = 16
+    cluster: str = "slurm"
+    # Ray: the head's address; null is this machine, or $RAY_ADDRESS
+    address: str | None = None
+    trials: int = 20
+    sampler: str = "tpe"
+    pruning: bool = True
+
+    def __post_init__(self) -> None:
+        _one_of("sweep.backend", self.backend, SWEEP_BACKENDS)
+        _one_of("sweep.cluster", self.cluster, ("slurm", "local"))
+        _one_of("sweep.sampler", self.sampler, SWEEP_SAMPLERS)
+        _within("sweep.jobs", self.jobs, 0)
+        _within("sweep.gpus", self.gpus, 0)
+        for key in ("cpus", "minutes", "memory_gb", "trials"):
+            _within(f"sweep.{key}", getattr(self, key), 1)
+
+
+@dataclass(kw_only=True)
 class Config:
     """One run. The sections are the groups under `conf/`."""
 
@@ -285,6 +321,7 @@ class Config:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**31 - 1)
@@ -294,6 +331,11 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration as plain containers, fit for a checkpoint."""
         return asdict(self)
+
+
+def monitor_mode(metric: str) -> str:
+    """Whether a metric is to become small (`min`) or large (`max`)."""
+    return "min" if metric.endswith(("loss", "perplexity")) else "max"
 
 
 def parse(values: Mapping[str, Any]) -> Config:

@@ -39,6 +39,7 @@ from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.weights import find_weights, save_travelling_weights
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
+from showtell.run_directory import flat
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -267,11 +268,3 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """What people vary and compare, by the names of the command line."""
     values = {key: value for key, value in config.as_dict().items() if key in COMPARED}
     return {"data.name": config.data.name, **flat(values)}
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return result
