@@ -1,20 +1,39 @@
-"""What `predict.py` does with its options: caption pictures, print, write the result file and the captioned pictures."""
+"""What `predict.py` does with its options: caption pictures, score them where references are given, write files and the gallery."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from showtell.atomic import atomic_write, write_text_atomically
-from showtell.config import ConfigError, DecodingConfig, parse
-from showtell.data.images import find_pictures, read_picture
-from showtell.drawing import caption_card
-from showtell.inference import Captioned, Captioner
+import torch
+
+from showtell.config import ConfigError
+from showtell.data.files import shown
+from showtell.data.progress import Progress
+from showtell.data.records import Picture
+from showtell.evaluate import Evaluation, evaluate, table, unreferenced
+from showtell.gallery.build import gallery_page
+from showtell.gallery.page import write_gallery
+from showtell.inference import Captioned
+from showtell.picture_lists import annotated_pictures, plain_pictures
+from showtell.results import labelled, save_picture, scores_file, write_results, write_scores
+from showtell.systems import System, load_systems, split_arguments
 
 SOME_FAILED = 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one system said about the pictures that could be read, by picture id."""
+
+    system: System
+    captioned: dict[int, Captioned]
+
+    @property
+    def captions(self) -> dict[int, str]:
+        """The best caption of each picture."""
+        return {picture: found.captions[0] for picture, found in self.captioned.items()}
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -24,74 +43,118 @@ def predict(options: argparse.Namespace) -> int:
         0, or 1 when some picture could not be read.
 
     Raises:
-        ValueError: a checkpoint or an option that cannot be used; one line.
+        ValueError: a checkpoint, an annotation file or an option that cannot be used; one line.
     """
-    paths, problems = find_pictures(options.pictures)
-    captioner = Captioner.from_checkpoint(checkpoint_file(Path(options.checkpoint)), options.device)
-    decoding = decoding_options(captioner.config.decoding, options.decoding)
-    workers = min(2, os.cpu_count() or 1) if len(paths) > 4 * options.batch_size else 0
-    done = []
-    for captioned in captioner.stream(paths, decoding, options.batch_size, workers):
-        if captioned.error:
-            problems.append(captioned.error)
-            continue
-        print("\t".join([str(captioned.path), *captioned.captions]), flush=True)
-        done.append(captioned)
-        if options.save_pictures:
-            save_picture(captioned, options.save_pictures)
-    if options.output:
-        write_results(done, options.output)
-    for problem in problems:
-        print(f"skipped: {problem}", file=sys.stderr)
+    files, words = split_arguments(options.words)
+    check(options, len(files), words)
+    listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
+    systems = load_systems(files, options)
+    predictions: list[Prediction] = []
+    unreadable: dict[int, str] = {}
+    for system in systems:
+        prediction, failed = caption_all(system, listed.pictures, options, named=len(systems) > 1)
+        predictions.append(prediction)
+        unreadable |= failed
+    readable = [picture for picture in listed.pictures if picture.id not in unreadable]
+    if options.annotations and not readable:
+        raise ConfigError(f"no picture of {options.annotations} can be read from {options.images}; first: {next(iter(unreadable.values()))}")
+    notes = [*listed.notes, *(report(predictions, readable, options) if readable else [])]
+    problems = [*listed.problems, *unreadable.values()]
+    for kind, lines in (("note", notes), ("skipped", problems)):
+        for line in lines:
+            print(f"{kind}: {line}", file=sys.stderr)
     return SOME_FAILED if problems else 0
 
 
-def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet."""
-    if not path.is_dir():
-        return path
-    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    best = folder / "best.ckpt"
-    return best if best.is_file() else folder / "last.ckpt"
-
-
-def decoding_options(config: DecodingConfig, words: Sequence[str]) -> DecodingConfig:
-    """The decoding of the training run, changed by `key=value` words.
+def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
+    """Refuses combinations of options that cannot be meant.
 
     Raises:
-        ConfigError: no such option, or an impossible value.
+        ConfigError: one line with the remedy.
     """
-    known = {field.name for field in fields(DecodingConfig)}
-    changes = {}
-    for word in words:
-        key, separator, value = word.partition("=")
-        if not separator or key not in known:
-            raise ConfigError(f"--decoding {word}: give KEY=VALUE with one of {', '.join(sorted(known))}")
-        changes[key] = value
-    return parse({"decoding": {**vars(replace(config)), **changes}}).decoding
+    refusals = (
+        (options.annotations and words, f"{shown(' '.join(words))}: with --annotations the pictures come from --images"),
+        (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
+        (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
+        (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
+        (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
+        (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
+        (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
+        (options.gallery_pictures < 1, f"--gallery-pictures {options.gallery_pictures}: it must be at least 1"),
+        (
+            options.save_pictures and options.gallery and checkpoints > 1,
+            "--save-pictures has room for one caption per picture; leave out --gallery, or name one checkpoint",
+        ),
+    )
+    for wrong, message in refusals:
+        if wrong:
+            raise ConfigError(message)
 
 
-def write_results(captioned: Sequence[Captioned], path: Path) -> None:
-    """COCO's result format. A name that ends in digits, as COCO's do, gives the image id; else they are numbered."""
-    ids = [coco_id(item.path) for item in captioned]
-    if None in ids or len(set(ids)) < len(ids):
-        ids = list(range(1, len(captioned) + 1))
-    results = [
-        {"image_id": number, "caption": item.captions[0], "file_name": item.path.name}
-        for number, item in zip(ids, captioned, strict=True)
-    ]
-    write_text_atomically(path, json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+def caption_all(
+    system: System, pictures: Sequence[Picture], options: argparse.Namespace, *, named: bool
+) -> tuple[Prediction, dict[int, str]]:
+    """Captions pictures with one system.
+
+    Captions of pictures that the command line names are printed as they come; for annotated ones a progress line is.
+
+    Args:
+        system: who captions.
+        pictures: what is captioned.
+        options: the command line.
+        named: whether the printed captions say who said them.
+
+    Returns:
+        The captions, and by picture id why some pictures have none.
+    """
+    generator = torch.Generator().manual_seed(options.seed or 0)
+    workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
+    paths = [picture.path for picture in pictures]
+    stream = system.captioner.stream(paths, system.decoding, options.batch_size, workers, generator)
+    progress = Progress(f"captioning with {system.label}", len(pictures), "pictures")
+    done, failed = {}, {}
+    for picture, captioned in zip(pictures, stream, strict=True):
+        if captioned.error is None:
+            done[picture.id] = captioned
+        else:
+            failed[picture.id] = captioned.error
+        if options.annotations:
+            progress.advance(1)
+        elif captioned.error is None:
+            print("\t".join([shown(captioned.path), *([system.label] if named else []), *captioned.captions]), flush=True)
+        if options.save_pictures and captioned.error is None:
+            save_picture(captioned, options.save_pictures)
+    if options.annotations:
+        progress.close()
+    return Prediction(system, done), failed
 
 
-def coco_id(path: Path) -> int | None:
-    """397133 for `COCO_val2014_000000397133.jpg` and `000000397133.jpg`."""
-    digits = path.stem.rpartition("_")[2]
-    return int(digits) if digits.isascii() and digits.isdigit() else None
+def report(predictions: Sequence[Prediction], pictures: Sequence[Picture], options: argparse.Namespace) -> list[str]:
+    """Scores the captions, prints the table, and writes the files that the command line asks for.
+
+    Returns:
+        Notes on figures that are missing.
+    """
+    evaluations = {one.system.label: evaluation_of(one, pictures, options) for one in predictions}
+    if options.annotations:
+        print(table(evaluations))
+    for one in predictions:
+        label = one.system.label if len(predictions) > 1 else ""
+        if options.output:
+            write_results(one.captioned, pictures, labelled(options.output, label), annotated=bool(options.annotations))
+        if options.annotations and (options.scores or options.output):
+            file = labelled(options.scores or scores_file(options.output), label)
+            write_scores(one.system, one.captioned, evaluations[one.system.label], pictures, file)
+    notes = list(dict.fromkeys(note for one in evaluations.values() for note in one.notes))
+    if options.gallery:
+        spoken = [(one.system, one.captioned, evaluations[one.system.label]) for one in predictions]
+        title = f"Captions of {options.annotations.name}" if options.annotations else "Captioned pictures"
+        write_gallery(gallery_page(title, spoken, pictures, options.gallery_pictures, notes), options.gallery)
+    return notes
 
 
-def save_picture(captioned: Captioned, directory: Path) -> None:
-    """Writes the picture with its caption below it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    card = caption_card(read_picture(captioned.path).permute(1, 2, 0).numpy(), captioned.captions[0], width=480)
-    with atomic_write(directory / f"{captioned.path.stem}.png") as file:
-        card.save(file, format="PNG")
+def evaluation_of(one: Prediction, pictures: Sequence[Picture], options: argparse.Namespace) -> Evaluation:
+    """Scores against the annotations; without them only what captions tell by themselves, for the gallery."""
+    if options.annotations:
+        return evaluate(one.captions, {picture.id: picture.captions for picture in pictures}, one.system.configs)
+    return unreferenced(one.captions, one.system.configs if options.gallery else [])
