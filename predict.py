@@ -29,8 +29,8 @@ def arguments() -> argparse.Namespace:
         "words",
         nargs="+",
         metavar="CHECKPOINT|PICTURE",
-        help="first a checkpoint, .ckpt or run directory (its best one is taken), then further checkpoints and pictures, "
-        "folders or glob patterns in quotes",
+        help="first a checkpoint, .ckpt or run directory (its best one is taken), then further checkpoints, "
+        "and pictures, folders or glob patterns in quotes",
     )
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a COCO captions file")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--gallery-pictures", type=int, default=500, metavar="N", help="most pictures on the page (%(default)s)"
     )
-    parser.add_argument("--ensemble", action="store_true", help="with --gallery: show the average of the models as well")
+    parser.add_argument("--ensemble", action="store_true", help="with --gallery: show the models' average as well")
     parser.add_argument("--save-pictures", type=Path, metavar="DIR", help="write each picture with its caption on it")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))

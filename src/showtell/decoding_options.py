@@ -92,7 +92,9 @@ def _refuse_ignored(decoding: DecodingConfig, given: dict[str, object], seed: in
     for key, owner in named:
         if decoding.method != owner:
             remedy = "--beam N" if owner == "beam" else "--method sample"
-            raise ConfigError(f"{_flag(key)} has no effect with method={decoding.method}; add {remedy}, or leave it out")
+            raise ConfigError(
+                f"{_flag(key)} has no effect with method={decoding.method}; add {remedy}, or leave it out"
+            )
 
 
 def _flag(field: str) -> str:

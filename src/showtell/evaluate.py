@@ -14,8 +14,8 @@ from showtell.evaluation.java import java_scores
 from showtell.evaluation.metrics import score_captions
 
 SCORE_NAMES = {
-    "bleu1": "BLEU-1", "bleu2": "BLEU-2", "bleu3": "BLEU-3", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L",
-    "cider": "CIDEr", "meteor": "METEOR", "spice": "SPICE",
+    "cider": "CIDEr", "bleu1": "BLEU-1", "bleu2": "BLEU-2", "bleu3": "BLEU-3", "bleu4": "BLEU-4",
+    "rouge_l": "ROUGE-L", "meteor": "METEOR", "spice": "SPICE",
 }  # fmt: skip
 VARIETY_NAMES = {
     "captions": "captions",

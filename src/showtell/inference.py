@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from showtell.checkpointing.io import load_checkpoint
 from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
 from showtell.data.images import PictureError, prepare, read_picture
-from showtell.decoding import Hypothesis, State, decode
+from showtell.decoding import Hypothesis, State, StepFunction, decode
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.module import build_decoder
@@ -123,7 +123,8 @@ class Captioner:
         self, pixels: Tensor, decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for normalized pixels `(B, 3, S, S)`."""
-        return decode(self.decoder.step, self.state(pixels), decoding or self.config.decoding, generator)
+        step: StepFunction = self.decoder.step  # type: ignore[assignment]
+        return decode(step, self.state(pixels), decoding or self.config.decoding, generator)
 
     def state(self, pixels: Tensor) -> State:
         """What the decoder starts from once it has seen normalized pixels `(B, 3, S, S)`."""

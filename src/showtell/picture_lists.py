@@ -1,4 +1,4 @@
-"""Which pictures `predict.py` captions: those that the command line names, or those of an annotation file with their references."""
+"""Which pictures `predict.py` captions: those that the command line names, or those of an annotation file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What `predict.py` does with its options: caption pictures, score them where references are given, write files and the gallery."""
+"""What `predict.py` does with its options: caption pictures, score the captions, write files and the gallery."""
 
 import argparse
 import os
@@ -57,7 +57,8 @@ def predict(options: argparse.Namespace) -> int:
         unreadable |= failed
     readable = [picture for picture in listed.pictures if picture.id not in unreadable]
     if options.annotations and not readable:
-        raise ConfigError(f"no picture of {options.annotations} can be read from {options.images}; first: {next(iter(unreadable.values()))}")
+        first = next(iter(unreadable.values()))
+        raise ConfigError(f"--images {options.images}: no picture of {options.annotations} can be read there; {first}")
     notes = [*listed.notes, *(report(predictions, readable, options) if readable else [])]
     problems = [*listed.problems, *unreadable.values()]
     for kind, lines in (("note", notes), ("skipped", problems)):
@@ -73,7 +74,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         ConfigError: one line with the remedy.
     """
     refusals = (
-        (options.annotations and words, f"{shown(' '.join(words))}: with --annotations the pictures come from --images"),
+        (options.annotations and words, f"{shown(' '.join(words))}: with --annotations, pictures come from --images"),
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
@@ -121,7 +122,8 @@ def caption_all(
         if options.annotations:
             progress.advance(1)
         elif captioned.error is None:
-            print("\t".join([shown(captioned.path), *([system.label] if named else []), *captioned.captions]), flush=True)
+            said_by = [system.label] if named else []
+            print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
         if options.save_pictures and captioned.error is None:
             save_picture(captioned, options.save_pictures)
     if options.annotations:

@@ -32,7 +32,7 @@ def scores_file(output: Path) -> Path:
 def write_results(
     captioned: Mapping[int, Captioned], pictures: Sequence[Picture], path: Path, *, annotated: bool
 ) -> None:
-    """COCO's result format: `image_id` and `caption` of each picture, and nothing else, as the evaluation server wants it.
+    """COCO's result format: `image_id` and `caption` of each picture and nothing else, as evaluation servers want.
 
     Pictures without a COCO number are told apart by `file_name`.
     """

@@ -1,4 +1,4 @@
-"""Who captions: each checkpoint of the command line, or all of them as one ensemble, with a short name and a decoding."""
+"""Who captions: each checkpoint of the command line, or all of them as an ensemble, with a name and a decoding."""
 
 import argparse
 from collections.abc import Sequence
