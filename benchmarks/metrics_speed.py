@@ -1,7 +1,8 @@
-"""Figure: time to score 5,000 pictures (BLEU, ROUGE-L, CIDEr) from raw captions, with and without Java, in one run.
+"""Figure: time to score 5,000 pictures (BLEU, ROUGE-L, CIDEr) from raw captions, with and without Java.
 
-Both sides tokenize the 25,014 captions of COCO val2017 and score the first of each picture against the others. They take turns, and
-the best of the rounds counts, so that other work on the machine hits both alike.
+Both sides tokenize the 25,014 captions of COCO val2017 and score the first of each picture against the
+others. They take turns in one run, and the best round of each counts, so that other work on the machine hits
+both alike.
 Run: `python benchmarks/metrics_speed.py [--data DIR]`, with Java and pycocoevalcap installed.
 """
 

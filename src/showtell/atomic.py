@@ -1,10 +1,11 @@
 """Whole files or no files: how everything that Showtell leaves on a disk is written.
 
-The bytes go into a temporary file beside the target, are forced to the disk, and take the target's name in one step; a
-kill, a full disk or a missing permission at any moment leaves the old file as it was. The temporary file lies in the
-same directory because a rename is atomic only within one file system ($TMPDIR often is another one, and the rename then
-becomes a copy that can be cut). Its name carries the writer's process id, so that a later start can tell rubbish from
-a file that somebody is writing right now. This module imports nothing heavy; all rooms use it.
+The bytes go into a temporary file beside the target, are forced to the disk, and take the target's name in
+one step; a kill, a full disk or a missing permission at any moment leaves the old file as it was. The
+temporary file lies in the same directory because a rename is atomic only within one file system ($TMPDIR
+often is another one, and the rename then becomes a copy that can be cut). Its name carries the writer's
+process id, so that a later start can tell rubbish from a file that somebody is writing right now. This module
+imports nothing heavy; all rooms use it.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp")
 
 
 class WriteError(OSError):
-    """A file could not be written; the one-line message names it, the reason, and what happened to the old one."""
+    """A file could not be written; one line names it, the reason, and what happened to the old one."""
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -37,7 +38,9 @@ def _size(number: int) -> str:
 def write_error(path: Path, error: OSError, needed: int) -> WriteError:
     """Says in one line why `path` was not written; `needed` is the number of bytes known to be necessary."""
     kept = "the old file is kept" if os.path.lexists(path) else "no file was left behind"
-    reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
+    reason = (
+        os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
+    )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
         reason = f"the disk is full: at least {_size(needed)} needed, {_size(free)} free; make room"

@@ -173,7 +173,11 @@ class FeaturesConfig:
 
 @dataclass(kw_only=True)
 class DecodingConfig:
-    """How a caption is read off the decoder."""
+    """How a caption is read off the decoder.
+
+    A setting of another method is refused, not ignored: `beam_size` and `groups` belong to `beam`, `temperature`,
+    `top_k` and `top_p` to `sample`, and `greedy` writes one caption.
+    """
 
     method: str = "greedy"
     max_length: int = 30
@@ -205,10 +209,23 @@ class DecodingConfig:
         _within("decoding.top_k", self.top_k, 0)
         _within("decoding.top_p", self.top_p, 0, 1, open_low=True)
         _within("decoding.num_captions", self.num_captions, 1)
+        self._refuse_ignored()
         if self.method == "beam" and self.num_captions > self.beam_size:
             raise ConfigError(
-                f"decoding.num_captions={self.num_captions} is more than decoding.beam_size={self.beam_size}; widen the beam"
+                f"decoding.num_captions={self.num_captions} is more than decoding.beam_size={self.beam_size}; "
+                "widen the beam"
             )
+
+    def _refuse_ignored(self) -> None:
+        beam, sample = ("beam_size", "groups"), ("temperature", "top_k", "top_p")
+        owners = {key: "beam" for key in beam} | {key: "sample" for key in sample} | {"num_captions": "beam or sample"}
+        for key, methods in owners.items():
+            value, default = getattr(self, key), type(self).__dataclass_fields__[key].default
+            if self.method not in methods.split(" or ") and value != default:
+                raise ConfigError(
+                    f"decoding.{key}={value} has no effect with decoding.method={self.method}; "
+                    f"choose decoding.method={methods}, or set it to {default}"
+                )
 
 
 @dataclass(kw_only=True)

@@ -58,7 +58,6 @@ def train(config: Config, run_dir: Path) -> float:
         ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
     resume = find_resume_point(config.resume) if config.resume else None
-    pl.seed_everything(config.seed, verbose=False)
     meeting = Meeting(config)
     train_split, val_split = meeting.split("train"), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
@@ -69,6 +68,7 @@ def train(config: Config, run_dir: Path) -> float:
     write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
+    pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
     encoder = meeting.encoder if config.features.mode == "off" else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder)

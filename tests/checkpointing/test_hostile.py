@@ -1,4 +1,4 @@
-"""Files that want to run code, to eat memory or to be something else: refused, and a marker file stays unwritten."""
+"""Files that want to run code, to eat memory or to be something else: refused, without a trace."""
 
 import io
 import os
@@ -80,10 +80,17 @@ def overlapping() -> bytes:
     size, start = struct.unpack("<II", data[end + 12 : end + 20])
     table = data[start : start + size]
     many = table + b"".join(
-        table[table.index(b"PK\x01\x02") :].replace(b"archive/data/0", b"archive/data/%d" % i) for i in range(2, 9)
+        table[table.index(b"PK\x01\x02") :].replace(b"archive/data/0", b"archive/data/%d" % i)
+        for i in range(2, 9)
     )
     count = many.count(b"PK\x01\x02")
-    return data[:start] + many + data[end : end + 8] + struct.pack("<HHII", count, count, len(many), start) + b"\0\0"
+    return (
+        data[:start]
+        + many
+        + data[end : end + 8]
+        + struct.pack("<HHII", count, count, len(many), start)
+        + b"\0\0"
+    )
 
 
 def lightning_instantiator(marker: Path) -> dict:
@@ -99,7 +106,9 @@ BYTES = {
     "zip, sealed": lambda marker: sealed(saved(stamped(Command(marker)))),
     "zip, pickle protocol 4": lambda marker: sealed(saved(stamped(Command(marker)), pickle_protocol=4)),
     "legacy": lambda marker: saved(stamped(Command(marker)), _use_new_zipfile_serialization=False),
-    "legacy, sealed": lambda marker: sealed(saved(stamped(Command(marker)), _use_new_zipfile_serialization=False)),
+    "legacy, sealed": lambda marker: sealed(
+        saved(stamped(Command(marker)), _use_new_zipfile_serialization=False)
+    ),
     "raw pickle": lambda marker: pickle.dumps(Command(marker)),
     "raw pickle, sealed": lambda marker: sealed(pickle.dumps(Command(marker))),
     "eval": lambda marker: sealed(saved(stamped(Call(eval, f"open({str(marker)!r}, 'w')")))),
@@ -126,7 +135,7 @@ def test_hostile_bytes(name, trusting, tmp_path, monkeypatch):
     check_refused(name, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["zip", "zip, sealed", "eval"])
+@pytest.mark.parametrize("name", ["zip", "zip, sealed", "zip, pickle protocol 4"])
 def test_the_marker_method_can_fail(name, tmp_path):
     (tmp_path / "x.ckpt").write_bytes(BYTES[name](tmp_path / "marker"))
     torch.load(tmp_path / "x.ckpt", weights_only=False)
@@ -153,9 +162,17 @@ def check_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["http://127.0.0.1:9/x.ckpt", "https://x/y.ckpt", "file://{good}", "simplecache::file://{good}", "s3://a/b", "memory://a",
-     "zip://a::{good}", "a\0b"],
-)  # fmt: skip
+    [
+        "http://127.0.0.1:9/x.ckpt",
+        "https://x/y.ckpt",
+        "file://{good}",
+        "simplecache::file://{good}",
+        "s3://a/b",
+        "memory://a",
+        "zip://a::{good}",
+        "a\0b",
+    ],
+)
 def test_addresses(address, tmp_path):
     good = tmp_path / "good.ckpt"
     save_checkpoint({"global_step": 0}, good)

@@ -18,9 +18,18 @@ from showtell.checkpointing.io import (
 def content(step: int = 3) -> dict:
     return {
         "global_step": step,
-        "state_dict": {"w": torch.arange(40.0).reshape(8, 5), "h": torch.ones(3).half(), "b": torch.tensor([True])},
-        "optimizer_states": [{"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}],
-        "showtell": {"vocabulary": ["<start>", "é", "\U0001f600"], "config": {"seed": 1, "x": None, "t": (1, 2)}},
+        "state_dict": {
+            "w": torch.arange(40.0).reshape(8, 5),
+            "h": torch.ones(3).half(),
+            "b": torch.tensor([True]),
+        },
+        "optimizer_states": [
+            {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+        ],
+        "showtell": {
+            "vocabulary": ["<start>", "é", "\U0001f600"],
+            "config": {"seed": 1, "x": None, "t": (1, 2)},
+        },
     }
 
 
@@ -120,7 +129,9 @@ def test_messages_tell_apart(good, tmp_path):
     assert "No such file" in refused(tmp_path / "missing.ckpt")
 
 
-@pytest.mark.parametrize(("number", "words"), [(99, "upgrade"), (0, "unknown format"), (None, "unknown"), ("1", "unknown")])
+@pytest.mark.parametrize(
+    ("number", "words"), [(99, "upgrade"), (0, "unknown format"), (None, "unknown"), ("1", "unknown")]
+)
 def test_other_formats(tmp_path, monkeypatch, number, words):
     monkeypatch.setattr("showtell.checkpointing.io.FORMAT_VERSION", number)
     save_checkpoint(content(), tmp_path / "a.ckpt")

@@ -1,6 +1,7 @@
 """A small real Lightning run whose state is a pure function of its settings, to be killed and resumed.
 
-The data module keeps its own (epoch, batch) position, the order is a function of (seed, epoch), dropout is seeded per batch.
+The data module keeps its own (epoch, batch) position, the order is a function of (seed, epoch), dropout is
+seeded per batch.
 """
 
 import hashlib
@@ -96,7 +97,10 @@ class Data(lightning.LightningDataModule):
     def train_dataloader(self) -> Loader:
         order = Order()
         loader = DataLoader(
-            Rows(), batch_sampler=order, num_workers=self.settings.workers, generator=torch.Generator().manual_seed(1)
+            Rows(),
+            batch_sampler=order,
+            num_workers=self.settings.workers,
+            generator=torch.Generator().manual_seed(1),
         )
         return Loader(loader, order, self.position)
 
@@ -145,7 +149,9 @@ class Model(lightning.LightningModule):
         if not self.trainer.sanity_checking:
             with open(self.directory / "curve.jsonl", "a") as file:
                 rate = self.optimizers().param_groups[0]["lr"]
-                file.write(json.dumps([kind, step, self.current_epoch, float(loss.detach()).hex(), rate]) + "\n")
+                file.write(
+                    json.dumps([kind, step, self.current_epoch, float(loss.detach()).hex(), rate]) + "\n"
+                )
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self._hook("on_before_optimizer_step")
@@ -163,7 +169,9 @@ class Model(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=0.02)
         if self.settings.schedule == "plateau":
-            schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.9, factor=0.5)
+            schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, patience=0, threshold=0.9, factor=0.5
+            )
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -197,7 +205,9 @@ def train(directory: Path, settings: Settings, resume: Path | None = None, seed:
     torch.manual_seed(seed)
     model, data, stop = Model(settings, directory), Data(settings), GracefulStop()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*(does not have many workers|ended before the epoch ended|leaf_spec)")
+        warnings.filterwarnings(
+            "ignore", "(?s).*(does not have many workers|ended before the epoch ended|leaf_spec)"
+        )
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         with stop:
@@ -216,7 +226,9 @@ def outcome(trainer: lightning.Trainer, directory: Path) -> dict[str, Any]:
     loops = trainer.fit_loop.state_dict()
     return {
         "state": digest.hexdigest(),
-        "schedule": {k: v for k, v in trainer.lr_scheduler_configs[0].scheduler.state_dict().items() if k != "_last_lr"},
+        "schedule": {
+            k: v for k, v in trainer.lr_scheduler_configs[0].scheduler.state_dict().items() if k != "_last_lr"
+        },
         "rate": trainer.optimizers[0].param_groups[0]["lr"],
         "best": next(c.best_score for c in trainer.callbacks if isinstance(c, BestCheckpoint)),
         "step": trainer.global_step,
@@ -234,7 +246,7 @@ def curve(directory: Path) -> dict[str, Any]:
 
 
 def kill_in_child(directory: Path, settings: Settings, hook: str, at: int, resume: Path | None = None) -> int:
-    """Trains in a forked child that kills itself with SIGKILL at the `at`-th call of a hook; returns its wait status."""
+    """Trains in a forked child that kills itself at the `at`-th call of a hook; returns its status."""
     calls = 0
 
     def kill(_: Model) -> None:
@@ -247,7 +259,7 @@ def kill_in_child(directory: Path, settings: Settings, hook: str, at: int, resum
     if child == 0:
         try:
             settings.hooks = {hook: kill}
-            train(directory, settings, resume, seed=99)
+            train(directory, settings, resume, seed=99 if resume else 7)
         finally:
             os._exit(0)
     return os.waitpid(child, 0)[1]

@@ -26,7 +26,7 @@ def test_without_java_each_program_is_one_line(monkeypatch, tmp_path):
     ]
 
 
-def test_a_program_that_takes_too_long_is_stopped(monkeypatch):
+def test_a_program_that_takes_too_long_is_stopped():
     need_java()
     scores, notes = java_scores(CANDIDATES, REFERENCES, timeout=0.05)
     assert "meteor" not in scores

@@ -1,11 +1,12 @@
-"""A checkpoint's bytes: an ordinary `torch.save` file that ends with a checksum, and the checks before it is opened.
+"""A checkpoint's bytes: a `torch.save` file that ends with a checksum, and the checks before it is opened.
 
-`torch.load` notices no flipped bit (0 of 300 when tried), so one line follows the zip archive: the CRC-32 of everything
-before it, and the length. A CRC finds every single flipped bit for certain and costs about 0.25 ms per MB; it protects
-against accidents, not against people. Against people: only local regular files are opened, only stored (never
-compressed) entries that fit the file, and only a pickle whose every global is on the list below. The list is
-narrower than torch's own for `weights_only=True`, which lets 30 bytes ask for 16 GB through `bytearray`.
-The trailer does not disturb `torch.load`, which searches the archive's directory from the end.
+`torch.load` notices no flipped bit (0 of 300 when tried), so one line follows the zip archive: the CRC-32 of
+everything before it, and the length. A CRC finds every single flipped bit for certain and costs about 0.25 ms
+per MB; it protects against accidents, not against people. Against people: only local regular files are
+opened, only stored (never compressed) entries that fit the file, and only a pickle whose every global is on
+the list below. The list is narrower than torch's own for `weights_only=True`, which lets 30 bytes ask for 16
+GB through `bytearray`. The trailer does not disturb `torch.load`, which searches the archive's directory from
+the end.
 """
 
 import os
@@ -21,10 +22,17 @@ MAX_BYTES = 16 << 30
 _DIRECTORY_END = b"PK\x05\x06"
 _DIRECTORY_END_BYTES = 22
 
-_STORAGES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
-_DTYPES = "float16 float32 float64 bfloat16 int8 int16 int32 int64 uint8 bool".split()
+_STORAGES = ["Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"]
+_DTYPES = ["float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"]
 ALLOWED_GLOBALS = frozenset(
-    {"collections.OrderedDict", "collections.Counter", "builtins.set", "__builtin__.set", "torch.Size", "torch.device"}
+    {
+        "collections.OrderedDict",
+        "collections.Counter",
+        "builtins.set",
+        "__builtin__.set",
+        "torch.Size",
+        "torch.device",
+    }
     | {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"}
     | {f"torch.{name}Storage" for name in _STORAGES}
     | {f"torch.{name}" for name in _DTYPES}
@@ -74,8 +82,8 @@ def open_local(path: str | os.PathLike[str]) -> IO[bytes]:
     """Opens a local regular file; nothing else is even touched.
 
     Raises:
-        CheckpointError: an address, a chain of file systems, a directory, a device, a pipe, or a file that is missing,
-            empty, unreadable or too big.
+        CheckpointError: an address, a chain of file systems, a directory, a device, a pipe, or a file that
+            is missing, empty, unreadable or too big.
     """
     name = os.fspath(path)
     if "://" in name or "::" in name or "\0" in name:
@@ -92,7 +100,9 @@ def open_local(path: str | os.PathLike[str]) -> IO[bytes]:
     size = os.fstat(file.fileno()).st_size
     if size == 0 or size > MAX_BYTES or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        reason = "is empty; its writing was cut" if size == 0 else f"is {size} bytes big, more than {MAX_BYTES}"
+        reason = (
+            "is empty; its writing was cut" if size == 0 else f"is {size} bytes big, more than {MAX_BYTES}"
+        )
         raise DamagedError(f"the checkpoint {name} {reason}; use another one")
     return file
 
@@ -122,7 +132,9 @@ def check_bytes(file: IO[bytes], name: str) -> bool:
     if written == trailer(checksum, length):
         return True
     if written[:15] == trailer(0, 0)[:15]:
-        raise DamagedError(f"the checkpoint {name} is rotten: its bytes changed after it was written; use another one")
+        raise DamagedError(
+            f"the checkpoint {name} is rotten: its bytes changed after it was written; use another one"
+        )
     return False
 
 
@@ -139,12 +151,14 @@ def _directory(file: IO[bytes], name: str, end: int) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        raise DamagedError(f"the checkpoint {name} is torn: its table of contents is broken; use another one") from None
+        raise DamagedError(
+            f"the checkpoint {name} is torn: its table of contents is broken; use another one"
+        ) from None
     return archive
 
 
 def check_archive(file: IO[bytes], name: str, end: int) -> None:
-    """Refuses archives that would cost more memory than their size, or whose pickle names anything unexpected.
+    """Refuses archives that cost more memory than their size, or whose pickle names anything unexpected.
 
     Args:
         file: the open checkpoint.
@@ -157,10 +171,14 @@ def check_archive(file: IO[bytes], name: str, end: int) -> None:
     entries = _directory(file, name, end).infolist()
     names = [entry.filename for entry in entries]
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise CheckpointError(f"the checkpoint {name} holds compressed data, which Showtell never writes; it is not opened")
+        raise CheckpointError(
+            f"the checkpoint {name} holds compressed data, which Showtell never writes; it is not opened"
+        )
     declared = sum(entry.file_size for entry in entries)
     if declared > end or any(entry.file_size != entry.compress_size for entry in entries):
-        raise CheckpointError(f"the checkpoint {name} declares {declared} bytes in a file of {end}; it is not opened")
+        raise CheckpointError(
+            f"the checkpoint {name} declares {declared} bytes in a file of {end}; it is not opened"
+        )
     if len(set(names)) != len(names) or min(entry.header_offset for entry in entries) != 0:
         raise CheckpointError(f"the checkpoint {name} is not laid out as torch does it; it is not opened")
     check_globals(_pickle(file, name), name)
@@ -174,7 +192,9 @@ def _pickle(file: IO[bytes], name: str) -> bytes:
     try:
         return bytes(torch._C.PyTorchFileReader(file).get_record("data.pkl"))
     except RuntimeError:
-        raise DamagedError(f"the checkpoint {name} is torn: torch finds no data in it; use another one") from None
+        raise DamagedError(
+            f"the checkpoint {name} is torn: torch finds no data in it; use another one"
+        ) from None
 
 
 def check_globals(pickle: bytes, name: str) -> None:
@@ -190,8 +210,11 @@ def check_globals(pickle: bytes, name: str) -> None:
             if opcode.name in {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
         }
     except Exception:  # pickletools raises whatever the broken bytes lead to
-        raise DamagedError(f"the checkpoint {name} is unreadable: its pickle is broken; use another one") from None
+        raise DamagedError(
+            f"the checkpoint {name} is unreadable: its pickle is broken; use another one"
+        ) from None
     if forbidden := sorted(named - ALLOWED_GLOBALS):
         raise CheckpointError(
-            f"the checkpoint {name} asks for {forbidden[0]!r}, more than tensors and plain containers; it is not opened"
+            f"the checkpoint {name} asks for {forbidden[0]!r}, more than tensors and plain containers; "
+            "it is not opened"
         )

@@ -1,15 +1,16 @@
 """The last step boundary: the one moment whose state a checkpoint may hold.
 
-A run is resumed exactly only from the state between two optimizer steps. Signals, exceptions and the wish to save come
-at any other moment: half-way through a batch, inside a window of accumulated gradients, during validation. So the small
-state (loop counters, data position, schedules, callbacks) is copied at every step's end, and a checkpoint is that copy plus
-the live weights and optimizer, which do not change until the next optimizer step; `is_exact` tells when they have.
-Copying the weights at every step instead would need no such flag, and cost more than the step itself.
+A run is resumed exactly only from the state between two optimizer steps. Signals, exceptions and the wish to
+save come at any other moment: half-way through a batch, inside a window of accumulated gradients, during
+validation. So the small state (loop counters, data position, schedules, callbacks) is copied at every step's
+end, and a checkpoint is that copy plus the live weights and optimizer, which do not change until the next
+optimizer step; `is_exact` tells when they have. Copying the weights at every step instead would need no such
+flag, and cost more than the step itself.
 
-A resumed Lightning (2.6.6) continues from its loop counters, and three of its ways are not exact. They are put right here:
-a boundary that validation follows is stored as "validation was cut", so that it runs again (Lightning would skip it);
-a finished epoch is stored as finished (with `max_steps` Lightning would play an empty epoch); and a plateau schedule takes
-its step at the end of a resumed epoch (Lightning leaves it out).
+A resumed Lightning (2.6.6) continues from its loop counters, and three of its ways are not exact. They are
+put right here: a boundary that validation follows is stored as "validation was cut", so that it runs again
+(Lightning would skip it); a finished epoch is stored as finished (with `max_steps` Lightning would play an
+empty epoch); and a plateau schedule takes its step at the end of a resumed epoch (Lightning leaves it out).
 """
 
 import copy
@@ -55,13 +56,19 @@ class StepBoundary:
         return True
 
     def capture_epoch(self, trainer: lightning.Trainer) -> None:
-        """Copies the small state when an epoch is over with all that belongs to it (validation, schedules)."""
+        """Copies the small state when an epoch is over with all that belongs to it."""
         self._capture(trainer)
         self._kind = _EPOCH_DONE
 
     def restore(self, trainer: lightning.Trainer, checkpoint: dict[str, Any]) -> None:
         """Takes the boundary that a run is resumed from; it may be saved again before the first step."""
-        names = ["epoch", "global_step", "callbacks", "lr_schedulers", *(type(owner).__qualname__ for owner in _owners(trainer))]
+        names = [
+            "epoch",
+            "global_step",
+            "callbacks",
+            "lr_schedulers",
+            *(type(owner).__qualname__ for owner in _owners(trainer)),
+        ]
         self._state = _copied({name: checkpoint[name] for name in names if name in checkpoint})
         self._restored = _copied(checkpoint["loops"][_FIT])
         self.global_step = int(checkpoint["global_step"])
@@ -120,7 +127,7 @@ def _expect_validation(loops: dict[str, Any]) -> None:
 
 
 class _Counters:
-    """The counters of all loops: copied in a few microseconds, spelled out as Lightning stores them only on demand.
+    """The counters of all loops: copied in a few microseconds, spelled out for a file on demand.
 
     `loop.state_dict()` says the same through `dataclasses.asdict`, which would cost 0.2 ms in every step.
     """
@@ -153,7 +160,10 @@ class _Counters:
 
     def _spell_progress(self, part: _BaseProgress) -> dict[str, Any]:
         values = self._values[id(part)].items()
-        return {name: self._spell_progress(item) if isinstance(item, _BaseProgress) else item for name, item in values}
+        return {
+            name: self._spell_progress(item) if isinstance(item, _BaseProgress) else item
+            for name, item in values
+        }
 
 
 def _inner_loops(loop: _Loop) -> Iterator[_Loop]:
@@ -177,7 +187,7 @@ def _owners(trainer: lightning.Trainer) -> list[Any]:
 
 
 def _copied(value: Any) -> Any:
-    """A copy of plain containers and tensors; quicker than `copy.deepcopy`, which this runs after every step."""
+    """A copy of plain containers and tensors; quicker than `copy.deepcopy`."""
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -188,7 +198,7 @@ def _copied(value: Any) -> Any:
 
 
 def _validation_follows(trainer: lightning.Trainer) -> bool:
-    """Whether the plan has a validation after the present batch. One that an early stop causes is not planned."""
+    """Whether the plan has a validation after the present batch. An early stop's is not planned."""
     fetcher = trainer.fit_loop._data_fetcher
     assert fetcher is not None
     stops = trainer.should_stop
@@ -199,10 +209,16 @@ def _validation_follows(trainer: lightning.Trainer) -> bool:
         trainer.should_stop = stops
 
 
+def validation_is_due(checkpoint: dict[str, Any]) -> bool:
+    """Whether a checkpoint was taken between a step and the validation that follows it."""
+    counters = checkpoint["loops"][_FIT][_VALIDATION]["current"]
+    return bool(counters["ready"] > counters["processed"])
+
+
 def epoch_is_over(trainer: lightning.Trainer) -> bool:
     """Whether the loops stand between two epochs, at least one of which is done."""
-    counters = trainer.fit_loop.epoch_progress.current
-    return 0 < counters.ready == counters.started == counters.processed == counters.completed
+    values = set(vars(trainer.fit_loop.epoch_progress.current).values())
+    return len(values) == 1 and values != {0}
 
 
 def epoch_is_complete(trainer: lightning.Trainer) -> bool:
@@ -212,6 +228,4 @@ def epoch_is_complete(trainer: lightning.Trainer) -> bool:
 
 def forget_restart(trainer: lightning.Trainer) -> None:
     """Tells all loops that they are no longer in their first, resumed round."""
-    setter = _Loop.restarting.fset
-    assert setter is not None
-    setter(trainer.fit_loop, False)
+    vars(_Loop)["restarting"].fset(trainer.fit_loop, False)  # the fit loop's own setter may refuse

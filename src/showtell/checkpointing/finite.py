@@ -1,7 +1,8 @@
 """A loss that is not finite ends the run at that step, before the optimizer has used it.
 
-Stock Lightning trains on to the end without a word. The check must not make a GPU wait: the loss is copied
-to the host in the background before the backward pass, and looked at just before the optimizer's step, when the backward pass is still running. So the weights are untouched, and the last step boundary can be saved as the
+Stock Lightning trains on to the end without a word. The check must not make a GPU wait: the loss is copied to
+the host in the background before the backward pass, and looked at just before the optimizer's step, when the
+backward pass is still running. So the weights are untouched, and the last step boundary can be saved as the
 last finite state.
 """
 
@@ -16,7 +17,7 @@ _SHOWN = 8
 
 
 class NonFiniteLossError(ValueError):
-    """The loss or the weights are NaN or infinite; the message names the step and the pictures of the batch."""
+    """The loss or the weights are NaN or infinite; the message names step and pictures."""
 
 
 class FiniteLoss(Callback):
@@ -39,12 +40,15 @@ class FiniteLoss(Callback):
         value, event = loss.detach(), None
         if value.is_cuda:
             value = torch.empty_like(value, device="cpu", pin_memory=True).copy_(value, non_blocking=True)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
         self._pending.append((value, event, self._batch))
 
     def on_before_optimizer_step(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        optimizer: torch.optim.Optimizer,
     ) -> None:
         """Looks at the answers of all batches that this step is made of."""
         pending, self._pending = self._pending, []
@@ -53,8 +57,9 @@ class FiniteLoss(Callback):
                 event.synchronize()
             if not math.isfinite(loss.item()):
                 raise NonFiniteLossError(
-                    f"the loss is not finite at step {trainer.global_step + 1}, in the batch with {_pictures(batch)}; "
-                    "look at these pictures and captions, lower training.learning_rate or set training.gradient_clip"
+                    f"the loss is not finite at step {trainer.global_step + 1}, in the batch with "
+                    f"{_pictures(batch)}; "
+                    "look at their captions, lower training.learning_rate or set training.gradient_clip"
                 )
 
 

@@ -1,9 +1,10 @@
 """Saving and loading checkpoints: Lightning's hook for it, and the one function that opens a checkpoint file.
 
-`VerifiedCheckpointIO` replaces Lightning's own, whose writing goes through $TMPDIR (torn in 11 of 30 kills), which loses
-the old file on a full disk, takes an unwritable directory for success and follows http addresses. Whatever is saved
-must be loadable by plain `torch.load(weights_only=True)`; that is checked before the old file is replaced. Every file
-carries the key `showtell` with the format's number, so that older, newer and foreign files each get their own sentence.
+`VerifiedCheckpointIO` replaces Lightning's own, whose writing goes through $TMPDIR (torn in 11 of 30 kills),
+which loses the old file on a full disk, takes an unwritable directory for success and follows http addresses.
+Whatever is saved must be loadable by plain `torch.load(weights_only=True)`; that is checked before the old
+file is replaced. Every file carries the key `showtell` with the format's number, so that older, newer and
+foreign files each get their own sentence.
 """
 
 import errno
@@ -11,7 +12,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -38,7 +39,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) ->
     with atomic_write(path, "wb+") as file:
         writer = archive.ChecksumWriter(file)
         try:
-            torch.save(stamped, writer)
+            torch.save(stamped, cast(IO[bytes], writer))
         except RuntimeError as error:  # torch hides the disk's error behind its own "unexpected pos"
             cause = error.__cause__ or error.__context__
             raise (cause if isinstance(cause, OSError) else _blame_the_disk(file.fileno(), error)) from error
@@ -51,7 +52,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) ->
 def load_checkpoint(
     path: str | os.PathLike[str], map_location: str | torch.device | Callable[..., Any] | None = "cpu"
 ) -> dict[str, Any]:
-    """Opens a checkpoint that Showtell wrote: local, intact, of a known format, and without running anything in it.
+    """Opens a checkpoint that Showtell wrote: local, intact, of a known format; nothing in it is run.
 
     Args:
         path: a local regular file (a symbolic link to one is fine).
@@ -71,7 +72,15 @@ def load_checkpoint(
         file.seek(0)
         try:
             content = torch.load(file, map_location=map_location, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            EOFError,
+            KeyError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise DamagedError(f"the checkpoint {name} is unreadable ({reason}); use another one") from None
     _check_stamp(content, name, has_checksum)
@@ -81,26 +90,39 @@ def load_checkpoint(
 def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
     if not isinstance(content, dict) or not isinstance(content.get(STAMP), dict):
         kind = "holds no Showtell checkpoint"
-        if isinstance(content, dict) and content and all(isinstance(value, torch.Tensor) for value in content.values()):
+        if (
+            isinstance(content, dict)
+            and content
+            and all(isinstance(value, torch.Tensor) for value in content.values())
+        ):
             kind = "is a bare state_dict: weights without configuration and vocabulary"
         elif isinstance(content, dict) and "pytorch-lightning_version" in content:
             kind = "is a Lightning checkpoint of another program"
         raise CheckpointError(f"{name} {kind}; pass a checkpoint that a Showtell run wrote")
     found = content[STAMP].get("format")
     if not isinstance(found, int) or found < 1:
-        raise CheckpointError(f"{name} has the unknown format {found!r}; pass a checkpoint that a Showtell run wrote")
+        raise CheckpointError(
+            f"{name} has the unknown format {found!r}; pass a checkpoint that a Showtell run wrote"
+        )
     if found > FORMAT_VERSION:
-        raise CheckpointError(f"{name} has format {found}, this Showtell knows up to {FORMAT_VERSION}; upgrade Showtell")
+        raise CheckpointError(
+            f"{name} has format {found}, this Showtell knows up to {FORMAT_VERSION}; upgrade Showtell"
+        )
     if found < FORMAT_VERSION:
-        raise CheckpointError(f"{name} has the old format {found}, this Showtell reads {FORMAT_VERSION}; use the release that wrote it")
+        raise CheckpointError(
+            f"{name} has the old format {found}, this Showtell reads {FORMAT_VERSION}; "
+            "use the release that wrote it"
+        )
     if not has_checksum:
-        raise DamagedError(f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one")
+        raise DamagedError(
+            f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one"
+        )
 
 
 def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
     """The checkpoint to go on from: `last.ckpt`, or if it is damaged the newest undamaged other one.
 
-    Damaged files are skipped and named; a file that is refused for another reason (a newer format, say) is skipped alike.
+    Damaged files are skipped and named; so are files of a newer format.
 
     Returns:
         The path, and one line per skipped file.
@@ -128,7 +150,7 @@ def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, lis
 
 
 class VerifiedCheckpointIO(CheckpointIO):
-    """Lightning's way to `save_checkpoint` and `load_checkpoint`: `Trainer(plugins=[VerifiedCheckpointIO()])`."""
+    """Lightning's way to the functions above: `Trainer(plugins=[VerifiedCheckpointIO()])`."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None

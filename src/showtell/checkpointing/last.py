@@ -1,9 +1,10 @@
-"""`last.ckpt`: really the last state, at every epoch's end, every N steps or M minutes, and when a run breaks off.
+"""`last.ckpt`: really the last state, after every epoch, N steps or M minutes, and when a run breaks off.
 
-Lightning's `save_last` together with a monitor keeps an old epoch since 2.6.0, saves half steps on an exception, and writes
-before the step's metrics reach the log. Here a due checkpoint is written at the beginning of the next step: the boundary's
-state was copied at the step's end, its metrics have been logged since, and the loggers are flushed before the file is written,
-so that a kill at any moment leaves a log that reaches at least as far as the checkpoint.
+Lightning's `save_last` together with a monitor keeps an old epoch since 2.6.0, saves half steps on an
+exception, and writes before the step's metrics reach the log. Here a due checkpoint is written at the
+beginning of the next step: the boundary's state was copied at the step's end, its metrics have been logged
+since, and the loggers are flushed before the file is written, so that a kill at any moment leaves a log that
+reaches at least as far as the checkpoint.
 """
 
 import time
@@ -12,11 +13,17 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from showtell.atomic import remove_stale_temporaries
-from showtell.checkpointing.boundary import StepBoundary, epoch_is_complete, epoch_is_over, forget_restart
+from showtell.checkpointing.boundary import (
+    StepBoundary,
+    epoch_is_complete,
+    epoch_is_over,
+    forget_restart,
+    validation_is_due,
+)
 from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST
 
@@ -38,6 +45,7 @@ class LastCheckpoint(Checkpoint):
         self._is_due = False
         self._epoch_ended = False
         self._written_at = 0.0
+        self._max_steps: int | None = None
 
     def save(self, trainer: lightning.Trainer, path: Path) -> None:
         """Writes the boundary's state to `path`. No rank waits for another one here.
@@ -51,7 +59,8 @@ class LastCheckpoint(Checkpoint):
             return
         if broken := _not_finite(content["state_dict"]):
             raise NonFiniteLossError(
-                f"the weights {broken} are not finite after step {self.boundary.global_step}; {path} is kept as it was; "
+                f"the weights {broken} are not finite after step {self.boundary.global_step}; "
+                f"{path} is kept as it was; "
                 "lower training.learning_rate or set training.gradient_clip"
             )
         for logger in trainer.loggers:
@@ -66,8 +75,16 @@ class LastCheckpoint(Checkpoint):
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """The loaded state is the boundary until the first step ends."""
+        """The loaded state is the boundary until the first step ends.
+
+        When `max_steps` is reached but the validation after it was cut, Lightning would end before it:
+        one more step is allowed until that validation is over.
+        """
         self.boundary.restore(trainer, checkpoint)
+        epoch_loop = trainer.fit_loop.epoch_loop
+        if 0 <= epoch_loop.max_steps <= self.boundary.global_step and validation_is_due(checkpoint):
+            self._max_steps = epoch_loop.max_steps
+            epoch_loop.max_steps = self.boundary.global_step + 1
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Starts the clock; a run resumed between two epochs starts the next one like any other."""
@@ -92,6 +109,12 @@ class LastCheckpoint(Checkpoint):
         """Writes what became due at the end of the step before."""
         if self._is_due and not trainer.sanity_checking:
             self._write(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Takes back what `on_load_checkpoint` allowed."""
+        if self._max_steps is not None:
+            trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+            self._max_steps = None
 
     def on_before_optimizer_step(
         self,
@@ -118,14 +141,14 @@ class LastCheckpoint(Checkpoint):
             self._is_due = self._is_due or bool(steps_due or time_due)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Lets a plateau schedule take its step in a resumed epoch as well, after which the boundary has moved."""
+        """Lets a plateau schedule take its step in a resumed epoch too; then the boundary has moved."""
         forget_restart(trainer)
         if epoch_is_complete(trainer):
             self.boundary.close()
             self._epoch_ended = True
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Writes the final state; where `max_steps` cut an epoch, that is the last step, so that it can go on."""
+        """Writes the final state; where `max_steps` cut an epoch, that is the last step's."""
         if self._epoch_ended:
             self.boundary.capture_epoch(trainer)
         if self.boundary.is_exact:

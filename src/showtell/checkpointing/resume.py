@@ -1,9 +1,10 @@
 """What `resume=` points at, and whether going on from there makes sense.
 
-A setting of the new run falls in one of three classes. Some make the checkpoint meaningless (another vocabulary, other
-layers, another encoder): refused. Some leave it meaningful, but the run is no longer the one that was interrupted, bit for bit
-(batch size, seed, precision): accepted, and said. The rest (how long, where to log, how to decode) is free. A setting that
-no class names counts as "not exact": whoever adds one and knows that it is harmless adds it to the free ones.
+A setting of the new run falls in one of three classes. Some make the checkpoint meaningless (another
+vocabulary, other layers, another encoder): refused. Some leave it meaningful, but the run is no longer the
+one that was interrupted, bit for bit (batch size, seed, precision): accepted, and said. The rest (how long,
+where to log, how to decode) is free. A setting that no class names counts as "not exact": whoever adds one
+and knows that it is harmless adds it to the free ones.
 """
 
 import hashlib
@@ -28,7 +29,8 @@ REFUSED = (
 )
 FREE = (
     "name", "resume", "decoding", "data.root", "data.num_workers", "cache", "features.place",
-    "features.batch_size", "training.max_epochs", "training.max_steps", "training.monitor", "training.log_every_steps",
+    "features.batch_size", "training.max_epochs", "training.max_steps", "training.monitor",
+    "training.log_every_steps",
     "training.checkpoint_every_steps", "training.checkpoint_every_minutes", "training.sample_pictures",
     "training.early_stopping_epochs",
 )  # fmt: skip
@@ -38,7 +40,7 @@ _STRETCHED_SCHEDULES = ("cosine",)
 
 
 class ResumeError(ValueError):
-    """A run that cannot be resumed in this way; the one-line message names the setting, both values and the remedy."""
+    """A run that cannot be resumed in this way; one line names setting, values and remedy."""
 
 
 def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
@@ -51,7 +53,7 @@ def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
         The path, and lines to print: each damaged file that was skipped, and what is taken instead.
 
     Raises:
-        ResumeError: there is nothing to resume from, or the named file cannot be used and has no good neighbour.
+        ResumeError: nothing to resume from, or the named file is unusable and has no good neighbour.
     """
     path = Path(resume)
     try:
@@ -134,13 +136,14 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     for key in changed:
         if _belongs(key, REFUSED):
             raise ResumeError(
-                f"{key}={after.get(key)!r} does not fit the checkpoint, which was trained with {before.get(key)!r}; "
+                f"{key}={after.get(key)!r} does not fit the checkpoint, which has {before.get(key)!r}; "
                 f"set {key}={_spelled(before.get(key))} or start a new run"
             )
     stretched = after.get("training.schedule") in _STRETCHED_SCHEDULES
     free = [key for key in FREE if not (stretched and key in _LENGTHS)]
     return [
-        f"{key} was {before.get(key)!r} and is {after.get(key)!r}: the resumed run is not exactly the interrupted one"
+        f"{key} was {before.get(key)!r} and is {after.get(key)!r}: "
+        "the resumed run is not exactly the interrupted one"
         for key in changed
         if not _belongs(key, free)
     ]
@@ -154,7 +157,7 @@ def check_identity(name: str, old: str, new: str) -> None:
     """
     if old != new:
         raise ResumeError(
-            f"the {name} is not the one of the checkpoint ({new} instead of {old}); restore it or start a new run"
+            f"the {name} is not the one of the checkpoint ({new}, not {old}); restore it or start a new run"
         )
 
 

@@ -1,9 +1,11 @@
-"""Graceful stops: SIGTERM, SIGINT, SIGHUP and SIGUSR1 end a run after the present step, saved, and with exit code 128 + n.
+"""Graceful stops: four signals end a run after the present step, saved, and with exit code 128 + n.
 
-Lightning 2.6.6 knows SIGTERM only and then ends with 0; under SLURM it saves inside the signal handler, in the middle of a step.
-Here the handler sets a flag and nothing else. At a step boundary (or after a validation batch) the flag is handed to
-Lightning, which stops through its own path (loggers are finalized, workers joined), and `LastCheckpoint` saves the boundary.
-A second SIGINT ends the process at once. Under SLURM, SIGUSR1 (`sbatch --signal=USR1@120`) also puts the job back in the queue.
+They are SIGTERM, SIGINT, SIGHUP and SIGUSR1. Lightning 2.6.6 knows SIGTERM only and then ends with 0; under
+SLURM it saves inside the signal handler, in the middle of a step. Here the handler sets a flag and nothing
+else. At a step boundary (or after a validation batch) the flag is handed to Lightning, which stops through
+its own path (loggers are finalized, workers joined), and `LastCheckpoint` saves the boundary. A second SIGINT
+ends the process at once. Under SLURM, SIGUSR1 (`sbatch --signal=USR1@120`) also puts the job back in the
+queue.
 """
 
 import os
@@ -14,8 +16,8 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -23,7 +25,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 class GracefulStop(Callback):
     """A callback for the trainer, and a context around `trainer.fit` in which signals are caught.
 
-    When the block ends after a signal, `SystemExit(128 + n)` is raised, whether training was cut or just finished.
+    When the block ends after a signal, `SystemExit(128 + n)` is raised, also when training had just finished.
     """
 
     def __init__(self) -> None:
@@ -70,8 +72,9 @@ class GracefulStop(Callback):
             self._hand_over(trainer)
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
-        """Stops within the validation, which a resumed run starts again."""
-        self._hand_over(trainer)
+        """Stops within the validation, which a resumed run starts again; ranks may differ in its length."""
+        if trainer.world_size == 1:
+            self._hand_over(trainer)
 
     def _hand_over(self, trainer: lightning.Trainer) -> None:
         if _any_rank(trainer, self.signal is not None):
@@ -112,7 +115,9 @@ def _requeue() -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         _say(f"the SLURM job {job} was not put back in the queue: {error}")
     else:
-        _say(f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}")
+        _say(
+            f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}"
+        )
 
 
 @rank_zero_only

@@ -107,13 +107,13 @@ def _check_folder(folder: Path) -> None:
 
 def _without_missing(split: Split, folder: Path) -> Split:
     _check_folder(folder)
-    listings: dict[Path, set[str]] = {}
+    listings: dict[str, set[str]] = {}
     present, missing = [], []
     for picture in split.pictures:
-        parent = picture.path.parent
+        parent, name = os.path.split(picture.path)
         if parent not in listings:
-            listings[parent] = set(os.listdir(parent)) if parent.is_dir() else set()
-        if picture.path.name in listings[parent]:
+            listings[parent] = set(os.listdir(parent)) if os.path.isdir(parent) else set()
+        if name in listings[parent]:
             present.append(picture)
         else:
             missing.append(f"{shown(picture.path)} is not there; left out")

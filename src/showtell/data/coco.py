@@ -59,8 +59,9 @@ def _collect_captions(
         image_id = member(annotation, "image_id", file, where)
         text = member(annotation, "caption", file, where)
         annotation_id = annotation.get("id", -1 - index)
-        for key, value in (("image_id", image_id), ("id", annotation_id)):
-            whole_number(value, file, where, key)
+        if type(image_id) is not int or type(annotation_id) is not int:
+            whole_number(image_id, file, where, "image_id")
+            whole_number(annotation_id, file, where, "id")
         if annotation_id in seen:
             raise AnnotationError(
                 f"{shown(file)}: {where}.id is {annotation_id}, as an earlier annotation's; make ids unique"

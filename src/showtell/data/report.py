@@ -90,9 +90,8 @@ def _histogram(lengths: Counter[int], max_words: int) -> list[str]:
     width = max(1, ceil(high / _BINS))
     bins = Counter(min((length - 1) // width, (high - 1) // width + 1) for length in ordered)
     longer = sum(count for length, count in lengths.items() if length > max_words)
-    lines = [
-        f"  tokens per caption: median {ordered[total // 2]}, most {ordered[-1]}, {longer:,} above {max_words}"
-    ]
+    median, most = ordered[total // 2], ordered[-1]
+    lines = [f"  tokens per caption: median {median}, most {most}, {longer:,} above {max_words}"]
     for place in range(min(bins), max(bins) + 1):
         first, last = place * width + 1, (place + 1) * width
         label = f"{first}-{last}" if width > 1 else f"{first}"

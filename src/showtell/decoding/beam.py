@@ -2,21 +2,22 @@
 
 In every step the beams of a picture compete: of all their continuations the `beam_size` with the highest
 log-probability survive. Those that end in `<end>` move to the picture's finished list, which keeps the best
-`num_captions` by length-normalised score; the others stay live and share `beam_size` places again in the next step. With
-one beam this is greedy decoding; with enough beams nothing is ever dropped and it is exhaustive search.
+`num_captions` by length-normalised score; the others stay live and share `beam_size` places again in the next step.
+With one beam this is greedy decoding; with enough beams nothing is ever dropped and it is exhaustive search.
 
 Score: log-probability / (words + 1)^length_penalty, where the 1 is `<end>`. 0 compares probabilities and favours short
 captions, 1 compares means per word.
 
 When a picture may stop. Let K be the number of captions kept, f the score of the worst kept one (-infinity while fewer
 than K have finished), l the largest log-probability of a live beam, a >= 0 the length penalty and L = max_length + 1.
-Claim: once f >= l / L^a, no later caption enters the list. Proof: a caption that a live beam turns into has
-log-probability q <= l, because further words add log-probabilities <= 0, and n <= L words with `<end>`. As q <= 0 and
-n^a <= L^a, its score is q / n^a <= q / L^a <= l / L^a <= f; and a newcomer must beat f, since ties are won by the caption
-that finished first. Addition, and division by the same number, are monotone in floating point as well, so the claim holds
-for the numbers computed here. The bound cannot be lowered without looking at the decoder: a live beam reaches it when all its
-remaining words are certain. Stopping at K finished captions, as is often done, is not safe: a live beam
-may still overtake them for any a > 0 and, with more than one beam, for a = 0 too.
+Claim: once f >= l / L^a, no later caption enters the list.
+Proof: a caption that a live beam turns into has log-probability q <= l, because further words add log-probabilities
+<= 0, and n <= L words with `<end>`. As q <= 0 and n^a <= L^a, its score is q / n^a <= q / L^a <= l / L^a <= f; and a
+newcomer must beat f, since ties are won by the caption that finished first. Addition, and division by one number, are
+monotone in floating point as well, so the claim holds for the numbers computed here.
+Without a look at the decoder the bound cannot be lowered: a live beam whose remaining words are all certain reaches
+it. Stopping at K finished captions, as is often done, is not safe: a live beam may still overtake them for any a > 0
+and, with more than one beam, for a = 0 too.
 
 Groups (Vijayakumar et al. 2016, arXiv 1610.02424): the beams are divided into `groups`, each a beam search of its own.
 Within a step the groups choose one after the other, and a word, `<end>` included, that beams of earlier groups have
@@ -88,7 +89,7 @@ def beam_search(
     results: list[list[Hypothesis]] = [[] for _ in range(pictures)]
     waiting = torch.arange(pictures, device=device)
     state, tokens = repeat_rows(state, config.groups), torch.full((pictures * config.groups,), START, device=device)
-    for length in range(config.max_length + 1):
+    for _ in range(config.max_length + 1):
         logits, state = step(tokens, state)
         live, parents = _extend(logits.float(), live, config)
         live, finished = _part(live, finished, config)
@@ -122,9 +123,10 @@ def _extend(logits: Tensor, live: _Captions, config: DecodingConfig) -> tuple[_C
     logits = logits.view(pictures, groups, width, -1)
     # on a CPU a few pictures at a time: what is computed of their logits then stays in the cache
     portion = max(1, CACHED_ROWS // (groups * width)) if logits.device.type == "cpu" else pictures
-    portions = zip(logits.split(portion), live.tokens.split(portion), live.keys.split(portion), strict=True)
-    choices = zip(*(_choose(*part, config) for part in portions), strict=True)
-    parents, words, summands = (torch.cat(column) for column in choices)
+    first, second, third = (torch.split(x, portion) for x in (logits, live.tokens, live.keys))
+    parts = zip(first, second, third, strict=True)
+    choices = [_choose(some, history, totals, config) for some, history, totals in parts]
+    parents, words, summands = (torch.cat(column) for column in zip(*choices, strict=True))
     kept = live.pick(parents)
     first_rows = torch.arange(0, pictures * groups * width, width, device=logits.device).view(pictures, groups, 1)
     extended = _Captions(
@@ -147,8 +149,8 @@ def _choose(logits: Tensor, history: Tensor, totals: Tensor, config: DecodingCon
     Returns:
         Parent beams, words and the words' log-probabilities, each (P, G, W').
     """
-    allowed = allowed_logits(logits.flatten(0, 2), history.flatten(0, 2), config).view_as(logits)
     normalizer = log_normalizer(logits)
+    allowed = allowed_logits(logits.flatten(0, 2), history.flatten(0, 2), config).view_as(logits)
     chosen = [_compete(allowed[:, 0], normalizer[:, 0], totals[:, 0], config)]
     handicaps = torch.zeros_like(allowed[:, 0, 0])
     for group in range(1, config.groups):
@@ -166,7 +168,7 @@ def _compete(
     """The same for one group: logits (P, W, V), normalizer (P, W, 1), totals (P, W), handicaps (P, V)."""
     places = config.beam_size // config.groups
     values = allowed if handicaps is None else allowed - handicaps.unsqueeze(1)
-    values, words = (x.unflatten(0, totals.shape) for x in best(values.flatten(0, 1), places))
+    values, words = (x.view(*totals.shape, -1) for x in best(values.flatten(0, 1), places))
     keys = totals.unsqueeze(2) + (values - normalizer)
     _, winners = best(keys.flatten(1), places)
     parents = winners.div(words.shape[2], rounding_mode="floor")
@@ -195,21 +197,19 @@ def _part(live: _Captions, finished: _Captions, config: DecodingConfig) -> tuple
 
 def _settled(live: _Captions, finished: _Captions, config: DecodingConfig, early_stop: bool) -> Tensor:
     """Which pictures (P,) cannot improve any more; the proof stands at the top of this file."""
-    reachable = live.keys.amax(dim=2) / (config.max_length + 1) ** config.length_penalty
-    if not early_stop:
-        return (reachable == FORBIDDEN).all(dim=1)
-    return (finished.keys[..., -1] >= reachable).all(dim=1)
+    reachable: Tensor = live.keys.amax(dim=2) / (config.max_length + 1) ** config.length_penalty
+    bar = finished.keys[..., -1] if early_stop else torch.full_like(reachable, FORBIDDEN)
+    return (bar >= reachable).all(dim=1)
 
 
 def _read(finished: _Captions, config: DecodingConfig) -> list[list[Hypothesis]]:
-    """The captions of each picture: the best of every group before the second best, each caption once, sorted."""
-    by_rank = _Captions(*(x.transpose(1, 2).flatten(1, 2) for x in (finished.keys, finished.tokens, finished.log_probs)))
+    """The captions of each picture: the best of every group before the second best, each once, sorted by score."""
+    columns = (finished.keys, finished.tokens, finished.log_probs)
+    by_rank = (column.transpose(1, 2).flatten(1, 2).tolist() for column in columns)
     lists = []
-    for keys, rows, log_probs in zip(
-        by_rank.keys.tolist(), by_rank.tokens.tolist(), by_rank.log_probs.tolist(), strict=True
-    ):
-        found = {}
-        for key, tokens, summands in zip(keys, rows, log_probs, strict=True):
+    for picture in zip(*by_rank, strict=True):
+        found: dict[tuple[int, ...], Hypothesis] = {}
+        for key, tokens, summands in zip(*picture, strict=True):
             if key > FORBIDDEN:
                 caption = complete(tokens, summands, config.length_penalty)
                 found.setdefault(caption.tokens, caption)

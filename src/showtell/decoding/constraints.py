@@ -1,13 +1,13 @@
 """Which words may come next: the rules that every decoding method obeys.
 
-- `<start>` and `<unk>` are never written, `<end>` not before `min_length` words, nothing but `<end>` after `max_length`.
+- `<start>` and `<unk>` are never written, `<end>` not before `min_length` words, only `<end>` after `max_length`.
   Forcing `<end>` costs one more step than cutting the caption off, and buys that every hypothesis is complete and
   its log-probability that of a caption, so finished and cut ones compare.
-- With `block_ngram` = n no run of n words occurs twice in a caption (Paulus et al. 2017, arXiv 1705.04304, section 2.5).
+- With `block_ngram` = n no run of n words occurs twice in a caption (Paulus et al. 2017, arXiv 1705.04304, 2.5).
 - Should the rules leave a caption no word at all, `<end>` is allowed before `min_length`. The first word is never
   blocked, so no caption is empty.
 
-A forbidden word has logit -infinity. A word that the decoder itself rules out with -infinity is kept, as extremely
+A forbidden word has logit -infinity. A word that the decoder itself rules out by -infinity is kept, as extremely
 unlikely, so that there is always a next word to choose. Log-probabilities stay those of the decoder over the whole
 vocabulary: a rule takes choices away and does not hand their probability to the others.
 """
@@ -40,7 +40,8 @@ def allowed_logits(logits: Tensor, history: Tensor, config: DecodingConfig) -> T
     allowed = logits.clamp_min(UNLIKELY)
     if config.block_ngram:
         _block_repeats(allowed, history, config.block_ngram)
-    allowed[:, [START, UNK]] = FORBIDDEN
+    allowed[:, START] = FORBIDDEN
+    allowed[:, UNK] = FORBIDDEN
     if length < config.min_length:
         stuck = allowed[:, FIRST_WORD:].amax(dim=1) == FORBIDDEN
         allowed[:, END].masked_fill_(~stuck, FORBIDDEN)

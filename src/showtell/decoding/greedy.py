@@ -47,10 +47,11 @@ def write_captions(step: StepFunction, state: State, config: DecodingConfig, cho
     for length in range(config.max_length + 1):
         logits, state = step(tokens, state)
         logits = logits.float()
+        normalizer = log_normalizer(logits)
         allowed = allowed_logits(logits, captions[rows, :length], config)
         tokens = choose(allowed, rows, length)
         captions[rows, length] = tokens
-        log_probs[rows, length] = (allowed.gather(1, tokens.unsqueeze(1)) - log_normalizer(logits)).squeeze(1)
+        log_probs[rows, length] = (allowed.gather(1, tokens.unsqueeze(1)) - normalizer).squeeze(1)
         unfinished = (tokens != END).nonzero().squeeze(1)
         if len(unfinished) == 0:
             break

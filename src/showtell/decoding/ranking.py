@@ -1,13 +1,15 @@
 """The best few of many values, with ties always broken the same way: the lower index first.
 
-`torch.topk` leaves the order of ties open, and on a GPU it depends on the number of rows, so a picture could get another
-caption in a batch than alone; ties are common once logits come in bfloat16. A stable sort settles them but is slow over a
-whole vocabulary. Hence two rounds: the row is cut into blocks, the blocks are ranked by their largest value, and only
-the members of the best blocks are sorted.
+`torch.topk` leaves the order of ties open, and on a GPU it may depend on the number of rows, so a picture could get
+another caption in a batch than alone; ties are common once logits come in bfloat16. Here each value is joined with its
+index into one integer, so no two are equal, and `topk` has nothing left to decide. Integers of a whole vocabulary
+would be slow, hence two rounds: the row is cut into blocks, the blocks are ranked by their largest value, and only the
+members of the best blocks are ranked one by one. This is faster than `topk` over the row.
 
-Why that is exact: rank values by (value descending, index ascending), blocks by (largest value descending, block index
-ascending), and take the `count` best blocks. A value outside of them lies behind `count` blocks, and each of these holds
-a value that is larger, or equal with a lower index (blocks are contiguous). So it is not among the best `count`.
+Why that is exact: rank values by (value descending, index ascending), blocks by (largest value descending, block
+index ascending), and take the `count` best blocks. A value outside of them lies behind `count` blocks, and each of
+these holds a value that is larger, or equal with a lower index (blocks are contiguous). So it is not among the best
+`count`. The rest of the row after its last whole block always takes part.
 """
 
 import torch
@@ -30,7 +32,7 @@ def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return _sorted(values, count)
     blocks = values.shape[1] // BLOCK
     rest = torch.arange(blocks * BLOCK, values.shape[1], device=values.device).expand(values.shape[0], -1)
-    peaks = values[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).amax(dim=2)
+    peaks = values[:, : blocks * BLOCK].reshape(-1, blocks, BLOCK).amax(dim=2)
     chosen = _sorted(peaks, count)[1].sort(dim=1).values
     members = chosen.unsqueeze(2) * BLOCK + torch.arange(BLOCK, device=values.device)
     candidates = torch.cat([members.flatten(1), rest], dim=1)

@@ -34,18 +34,27 @@ def sample(
 
 def _invert(allowed: Tensor, numbers: Tensor, config: DecodingConfig) -> Tensor:
     """The words (N,) at which the truncated distributions over (N, V) reach the numbers (N,) in [0, 1)."""
+    if config.top_k == 0 and config.top_p == 1:
+        return _reach(_tempered(allowed, config.temperature), numbers)
     ordered, words = allowed.sort(dim=1, descending=True, stable=True)
-    # the largest is subtracted first: divided by a tiny temperature the logits themselves would overflow
-    probs = ((ordered - ordered[:, :1]) / config.temperature).softmax(dim=1)
+    probs = _tempered(ordered, config.temperature)
     if config.top_k:
         probs[:, config.top_k :] = 0
     mass = probs.cumsum(dim=1)
-    total = mass[:, -1:]
-    if config.top_p < 1:
-        # a word stays as long as those before it fall short of top_p; the first always stays
-        probs = probs.masked_fill(mass - probs >= config.top_p * total, 0)
-        mass = probs.cumsum(dim=1)
-        total = mass[:, -1:]
-    place = torch.searchsorted(mass, numbers.unsqueeze(1) * total, right=True)
-    last = (probs > 0).sum(dim=1, keepdim=True) - 1
-    return words.gather(1, torch.minimum(place, last)).squeeze(1)
+    # a word stays as long as those before it fall short of top_p; the first always stays
+    probs = probs.masked_fill(mass - probs >= config.top_p * mass[:, -1:], 0)
+    return words.gather(1, _reach(probs, numbers).unsqueeze(1)).squeeze(1)
+
+
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    # the largest is subtracted first: divided by a tiny temperature the logits themselves would overflow
+    return ((logits - logits.amax(dim=1, keepdim=True)) / temperature).softmax(dim=1)
+
+
+def _reach(probs: Tensor, numbers: Tensor) -> Tensor:
+    """Where the running sums (N, V) of probabilities, of any total, pass the numbers' share of the total."""
+    mass = probs.cumsum(dim=1)
+    place = torch.searchsorted(mass, numbers.unsqueeze(1) * mass[:, -1:], right=True).squeeze(1)
+    # a product that is rounded up to the total lies behind the last possible word
+    last = (torch.arange(probs.shape[1], device=probs.device) * (probs > 0)).amax(dim=1)
+    return torch.minimum(place, last)

@@ -6,8 +6,8 @@ reference's, lowered by a Gaussian of the length difference (sigma 6), averaged 
 1..4, times 10.
 
 The name is a trap: what coco-caption, the evaluation server and the papers call CIDEr *is* this CIDEr-D.
-The plain CIDEr of the paper (stems, no clipping, no length penalty) is nowhere reported. As in coco-
-caption, the length is counted in bigrams.
+The plain CIDEr of the paper (stems, no clipping, no length penalty) is hardly ever reported. As in
+coco-caption, the length is counted in bigrams. A corpus of one picture has no rare n-grams: its CIDEr is 0.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,10 @@
 The published caption scores are computed on the tokens of Stanford's PTBTokenizer (Java), lower-cased, with
 punctuation removed. nltk's word tokenizer is its close relative; the rules below close the gaps that were
 found by comparing both on the 25,014 captions of COCO val2017: dots after abbreviations, dots inside a
-caption, hyphens at a word's end, brackets. `benchmarks/metrics_agreement.py` lists the captions that still
-differ, and what that does to the scores.
+caption, hyphens at a word's end, brackets. `benchmarks/metrics_agreement.py` lists the captions
+that still differ (2), and what that does to the scores. Both concern a dot after a single letter. There Java
+looks at the word that follows, even if that begins the next caption, so its tokens depend on the caption's
+neighbour. Here a caption's tokens are its own.
 
 nltk applies some forty regular expressions, at about 0.1 ms per caption. Captions are nearly all plain: 97
 of 100 hold only letters, spaces, commas and a last full stop, and for these splitting at spaces gives the

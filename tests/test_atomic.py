@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from showtell.checkpointing.atomic import WriteError, atomic_write, remove_stale_temporaries, write_text_atomically
+from showtell.atomic import (
+    WriteError,
+    atomic_write,
+    remove_stale_temporaries,
+    write_text_atomically,
+)
 
 
 def temporaries(directory: Path) -> list[Path]:
@@ -54,7 +59,10 @@ def test_a_link_stays_a_link_and_the_mode_stays(tmp_path):
 
 def test_a_parent_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(WriteError, match=r"^cannot write .*/a/b: .*; no file was left behind$"), atomic_write(tmp_path / "a" / "b"):
+    with (
+        pytest.raises(WriteError, match=r"^cannot write .*/a/b: .*; no file was left behind$"),
+        atomic_write(tmp_path / "a" / "b"),
+    ):
         pass
 
 
@@ -98,7 +106,10 @@ def test_only_dead_writers_files_are_removed(tmp_path):
 
 
 def test_imports_nothing_heavy():
-    code = "import sys, showtell.checkpointing.atomic; print([m for m in ('torch', 'numpy', 'omegaconf') if m in sys.modules])"
+    heavy = "('torch', 'numpy', 'omegaconf')"
+    code = f"import sys, showtell.atomic; print([m for m in {heavy} if m in sys.modules])"
     source = str(Path(__file__).resolve().parents[2] / "src")
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source})
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source}
+    )
     assert run.stdout == "[]\n", run.stderr

@@ -1,0 +1,45 @@
+# Two commands matter: `make train` and `make test`. Each makes its own environment in .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup train test test-slow lint bench clean
+
+help:
+	@echo "make train      train the embedded demo (ARGS='decoder=lstm512' is passed on)"
+	@echo "make test       lint, types and the default tests"
+	@echo "make test-slow  the slow tests"
+	@echo "make bench      every benchmark; rewrites docs/benchmarks.md"
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Showtell needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
+		uv pip install --quiet --python $(BIN)/python -e '.[dev,sweep]'; \
+	else \
+		$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,sweep]'; \
+	fi
+	@touch $@
+
+train: setup
+	$(BIN)/python train.py $(ARGS)
+
+test: setup lint
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf .venv cache data/shapes

@@ -1,0 +1,60 @@
+"""Tokenized captions: what nltk says, once per content."""
+
+from pathlib import Path
+
+import pytest
+
+from showtell.config import DataConfig
+from showtell.data import caption_set
+from showtell.data.caption_set import load_captions
+from showtell.vocabulary import Vocabulary
+
+
+def config(root: Path, **values: object) -> DataConfig:
+    return DataConfig(name="tiny", format="coco", root=str(root), **values)  # type: ignore[arg-type]
+
+
+def test_captions_come_back_as_they_were(tiny_coco: Path, tmp_path: Path) -> None:
+    captions = load_captions(config(tiny_coco), "train", tmp_path)
+    vocabulary = Vocabulary.from_counts(captions.counts, 1)
+    tokens = captions.encode(vocabulary)
+    first = vocabulary.decode(tokens[captions.starts[0] : captions.starts[1]].tolist())
+    assert first in {f"a {color} {kind} ." for color in ("red", "green", "blue", "yellow") for kind in ("disc", "box")}
+    assert captions.references[1][0].lower().replace(".", " .") == first
+    assert captions.lengths.tolist()[:2] == [4, 9]
+    assert len(captions.paths) == len(captions.picture_ids) == 24
+
+
+def test_rare_words_become_unk(tiny_coco: Path, tmp_path: Path) -> None:
+    captions = load_captions(config(tiny_coco), "val", tmp_path)
+    vocabulary = Vocabulary.from_counts(captions.counts, 10)
+    assert set(vocabulary.words[3:]) == {word for word, count in captions.counts.items() if count >= 10}
+    assert (captions.encode(vocabulary) == 2).any()
+
+
+def test_a_warm_start_tokenizes_nothing(tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cold = load_captions(config(tiny_coco), "train", tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("tokenized again")
+
+    monkeypatch.setattr(caption_set, "tokenize_all", refuse)
+    monkeypatch.setattr(caption_set, "read_split", refuse)
+    warm = load_captions(config(tiny_coco), "train", tmp_path)
+    assert (warm.word_numbers == cold.word_numbers).all() and warm.words == cold.words
+
+
+def test_changed_captions_are_noticed(tiny_coco: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "copy"
+    shutil.copytree(tiny_coco, root)
+    before = caption_set.content_key(config(root), "train")
+    file = root / "annotations" / "captions_train.json"
+    file.write_text(file.read_text().replace("A red", "A crimson"))
+    assert caption_set.content_key(config(root), "train") != before
+
+
+def test_long_captions_are_cut(tiny_coco: Path, tmp_path: Path) -> None:
+    captions = load_captions(config(tiny_coco, max_caption_words=5), "train", tmp_path)
+    assert captions.lengths.max() == 5

@@ -1,0 +1,59 @@
+"""What a user sees of train.py before anything is trained: help, and one line for each mistake."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*words: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *python, str(ROOT / "train.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["nonsense=1"]])
+def test_answers_without_importing_torch(words: list[str]) -> None:
+    answer = run(*words, python=("-X", "importtime"))
+    assert "omegaconf" in answer.stderr
+    assert "| torch" not in answer.stderr.replace("|   ", "| ").replace("  ", " ")
+    assert not any(line.split("|")[-1].strip() == "torch" for line in answer.stderr.splitlines())
+
+
+def test_help_names_every_group_with_an_example() -> None:
+    text = run("--help").stdout
+    for group in sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir()):
+        lines = [line for line in text.splitlines() if line.strip().startswith(group + " ")]
+        assert lines and "python train.py" in lines[0], group
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("decoder.hiden_size=3", "decoder.hiden_size: there is no such setting; did you mean decoder.hidden_size?"),
+        ("decoder.hidden_size=many", "decoder.hidden_size"),
+        ("decoder.hidden_size=-1", "decoder.hidden_size=-1 is out of range; it must be at least 1"),
+        ("decoder.dropout=1.5", "decoder.dropout=1.5 is out of range"),
+        ("training.schedule=fast", "training.schedule='fast' is not an option; choose one of constant, cosine, plateau"),
+        ("decoder=tranformer", "decoder=tranformer: there is no such option; choose one of"),
+        ("experiment=none_such", "experiment=none_such: there is no such option"),
+        ("training.learning_rate=0", "training.learning_rate=0.0 is out of range; it must be greater than 0"),
+        ("seed=-1", "seed=-1 is out of range"),
+        ("name=../x", "name='../x' cannot name a folder"),
+        ("data=coco2014", "data.root=data/coco2014 is no folder"),
+        ("device=gpu", "this machine has no usable GPU; use device=cpu"),
+        ("encoder.name=resnet5", "encoder.name=resnet5 is neither efficientnet_lite0 nor a torchvision classifier"),
+        ("encoder.weights=my.pt", "encoder.weights=my.pt: no file of that name"),
+        ("resume=runs/none_such", "no run was started there"),
+        ("decoder={a", "error: "),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(word: str, message: str, tmp_path: Path) -> None:
+    answer = run(word, f"hydra.run.dir={tmp_path}/run", "data.shapes.train_pictures=2", f"cache={tmp_path}/cache")
+    said = [line for line in answer.stderr.splitlines() if line.strip()]
+    assert message in said[-1]
+    assert said[-1].startswith("error: ")
+    assert len(said) == 1, answer.stderr
+    assert answer.returncode == 2

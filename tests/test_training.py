@@ -1,0 +1,133 @@
+"""The main job end to end, on pictures that the tests draw."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from showtell.checkpointing.resume import ResumeError
+from showtell.config import Config
+from showtell.training import train
+
+MakeConfig = Callable[..., Config]
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open() as file:
+        return [{key: value for key, value in row.items() if "second" not in key} for row in csv.DictReader(file)]
+
+
+def test_leaves_checkpoints_curves_and_pictures(tiny_run: Path) -> None:
+    for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.csv", "vocabulary.txt", "status.json"):
+        assert (tiny_run / name).stat().st_size > 0
+    with Image.open(tiny_run / "predictions/grid.png") as grid:
+        assert grid.width > 300
+    captions = json.loads((tiny_run / "predictions/captions_val.json").read_text())
+    assert {entry["image_id"] for entry in captions} == set(range(1001, 1007))
+    assert json.loads((tiny_run / "status.json").read_text())["state"] == "finished"
+
+
+def test_tensorboard_shows_curves_samples_and_hyperparameters(tiny_run: Path) -> None:
+    events = EventAccumulator(str(tiny_run))
+    events.Reload()
+    tags = events.Tags()
+    wanted = {"train/loss", "train/gradient_norm", "train/learning_rate", "train/captions_per_second"}
+    wanted |= {"train/pictures_per_second", "val/loss", "val/perplexity", "val/cider", "best/val_loss"}
+    assert wanted <= set(tags["scalars"])
+    assert "val/captions" in tags["images"]
+    assert "val/captions/text_summary" in tags["tensors"]
+    assert "_hparams_/experiment" in str(events.summary_metadata.keys())
+
+
+def test_metrics_file_has_a_row_per_logged_step(tiny_run: Path) -> None:
+    steps = [int(row["step"]) for row in rows(tiny_run) if row["train/loss"]]
+    assert steps == list(range(16))  # 48 captions of two lengths by 7: 8 batches, two epochs
+
+
+def test_checkpoint_loads_safely_and_holds_no_encoder(tiny_run: Path) -> None:
+    checkpoint = torch.load(tiny_run / "checkpoints/last.ckpt", weights_only=True)
+    assert all(name.startswith("decoder.") for name in checkpoint["state_dict"])
+    assert checkpoint["showtell"]["vocabulary"][:3] == ["<start>", "<end>", "<unk>"]
+    assert (tiny_run / "checkpoints/encoder.pt").is_file()  # random weights travel with the run
+
+
+def test_training_learns(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    config = tiny_config(training={"max_epochs": 12, "learning_rate": 0.02}, decoder={"dropout": 0.0})
+    assert train(config, tmp_path) < 0.7
+
+
+def test_a_cold_and_a_warm_cache_give_the_same_run(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    for name in ("cold", "warm"):
+        train(tiny_config(cache=str(tmp_path / "cache"), training={"max_epochs": 1}), tmp_path / name)
+    assert rows(tmp_path / "cold") == rows(tmp_path / "warm")
+
+
+@pytest.mark.parametrize("features", ["store", "off"])
+def test_resume_at_an_epochs_end_is_exact(tiny_config: MakeConfig, tmp_path: Path, features: str) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    mode = {"mode": features}
+    train(tiny_config(features=mode, training={"max_epochs": 3}), whole)
+    train(tiny_config(features=mode, training={"max_epochs": 1}), parts)
+    train(tiny_config(features=mode, training={"max_epochs": 3}, resume=str(parts)), parts)
+    first, second = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (whole, parts))
+    assert all(torch.equal(value, second["state_dict"][name]) for name, value in first["state_dict"].items())
+    states = (first["optimizer_states"][0]["state"], second["optimizer_states"][0]["state"])
+    assert all(torch.equal(states[0][i]["exp_avg_sq"], states[1][i]["exp_avg_sq"]) for i in states[0])
+    assert rows(whole) == rows(parts)
+    assert (whole / "predictions/captions_val.json").read_bytes() == (
+        parts / "predictions/captions_val.json"
+    ).read_bytes()
+
+
+def test_resumed_curve_has_no_seam_in_tensorboard(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    train(tiny_config(training={"max_epochs": 1}), tmp_path)
+    train(tiny_config(training={"max_epochs": 2}, resume=str(tmp_path)), tmp_path)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(16))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"decoder": {"hidden_size": 17}}, "decoder.hidden_size=17 does not fit the checkpoint"),
+        ({"vocab": {"threshold": 9}}, "vocab.threshold=9 does not fit the checkpoint"),
+        ({"encoder": {"name": "resnet34"}}, "encoder.name='resnet34' does not fit the checkpoint"),
+    ],
+)
+def test_resume_refuses_what_makes_no_sense(
+    tiny_config: MakeConfig, tiny_run: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ResumeError) as refused:
+        train(tiny_config(**change, resume=str(tiny_run)), tmp_path)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_store_and_pictures_give_the_same_losses(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    losses = []
+    for mode in ("store", "off"):
+        train(tiny_config(features={"mode": mode}), tmp_path / mode)
+        losses.append([float(row["train/loss"]) for row in rows(tmp_path / mode) if row["train/loss"]])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)  # float32 features, batches of another size
+
+
+def test_unreadable_pictures_are_left_out_or_refused(
+    tiny_coco: Path, tiny_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(tiny_coco, data)
+    broken = data / "train" / "train_000000000003.jpg"
+    broken.write_bytes(broken.read_bytes()[:300])
+    section = {"root": str(data)}
+    train(tiny_config(data=section, training={"max_epochs": 1}), tmp_path / "run")
+    assert "train: 1 pictures that cannot be read" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="train_000000000003.jpg: cannot be read"):
+        train(tiny_config(data={**section, "bad_pictures": "fail"}), tmp_path / "other")
