@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from showtell.command_line import one_line_errors
-from showtell.decoding_options import add_decoding_flags
+from showtell.prediction.options import add_decoding_flags
 
 USAGE = "predict.py CHECKPOINT [CHECKPOINT ...] (PICTURE ... | --annotations FILE --images DIR) [options]"
 DESCRIPTION = """\
@@ -53,7 +53,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
-    from showtell.prediction import predict  # late: --help must not wait for torch
+    from showtell.prediction.command import predict  # late: --help must not wait for torch
 
     return predict(options)
 

@@ -1,7 +1,8 @@
-"""The page as one file that needs nothing else: template, style, script, data and pictures in it, and no address of anything outside.
+"""The page as one file that needs nothing else: template, style, script, data and pictures, and no outside address.
 
-Captions and file names are anybody's text. They travel as JSON in which no `<` is left, so none can close its script element; the page's
-script puts them in place as text, never as markup; and the page's policy lets only this very script run and forbids every connection.
+Captions and file names are anybody's text. They travel as JSON in which no `<` is left, so none can close its script
+element; the page's script puts them in place as text, never as markup; and the page's policy lets only this very
+script run and forbids every connection.
 """
 
 import base64

@@ -12,13 +12,13 @@ from showtell.config import ConfigError
 from showtell.data.files import shown
 from showtell.data.progress import Progress
 from showtell.data.records import Picture
-from showtell.evaluate import Evaluation, evaluate, table, unreferenced
-from showtell.gallery.build import gallery_page
 from showtell.gallery.page import write_gallery
 from showtell.inference import Captioned
-from showtell.picture_lists import annotated_pictures, plain_pictures
-from showtell.results import labelled, save_picture, scores_file, write_results, write_scores
-from showtell.systems import System, load_systems, split_arguments
+from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
+from showtell.prediction.pictures import annotated_pictures, plain_pictures
+from showtell.prediction.results import labelled, save_picture, scores_file, write_results, write_scores
+from showtell.prediction.show import gallery_page
+from showtell.prediction.systems import System, load_systems, split_arguments
 
 SOME_FAILED = 1
 

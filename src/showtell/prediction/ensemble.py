@@ -1,7 +1,7 @@
 """Several checkpoints as one captioner: in each step of any decoding, the mean of their word probabilities.
 
-Members may differ in encoder, decoder and picture transform, not in vocabulary. A picture file is decoded once and transformed once
-per distinct transform.
+Members may differ in encoder, decoder and picture transform, not in vocabulary. A picture file is decoded once and
+transformed once per distinct transform.
 """
 
 from collections.abc import Iterator, Sequence

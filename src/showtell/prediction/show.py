@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from showtell.data.records import Picture
-from showtell.evaluate import Evaluation, figures
 from showtell.gallery.contents import Caption, Entry, Page, Told, Word
 from showtell.inference import Captioned
-from showtell.systems import System
+from showtell.prediction.evaluate import Evaluation, figures
+from showtell.prediction.systems import System
 
 Spoken = tuple[System, Mapping[int, Captioned], Evaluation]
 

@@ -1,7 +1,8 @@
 """What a system's captions are worth on annotated pictures: scores, variety, and a table of both.
 
-The numbers come from `evaluation`; here they meet the annotations on one side and a checkpoint's training captions on the other, which
-tell how many captions are new. Figures that cannot be had (no Java, no training captions) are one note each.
+The numbers come from `evaluation`; here they meet the annotations on one side and a checkpoint's training captions
+on the other, which tell how many captions are new. Figures that cannot be had (no Java, no training captions) are
+one note each.
 """
 
 from collections.abc import Mapping, Sequence, Set

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from showtell.config import Config, ConfigError, DecodingConfig
-from showtell.decoding_options import decoding_from_flags
-from showtell.ensemble import Ensemble
 from showtell.inference import Captioner
+from showtell.prediction.ensemble import Ensemble
+from showtell.prediction.options import decoding_from_flags
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 

@@ -1,8 +1,8 @@
-"""The options of `predict.py` that change how captions are read off: those of the configuration group `decoding`, as flags.
+"""The configuration group `decoding` as flags of `predict.py`.
 
-Only what is given changes the decoding that the checkpoint was trained with. Naming a method, or a beam's width, starts from
-that method's own defaults, so that what belongs to the old method (its groups, its temperature) is not carried along.
-Nothing here imports torch.
+Only what is given changes the decoding that the checkpoint was trained with. Naming a method, or a beam's width,
+starts from that method's own defaults, so that what belongs to the old method (its groups, its temperature) is not
+carried along. Nothing here imports torch.
 """
 
 import argparse
@@ -82,19 +82,11 @@ def _known_width(trained: DecodingConfig) -> int:
 
 
 def _refuse_ignored(decoding: DecodingConfig, given: dict[str, object], seed: int | None) -> None:
-    """A flag that would change nothing is a misunderstanding."""
-    owners = {"beam_size": "beam", "groups": "beam", "diversity": "beam", **dict.fromkeys(_SAMPLING, "sample")}
-    named = [(key, owner) for key, owner in owners.items() if key in given]
-    if seed is not None:
-        named.append(("seed", "sample"))
-    if decoding.num_captions > 1 and decoding.method == "greedy":
-        raise ConfigError("--num-captions: greedy decoding writes one caption; add --beam or --method sample")
-    for key, owner in named:
-        if decoding.method != owner:
-            remedy = "--beam N" if owner == "beam" else "--method sample"
-            raise ConfigError(
-                f"{_flag(key)} has no effect with method={decoding.method}; add {remedy}, or leave it out"
-            )
+    """What `DecodingConfig` cannot know to be ignored, because it is a default or no setting of it."""
+    if "diversity" in given and decoding.groups == 1:
+        raise ConfigError("--diversity has no effect without groups; add --groups N, or leave it out")
+    if seed is not None and decoding.method != "sample":
+        raise ConfigError(f"--seed has no effect with --method {decoding.method}; add --method sample, or leave it out")
 
 
 def _flag(field: str) -> str:

@@ -11,10 +11,10 @@ from showtell.atomic import atomic_write, write_text_atomically
 from showtell.data.images import read_picture
 from showtell.data.records import Picture
 from showtell.drawing import caption_card
-from showtell.evaluate import Evaluation
 from showtell.inference import Captioned
-from showtell.picture_lists import coco_id
-from showtell.systems import System
+from showtell.prediction.evaluate import Evaluation
+from showtell.prediction.pictures import coco_id
+from showtell.prediction.systems import System
 
 
 def labelled(path: Path, label: str) -> Path:
