@@ -16,9 +16,7 @@ from PIL import Image
 
 from showtell.gallery.contents import Caption, Entry, Page, Told, Word
 
-HOSTILE = (
-    "</script><script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\"> & 'q' \u2028"
-)
+HOSTILE = "</script><script>document.title = 'x'</script><img src=x onerror=\"document.title='x'\"> & 'q' \u2028"
 
 
 class Browser:
@@ -141,6 +139,5 @@ def picture(tmp_path: Path) -> Callable[..., Path]:
 def page_of(entries: list[Entry], systems: int = 1, **fields: Any) -> Page:
     names = [(f"system{i}", f"runs/{i} · greedy") for i in range(systems)]
     figures = [["CIDEr", *(f"0.{i}" for i in range(systems))]]
-    return Page(
-        title=fields.pop("title", "T"), systems=names, figures=figures, entries=entries, total=len(entries), **fields
-    )
+    content: dict[str, Any] = {"title": "T", "systems": names, "figures": figures, "total": len(entries), **fields}
+    return Page(entries=entries, **content)

@@ -168,7 +168,7 @@ function light(frame, map, [rows, columns]) {
 }
 
 function fillHeader() {
-  const heads = data.figures.map(([name]) => make("th", "", name));
+  const heads = data.figures.map(([name]) => make("th", name.length > 12 ? "long" : "", name));
   const rows = data.systems.map(([label], place) => {
     const name = make("th", "", make("b", "", label));
     name.style.setProperty("--hue", hue(place));

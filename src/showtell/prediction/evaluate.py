@@ -21,11 +21,11 @@ SCORE_NAMES = {
 VARIETY_NAMES = {
     "captions": "captions",
     "distinct": "distinct captions",
-    "novel": "not in the training captions",
+    "novel": "not seen in training",
     "vocabulary": "words used",
     "mean_length": "words per caption",
-    "repeated_words": "captions that repeat a word",
-    "bad_endings": "captions that end in a function word",
+    "repeated_words": "with a repeated word",
+    "bad_endings": "ending in a function word",
 }
 _SHARES = ("novel", "repeated_words", "bad_endings")
 
