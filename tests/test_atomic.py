@@ -71,8 +71,9 @@ def test_missing_permission_keeps_the_old_file_and_says_so(tmp_path):
     folder.mkdir()
     (folder / "a").write_text("old")
     folder.chmod(0o555)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.name.startswith(("pytest-", "popen-")) or parent == tmp_path:
+            parent.chmod(0o755)
     child = os.fork()
     if child == 0:  # as nobody, for root may write anywhere
         code = 1

@@ -36,7 +36,7 @@ def test_help_names_every_group_with_an_example() -> None:
         ("decoder.hidden_size=many", "decoder.hidden_size"),
         ("decoder.hidden_size=-1", "decoder.hidden_size=-1 is out of range; it must be at least 1"),
         ("decoder.dropout=1.5", "decoder.dropout=1.5 is out of range"),
-        ("training.schedule=fast", "training.schedule='fast' is not an option; choose one of constant, cosine, plateau"),
+        ("training.schedule=fast", "training.schedule='fast' is not an option; choose one of constant, cosine"),
         ("decoder=tranformer", "decoder=tranformer: there is no such option; choose one of"),
         ("experiment=none_such", "experiment=none_such: there is no such option"),
         ("training.learning_rate=0", "training.learning_rate=0.0 is out of range; it must be greater than 0"),

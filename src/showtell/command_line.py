@@ -1,4 +1,4 @@
-"""What `train.py` needs around Hydra: errors as one line, and `resume=` with the configuration that the run was started with.
+"""What `train.py` needs around Hydra: errors as one line, and `resume=` with the run's own configuration.
 
 Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer at once.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,7 +23,7 @@ FIXED_ON_RESUME = ("experiment", "debug", "sweep")
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line and code 2 where the user can mend the error; our own bugs keep their traceback."""
+    """Turns an error that the user can mend into one line and exit code 2; our own bugs keep their traceback."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hands us the exception instead of printing it
     try:
         yield
@@ -91,7 +92,8 @@ def resumed_config(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def _with_value_of(source: object, target: Config, keys: list[str]) -> Config:
-    value, owners = source, [target]
+    value: Any = source
+    owners: list[Any] = [target]
     for key in keys:
         value = getattr(value, key)
         owners.append(getattr(owners[-1], key))

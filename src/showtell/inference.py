@@ -3,8 +3,9 @@
     captioner = Captioner.from_checkpoint("runs/demo/STAMP/checkpoints/best.ckpt")
     captioner.caption(["dog.jpg", "cat.jpg"])
 
-The checkpoint brings configuration, vocabulary, transform and the decoder's weights. The frozen encoder is built by name; public weights are
-found or fetched again and compared by hash, others lie beside the checkpoint as `encoder.pt`.
+The checkpoint brings configuration, vocabulary, transform and the decoder's weights. The frozen encoder is built by
+name; public weights are found or fetched again and compared by hash, others lie beside the checkpoint as
+`encoder.pt`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,7 +65,7 @@ class Captioner:
         transform: ImageTransform,
         config: Config,
     ) -> None:
-        self.decoder = decoder
+        self.decoder: Any = decoder
         self.encoder = encoder
         self.vocabulary = vocabulary
         self.transform = transform

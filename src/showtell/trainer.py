@@ -77,6 +77,8 @@ def build_callbacks(
     training = config.training
     mode = monitor_mode(training.monitor)
     callbacks = [
+        stop,
+        FiniteLoss(),
         ExactSteps(data, config.seed),
         Curves(training.log_every_steps),
         *reports,
@@ -91,7 +93,7 @@ def build_callbacks(
         folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
     )
     best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
-    return [*callbacks, FiniteLoss(), best, stop, last]
+    return [*callbacks, best, last]
 
 
 def monitor_mode(metric: str) -> str:
@@ -112,8 +114,8 @@ def quieten_lightning() -> None:
 class ExactSteps(Callback):
     """Makes a step a function of (seed, epoch, batch, rank), so that a resumed run repeats it bit for bit.
 
-    Nothing of a random generator has to be stored: each step seeds it afresh, for dropout and the like. The position in the
-    data moves when a step is finished, never when a batch is loaded.
+    Nothing of a random generator has to be stored: each step seeds it afresh, for dropout and the like. The position
+    in the data moves when a step is finished, never when a batch is loaded.
     """
 
     def __init__(self, data: CaptionData, seed: int) -> None:

@@ -1,7 +1,8 @@
 """`train(config, run_dir)`: the one place where the data side and the model side meet.
 
-It reads the captions, counts the vocabulary, lets the frozen encoder see each picture once (or finds that done), hands both sides what
-they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of resume.
+It reads the captions, counts the vocabulary, lets the frozen encoder see each picture once (or finds that done),
+hands both sides what they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of
+resume.
 """
 
 import hashlib
@@ -212,7 +213,8 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet
     kept = set(vocabulary.words)
     dropped = [(word, count) for word, count in captions.counts.most_common() if word not in kept]
     lost, total = sum(count for _, count in dropped), sum(captions.counts.values())
-    head = f"# {len(dropped)} words seen fewer than {threshold} times: {100 * lost / max(1, total):.2f}% of all words become <unk>"
+    share = 100 * lost / max(1, total)
+    head = f"# {len(dropped)} words seen fewer than {threshold} times: {share:.2f}% of all words become <unk>"
     write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
     write_text_atomically(
         run_dir / "vocabulary_dropped.txt",
@@ -251,7 +253,8 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
             logger.save()
     best = run_dir / "checkpoints" / "best.ckpt"
     print(
-        f"\n{config.training.monitor} {status['best']:.4f} at its best. Captioned pictures: {run_dir}/predictions/grid.png\n\n"
+        f"\n{config.training.monitor} {status['best']:.4f} at its best. "
+        f"Captioned pictures: {run_dir}/predictions/grid.png\n\n"
         f"Watch the curves:   tensorboard --logdir {run_dir.parent}\n"
         f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
         f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from showtell.checkpointing import atomic
-from showtell.checkpointing.archive import CheckpointError
+from showtell import atomic
 from showtell.atomic import WriteError, atomic_write, remove_stale_temporaries
+from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import load_checkpoint, save_checkpoint
 
 MEMORY = Path("/dev/shm")

@@ -177,6 +177,12 @@ def test_groups_tell_pictures_apart_more_than_beams() -> None:
     assert first_words(beam(4, num_captions=4, groups=4, diversity=20.0)) == 4 * 30 > wide
 
 
+def test_what_two_groups_find_is_listed_once() -> None:
+    decoder = PrefixDecoder(vocabulary=30)
+    alone = decode(decoder, decoder.start(9), beam(1))
+    assert decode(decoder, decoder.start(9), beam(3, groups=3, diversity=0.0, num_captions=3)) == alone
+
+
 def test_one_group_ignores_diversity() -> None:
     decoder = PrefixDecoder(vocabulary=30)
     assert decode(decoder, decoder.start(9), beam(4)) == decode(decoder, decoder.start(9), beam(4, diversity=9.0))

@@ -53,11 +53,13 @@ def test_nucleus_counts_what_top_k_left() -> None:
     assert set(drawn(top_k=2, top_p=0.5)) == {4}
 
 
-def test_the_largest_random_number_draws_a_possible_word() -> None:
-    almost_one = torch.tensor([1 - 2**-24])
-    logits = torch.tensor([[1.0, 2.0, 3.0, float("-inf")]])
+@pytest.mark.parametrize("number", [0.0, 1 - 2**-24])
+def test_the_extreme_random_numbers_draw_possible_words(number: float) -> None:
+    logits = torch.randn(10_000, 9, generator=torch.Generator().manual_seed(0))
+    logits[:, [0, -1]] = float("-inf")
     for settings in ({}, {"top_k": 2}, {"top_p": 0.5}):
-        assert _invert(logits, almost_one, DecodingConfig(method="sample", **settings)) < 3
+        drawn = _invert(logits, torch.full((10_000,), number), DecodingConfig(method="sample", **settings))
+        assert ((drawn > 0) & (drawn < 8)).all()
 
 
 def test_the_seed_decides() -> None:

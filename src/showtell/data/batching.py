@@ -1,9 +1,9 @@
 """Caption-length batching: every batch holds captions of one length, so nothing is padded and nothing wasted.
 
-The plan of an epoch is a pure function of (seed, epoch): captions are shuffled within their length, cut into batches, and the
-batches shuffled. Each caption is in exactly one batch. All of it is a handful of numpy calls per epoch; a step
-takes a slice. Under several processes every rank computes the same plan and takes its share of each batch, so that all ranks
-run the same number of steps on the same length.
+The plan of an epoch is a pure function of (seed, epoch): captions are shuffled within their length, cut into batches,
+and the batches shuffled. Each caption is in exactly one batch. All of it is a handful of numpy calls per epoch; a
+step takes a slice. Under several processes every rank computes the same plan and takes its share of each batch, so
+that all ranks run the same number of steps on the same length.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """The tokenized captions of a split, kept on disk by content.
 
-Tokenizing does not depend on the vocabulary's threshold: a caption is kept as numbers of distinct words, and a vocabulary is a
-look-up table over those. So one file serves every run of every sweep over a data set, and a warm start tokenizes
-nothing. The file's name is a hash of what it was made from: the annotation file's bytes, the split and the reader's settings.
+Tokenizing does not depend on the vocabulary's threshold: a caption is kept as numbers of distinct words, and a
+vocabulary is a look-up table over those. So one file serves every run of every sweep over a data set, and a warm
+start tokenizes nothing. The file's name is a hash of what it was made from: the annotation file's bytes, the split
+and the reader's settings.
 """
 
 import hashlib

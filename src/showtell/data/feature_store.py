@@ -1,11 +1,12 @@
 """The feature store: what the frozen encoder says about every picture of a data set, on disk, once.
 
-A store is a folder named by a hash of everything its numbers follow from (encoder, weights, transform, precision, list of
-pictures with their sizes and times), so a change of any of them is another store and nothing is ever
-stale. In it:
+A store is a folder named by a hash of everything its numbers follow from (encoder, weights, transform, precision,
+list of pictures with their sizes and times), so a change of any of them is another store and nothing is ever stale.
+In it:
 
 - `features.bin`: one row per picture, raw float16 or float32, memory-mapped;
-- `state.bin`: one byte per picture (waiting, stored, unreadable), written after the row, so that a killed build goes on;
+- `state.bin`: one byte per picture (waiting, stored, unreadable), written after the row, so that a killed build goes
+  on;
 - `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
 - `complete`: the marker that is written last. Without it a store is not used.
 
@@ -43,7 +44,9 @@ class PictureEncoder(Protocol):
 
     feature_shape: tuple[int, ...]
 
-    def __call__(self, pixels: Tensor, /) -> Tensor: ...
+    def __call__(self, pixels: Tensor, /) -> Tensor:
+        """The features of normalized pixels."""
+        ...
 
 
 class StoreError(ValueError):
@@ -154,7 +157,7 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
         file.write(b"")
 
 
-def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[NDArray[np.uint8], Any]:
+def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[Any, Any]:
     """Maps the two files, made at their full size first so that a disk that is too small is noticed now."""
     path = directory / "features.bin"
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize

@@ -28,7 +28,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode, functional  # type: ignore[import-untyped]
+from torchvision.transforms.v2 import InterpolationMode, functional
 
 from showtell.config import ImageTransform
 from showtell.data.files import shown, why_unreadable

@@ -1,8 +1,8 @@
 """From row numbers to batches, and the position in an epoch that a checkpoint keeps.
 
-The order of an epoch is a pure function of (seed, epoch), so a position is two numbers: the epoch, and how many of its batches the
-trainer has finished. They are counted where a step ends, not where a batch is loaded, because loading runs ahead; and not by
-Lightning's `set_epoch`, which does not reach a batch sampler and comes too late with workers.
+The order of an epoch is a pure function of (seed, epoch), so a position is two numbers: the epoch, and how many of
+its batches the trainer has finished. They are counted where a step ends, not where a batch is loaded, because loading
+runs ahead; and not by Lightning's `set_epoch`, which does not reach a batch sampler and comes too late with workers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +65,7 @@ class StoredImages:
         self.features = features
 
     def __call__(self, pictures: NDArray[np.integer]) -> Tensor:
+        """The answers for rows of pictures `(B,)`."""
         index = torch.from_numpy(pictures.astype(np.int64, copy=False)).to(self.features.device)
         return self.features.index_select(0, index)
 
@@ -77,6 +78,7 @@ class DecodedImages:
         self.transform = transform
 
     def __call__(self, pictures: NDArray[np.integer]) -> Tensor:
+        """The pixels for rows of pictures `(B,)`."""
         return torch.stack([load_picture(self.paths[int(row)], self.transform) for row in pictures])
 
 
@@ -119,7 +121,7 @@ def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: in
         return (dataset[rows] for rows in plan)
     generator = torch.Generator().manual_seed(0)  # keeps the loader's draws off the global random state
     return iter(
-        DataLoader(dataset, batch_size=None, sampler=plan, num_workers=num_workers, generator=generator)  # type: ignore[arg-type]
+        DataLoader(dataset, batch_size=None, sampler=plan, num_workers=num_workers, generator=generator)
     )
 
 

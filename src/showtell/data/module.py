@@ -1,4 +1,4 @@
-"""The LightningDataModule: caption-length batches over stored features or pictures, and the position that a checkpoint keeps."""
+"""The LightningDataModule: caption-length batches, and the position in them that a checkpoint keeps."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -52,7 +52,7 @@ class SplitData:
 
 
 class CaptionData(pl.LightningDataModule):
-    """Training batches in an order fixed by (seed, epoch), and validation: captions to score, then pictures to caption."""
+    """Training batches in an order fixed by (seed, epoch); for validation captions to score and pictures to caption."""
 
     def __init__(
         self,

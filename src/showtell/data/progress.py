@@ -1,6 +1,7 @@
 """A progress line with rate and time left, for work that is not an epoch of training.
 
-On a terminal it redraws itself; elsewhere (a log file, a pipe) it prints a line every ten seconds, so that logs stay short.
+On a terminal it redraws itself; elsewhere (a log file, a pipe) it prints a line every ten seconds, so that logs stay
+short.
 """
 
 import sys

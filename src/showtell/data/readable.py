@@ -1,7 +1,8 @@
 """Which pictures can be read, for runs that decode them in every step.
 
-Every picture is decoded once ahead of training and the answer is kept, so that a broken file costs a line at the start and not a
-crash in the third epoch. The bookkeeping is the feature store's, with one meaningless number per picture.
+Every picture is decoded once ahead of training and the answer is kept, so that a broken file costs a line at the
+start and not a crash in the third epoch. The bookkeeping is the feature store's, with one meaningless number per
+picture.
 """
 
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from showtell.data.feature_store import StoreRequest, open_or_build
 
 
 class _Nothing:
-    feature_shape = (1,)
+    feature_shape: tuple[int, ...] = (1,)
 
     def __call__(self, pixels: Tensor, /) -> Tensor:
+        """Nothing, for each picture that could be decoded."""
         return torch.zeros(len(pixels), 1)
 
 

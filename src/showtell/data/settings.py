@@ -7,7 +7,7 @@ data set that the check accepts is the one that training sees.
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from showtell.config import ConfigError, DataConfig, parse
 

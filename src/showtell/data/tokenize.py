@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from nltk.tokenize.destructive import NLTKWordTokenizer  # type: ignore[import-untyped]
+from nltk.tokenize.destructive import NLTKWordTokenizer
 
 _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:,? [a-z0-9]+(?:-[a-z0-9]+)*)* ?\.?")
 _CONTRACTION = re.compile(r"cannot|gimme|gonna|gotta|lemme|wanna")

@@ -54,7 +54,5 @@ def _tempered(logits: Tensor, temperature: float) -> Tensor:
 def _reach(probs: Tensor, numbers: Tensor) -> Tensor:
     """Where the running sums (N, V) of probabilities, of any total, pass the numbers' share of the total."""
     mass = probs.cumsum(dim=1)
-    place = torch.searchsorted(mass, numbers.unsqueeze(1) * mass[:, -1:], right=True).squeeze(1)
-    # a product that is rounded up to the total lies behind the last possible word
-    last = (torch.arange(probs.shape[1], device=probs.device) * (probs > 0)).amax(dim=1)
-    return torch.minimum(place, last)
+    # the largest number is 1 - 2^-24, and its product with a float32 never rounds up to that: a place is always found
+    return torch.searchsorted(mass, numbers.unsqueeze(1) * mass[:, -1:], right=True).squeeze(1)

@@ -15,7 +15,7 @@ same tokens (a test compares both ways). So plain captions take the short way an
 
 import re
 
-from nltk.tokenize.destructive import NLTKWordTokenizer  # type: ignore[import-untyped]
+from nltk.tokenize.destructive import NLTKWordTokenizer
 
 # coco-caption's list of what is removed; it names brackets in upper case, so lower-cased ones stay
 PUNCTUATION = frozenset(["", "''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])

@@ -1,7 +1,7 @@
 """The frozen CNN: a torchvision classifier, or EfficientNet-Lite0 whose ImageNet weights install as a package.
 
-An encoder is always in `eval()` mode and never has a gradient, so it gives the same answer for a picture every time; that
-is what makes the feature store possible. Shape legend: B batch, R regions, D feature.
+An encoder is always in `eval()` mode and never has a gradient, so it gives the same answer for a picture every time;
+that is what makes the feature store possible. Shape legend: B batch, R regions, D feature.
 """
 
 import hashlib
@@ -137,7 +137,7 @@ def _convolutional_trunk(model: nn.Module) -> nn.Module | None:
         names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
         return nn.Sequential(*(getattr(model, name) for name in names))
     if hasattr(model, "trunk_output"):
-        return nn.Sequential(model.stem, model.trunk_output)
+        return nn.Sequential(model.get_submodule("stem"), model.get_submodule("trunk_output"))
     features = getattr(model, "features", None)
     if features is None or hasattr(model, "permute"):  # Swin's features end in another layout
         return None

@@ -1,8 +1,10 @@
-"""The article's decoder, as in Show and Tell (Vinyals et al., 2015, arXiv 1411.4555): the picture is the LSTM's first word.
+"""The article's decoder, as in Show and Tell (Vinyals et al., 2015, arXiv 1411.4555).
 
-Equations 10 to 12 of the paper: x_{-1} = W_I CNN(I), x_t = W_e S_t for t = 0 ... N-1, p_{t+1} = softmax(W LSTM(x_t)). The
-answer to x_{-1} is not scored: `<start>` is given, never predicted.
-Shape legend: B batch, T words of the caption with `<end>`, V vocabulary, D feature, E embedding, H hidden, L layers.
+The picture is the LSTM's first word.
+
+Equations 10 to 12 of the paper: x_{-1} = W_I CNN(I), x_t = W_e S_t for t = 0 ... N-1, p_{t+1} = softmax(W LSTM(x_t)).
+The answer to x_{-1} is not scored: `<start>` is given, never predicted. Shape legend: B batch, T words of the caption
+with `<end>`, V vocabulary, D feature, E embedding, H hidden, L layers.
 """
 
 import torch
@@ -50,7 +52,7 @@ class LSTMDecoder(nn.Module):
         return logits
 
     def initial_state(self, features: Tensor) -> State:
-        """The state after the picture was seen: hidden and cell, each `(B, L, H)`, rows first as decoding wants them."""
+        """The state after the picture was seen: hidden and cell, each `(B, L, H)`, rows first."""
         _, (hidden, cell) = self.lstm(self.image_embedding(features).unsqueeze(1))
         return hidden.transpose(0, 1), cell.transpose(0, 1)
 

@@ -1,9 +1,10 @@
 """The LightningModule: frozen encoder + decoder + cross-entropy, and the optimizer.
 
 A batch is a dict: `images` holds pixels `(B, 3, S, S)` or, from the feature store, the encoder's answer for them;
-`captions` is `(B, T)` tokens with `<end>` last; `picture_ids` is `(B,)`. All captions of a batch have one length, so the
-mean over a batch is the mean over its tokens. The encoder is absent where every feature comes from the store, and its weights are
-never part of the state dict. `card` is what a checkpoint tells about itself. Shape legend: B batch, T time, V vocabulary, S picture size.
+`captions` is `(B, T)` tokens with `<end>` last; `picture_ids` is `(B,)`. All captions of a batch have one length, so
+the mean over a batch is the mean over its tokens. The encoder is absent where every feature comes from the store, and
+its weights are never part of the state dict. `card` is what a checkpoint tells about itself. Shape legend: B batch, T
+time, V vocabulary, S picture size.
 """
 
 import math
@@ -41,7 +42,7 @@ class CaptionModule(pl.LightningModule):
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.decoder: Any = decoder
         self.vocabulary = vocabulary
         self.training_config = training
         self.decoding_config = decoding

@@ -1,8 +1,8 @@
 """Where an encoder's weights come from, and how they are told apart.
 
 Four sources: the installed package of EfficientNet-Lite0, torchvision's named weights (downloaded once into torch's
-cache), a local file, or none at all. Public weights are named in a checkpoint and fetched again where it is used; random and
-local weights travel with the run, as `encoder.pt` beside its checkpoints.
+cache), a local file, or none at all. Public weights are named in a checkpoint and fetched again where it is used;
+random and local weights travel with the run, as `encoder.pt` beside its checkpoints.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class EncoderWeights:
-    """What an encoder starts from: a file (or None for random weights), its hash, and the transform it was trained with.
+    """What an encoder starts from: a file (None for random weights), its hash, and the transform it was trained with.
 
     `public` weights can be had again by name; the others must travel with the run.
     """
@@ -81,8 +81,8 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
     path = Path(config.weights)
     if not path.is_file():
         raise WeightsError(
-            f"encoder.weights={config.weights}: no file of that name, and no published weights of {config.name} are called so; "
-            "give a path, `imagenet` or `none`"
+            f"encoder.weights={config.weights}: no file of that name, and no published weights of {config.name} "
+            "are called so; give a path, `imagenet` or `none`"
         )
     transform = _LITE0_TRANSFORM if config.name == "efficientnet_lite0" else _default_transform(config.name)
     return EncoderWeights(path, file_sha256(path), transform, public=False)

@@ -1,7 +1,8 @@
 """`metrics.csv`: one row per logged step, for spreadsheets and pandas.
 
-Lightning's CSV logger empties its file when a run is resumed; this one drops the rows from the resumed step on and appends. A row is
-on disk as soon as it is logged. A metric that appears late adds a column, for which the file is rewritten once.
+Lightning's CSV logger empties its file when a run is resumed; this one drops the rows from the resumed step on and
+appends. A row is on disk as soon as it is logged. A metric that appears late adds a column, for which the file is
+rewritten once.
 """
 
 import csv
@@ -9,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from showtell.atomic import atomic_write
 

@@ -1,7 +1,7 @@
 """The curves of a run, and its line per epoch.
 
-Everything per step is measured here rather than with `self.log` in the module: a logged value costs a fifth of a millisecond in
-every step, which small decoders notice, and it is wanted only every `log_every_steps`.
+Everything per step is measured here rather than with `self.log` in the module: a logged value costs a fifth of a
+millisecond in every step, which small decoders notice, and it is wanted only every `log_every_steps`.
 """
 
 import time
@@ -54,7 +54,7 @@ class Curves(Callback):
             return
         now = time.perf_counter()
         rate = self.captions / max(now - self.since, 1e-9)
-        distinct = len(batch["picture_ids"].unique()) / len(batch["picture_ids"])
+        distinct = len(torch.unique(batch["picture_ids"])) / len(batch["picture_ids"])
         metrics = {
             "train/loss": loss,
             "train/gradient_norm": self.gradient_norm,
@@ -74,7 +74,7 @@ class Curves(Callback):
             pl_module.log("train/epoch_loss", self.loss_sum / self.tokens, sync_dist=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The next epoch's mean starts from nothing. (A resumed epoch goes on from its checkpoint, so not at its start.)"""
+        """Begins the next epoch's mean: here and not at its start, where a resumed epoch has its sum already."""
         self.loss_sum, self.tokens = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:

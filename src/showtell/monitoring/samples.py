@@ -25,7 +25,7 @@ class SamplePicture:
 
 
 class Samples(Callback):
-    """Shows the sample pictures with their generated and reference captions, and keeps all captions of the last validation.
+    """Shows the sample pictures with their captions, and keeps all captions of the last validation.
 
     Writes `predictions/captions_val.json` (COCO's result format) and `predictions/grid.png` into the run directory.
     """

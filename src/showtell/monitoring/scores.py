@@ -14,8 +14,8 @@ Judge = Callable[[int, str], bool]
 class Scores(Callback):
     """Scores real, decoded captions after each validation.
 
-    Under several processes every rank decodes its share, and all of them score the union, so that the numbers are those of one
-    process.
+    Under several processes every rank decodes its share, and all of them score the union, so that the numbers are
+    those of one process.
 
     Args:
         references: what people said, by picture id.

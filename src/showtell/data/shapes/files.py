@@ -1,9 +1,9 @@
 """Writes the embedded data set in COCO's layout, whole or not at all.
 
-Everything is drawn into a hidden folder beside the root, which takes the root's name as the last step, so a kill half-way
-leaves nothing that looks complete. `manifest.json` tells what was drawn: with the same generator and settings nothing is
-done again, with others the set is drawn anew. A folder without a manifest is somebody else's and is never touched. A
-lock makes the second of two processes wait for the first.
+Everything is drawn into a hidden folder beside the root, which takes the root's name as the last step, so a
+kill half-way leaves nothing that looks complete. `manifest.json` tells what was drawn: with the same
+generator and settings nothing is done again, with others the set is drawn anew. A folder without a manifest
+is somebody else's and is never touched. A lock makes the second of two processes wait for the first.
 """
 
 import json
@@ -29,8 +29,8 @@ _DATE = "2026-01-01 00:00:00"
 def ensure_shapes(root: Path, config: ShapesConfig) -> None:
     """Draws the embedded data set into `root` unless it is there already.
 
-    Writes `annotations/captions_{train,val}.json`, the scenes' truth in `annotations/scenes_{train,val}.json`, and the
-    pictures in `train/` and `val/`. The same configuration gives the same bytes.
+    Writes `annotations/captions_{train,val}.json`, the scenes' truth in
+    `annotations/scenes_{train,val}.json`, and the pictures in `train/` and `val/`. The same configuration gives the same bytes.
 
     Raises:
         ConfigError: `root` is a folder with other contents.
@@ -44,7 +44,7 @@ def ensure_shapes(root: Path, config: ShapesConfig) -> None:
             return
         if root.exists() and _manifest(root) is None and (not root.is_dir() or any(root.iterdir())):
             raise ConfigError(
-                f"data.root={root} exists and is not an embedded data set; name a new folder, it will be drawn there"
+                f"data.root={root} holds other files; name a new folder and the drawn scenes go there"
             )
         _draw_anew(root, config, manifest)
 

@@ -1,15 +1,15 @@
 """Judges a caption by the truth of its picture.
 
-A caption is cut into noun phrases and fixed phrases of the tables in `words`, each of which becomes one letter, and the
-string of letters must match one regular expression, the grammar. What does not parse is false: a caption that says
-nothing checkable earns nothing. What parses is a set of claims, and the caption is wholly true when its noun phrases can
-be given to different objects so that every claim holds. Articles and the order of adjectives are grammar, not truth, and
-are not judged.
+A caption is cut into noun phrases and fixed phrases of the tables in `words`, each of which becomes one
+letter, and the string of letters must match one regular expression, the grammar. What does not parse is
+false: a caption that says nothing checkable earns nothing. What parses is a set of claims, and the caption
+is wholly true when its noun phrases can be given to different objects so that every claim holds. Articles
+and the order of adjectives are grammar, not truth, and are not judged.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
@@ -22,7 +22,7 @@ Looks = tuple[tuple[str, str], ...]
 """What a noun phrase says of its object: (attribute, value) pairs."""
 
 
-def _table(letter: str, wordings: dict[str, tuple[str, ...]]) -> Phrases:
+def _table(letter: str, wordings: Mapping[str, tuple[str, ...]]) -> Phrases:
     return {tuple(text.split()): (letter, value) for value, texts in wordings.items() for text in texts}
 
 
@@ -36,7 +36,11 @@ _PHRASES: Phrases = {
     **_table("W", {"": ("with",)}),
 }
 _MARKS = _table("texture", words.MARKS)
-_ADJECTIVES = _table("size", words.SIZES) | _table("texture", words.TEXTURES) | _table("color", {c: (c,) for c in COLORS})
+_ADJECTIVES = {
+    **_table("size", words.SIZES),
+    **_table("texture", words.TEXTURES),
+    **_table("color", {color: (color,) for color in COLORS}),
+}
 _NOUNS = _table("kind", words.NOUNS)
 _LONGEST = max(map(len, _PHRASES))
 
@@ -136,10 +140,14 @@ def _holds(claims: Claims, scene: Scene) -> bool:
     if any(background != scene["background"] for background in claims.backgrounds):
         return False
     return any(
-        all(thing[name] == value for looks, thing in zip(claims.objects, things, strict=True) for name, value in looks)
+        all(_looks_right(looks, thing) for looks, thing in zip(claims.objects, things, strict=True))
         and all(stands(relation, things[a], things[b]) for a, relation, b in claims.relations)
         for things in permutations(scene["objects"], len(claims.objects))
     )
+
+
+def _looks_right(looks: Looks, thing: Mapping[str, object]) -> bool:
+    return all(thing[attribute] == value for attribute, value in looks)
 
 
 def truth_share(captions: Iterable[str], scenes: Iterable[Scene]) -> float:
@@ -148,8 +156,10 @@ def truth_share(captions: Iterable[str], scenes: Iterable[Scene]) -> float:
     return sum(verdicts) / len(verdicts)
 
 
-def constant_caption_floor(captions: Iterable[str], scenes: Sequence[Scene], candidates: int = 200) -> tuple[str, float]:
-    """The best that one caption for all pictures can do: the caption, and the share of scenes of which it is true.
+def constant_caption_floor(
+    captions: Iterable[str], scenes: Sequence[Scene], candidates: int = 200
+) -> tuple[str, float]:
+    """The best that one caption for all pictures can do: that caption, and the share of scenes it fits.
 
     Args:
         captions: where the caption is taken from, as a rule the training captions.
@@ -157,6 +167,8 @@ def constant_caption_floor(captions: Iterable[str], scenes: Sequence[Scene], can
         candidates: how many of the commonest captions are tried.
     """
     commonest = [caption for caption, _ in Counter(captions).most_common(candidates)]
-    shares = {caption: sum(is_true(caption, scene) for scene in scenes) / len(scenes) for caption in commonest}
+    shares = {
+        caption: sum(is_true(caption, scene) for scene in scenes) / len(scenes) for caption in commonest
+    }
     best = max(shares, key=lambda caption: shares[caption])
     return best, shares[best]

@@ -1,7 +1,7 @@
 """The words of the embedded data set: what each part of the truth is called, first choice first.
 
-The captions are written from these tables and the judge reads captions back with the same tables, so the two cannot
-drift apart.
+The captions are written from these tables and the judge reads captions back with the same tables, so the
+two cannot drift apart.
 """
 
 NOUNS = {
@@ -11,12 +11,10 @@ NOUNS = {
     "tree": ("tree", "fir"),
     "car": ("car", "automobile"),
     "fish": ("fish",),
-    "boat": ("boat", "sailboat"),
     "flower": ("flower", "blossom"),
     "mushroom": ("mushroom", "toadstool"),
     "umbrella": ("umbrella",),
     "balloon": ("balloon",),
-    "cup": ("cup", "mug"),
 }
 SIZES = {"small": ("small", "little", "tiny"), "large": ("large", "big")}
 TEXTURES = {"plain": ("plain",), "striped": ("striped",), "dotted": ("dotted", "spotted")}

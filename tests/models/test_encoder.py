@@ -1,0 +1,187 @@
+"""The frozen encoder: really frozen, shaped as promised, its weights from four sources."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from showtell.config import ConfigError, EncoderConfig
+from showtell.models import weights
+from showtell.models.encoder import build_encoder, encoder_fingerprint, pool
+from showtell.models.weights import WeightsError, download, file_sha256, find_weights
+
+
+def config(name: str = "resnet18", weights: str = "none", pooling: str = "average") -> EncoderConfig:
+    return EncoderConfig(name=name, weights=weights, pooling=pooling)
+
+
+def test_is_frozen_and_stays_in_evaluation_mode() -> None:
+    encoder = build_encoder(config())
+    encoder.train()
+    assert not any(module.training for module in encoder.modules())
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder(torch.rand(2, 3, 64, 64))
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "shape"),
+    [
+        ("resnet18", "average", (512,)),
+        ("resnet18", "grid", (49, 512)),
+        ("efficientnet_lite0", "average", (1280,)),
+        ("efficientnet_lite0", "grid", (49, 1280)),
+        ("mobilenet_v3_small", "average", (576,)),
+        ("squeezenet1_1", "grid", (169, 512)),
+        ("densenet121", "average", (1024,)),
+        ("vit_b_16", "average", (768,)),
+    ],
+)
+def test_feature_shapes(name: str, pooling: str, shape: tuple[int, ...]) -> None:
+    assert build_encoder(config(name, pooling=pooling)).feature_shape() == shape
+
+
+def test_resnet_average_is_torchvisions_own_pooling() -> None:
+    from torchvision import models
+
+    encoder = build_encoder(config("resnet50"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        whole = models.resnet50(weights=None).eval()
+    whole.fc = torch.nn.Identity()
+    pixels = torch.rand(1, 3, 224, 224)
+    torch.testing.assert_close(encoder(pixels), whole(pixels), rtol=1e-5, atol=1e-6)
+
+
+def test_grid_holds_the_regions_of_the_map_row_by_row() -> None:
+    answer = torch.arange(2 * 3 * 2 * 2).float().view(2, 3, 2, 2)
+    regions = pool(answer, "grid")
+    assert regions.shape == (2, 4, 3)
+    assert torch.equal(regions[1, 2], answer[1, :, 1, 0])
+
+
+def test_imagenet_weights_of_the_offline_encoder_know_colours_from_gray() -> None:
+    encoder = build_encoder(config("efficientnet_lite0", "imagenet"))
+    untrained = build_encoder(config("efficientnet_lite0"))
+    assert not torch.equal(encoder.trunk[0].weight, untrained.trunk[0].weight)
+    assert find_weights(config("efficientnet_lite0", "imagenet")).sha256.startswith("579344248a93e2")
+
+
+def test_a_grid_of_what_has_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"vit_b_16 does not give; use encoder.pooling=average"):
+        build_encoder(config("vit_b_16", pooling="grid"))
+
+
+def test_unknown_encoders_are_refused_before_anything_is_fetched() -> None:
+    with pytest.raises(ConfigError, match=r"resnet51 is neither"):
+        find_weights(config("resnet51"))
+
+
+def test_random_weights_are_the_same_on_every_start() -> None:
+    first, second = (build_encoder(config()).state_dict() for _ in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_weights_from_a_file(tmp_path: Path) -> None:
+    from torchvision import models
+
+    state = models.resnet50(weights=None).state_dict()
+    path = tmp_path / "my_resnet50.pt"
+    torch.save(state, path)
+    encoder = build_encoder(config("resnet50", str(path)))
+    assert torch.equal(encoder.trunk[0].weight, state["conv1.weight"])
+    found = find_weights(config("resnet50", str(path)))
+    assert not found.public and found.sha256 == file_sha256(path)
+
+
+def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> None:
+    from torchvision import models
+
+    path = tmp_path / "resnet18.pt"
+    torch.save(models.resnet18(weights=None).state_dict(), path)
+    with pytest.raises(WeightsError, match=r"resnet18.pt: these weights are not of encoder ResNet") as refused:
+        build_encoder(config("resnet50", str(path)))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
+def test_files_that_hold_no_weights_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"not a file of weights"):
+        build_encoder(config("resnet18", str(path)))
+
+
+def test_fingerprint_follows_what_decides_a_feature() -> None:
+    found = find_weights(config())
+    prints = {
+        encoder_fingerprint(config(), found, "float32"),
+        encoder_fingerprint(config(), found, "bfloat16"),
+        encoder_fingerprint(config(pooling="grid"), found, "float32"),
+        encoder_fingerprint(config("resnet34"), find_weights(config("resnet34")), "float32"),
+    }
+    assert len(prints) == 4
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A file server on the loopback address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(folder))  # type: ignore[arg-type]
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}", folder
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def own_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+
+
+def test_weights_are_downloaded_once_and_checked(server: tuple[str, Path]) -> None:
+    address, folder = server
+    (folder / "raw").write_bytes(b"weights" * 1000)
+    name = f"net-{file_sha256(folder / 'raw')[:8]}.pth"
+    (folder / "raw").rename(folder / name)
+    path = download(f"{address}/{name}", "encoder=net")
+    assert path.read_bytes() == b"weights" * 1000
+    (folder / name).unlink()
+    assert download(f"{address}/{name}", "encoder=net") == path
+
+
+def test_a_download_that_is_not_what_its_name_says_is_refused(server: tuple[str, Path]) -> None:
+    address, folder = server
+    (folder / "net-12345678.pth").write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"put net-12345678.pth into"):
+        download(f"{address}/net-12345678.pth", "encoder=net")
+    assert not list(Path(torch.hub.get_dir()).rglob("net-*"))
+
+
+def test_no_network_is_one_line_with_the_file_the_folder_and_the_offline_encoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(weights.torch.hub, "download_url_to_file", unreachable)
+    with pytest.raises(WeightsError) as refused:
+        find_weights(config("resnet50", "IMAGENET1K_V2"))
+    line = str(refused.value)
+    assert "\n" not in line
+    for part in ("resnet50-11ad3fa6.pth", torch.hub.get_dir(), "encoder=efficientnet_lite0 needs no download"):
+        assert part in line
