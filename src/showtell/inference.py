@@ -124,12 +124,12 @@ class Captioner:
         self, pixels: Tensor, decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for normalized pixels `(B, 3, S, S)`."""
-        step: StepFunction = self.decoder.step  # type: ignore[assignment]
+        step: StepFunction = self.decoder.step
         return decode(step, self.state(pixels), decoding or self.config.decoding, generator)
 
     def state(self, pixels: Tensor) -> State:
         """What the decoder starts from once it has seen normalized pixels `(B, 3, S, S)`."""
-        state: State = self.decoder.initial_state(self.encoder(pixels))  # type: ignore[operator]
+        state: State = self.decoder.initial_state(self.encoder(pixels))
         return state
 
 

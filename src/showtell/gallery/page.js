@@ -67,7 +67,7 @@ function captionElement(caption, frame) {
   if ("end" in caption) {
     const end = make("span", "w end", "■");
     facts.set(end, { word: { text: "end of caption", p: caption.end }, caption, frame });
-    line.append(" ", end);
+    line.append("\u00a0", end); // no break before it
   }
   return line;
 }

@@ -66,5 +66,5 @@ class Ensemble:
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for normalized pixels `(B, 3, S, S)`, one tensor per entry of `transforms`."""
         states = [member.state(pixels[self.transforms.index(member.transform)]) for member in self.members]
-        step, state = ensemble_step([member.decoder.step for member in self.members], states)  # type: ignore[misc]
+        step, state = ensemble_step([member.decoder.step for member in self.members], states)
         return decode(step, state, decoding or self.config.decoding, generator)
