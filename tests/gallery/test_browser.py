@@ -21,7 +21,7 @@ def compared(picture: Draw, tmp_path: Path) -> Path:
         entry(picture("b2.jpg", 40, 90), ["a cat", "two cats sit there"], [0.1, 0.3], ("my tabby",)),
         entry(picture("a.jpg", 90, 30), ["a red car on a road", "a car"], [0.4, 1.5], ("it drives",)),
     ]
-    write_gallery(page_of(entries, systems=2, notes=["A note."]), tmp_path / "page.html")
+    write_gallery(page_of(entries, count=2, notes=["A note."]), tmp_path / "page.html")
     return tmp_path / "page.html"
 
 
@@ -130,14 +130,24 @@ def test_a_long_page_is_built_piece_by_piece(desktop: Browser, picture: Draw, tm
     assert len(desktop.texts("article")) == 300
 
 
-def test_fits_a_phone_and_answers_a_tap(phone: Browser, compared: Path) -> None:
-    phone.open(compared)
+def test_fits_a_phone_whatever_is_in_it(phone: Browser, picture: Draw, tmp_path: Path) -> None:
+    long = "antidisestablishmentarianism" * 3
+    shown = entry(picture(f"{long}.jpg", 30, 300), [long, f"a {long}"], [0.1, 0.2], (long,))
+    systems = [(long, "runs/a"), (f"{long}/b", long)]
+    figures = [[f"some figure {i}", "0.1234", "0.1234"] for i in range(14)]
+    write_gallery(page_of([shown], systems=systems, figures=figures, title=long, notes=[long]), tmp_path / "p.html")
+    phone.open(tmp_path / "p.html")
     assert phone.run("return document.documentElement.scrollWidth") == 412
+    height = phone.run("return document.querySelector('img').getBoundingClientRect().height")
+    assert 300 < height <= 420
+
+
+def test_answers_a_tap_on_a_phone(phone: Browser, compared: Path) -> None:
+    phone.open(compared)
     cards = phone.run("return [...document.querySelectorAll('article')].map(e => e.getBoundingClientRect().width)")
     assert all(360 < width <= 412 for width in cards)
     phone.point_at("article:first-child .w", kind="touch")
     assert phone.texts("#tip:not([hidden])") == ["a: 50 %"]
-    left, right = phone.run(
-        "const r = document.getElementById('tip').getBoundingClientRect(); return [r.left, r.right]"
-    )
+    place = "const r = document.getElementById('tip').getBoundingClientRect(); return [r.left, r.right]"
+    left, right = phone.run(place)
     assert 0 <= left < right <= 412
