@@ -25,7 +25,8 @@ ALLOWED = {
     "trainer": {"checkpointing", "monitoring", "data"},
     "training": {"data", "models", "evaluation", "checkpointing", "monitoring", "trainer"},
     "inference": {"models", "decoding", "data", "checkpointing"},
-    "prediction": {"inference", "data", "evaluation", "decoding"},
+    "gallery": {"data"},
+    "prediction": {"inference", "data", "evaluation", "decoding", "gallery"},
 }
 ONLY_IN = {"hydra": {"train.py"}, "omegaconf": {"src/showtell/config.py", "train.py"}}
 
