@@ -201,7 +201,7 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
             f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint"
         )
     unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
-    encoder = build_encoder(config, unloaded)
+    encoder = build_encoder(config, unloaded, calibrate=False)
     encoder.load_state_dict(read_state_dict(path))
     return encoder
 
