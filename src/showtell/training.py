@@ -39,9 +39,11 @@ from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.weights import find_weights, save_travelling_weights
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
+from showtell.run_directory import flat
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
+COMPARED = ("decoder", "encoder", "seed", "training", "vocab")
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 
@@ -249,7 +251,7 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
-            logger.log_hyperparams(flat(config.as_dict()), final)
+            logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
     best = run_dir / "checkpoints" / "best.ckpt"
     print(
@@ -262,9 +264,7 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     return float(status["best"])
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return result
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """What people vary and compare, by the names of the command line."""
+    values = {key: value for key, value in config.as_dict().items() if key in COMPARED}
+    return {"data.name": config.data.name, **flat(values)}
