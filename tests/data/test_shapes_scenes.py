@@ -1,3 +1,4 @@
+from itertools import pairwise
 
 from showtell.data.shapes.captions import describe
 from showtell.data.shapes.drawing import draw
