@@ -43,6 +43,7 @@ from showtell.run_directory import flat
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
+COMPARED = ("decoder", "encoder", "seed", "training", "vocab")
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 
@@ -250,7 +251,7 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
-            logger.log_hyperparams(flat(config.as_dict()), final)
+            logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
     best = run_dir / "checkpoints" / "best.ckpt"
     print(
@@ -261,3 +262,9 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
         f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
     )
     return float(status["best"])
+
+
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """What people vary and compare, by the names of the command line."""
+    values = {key: value for key, value in config.as_dict().items() if key in COMPARED}
+    return {"data.name": config.data.name, **flat(values)}

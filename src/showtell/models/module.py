@@ -17,11 +17,22 @@ from torch import Tensor, nn
 
 from showtell.config import DecoderConfig, DecodingConfig, TrainingConfig
 from showtell.decoding import Hypothesis, decode
+from showtell.models.attention import SoftAttentionDecoder
+from showtell.models.hard_attention import HardAttentionDecoder
 from showtell.models.lstm import LSTMDecoder
+from showtell.models.scheduled_sampling import scheduled_sampling
+from showtell.models.topdown import TopDownDecoder
+from showtell.models.transformer import TransformerDecoder
 from showtell.vocabulary import Vocabulary
 
 Batch = dict[str, Tensor]
-DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {"lstm": LSTMDecoder}
+DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
+    "lstm": LSTMDecoder,
+    "attention": SoftAttentionDecoder,
+    "hard_attention": HardAttentionDecoder,
+    "topdown": TopDownDecoder,
+    "transformer": TransformerDecoder,
+}
 
 
 def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> nn.Module:
@@ -71,14 +82,35 @@ class CaptionModule(pl.LightningModule):
         logits = self.decoder(self.features(batch["images"]), captions)
         return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten())
 
+    def training_loss(self, batch: Batch) -> Tensor:
+        """What is minimized: cross-entropy with label smoothing, and the term that a decoder adds to it.
+
+        Label smoothing is Szegedy et al. 2016 (arXiv 1512.00567), section 7. Validation stays with the plain `loss`, so that runs
+        with different settings can be compared.
+        """
+        captions, features = batch["captions"], self.features(batch["images"])
+        if self.scheduled_share() > 0:
+            logits, extra = scheduled_sampling(self.decoder, features, captions, self.scheduled_share()), 0.0
+        elif hasattr(self.decoder, "teacher_forced"):
+            logits, extra = self.decoder.teacher_forced(features, captions)
+        else:
+            logits, extra = self.decoder(features, captions), 0.0
+        smoothing = self.training_config.label_smoothing
+        return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten(), label_smoothing=smoothing) + extra
+
+    def scheduled_share(self) -> float:
+        """The probability of feeding the decoder its own word: from 0 in the first epoch to the set one in the last."""
+        final = self.training_config.scheduled_sampling
+        return final * min(1.0, self.current_epoch / max(1, self.training_config.max_epochs - 1)) if final else 0.0
+
     def caption(self, images: Tensor, config: DecodingConfig | None = None) -> list[list[Hypothesis]]:
         """The n-best captions of each picture, best first."""
         state = self.decoder.initial_state(self.features(images))
         return decode(self.decoder.step, state, config or self.decoding_config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One batch; what is logged about it is `callbacks.progress`'s business."""
-        return self.loss(batch)
+        """One batch; what is logged about it is `monitoring.curves`'s business."""
+        return self.training_loss(batch)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """The first loader brings captions to score, the second pictures to caption."""
