@@ -19,6 +19,8 @@ DECODERS = ("lstm", "attention", "hard_attention", "topdown", "transformer")
 GRID_DECODERS = ("attention", "hard_attention", "topdown", "transformer")
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+OBJECTIVES = ("cross_entropy", "self_critical")
+BASELINES = ("greedy", "mean")
 SCHEDULES = ("constant", "cosine", "plateau")
 FEATURE_MODES = ("store", "off")
 FEATURE_DTYPES = ("float16", "float32")
@@ -126,6 +128,8 @@ class DecoderConfig:
     # on word embeddings and on features; None: the same as `dropout`
     word_dropout: float | None = None
     feature_dropout: float | None = None
+    # lstm: the picture is added to every word, not only shown before the first
+    image_every_step: bool = False
     # regions are projected to this size before they are attended to; 0: as they are
     region_size: int = 0
     attention_size: int = 256
@@ -154,7 +158,8 @@ class DecoderConfig:
         _within("decoder.num_heads", self.num_heads, 1)
         if self.name == "transformer" and self.hidden_size % self.num_heads:
             raise ConfigError(
-                f"decoder.num_heads={self.num_heads} does not divide decoder.hidden_size={self.hidden_size}; make it a divisor"
+                f"decoder.num_heads={self.num_heads} does not divide decoder.hidden_size={self.hidden_size}; "
+                "make it a divisor"
             )
         for key in ("attention_penalty", "reinforce_weight", "entropy_weight"):
             _within(f"decoder.{key}", getattr(self, key), 0)
@@ -271,6 +276,11 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    # cross_entropy, or self_critical: captions that the decoder drew, rewarded by CIDEr-D
+    objective: str = "cross_entropy"
+    # self_critical: captions drawn per picture, and what their reward is compared with
+    drawn_captions: int = 5
+    baseline: str = "mean"
     # probability of feeding the decoder's own word at the last epoch; it grows linearly from 0
     scheduled_sampling: float = 0.0
     # decay of the moving average of the weights that validation and prediction use; 0: none
@@ -296,6 +306,9 @@ class TrainingConfig:
         _within("training.accumulate_batches", self.accumulate_batches, 1)
         _within("training.learning_rate", self.learning_rate, 0, open_low=True)
         _within("training.weight_decay", self.weight_decay, 0)
+        _one_of("training.objective", self.objective, OBJECTIVES)
+        _one_of("training.baseline", self.baseline, BASELINES)
+        _within("training.drawn_captions", self.drawn_captions, 2 if self.baseline == "mean" else 1)
         _within("training.label_smoothing", self.label_smoothing, 0, 0.99)
         _within("training.scheduled_sampling", self.scheduled_sampling, 0, 1)
         _within("training.weight_average", self.weight_average, 0, 0.99999)
@@ -348,6 +361,7 @@ class Config:
     name: str = "demo"
     seed: int = 1
     resume: str | None = None
+    init_from: str | None = None
     cache: str = "cache"
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

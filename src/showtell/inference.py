@@ -21,6 +21,7 @@ from showtell.checkpointing.io import load_checkpoint
 from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, StepFunction, decode
+from showtell.initial import speaking_weights
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.module import build_decoder
@@ -95,7 +96,7 @@ class Captioner:
         encoder = _encoder(config.encoder, card, Path(path).parent)
         vocabulary = Vocabulary(card["vocabulary"])
         decoder = build_decoder(config.decoder, tuple(card["feature_shape"]), len(vocabulary))
-        decoder.load_state_dict(_decoder_state(checkpoint["state_dict"]))
+        decoder.load_state_dict(speaking_weights(checkpoint["state_dict"]))
         precision = encoding_precision(config.features.precision, place)
         fast = FastEncoder(encoder, place, precision)
         return cls(decoder.to(place).eval(), fast, vocabulary, ImageTransform(**card["transform"]), config)
@@ -216,7 +217,3 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
     encoder.load_state_dict(read_state_dict(path))
     return encoder
 
-
-def _decoder_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    prefix = "decoder."
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

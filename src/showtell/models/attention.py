@@ -1,11 +1,12 @@
-"""Soft attention: Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044), section 3 and 4.2.
+"""Soft attention: Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044), sections 3 and 4.2.
 
-Numbers of equations are the paper's. The next word sees the picture through a context z_t, a mean of the regions a_i with
-weights alpha_ti that the LSTM chooses anew for every word. What does not depend on the step before (keys of the regions,
-the words' part of the gates, the output words) is computed for all T at once, and what the hidden state feeds (query, gate
-beta, recurrent part of the LSTM) is one matrix product per step.
-Two things are not the paper's: the regions know their place (see `regions.py`), and dropout is set word by word, region by region.
-Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A attention.
+Numbers of equations are the paper's. The next word sees the picture through a context z_t, a mean of the regions
+a_i with weights alpha_ti that the LSTM chooses anew for every word. What does not depend on the step before (keys
+of the regions, the words' part of the gates, the output words) is computed for all T at once, and what the hidden
+state feeds (query, gate beta, recurrent part of the LSTM) is one matrix product per step. Two things are not the
+paper's: the regions know their place (see `regions.py`), and may be projected first.
+Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A
+attention.
 """
 
 import torch
@@ -16,7 +17,7 @@ from showtell.models.regions import Regions, State
 from showtell.models.words import WordEmbedding, WordOutput, given_words
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
-"""The places in the state: hidden and cell `(N, H)`, the last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
+"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
 
 
 class SoftAttentionDecoder(nn.Module):
@@ -52,7 +53,7 @@ class SoftAttentionDecoder(nn.Module):
         return self.teacher_forced(features, captions)[0]
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
-        """`forward`, and the term that training adds to the cross-entropy: doubly stochastic attention, averaged over captions."""
+        """`forward`, and what training adds to the cross-entropy: doubly stochastic attention's term, mean of captions."""
         logits, weights, _ = self.unrolled(features, captions)
         # eq. 14: lambda sum_i (1 - sum_t alpha_ti)^2
         penalty = self.penalty_weight * (1 - weights.sum(dim=1)).square().sum(dim=1).mean()
@@ -70,7 +71,7 @@ class SoftAttentionDecoder(nn.Module):
         return self._deep_output(words, hiddens, contexts), weights, looks
 
     def initial_state(self, features: Tensor) -> State:
-        """The state after the picture was seen. h_0 and c_0 come from the mean region through a layer with tanh (section 3.1.2)."""
+        """The state after the picture was seen; h_0 and c_0 come from the mean region (section 3.1.2)."""
         regions: Tensor = self.regions(features)
         hidden, cell = self.initial(regions.mean(dim=1)).tanh().chunk(2, dim=1)
         return hidden, cell, regions.new_zeros(regions.shape[:2]), regions, self.key(regions)

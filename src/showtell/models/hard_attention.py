@@ -1,8 +1,9 @@
-"""Hard attention: one region per word, drawn at random, learnt by REINFORCE (Xu et al. 2015, arXiv 1502.03044, section 4.1).
+"""Hard attention: one region per word, learnt by REINFORCE (Xu et al. 2015, arXiv 1502.03044, section 4.1).
 
-The model is soft attention's; only the context differs. In training, the location s_t is drawn from alpha_t and the context is
-that region alone; with probability 1/2 per caption it is the expectation instead, which the paper found to lower the variance. In
-evaluation (validation loss and decoding) the likeliest region is taken, so that captions are the same every time.
+The model is soft attention's; only the context differs. In training, the location s_t is drawn from alpha_t and the
+context is that region alone; with probability 1/2 per caption it is the expectation instead, which the paper found
+to lower the variance. In evaluation (validation loss and decoding) the likeliest region is taken, so that captions
+are the same every time.
 Shape legend: B batch, T words with `<end>`, V vocabulary, R regions.
 """
 

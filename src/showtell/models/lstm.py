@@ -1,10 +1,13 @@
 """The article's decoder, as in Show and Tell (Vinyals et al., 2015, arXiv 1411.4555).
 
-The picture is the LSTM's first word. Equations 10 to 12 of the paper: x_{-1} = W_I CNN(I), x_t = W_e S_t for
-t = 0 ... N-1, p_{t+1} = softmax(W LSTM(x_t)). The answer to x_{-1} is not scored: `<start>` is given, never predicted.
-The feature is brought to one scale first (LayerNorm without parameters): encoders differ a hundredfold in scale, and a
-small data set's captions stay blind to a weak one. Shape legend: B batch, T words of the caption with `<end>`,
-V vocabulary, D feature, E embedding, H hidden, L layers.
+The picture is the LSTM's first word. Equations 10 to 12 of the paper: x_{-1} = W_I CNN(I), x_t = W_e S_t for t = 0
+... N-1, p_{t+1} = softmax(W LSTM(x_t)). The answer to x_{-1} is not scored: `<start>` is given, never predicted.
+The feature is brought to one scale first (LayerNorm without parameters): encoders differ a hundredfold in scale,
+and a small data set's captions stay blind to a weak one. With `decoder.image_every_step` the picture is added to
+every word as well, as in LRCN (Donahue et al. 2015, arXiv 1411.4389): a few hundred pictures do not teach an LSTM
+to carry what it saw through a sentence.
+Shape legend: B batch, T words of the caption with `<end>`, V vocabulary, D feature, E embedding, H hidden, L
+layers.
 """
 
 import torch
@@ -22,6 +25,7 @@ class LSTMDecoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
+        self.image_every_step = config.image_every_step
         self.normalize = nn.LayerNorm(feature_size, elementwise_affine=False)
         self.feature_dropout = nn.Dropout(feature_dropout(config))
         self.image_embedding = nn.Linear(feature_size, config.embedding_size)
@@ -47,20 +51,26 @@ class LSTMDecoder(nn.Module):
             Logits `(B, T, V)` of each token given the ones before it.
         """
         words = self.word_embedding(given_words(captions))
-        hidden, _ = self.lstm(torch.cat([self._image(features), words], dim=1))
+        image = self._image(features)
+        if self.image_every_step:
+            words = words + image
+        hidden, _ = self.lstm(torch.cat([image, words], dim=1))
         logits: Tensor = self.output(hidden[:, 1:])
         return logits
 
     def initial_state(self, features: Tensor) -> State:
-        """The state after the picture was seen: hidden and cell, each `(B, L, H)`, rows first."""
-        _, (hidden, cell) = self.lstm(self._image(features))
-        return hidden.transpose(0, 1), cell.transpose(0, 1)
+        """The state after the picture was seen: hidden and cell `(B, L, H)`, rows first, and the picture `(B, E)`."""
+        image = self._image(features)
+        _, (hidden, cell) = self.lstm(image)
+        return hidden.transpose(0, 1), cell.transpose(0, 1), image.squeeze(1)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(B,)` to logits `(B, V)`."""
-        hidden, cell = (part.transpose(0, 1).contiguous() for part in state)
-        answer, (hidden, cell) = self.lstm(self.word_embedding(tokens).unsqueeze(1), (hidden, cell))
-        return self.output(answer.squeeze(1)), (hidden.transpose(0, 1), cell.transpose(0, 1))
+        hidden, cell = (part.transpose(0, 1).contiguous() for part in state[:2])
+        word, image = self.word_embedding(tokens), state[2]
+        given = word + image if self.image_every_step else word
+        answer, (hidden, cell) = self.lstm(given.unsqueeze(1), (hidden, cell))
+        return self.output(answer.squeeze(1)), (hidden.transpose(0, 1), cell.transpose(0, 1), image)
 
     def _image(self, features: Tensor) -> Tensor:
         """x_{-1}, `(B, 1, E)`."""

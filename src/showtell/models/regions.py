@@ -1,9 +1,10 @@
 """What decoders that attend share: regions with their place in the picture, and the weights that were laid on them.
 
-A convolution's answer hardly tells where in the picture it was given, and attention sums over regions without order, so
-"left of" would be lost. Every region is therefore told its place: sines and cosines of its row and column, through one linear
-layer, are added to it (the two-dimensional form of Vaswani et al. 2017, arXiv 1706.03762, section 3.5; Xu et al. do without).
-Pooled features count as a picture of one region. Shape legend: B batch, R regions, D feature, N rows, T words.
+A convolution's answer hardly tells where in the picture it was given, and attention sums over regions without
+order, so "left of" would be lost. Every region is therefore told its place: sines and cosines of its row and
+column, through one linear layer, are added to it (the two-dimensional form of Vaswani et al. 2017, arXiv
+1706.03762, section 3.5; Xu et al. do without). Pooled features count as a picture of one region. Shape legend: B
+batch, R regions, D feature, N rows, T words.
 """
 
 import math
@@ -32,10 +33,10 @@ class Attends(Protocol):
 
 
 class Regions(nn.Module):
-    """Features `(B, R, D)` or `(B, D)` to regions `(B, R, D')` that know their place; D' is `region_size`, or D where that is 0.
+    """Features `(B, R, D)` or `(B, D)` to regions `(B, R, D')` that know their place.
 
-    The features are brought to one scale first (LayerNorm without parameters over D), which spares the user the choice of a
-    learning rate per encoder.
+    D' is `region_size`, or D where that is 0. Features are brought to one scale first (LayerNorm without parameters),
+    which spares the user the choice of a learning rate per encoder.
     """
 
     def __init__(self, config: DecoderConfig, feature_size: int) -> None:

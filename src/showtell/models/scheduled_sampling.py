@@ -1,8 +1,8 @@
 """Scheduled sampling: the decoder learns to go on from its own words (Bengio et al. 2015, arXiv 1506.03099).
 
-In every step and for every caption a coin decides whether the next input is the caption's word or one drawn from what the
-decoder just said; no gradient flows through the draw. It works on the step function, so with every decoder, and costs
-what stepping costs: nothing can be computed for all words at once any more.
+In every step and for every caption a coin decides whether the next input is the caption's word or one drawn from
+what the decoder just said; no gradient flows through the draw. It works on the step function, so with every
+decoder, and costs what stepping costs: nothing can be computed for all words at once any more.
 Shape legend: B batch, T words with `<end>`, V vocabulary.
 """
 

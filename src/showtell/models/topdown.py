@@ -1,8 +1,10 @@
-"""Top-down attention: two LSTMs, one that looks and one that speaks (Anderson et al. 2018, arXiv 1707.07998, section 3.2).
+"""Top-down attention: one LSTM looks, another speaks (Anderson et al. 2018, arXiv 1707.07998, section 3.2).
 
-Numbers of equations are the paper's. Its regions are a detector's boxes; here they are the cells of the encoder's grid, the
-paper's own "ResNet" baseline. Words' and mean region's part of the first LSTM is computed for all T at once.
-Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A attention.
+Numbers of equations are the paper's. Its regions are a detector's boxes; here they are the cells of the encoder's
+grid, the paper's own "ResNet" baseline. Words' and mean region's part of the first LSTM is computed for all T at
+once.
+Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A
+attention.
 """
 
 import torch

@@ -1,8 +1,9 @@
 """A small transformer decoder with cached keys and values (Vaswani et al. 2017, arXiv 1706.03762).
 
-Pre-norm blocks (Xiong et al. 2020, arXiv 2002.04745), which train without care about warm-up: self-attention over the words so far,
-cross-attention on the regions, a feed-forward layer of four times the width. Positions of words are sines and cosines, so there is
-no longest caption. In decoding the state holds each layer's keys and values of the words so far, and they grow by one.
+Pre-norm blocks (Xiong et al. 2020, arXiv 2002.04745), which train without care about warm-up: self-attention over
+the words so far, cross-attention on the regions, a feed-forward layer of four times the width. Positions of words
+are sines and cosines, so there is no longest caption. In decoding the state holds each layer's keys and values of
+the words so far, and they grow by one.
 Shape legend: B batch, N rows, T words so far, V vocabulary, R regions, E embedding, H hidden, L layers.
 """
 
@@ -20,7 +21,7 @@ from showtell.models.words import WordEmbedding, WordOutput, given_words
 class TransformerDecoder(nn.Module):
     """`num_layers` blocks of width `hidden_size`.
 
-    State: past `(N, T, L, 2H)` keys and values of words, memory `(N, L, R, 2H)` those of regions, last weights `(N, R)`.
+    State: past `(N, T, L, 2H)`, keys and values of words; memory `(N, L, R, 2H)`, those of regions; weights `(N, R)`.
     """
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
@@ -42,7 +43,7 @@ class TransformerDecoder(nn.Module):
     def initial_state(self, features: Tensor) -> State:
         """The state after the picture was seen."""
         regions: Tensor = self.regions(features)
-        memory = self.memory(regions).unflatten(2, (len(self.blocks), -1)).transpose(1, 2)
+        memory = self.memory(regions).view(*regions.shape[:2], len(self.blocks), -1).transpose(1, 2)
         past = memory.new_zeros(len(regions), 0, len(self.blocks), memory.shape[3])
         return past, memory, regions.new_zeros(regions.shape[:2])
 
@@ -59,7 +60,7 @@ class TransformerDecoder(nn.Module):
     def _run(
         self, tokens: Tensor, past: Tensor, memory: Tensor, with_weights: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of some words after those of the past, the past with them, and the last word's weights on the regions."""
+        """Logits of words after those of the past, the past with them, the last word's weights on the regions."""
         places = sinusoids(past.shape[1], tokens.shape[1], self.norm.normalized_shape[0]).to(memory)
         hidden = self.enter(self.word_embedding(tokens)) + places
         layers = []
@@ -97,16 +98,16 @@ class Block(nn.Module):
 
     def weights(self, asked: Tensor, memory: Tensor) -> Tensor:
         """The cross-attention `(N, R)` of the last word, averaged over heads."""
-        query = asked[:, -1].unflatten(1, (self.heads, -1))
-        keys = memory.chunk(2, dim=2)[0].unflatten(2, (self.heads, -1))
+        query = asked[:, -1].view(len(asked), self.heads, -1)
+        keys = memory.chunk(2, dim=2)[0].reshape(*memory.shape[:2], self.heads, -1)
         energies = torch.einsum("nhd,nrhd->nhr", query, keys) / math.sqrt(query.shape[2])
         return energies.softmax(dim=2).mean(dim=1)
 
     def _attend(self, query: Tensor, memory: Tensor, causal: bool = False) -> Tensor:
         """Eq. 1 of the paper in each head: softmax(Q K^T / sqrt(d)) V."""
         keys, values = memory.chunk(2, dim=2)
-        parts = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (query, keys, values))
-        return scaled_dot_product_attention(*parts, is_causal=causal).transpose(1, 2).flatten(2)
+        q, k, v = (x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (query, keys, values))
+        return scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2).flatten(2)
 
 
 def sinusoids(first: int, count: int, size: int) -> Tensor:

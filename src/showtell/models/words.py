@@ -1,7 +1,7 @@
 """Words on their way into and out of a decoder: dropout, tied matrices.
 
-Tied embeddings: input and output words share one matrix (Press and Wolf 2017, arXiv 1608.05859; Inan et al. 2017, arXiv
-1611.01462). A third of a small captioner's weights falls away, and rare words learn from both sides.
+Tied embeddings: input and output words share one matrix (Press and Wolf 2017, arXiv 1608.05859; Inan et al. 2017,
+arXiv 1611.01462). A third of a small captioner's weights falls away, and rare words learn from both sides.
 """
 
 import torch
@@ -28,7 +28,7 @@ class WordEmbedding(nn.Embedding):
 
 
 class WordOutput(nn.Module):
-    """Vectors of size `input_size` to logits over the vocabulary, after `decoder.dropout`; tied to `words` where asked."""
+    """Vectors of size `input_size` to logits, after `decoder.dropout`; tied to `words` where asked."""
 
     def __init__(self, config: DecoderConfig, input_size: int, words: WordEmbedding) -> None:
         super().__init__()
