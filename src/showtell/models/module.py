@@ -177,10 +177,10 @@ def averaged_copy(decoder: nn.Module) -> nn.Module:
 @torch.no_grad()
 def move_average(average: nn.Module, decoder: nn.Module, decay: float) -> None:
     """Average <- decay * average + (1 - decay) * decoder, buffers included."""
-    state = decoder.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(state[name], 1 - decay)
+    # not the state dicts: a tied matrix has two names there, and would move twice
+    pairs = zip((*average.parameters(), *average.buffers()), (*decoder.parameters(), *decoder.buffers()), strict=True)
+    for mean, value in pairs:
+        mean.lerp_(value, 1 - decay)
 
 
 def learning_rate_factor(step: int, config: TrainingConfig, total_steps: int) -> float:
