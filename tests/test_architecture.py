@@ -30,7 +30,6 @@ ALLOWED = {
     "trainer": {"checkpointing", "monitoring", "data", "pruning"},
     "training": {"data", "models", "evaluation", "checkpointing", "monitoring", "run_directory", "trainer"},
     "inference": {"models", "decoding", "data", "checkpointing"},
-    "gallery": {"data"},
     "prediction": {"inference", "data", "evaluation", "decoding", "gallery"},
 }
 ONLY_IN = {"hydra": {"train.py"}, "omegaconf": {"src/showtell/config.py", "train.py"}}

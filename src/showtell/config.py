@@ -326,22 +326,20 @@ class TrainingConfig:
 class SweepConfig:
     """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it.
 
-    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), and on a cluster as many as the queue lets in.
-    A search ends with `trials` runs; `pruning` stops those that are worse than the median of the others at the same epoch.
+    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), and on a cluster as many as the queue lets
+    in. A search ends with `trials` runs; `pruning` stops those that are worse than the median of the others at the same
+    epoch. `cpus`, `gpus`, `memory_gb` and `minutes` are what a cluster gives each job.
     """
 
     jobs: int = 0
     backend: str = "local"
-    # per job, on a cluster
     cpus: int = 4
     gpus: int = 0
-    # SLURM
-    partition: str | None = None
-    minutes: int = 240
     memory_gb: int = 16
-    cluster: str = "slurm"
-    # Ray: the head's address; null is this machine, or $RAY_ADDRESS
-    address: str | None = None
+    minutes: int = 240
+    partition: str | None = None  # of SLURM
+    cluster: str = "slurm"  # `local` is submitit's imitation of it
+    address: str | None = None  # of Ray's head; null is $RAY_ADDRESS, or a Ray of our own on this machine
     trials: int = 20
     sampler: str = "tpe"
     pruning: bool = True

@@ -39,11 +39,20 @@ Answer = Callable[[list[Tensor]], list[list[Hypothesis]]]
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture and what became of it: its n-best captions, best first, or the reason why there are none."""
+    """A picture and what became of it: its n-best captions, best first, or the reason why there are none.
+
+    Attributes:
+        path: the picture.
+        captions: as text.
+        hypotheses: the same as tokens with their log-probabilities.
+        words: the same word by word, punctuation marks included.
+        error: why there are none.
+    """
 
     path: Path
     captions: tuple[str, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
 
 
@@ -183,7 +192,9 @@ def caption_files(
 
 
 def _captioned(path: Path, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:
-    return Captioned(path, tuple(vocabulary.decode(found.tokens) for found in hypotheses), tuple(hypotheses))
+    captions = tuple(vocabulary.decode(found.tokens) for found in hypotheses)
+    words = tuple(tuple(vocabulary.words[token] for token in found.tokens) for found in hypotheses)
+    return Captioned(path, captions, tuple(hypotheses), words)
 
 
 def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> Encoder:
@@ -202,7 +213,7 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
             f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint"
         )
     unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
-    encoder = build_encoder(config, unloaded)
+    encoder = build_encoder(config, unloaded, calibrate=False)
     encoder.load_state_dict(read_state_dict(path))
     return encoder
 

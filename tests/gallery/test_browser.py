@@ -82,6 +82,12 @@ def test_a_word_shows_its_probability(desktop: Browser, picture: Draw, tmp_path:
     assert desktop.texts("#tip:not([hidden])") == []
 
 
+def test_punctuation_stands_as_people_write_it(desktop: Browser, picture: Draw, tmp_path: Path) -> None:
+    write_gallery(page_of([entry(picture("a.jpg"), ["the dog 's ball , red ."], [0.5])]), tmp_path / "p.html")
+    desktop.open(tmp_path / "p.html", "#query=ball, red.")
+    assert desktop.texts(".caption") == ["the dog's ball, red.\u00a0■"]
+
+
 def lightness(path: Path, box: list[float]) -> float:
     with Image.open(path) as shot:
         gray = shot.convert("L").crop(tuple(round(side) for side in box))

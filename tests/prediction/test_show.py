@@ -33,6 +33,6 @@ def test_one_picture_can_be_asked_for() -> None:
 
 def test_words_get_their_probabilities_and_the_end_its_own() -> None:
     found = Hypothesis((5, 6), -3.0, (math.log(0.5), math.log(0.2), math.log(0.9)), -1.0)
-    (caption,) = captions_of(Captioned(Path("a.jpg"), ("a cat",), (found,)))
-    assert [(word.text, round(word.p, 6)) for word in caption.words] == [("a", 0.5), ("cat", 0.2)]
+    (caption,) = captions_of(Captioned(Path("a.jpg"), ("cat.",), (found,), (("cat", "."),)))
+    assert [(word.text, round(word.p, 6)) for word in caption.words] == [("cat", 0.5), (".", 0.2)]
     assert round(caption.end or 0, 6) == 0.9

@@ -36,7 +36,7 @@ def test_the_first_word_is_always_a_checkpoint() -> None:
         (["r/demo/1/checkpoints/best.ckpt"], ["demo/1"]),
         (["r/demo/1/checkpoints/best.ckpt", "r/demo/2/checkpoints/best.ckpt"], ["1", "2"]),
         (["r/a/1/checkpoints/best.ckpt", "r/b/1/checkpoints/best.ckpt"], ["a", "b"]),
-        (["r/a/1/checkpoints/best.ckpt", "r/a/1/checkpoints/last.ckpt"], ["1", "last"]),
+        (["r/a/1/checkpoints/best.ckpt", "r/a/1/checkpoints/last.ckpt"], ["best", "last"]),
         (["x/model.ckpt", "x/other.ckpt"], ["model", "other"]),
         (["a/1/checkpoints/last.ckpt", "b/2/checkpoints/last.ckpt"], ["a/1", "b/2"]),
     ],

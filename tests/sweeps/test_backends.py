@@ -1,9 +1,10 @@
 import os
+import sys
 
 import pytest
 
-from showtell.config import parse
-from showtell.sweeps.backends import LocalBackend, thread_limits, visible_gpus
+from showtell.config import ConfigError, parse
+from showtell.sweeps.backends import LocalBackend, build_backend, thread_limits, visible_gpus
 
 
 @pytest.fixture
@@ -41,3 +42,19 @@ def test_cores_are_divided_unless_the_user_decided(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     assert thread_limits(3) == {"OMP_NUM_THREADS": "2"}
     assert thread_limits(100) == {"OMP_NUM_THREADS": "1"}
+
+
+def test_a_cluster_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"sweep.backend=slurm: .*slurm") as error:
+        build_backend(parse({"sweep": {"backend": "slurm"}}), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["slurm", "ray"])
+def test_a_missing_library_is_named_with_its_remedy(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, {"slurm": "submitit", "ray": "ray"}[name], None)
+    monkeypatch.delitem(sys.modules, f"showtell.sweeps.{'slurm' if name == 'slurm' else 'ray_cluster'}", raising=False)
+    with pytest.raises(ConfigError, match=rf"pip install 'showtell\[{name}\]'"):
+        build_backend(parse({"sweep": {"backend": name}}), tmp_path)

@@ -40,6 +40,7 @@ def test_odd_values_reach_the_job_unharmed(sweep):
     assert read_config(sweep.runs / "seed-3")["data"]["root"] == "/d/it's, a=b [x]"
 
 
+@pytest.mark.slow
 def test_cores_are_shared_among_the_jobs_that_run_at_once(sweep, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert sweep("seed=1,2", "sweep.jobs=64", "training.max_epochs=1").returncode == 0

@@ -75,6 +75,7 @@ class SearchSweeper(Sweeper):
             raise SystemExit(code)
 
     def _read(self, arguments: list[str]) -> tuple[dict[str, "BaseDistribution"], list[str]]:
+        assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         words = [f"{key}={value}" for key, value in self.params.items()]
         # a word of the command line replaces the preset's word for the same setting

@@ -17,7 +17,9 @@ function make(tag, className, ...children) {
 
 const percent = p => (p >= .0995 ? Math.round(100 * p) : (100 * p).toPrecision(2)) + " %";
 const hue = place => several ? `hsl(${(215 + 137 * place) % 360} 55% 50%)` : "inherit";
-const textOf = caption => caption.words.map(word => word.text).join(" ");
+// people write no blank before these; the words come as the decoder says them
+const blankBefore = (word, place) => place && !/^([.,!?;:%]|n't|'(s|m|re|ve|ll|d))$/.test(word.text) ? " " : "";
+const textOf = caption => caption.words.map((word, i) => blankBefore(word, i) + word.text).join("");
 
 // what pictures are sorted by: of one system, or the mean of all
 function over(picture, measure) {
@@ -63,7 +65,7 @@ function wordElement(word, caption, frame) {
 
 function captionElement(caption, frame) {
   const line = make("p", "caption");
-  caption.words.forEach((word, i) => line.append(i ? " " : "", wordElement(word, caption, frame)));
+  caption.words.forEach((word, i) => line.append(blankBefore(word, i), wordElement(word, caption, frame)));
   if ("end" in caption) {
     const end = make("span", "w end", "■");
     facts.set(end, { word: { text: "end of caption", p: caption.end }, caption, frame });

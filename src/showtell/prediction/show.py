@@ -81,9 +81,9 @@ def _told(spoken: Sequence[Spoken], picture: int) -> list[Told]:
 def captions_of(captioned: Captioned) -> list[Caption]:
     """The n-best captions, word by word with probabilities."""
     captions = []
-    for text, hypothesis in zip(captioned.captions, captioned.hypotheses, strict=True):
-        *words, end = (math.exp(value) for value in hypothesis.word_log_probs)
-        pairs = zip(text.split(" "), words, strict=True)
+    for words, hypothesis in zip(captioned.words, captioned.hypotheses, strict=True):
+        *probabilities, end = (math.exp(value) for value in hypothesis.word_log_probs)
+        pairs = zip(words, probabilities, strict=True)
         captions.append(Caption([Word(word, p) for word, p in pairs], end))
     return captions
 

@@ -89,7 +89,8 @@ def short_labels(files: Sequence[Path]) -> list[str]:
     Raises:
         ConfigError: one checkpoint is given twice.
     """
-    parts = [_telling_parts(file) for file in files]
+    only_best = all(file.name == BEST for file in files)
+    parts = [_telling_parts(file, with_name=not only_best) for file in files]
     twice = next((file for i, file in enumerate(files) if parts[i] in parts[:i]), None)
     if twice is not None:
         raise ConfigError(f"{twice} is given twice; name each checkpoint once")
@@ -104,7 +105,7 @@ def short_labels(files: Sequence[Path]) -> list[str]:
     return ["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)]
 
 
-def _telling_parts(file: Path) -> tuple[str, ...]:
+def _telling_parts(file: Path, *, with_name: bool) -> tuple[str, ...]:
     """The path without what every run has."""
     folders = [part for part in file.resolve().parent.parts if part != "checkpoints"]
-    return tuple(folders if file.name == BEST else [*folders, file.stem])
+    return tuple([*folders, file.stem] if with_name else folders)

@@ -99,7 +99,7 @@ def build_backend(config: Config, folder: Path) -> Backend:
         folder: where a cluster's own files go.
 
     Raises:
-        ConfigError: its library is not installed.
+        ConfigError: its library is not installed, or there is no cluster.
     """
     name = config.sweep.backend
     try:
@@ -115,4 +115,6 @@ def build_backend(config: Config, folder: Path) -> Backend:
         raise ConfigError(
             f"sweep.backend={name} needs {error.name}, which is not installed; pip install 'showtell[{name}]'"
         ) from None
+    except (RuntimeError, OSError) as error:  # no SLURM here, no Ray there
+        raise ConfigError(f"sweep.backend={name}: {str(error).splitlines()[0]}") from None
     return LocalBackend(config)

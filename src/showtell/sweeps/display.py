@@ -49,6 +49,8 @@ class Display:
     def __exit__(self, *_: object) -> None:
         """Leaves the last table standing."""
         if self._following:
+            self._drawn = 0.0
+            self.update([])
             self._live.stop()
 
     def started(self, job: Job, resumed: bool) -> None:

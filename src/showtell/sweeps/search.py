@@ -150,7 +150,11 @@ def _open_study(path: Path, about: str, direction: str, sampler: str, seed: int)
         raise ConfigError("a search needs optuna, which is not installed; pip install 'showtell[sweep]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        storage=_storage(path), study_name=STUDY, load_if_exists=True, direction=f"{direction}imize", pruner=_pruner()
+        storage=_storage(path),
+        study_name=STUDY,
+        load_if_exists=True,
+        direction="minimize" if direction == "min" else "maximize",
+        pruner=_pruner(),
     )
     if study.user_attrs.setdefault("about", about) != about:
         raise ConfigError(
