@@ -3,8 +3,8 @@
     python benchmarks/recipes.py --data FOLDER --seeds 5 small_photos small_photos_attention small_photos_attention+scst
 
 Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the self-critical second stage started from
-A's last checkpoint. The table shows the score at the last epoch, which no validation picture has chosen, and the best epoch's; the
-best is what `best.ckpt` holds.
+A's last checkpoint. The table shows the score at the last epoch, which no validation picture has chosen, and that of
+the best epoch, which is what `best.ckpt` holds.
 """
 
 import argparse

@@ -8,6 +8,7 @@ Shape legend: B batch, N rows, T words so far, V vocabulary, R regions, E embedd
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,8 @@ class TransformerDecoder(nn.Module):
         for layer, block in enumerate(self.blocks):
             hidden, known, query = block(hidden, past[:, :, layer], memory[:, layer])
             layers.append(known)
-        weights = self.blocks[-1].weights(query, memory[:, -1]) if with_weights else hidden.new_zeros(())
+        last = cast(Block, self.blocks[-1])
+        weights = last.weights(query, memory[:, -1]) if with_weights else hidden.new_zeros(())
         return self.output(self.norm(hidden)), torch.stack(layers, dim=2), weights
 
 

@@ -1,8 +1,8 @@
 """Pretrained word vectors from a text file in GloVe's format (Pennington et al. 2014).
 
-A line holds a word and its numbers. word2vec's text format, which begins with a line of two counts, is read as well. Words of the vocabulary that the
-file does not hold keep their random vectors. What is wrong with a file is one line that names the file and the
-line.
+A line holds a word and its numbers. word2vec's text format, which begins with a line of two counts, is read as well.
+Words of the vocabulary that the file does not hold keep their random vectors. What is wrong with a file is told in one
+line that names it.
 """
 
 from pathlib import Path
