@@ -1,0 +1,79 @@
+"""Faults that are put in on purpose, in a forked child: each must turn the comparison of a resumed run red."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from showtell import atomic, trainer
+from showtell.data import batching, loading
+
+
+def wrong_order() -> None:
+    """The order of an epoch comes from the global random state, as with DataLoader(shuffle=True)."""
+
+    def epoch(self: batching.LengthBatches, number: int) -> list[Any]:
+        batches = self.in_order()
+        return [batches[i] for i in torch.randperm(len(batches)).tolist()]
+
+    batching.LengthBatches.epoch = epoch  # type: ignore[method-assign]
+
+
+def no_reseed() -> None:
+    """Dropout goes on from whatever the global random state happens to be."""
+    trainer.ExactSteps.on_train_batch_start = lambda *_: None  # type: ignore[method-assign, assignment]
+
+
+def loaders_counter() -> None:
+    """The position is counted where a batch is loaded, which runs ahead of the trainer."""
+    trainer.ExactSteps.on_train_batch_end = lambda *_: None  # type: ignore[method-assign, assignment]
+    original = loading.TrainLoader.__iter__
+
+    def count(self: loading.TrainLoader) -> Iterator[Any]:
+        for batch in original(self):
+            self.position.batch += 1
+            yield batch
+
+    loading.TrainLoader.__iter__ = count  # type: ignore[method-assign]
+
+
+def position_forgotten() -> None:
+    """A resumed run starts its epoch from the beginning."""
+    from showtell.data.module import CaptionData
+
+    CaptionData.load_state_dict = lambda *_: None  # type: ignore[method-assign, assignment]
+
+
+def temporary_elsewhere() -> None:
+    """The temporary file lies on another file system, so that the last step is a copy; the run dies half-way through it."""
+    other = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    copies = 0
+
+    def move(source: Any, target: Any) -> None:
+        nonlocal copies
+        copies += str(target).endswith("last.ckpt")
+        content = Path(source).read_bytes()
+        if copies == 3:
+            Path(target).write_bytes(content[: len(content) // 2])
+            shutil.rmtree(other)
+            os.kill(os.getpid(), signal.SIGKILL)
+        Path(target).write_bytes(content)
+
+    atomic._temporary_name = lambda path: other / path.name
+    atomic.os = type("os", (), {**vars(os), "replace": staticmethod(move)})  # type: ignore[assignment]
+
+
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "wrong order": wrong_order,
+    "no reseed": no_reseed,
+    "loader's counter": loaders_counter,
+    "position forgotten": position_forgotten,
+    "temporary elsewhere": temporary_elsewhere,
+}

@@ -1,0 +1,100 @@
+"""A run that is killed anywhere and resumed leaves the bits of the run that nobody touched."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.reliability.conftest import Forge
+from tests.reliability.outcome import differences, outcome
+
+from showtell.checkpointing.io import load_checkpoint
+
+KILLED = -9
+WAYS: dict[str, dict[str, Any]] = {
+    "store": {},
+    "accumulation": {"training": {"accumulate_batches": 3, "schedule": "cosine", "warmup_steps": 2}},
+    "plateau": {"training": {"schedule": "plateau", "checkpoint_every_steps": 2}, "decoder": {"dropout": 0.5}},
+    "early stopping": {"training": {"early_stopping_epochs": 1, "monitor": "val/cider", "checkpoint_every_steps": 3}},
+    "max_steps": {"training": {"max_steps": 11, "gradient_clip": 0.5, "weight_decay": 0.01}},
+    "pictures": {"features": {"mode": "off"}},
+    "pictures, 2 workers": {
+        "features": {"mode": "off"},
+        "data": {"num_workers": 2},
+        "training": {"schedule": "cosine", "accumulate_batches": 2},
+    },
+}
+
+
+class Reference:
+    """The run that nobody touched: what it leaves, and its moments."""
+
+    def __init__(self, forge: Forge, way: str, directory: Path) -> None:
+        trace = directory / "trace.json"
+        assert forge.train(directory / "run", sections=WAYS[way], trace=str(trace)) == 0, forge.said
+        self.outcome = outcome(directory / "run")
+        self.moments: list[str] = json.loads(trace.read_text())
+        replaced = [i for i, name in enumerate(self.moments) if name == "replace"]
+        steps = [i for i, name in enumerate(self.moments) if name == "ExactSteps.on_train_batch_end"]
+        self.first_checkpoint = next(i for i in replaced if i > steps[0]) + 1
+
+    def strike(self, seed: int) -> int:
+        """A moment after the first checkpoint: first which kind, then which one."""
+        generator = random.Random(seed)
+        late = list(enumerate(self.moments))[self.first_checkpoint :]
+        kind = generator.choice(sorted({name for _, name in late}))
+        return generator.choice([i for i, name in late if name == kind])
+
+
+@pytest.fixture(scope="session")
+def reference(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reference]:
+    """References by way, each made once."""
+    made: dict[str, Reference] = {}
+
+    def get(way: str) -> Reference:
+        if way not in made:
+            made[way] = Reference(forge, way, tmp_path_factory.mktemp("reference"))
+        return made[way]
+
+    return get
+
+
+def started(forge: Forge, run_dir: Path, way: str, **options: Any) -> int:
+    return forge.train(run_dir, sections=WAYS[way], **options)
+
+
+def resumed(forge: Forge, run_dir: Path, way: str, **options: Any) -> int:
+    return forge.train(run_dir, sections={**WAYS[way], "resume": str(run_dir)}, **options)
+
+
+def check_whole(run_dir: Path) -> None:
+    """What a kill left is whole, and is what a resume will take."""
+    load_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    best = run_dir / "checkpoints" / "best.ckpt"
+    if best.exists():
+        load_checkpoint(best)
+
+
+def no_temporaries(run_dir: Path) -> bool:
+    return not list(run_dir.rglob("*.tmp")) and not list(run_dir.rglob(".*.tmp"))
+
+
+def killed_and_resumed(forge: Forge, reference: Reference, way: str, strikes: list[int], run_dir: Path) -> list[str]:
+    """Kills a run and its resumptions; returns in what the end differs from the reference."""
+    for number, strike in enumerate(strikes):
+        run = resumed if number else started
+        code = run(forge, run_dir, way, strike=strike)
+        assert code == KILLED, forge.said
+        check_whole(run_dir)
+    assert resumed(forge, run_dir, way) == 0, forge.said
+    assert no_temporaries(run_dir)
+    return differences(reference.outcome, outcome(run_dir))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sigkill(forge, reference, seed, tmp_path):
+    way = list(WAYS)[seed % len(WAYS)]
+    untouched = reference(way)
+    assert killed_and_resumed(forge, untouched, way, [untouched.strike(seed)], tmp_path / "run") == []
