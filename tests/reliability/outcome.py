@@ -33,6 +33,8 @@ def facts(checkpoint: dict[str, Any]) -> dict[str, Any]:
     status = checkpoint["callbacks"].get("Status")
     if status:
         status.pop("seconds")
+    # counts validation batches up to the next epoch; Lightning counts the one it believes to repeat twice
+    checkpoint["loops"]["fit_loop"].pop("epoch_loop.val_loop.batch_progress")
     return {key: plain(value) for key, value in checkpoint.items()}
 
 

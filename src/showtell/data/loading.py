@@ -31,6 +31,12 @@ class Position:
     epoch: int = 0
     batch: int = 0
 
+    def advance(self, batches_per_epoch: int) -> None:
+        """One more batch is done; an epoch's end and the next one's beginning are the same position."""
+        self.batch += 1
+        if self.batch >= batches_per_epoch:
+            self.epoch, self.batch = self.epoch + 1, 0
+
 
 @dataclass(frozen=True)
 class CaptionRows:
