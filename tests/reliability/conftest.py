@@ -67,7 +67,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def forge(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    """The process that forks, and the settings of runs of two epochs with eight steps each."""
+    """The process that forks, and the settings of runs of two epochs with five steps each."""
     overrides = {
         "data": {"name": "tiny", "format": "coco", "root": str(pictures), "num_workers": 0},
         "encoder": {"name": "mobilenet_v3_small", "weights": "none"},
@@ -77,7 +77,7 @@ def forge(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "features": {"precision": "float32", "dtype": "float32", "batch_size": 8},
         "training": {
             "max_epochs": 2, "batch_size": 5, "log_every_steps": 1, "sample_pictures": 1,
-            "learning_rate": 0.01, "checkpoint_every_steps": 1,
+            "learning_rate": 0.01, "checkpoint_every_steps": 1, "limit_train_batches": 5,
         },
         "cache": str(tmp_path_factory.mktemp("cache")),
     }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from tests.reliability.conftest import Forge
 from tests.reliability.outcome import differences, outcome
 
+from showtell.checkpointing.archive import DamagedError
 from showtell.checkpointing.io import load_checkpoint
 
 KILLED = -9
@@ -18,7 +19,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "accumulation": {"training": {"accumulate_batches": 3, "schedule": "cosine", "warmup_steps": 2}},
     "plateau": {"training": {"schedule": "plateau", "checkpoint_every_steps": 2}, "decoder": {"dropout": 0.5}},
     "early stopping": {"training": {"early_stopping_epochs": 1, "monitor": "val/cider", "checkpoint_every_steps": 3}},
-    "max_steps": {"training": {"max_steps": 11, "gradient_clip": 0.5, "weight_decay": 0.01}},
+    "max_steps": {"training": {"max_steps": 7, "gradient_clip": 0.5, "weight_decay": 0.01}},
     "pictures": {"features": {"mode": "off"}},
     "pictures, 2 workers": {
         "features": {"mode": "off"},
@@ -96,3 +97,63 @@ def test_sigkill(forge, reference, seed, tmp_path):
     way = list(WAYS)[seed % len(WAYS)]
     untouched = reference(way)
     assert not killed_and_resumed(forge, untouched, way, [untouched.strike(seed)], tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 300))
+def test_sigkill_200(forge, reference, seed, tmp_path):
+    way = list(WAYS)[seed % len(WAYS)]
+    untouched = reference(way)
+    assert not killed_and_resumed(forge, untouched, way, [untouched.strike(seed)], tmp_path / "run")
+
+
+@pytest.mark.parametrize("way", ["store", "pictures, 2 workers"])
+def test_killed_twice_in_one_epoch(forge, reference, way, tmp_path):
+    untouched = reference(way)
+    steps = [i for i, name in enumerate(untouched.moments) if name == "ExactSteps.on_train_batch_end"]
+    second = untouched.moments.index("ExactSteps.on_train_batch_end", 2)  # a step after the first kill
+    assert not killed_and_resumed(forge, untouched, way, [steps[2], second], tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_any_time(forge, reference, seed, tmp_path):
+    """Not at one of the moments, but whenever the clock says."""
+    way = list(WAYS)[seed % len(WAYS)]
+    run_dir = tmp_path / "run"
+    seconds = random.Random(seed).uniform(0.3, 3.0)
+    code = started(forge, run_dir, way, kill_after=seconds)
+    assert code in (KILLED, 0)
+    checkpoints = list((run_dir / "checkpoints").glob("*.ckpt"))
+    again = resumed if checkpoints else started
+    assert again(forge, run_dir, way) == 0, forge.said
+    assert no_temporaries(run_dir)
+    assert not differences(reference(way).outcome, outcome(run_dir))
+
+
+MUTANTS_WAYS = {
+    "wrong order": "store",
+    "no reseed": "store",
+    "loader's counter": "pictures, 2 workers",
+    "position forgotten": "store",
+    "temporary elsewhere": "store",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS_WAYS)
+def test_every_mutant_is_noticed(forge, tmp_path, mutant):
+    """The comparison above can fail: with each of these faults, it does."""
+    way = MUTANTS_WAYS[mutant]
+    trace = tmp_path / "trace.json"
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    if mutant == "temporary elsewhere":
+        assert started(forge, parts, way, mutant=mutant) == KILLED
+        with pytest.raises(DamagedError):
+            check_whole(parts)
+        return
+    assert started(forge, whole, way, mutant=mutant, trace=str(trace)) == 0, forge.said
+    steps = [i for i, name in enumerate(json.loads(trace.read_text())) if name.endswith("CaptionModule.training_step")]
+    assert started(forge, parts, way, mutant=mutant, strike=steps[2]) == KILLED
+    code = resumed(forge, parts, way, mutant=mutant)
+    assert code != 0 or differences(outcome(whole), outcome(parts))
