@@ -1,31 +1,59 @@
-"""Captions pictures with a trained model: `python predict.py CHECKPOINT PICTURE_OR_FOLDER_OR_GLOB...`."""
+"""Captions pictures with trained models, scores the captions, and shows them: `python predict.py --help` explains."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from showtell.command_line import one_line_errors
+from showtell.prediction.options import add_decoding_flags
+
+USAGE = "predict.py CHECKPOINT [CHECKPOINT ...] (PICTURE ... | --annotations FILE --images DIR) [options]"
+DESCRIPTION = """\
+Captions pictures with trained models.
+
+  predict.py runs/demo/STAMP photo.jpg holiday/ 'more/*.png'     a line per picture: its name, its caption
+  predict.py CKPT --annotations captions_val.json --images DIR --beam 5 --output res.json
+                                                                 COCO result file, scores, scores of each picture
+  predict.py CKPT1 CKPT2 ... PICTURES                            an ensemble: word probabilities are averaged
+  predict.py CKPT1 CKPT2 ... PICTURES --gallery page.html        side by side on one page; --ensemble adds the average
+"""
+EPILOG = "Exit status: 0 all went well, 1 some pictures were skipped (named on stderr), 2 nothing could be done."
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Captions pictures with a trained model.")
-    parser.add_argument("checkpoint", help="a .ckpt file, or a run directory (its best checkpoint is taken)")
-    parser.add_argument("pictures", nargs="+", help="pictures, folders, or glob patterns in quotes")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")
-    parser.add_argument("--save-pictures", type=Path, metavar="DIR", help="write each picture with its caption on it")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument(
-        "--decoding", nargs="*", default=[], metavar="KEY=VALUE", help="such as method=beam beam_size=5"
+    parser = argparse.ArgumentParser(
+        usage=USAGE, description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="CHECKPOINT|PICTURE",
+        help="first a checkpoint, .ckpt or run directory (its best one is taken), then further checkpoints, "
+        "and pictures, folders or glob patterns in quotes",
+    )
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a COCO captions file")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")
+    parser.add_argument(
+        "--scores", type=Path, metavar="FILE", help="write scores, of each picture too (RES.scores.json for RES.json)"
+    )
+    parser.add_argument("--gallery", type=Path, metavar="FILE", help="write one HTML page with pictures and captions")
+    parser.add_argument(
+        "--gallery-pictures", type=int, default=500, metavar="N", help="most pictures on the page (%(default)s)"
+    )
+    parser.add_argument("--ensemble", action="store_true", help="with --gallery: show the models' average as well")
+    parser.add_argument("--save-pictures", type=Path, metavar="DIR", help="write each picture with its caption on it")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    add_decoding_flags(parser)
+    return parser.parse_intermixed_args()
 
 
 def main() -> int:
-    """Prints a caption per picture; returns 1 when a picture could not be read, 2 for a wrong command line."""
+    """Does what the command line says; returns the exit status."""
     options = arguments()
-    from showtell.prediction import predict  # late: --help must not wait for torch
+    from showtell.prediction.command import predict  # late: --help must not wait for torch
 
     return predict(options)
 

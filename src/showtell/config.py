@@ -14,16 +14,21 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 DATA_FORMATS = ("coco", "karpathy", "flickr", "shapes")
 BAD_PICTURE_POLICIES = ("skip", "fail")
-POOLINGS = ("average", "pyramid", "grid")
-DECODERS = ("lstm",)
+POOLINGS = ("auto", "average", "pyramid", "grid")
+DECODERS = ("lstm", "attention", "hard_attention", "topdown", "transformer")
+GRID_DECODERS = ("attention", "hard_attention", "topdown", "transformer")
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+OBJECTIVES = ("cross_entropy", "self_critical")
+BASELINES = ("greedy", "mean")
 SCHEDULES = ("constant", "cosine", "plateau")
 FEATURE_MODES = ("store", "off")
 FEATURE_DTYPES = ("float16", "float32")
 FEATURE_PRECISIONS = ("auto", "float32", "bfloat16")
 FEATURE_PLACES = ("auto", "ram", "gpu", "disk")
 DECODING_METHODS = ("greedy", "beam", "sample")
+SWEEP_BACKENDS = ("local", "slurm", "ray")
+SWEEP_SAMPLERS = ("tpe", "random")
 
 
 class ConfigError(ValueError):
@@ -99,12 +104,13 @@ class EncoderConfig:
     """The frozen CNN: which one, with which weights, and what of its answer is kept.
 
     `weights` is `imagenet` (the package's or torchvision's best weights), a torchvision weights name such as
-    `IMAGENET1K_V2`, the path of a file, or `none` for random weights.
+    `IMAGENET1K_V2`, the path of a file, or `none` for random weights. `pooling: auto` becomes `grid` for decoders that
+    attend to regions and `average` for the others, when the whole configuration is known.
     """
 
     name: str = "efficientnet_lite0"
     weights: str = "imagenet"
-    pooling: str = "average"
+    pooling: str = "auto"
 
     def __post_init__(self) -> None:
         _one_of("encoder.pooling", self.pooling, POOLINGS)
@@ -112,13 +118,31 @@ class EncoderConfig:
 
 @dataclass(kw_only=True)
 class DecoderConfig:
-    """The recurrent decoder."""
+    """The decoder: which one, its sizes and its regularisation. Decoders without a part ignore the part's settings."""
 
     name: str = "lstm"
     embedding_size: int = 256
     hidden_size: int = 100
     num_layers: int = 1
     dropout: float = 0.0
+    # on word embeddings and on features; None: the same as `dropout`
+    word_dropout: float | None = None
+    feature_dropout: float | None = None
+    # lstm: the picture is added to every word, not only shown before the first
+    image_every_step: bool = False
+    # regions are projected to this size before they are attended to; 0: as they are
+    region_size: int = 0
+    attention_size: int = 256
+    num_heads: int = 4
+    # lambda of doubly stochastic attention
+    attention_penalty: float = 0.0
+    # lambda_r and lambda_e of hard attention
+    reinforce_weight: float = 1.0
+    entropy_weight: float = 0.01
+    # input and output words share one matrix
+    tie_embeddings: bool = False
+    # file of pretrained vectors, one word and its numbers per line (GloVe's format)
+    word_vectors: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("decoder.name", self.name, DECODERS)
@@ -126,6 +150,19 @@ class DecoderConfig:
         _within("decoder.hidden_size", self.hidden_size, 1)
         _within("decoder.num_layers", self.num_layers, 1)
         _within("decoder.dropout", self.dropout, 0, 0.99)
+        for key in ("word_dropout", "feature_dropout"):
+            if getattr(self, key) is not None:
+                _within(f"decoder.{key}", getattr(self, key), 0, 0.99)
+        _within("decoder.region_size", self.region_size, 0)
+        _within("decoder.attention_size", self.attention_size, 1)
+        _within("decoder.num_heads", self.num_heads, 1)
+        if self.name == "transformer" and self.hidden_size % self.num_heads:
+            raise ConfigError(
+                f"decoder.num_heads={self.num_heads} does not divide decoder.hidden_size={self.hidden_size}; "
+                "make it a divisor"
+            )
+        for key in ("attention_penalty", "reinforce_weight", "entropy_weight"):
+            _within(f"decoder.{key}", getattr(self, key), 0)
 
 
 @dataclass(kw_only=True)
@@ -238,6 +275,16 @@ class TrainingConfig:
     accumulate_batches: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    # cross_entropy, or self_critical: captions that the decoder drew, rewarded by CIDEr-D
+    objective: str = "cross_entropy"
+    # self_critical: captions drawn per picture, and what their reward is compared with
+    drawn_captions: int = 5
+    baseline: str = "mean"
+    # probability of feeding the decoder's own word at the last epoch; it grows linearly from 0
+    scheduled_sampling: float = 0.0
+    # decay of the moving average of the weights that validation and prediction use; 0: none
+    weight_average: float = 0.0
     gradient_clip: float = 0.0
     schedule: str = "constant"
     warmup_steps: int = 0
@@ -259,6 +306,12 @@ class TrainingConfig:
         _within("training.accumulate_batches", self.accumulate_batches, 1)
         _within("training.learning_rate", self.learning_rate, 0, open_low=True)
         _within("training.weight_decay", self.weight_decay, 0)
+        _one_of("training.objective", self.objective, OBJECTIVES)
+        _one_of("training.baseline", self.baseline, BASELINES)
+        _within("training.drawn_captions", self.drawn_captions, 2 if self.baseline == "mean" else 1)
+        _within("training.label_smoothing", self.label_smoothing, 0, 0.99)
+        _within("training.scheduled_sampling", self.scheduled_sampling, 0, 1)
+        _within("training.weight_average", self.weight_average, 0, 0.99999)
         _within("training.gradient_clip", self.gradient_clip, 0)
         _one_of("training.schedule", self.schedule, SCHEDULES)
         for key in (
@@ -270,12 +323,45 @@ class TrainingConfig:
 
 
 @dataclass(kw_only=True)
+class SweepConfig:
+    """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it.
+
+    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), and on a cluster as many as the queue lets
+    in. A search ends with `trials` runs; `pruning` stops those that are worse than the median of the others at the same
+    epoch. `cpus`, `gpus`, `memory_gb` and `minutes` are what a cluster gives each job.
+    """
+
+    jobs: int = 0
+    backend: str = "local"
+    cpus: int = 4
+    gpus: int = 0
+    memory_gb: int = 16
+    minutes: int = 240
+    partition: str | None = None  # of SLURM
+    cluster: str = "slurm"  # `local` is submitit's imitation of it
+    address: str | None = None  # of Ray's head; null is $RAY_ADDRESS, or a Ray of our own on this machine
+    trials: int = 20
+    sampler: str = "tpe"
+    pruning: bool = True
+
+    def __post_init__(self) -> None:
+        _one_of("sweep.backend", self.backend, SWEEP_BACKENDS)
+        _one_of("sweep.cluster", self.cluster, ("slurm", "local"))
+        _one_of("sweep.sampler", self.sampler, SWEEP_SAMPLERS)
+        _within("sweep.jobs", self.jobs, 0)
+        _within("sweep.gpus", self.gpus, 0)
+        for key in ("cpus", "minutes", "memory_gb", "trials"):
+            _within(f"sweep.{key}", getattr(self, key), 1)
+
+
+@dataclass(kw_only=True)
 class Config:
     """One run. The sections are the groups under `conf/`."""
 
     name: str = "demo"
     seed: int = 1
     resume: str | None = None
+    init_from: str | None = None
     cache: str = "cache"
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -285,15 +371,23 @@ class Config:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**31 - 1)
         if not self.name or "/" in self.name or self.name.startswith("."):
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
+        if self.encoder.pooling == "auto":
+            self.encoder.pooling = "grid" if self.decoder.name in GRID_DECODERS else "average"
 
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration as plain containers, fit for a checkpoint."""
         return asdict(self)
+
+
+def monitor_mode(metric: str) -> str:
+    """Whether a metric is to become small (`min`) or large (`max`)."""
+    return "min" if metric.endswith(("loss", "perplexity")) else "max"
 
 
 def parse(values: Mapping[str, Any]) -> Config:

@@ -8,7 +8,7 @@ name; public weights are found or fetched again and compared by hash, others lie
 `encoder.pt`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 
 from showtell.checkpointing.io import load_checkpoint
 from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
-from showtell.data.images import PictureError, load_picture
-from showtell.decoding import Hypothesis, decode
+from showtell.data.images import PictureError, prepare, read_picture
+from showtell.decoding import Hypothesis, State, StepFunction, decode
+from showtell.initial import speaking_weights
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.module import build_decoder
@@ -33,14 +34,25 @@ from showtell.models.weights import (
 )
 from showtell.vocabulary import Vocabulary
 
+Answer = Callable[[list[Tensor]], list[list[Hypothesis]]]
+
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture and what became of it: its n-best captions, best first, or the reason why there are none."""
+    """A picture and what became of it: its n-best captions, best first, or the reason why there are none.
+
+    Attributes:
+        path: the picture.
+        captions: as text.
+        hypotheses: the same as tokens with their log-probabilities.
+        words: the same word by word, punctuation marks included.
+        error: why there are none.
+    """
 
     path: Path
     captions: tuple[str, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
 
 
@@ -84,7 +96,7 @@ class Captioner:
         encoder = _encoder(config.encoder, card, Path(path).parent)
         vocabulary = Vocabulary(card["vocabulary"])
         decoder = build_decoder(config.decoder, tuple(card["feature_shape"]), len(vocabulary))
-        decoder.load_state_dict(_decoder_state(checkpoint["state_dict"]))
+        decoder.load_state_dict(speaking_weights(checkpoint["state_dict"]))
         precision = encoding_precision(config.features.precision, place)
         fast = FastEncoder(encoder, place, precision)
         return cls(decoder.to(place).eval(), fast, vocabulary, ImageTransform(**card["transform"]), config)
@@ -95,51 +107,94 @@ class Captioner:
         decoding: DecodingConfig | None = None,
         batch_size: int = 16,
         num_workers: int = 0,
+        generator: torch.Generator | None = None,
     ) -> list[Captioned]:
-        """Captions pictures; one that cannot be read gets an error instead of captions, and the rest goes on."""
-        return list(self.stream([Path(picture) for picture in pictures], decoding, batch_size, num_workers))
+        """Captions pictures; one that cannot be read gets an error instead of captions, and the rest goes on.
+
+        `generator` is where sampling takes its random numbers; torch's global one when None.
+        """
+        paths = [Path(picture) for picture in pictures]
+        return list(self.stream(paths, decoding, batch_size, num_workers, generator))
 
     def stream(
-        self, pictures: Sequence[Path], decoding: DecodingConfig | None, batch_size: int, num_workers: int
+        self,
+        pictures: Sequence[Path],
+        decoding: DecodingConfig | None,
+        batch_size: int,
+        num_workers: int,
+        generator: torch.Generator | None = None,
     ) -> Iterator[Captioned]:
         """Like `caption`, batch by batch, in the order of the pictures."""
-        loader: DataLoader[Any] = DataLoader(
-            _Files(pictures, self.transform),  # type: ignore[arg-type]
-            batch_size,
-            num_workers=num_workers,
-            collate_fn=list,
-        )
-        for batch in loader:
-            readable = [pixels for _, pixels, _ in batch if pixels is not None]
-            answers = iter(self.decode(torch.stack(readable), decoding) if readable else [])
-            for path, pixels, error in batch:
-                yield Captioned(path, error=error) if pixels is None else self._captioned(path, next(answers))
+        files = PictureFiles(pictures, [self.transform])
+        answer: Answer = lambda pixels: self.decode(pixels[0], decoding, generator)  # noqa: E731
+        return caption_files(files, answer, self.vocabulary, batch_size, num_workers)
 
     @torch.inference_mode()
-    def decode(self, pixels: Tensor, decoding: DecodingConfig | None = None) -> list[list[Hypothesis]]:
+    def decode(
+        self, pixels: Tensor, decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
+    ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for normalized pixels `(B, 3, S, S)`."""
-        state = self.decoder.initial_state(self.encoder(pixels))
-        return decode(self.decoder.step, state, decoding or self.config.decoding)
+        step: StepFunction = self.decoder.step
+        return decode(step, self.state(pixels), decoding or self.config.decoding, generator)
 
-    def _captioned(self, path: Path, hypotheses: Sequence[Hypothesis]) -> Captioned:
-        return Captioned(path, tuple(self.vocabulary.decode(found.tokens) for found in hypotheses), tuple(hypotheses))
+    def state(self, pixels: Tensor) -> State:
+        """What the decoder starts from once it has seen normalized pixels `(B, 3, S, S)`."""
+        state: State = self.decoder.initial_state(self.encoder(pixels))
+        return state
 
 
-class _Files:
-    """Decodes files where the loader's workers can do it."""
+class PictureFiles:
+    """Decodes picture files where the loader's workers can do it; each once, whatever the number of transforms.
 
-    def __init__(self, paths: Sequence[Path], transform: ImageTransform) -> None:
+    Args:
+        paths: the pictures.
+        transforms: what is made of each of them.
+    """
+
+    def __init__(self, paths: Sequence[Path], transforms: Sequence[ImageTransform]) -> None:
         self.paths = paths
-        self.transform = transform
+        self.transforms = transforms
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, i: int) -> tuple[Path, Tensor | None, str | None]:
+    def __getitem__(self, i: int) -> tuple[Path, list[Tensor] | None, str | None]:
         try:
-            return self.paths[i], load_picture(self.paths[i], self.transform), None
+            picture = read_picture(self.paths[i])
         except PictureError as error:
             return self.paths[i], None, str(error)
+        return self.paths[i], [prepare(picture, transform) for transform in self.transforms], None
+
+
+def caption_files(
+    files: PictureFiles, answer: Answer, vocabulary: Vocabulary, batch_size: int, num_workers: int
+) -> Iterator[Captioned]:
+    """Captions files batch by batch, in their order.
+
+    Args:
+        files: the pictures.
+        answer: from one batch of pixels per transform to the hypotheses of each picture.
+        vocabulary: what the tokens mean.
+        batch_size: pictures per batch.
+        num_workers: processes that decode pictures; 0: this one.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        files,  # type: ignore[arg-type]
+        batch_size,
+        num_workers=num_workers,
+        collate_fn=list,
+    )
+    for batch in loader:
+        readable = [pixels for _, pixels, _ in batch if pixels is not None]
+        answers = iter(answer([torch.stack(part) for part in zip(*readable, strict=True)]) if readable else [])
+        for path, pixels, error in batch:
+            yield Captioned(path, error=error) if pixels is None else _captioned(path, next(answers), vocabulary)
+
+
+def _captioned(path: Path, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:
+    captions = tuple(vocabulary.decode(found.tokens) for found in hypotheses)
+    words = tuple(tuple(vocabulary.words[token] for token in found.tokens) for found in hypotheses)
+    return Captioned(path, captions, tuple(hypotheses), words)
 
 
 def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> Encoder:
@@ -158,11 +213,7 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
             f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint"
         )
     unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
-    encoder = build_encoder(config, unloaded)
+    encoder = build_encoder(config, unloaded, calibrate=False)
     encoder.load_state_dict(read_state_dict(path))
     return encoder
 
-
-def _decoder_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    prefix = "decoder."
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

@@ -17,12 +17,13 @@ from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.io import VerifiedCheckpointIO
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config
+from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.rewind import LogPoint, rewind_events
 from showtell.monitoring.status import Status
+from showtell.pruning import pruning_callbacks
 
 
 def build_trainer(
@@ -90,6 +91,7 @@ def build_callbacks(
         EpochLines(),
         ProgressBar(),
     ]
+    callbacks += pruning_callbacks(training.monitor, run_dir)
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
     folder = run_dir / "checkpoints"
@@ -98,11 +100,6 @@ def build_callbacks(
     )
     best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
     return [*callbacks, best, last]
-
-
-def monitor_mode(metric: str) -> str:
-    """Whether a metric is to become small or large."""
-    return "min" if metric.endswith(("loss", "perplexity")) else "max"
 
 
 def quieten_lightning() -> None:

@@ -7,6 +7,7 @@ resume.
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -33,16 +34,23 @@ from showtell.data.module import CaptionData, SplitData
 from showtell.data.readable import unreadable_pictures
 from showtell.data.samples import thumbnails
 from showtell.data.shapes import ensure_shapes, is_true, load_scenes
+from showtell.evaluation.metrics import ReferenceCorpus
+from showtell.initial import load_start
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.self_critical import Reward
 from showtell.models.weights import find_weights, save_travelling_weights
+from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
+from showtell.run_directory import flat
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
+COMPARED = ("decoder", "encoder", "seed", "training", "vocab")
+CAPTION_END = "endofcaption"
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 
@@ -60,6 +68,9 @@ def train(config: Config, run_dir: Path) -> float:
         ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
     resume = find_resume_point(config.resume) if config.resume else None
+    start = load_start(config.init_from) if config.init_from else None
+    if start:
+        config = start.adopted(config)
     meeting = Meeting(config)
     train_split, val_split = meeting.split("train"), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
@@ -72,11 +83,19 @@ def train(config: Config, run_dir: Path) -> float:
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
+    if start:
+        start.load_into(decoder, vocabulary)
+    elif config.decoder.word_vectors:
+        read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
+        print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
     encoder = meeting.encoder if config.features.mode == "off" else None
-    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder)
+    self_critical = config.training.objective == "self_critical"
+    reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
+    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
     stop = GracefulStop()
     shown = reports(config, run_dir, val_split, data)
-    trainer = build_trainer(config, run_dir, data, shown, stop, LogPoint(resume.step, resume.validation_due) if resume else None)
+    point = LogPoint(resume.step, resume.validation_due) if resume else None
+    trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     return finish(trainer, config, run_dir)
@@ -87,6 +106,18 @@ def prepare_directory(run_dir: Path) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     for folder in (run_dir, run_dir / "predictions", run_dir / "checkpoints"):
         remove_stale_temporaries(folder)
+
+
+def reward_of(references: Mapping[int, Sequence[str]], vocabulary: Vocabulary) -> Reward:
+    """CIDEr-D against the training captions, with the end of a caption as a word of its own."""
+    ended = {picture: [f"{text} {CAPTION_END}" for text in texts] for picture, texts in references.items()}
+    corpus = ReferenceCorpus(ended)
+
+    def reward(picture_ids: Sequence[int], captions: Sequence[Sequence[int]]) -> np.ndarray[Any, Any]:
+        words = [[*vocabulary.decode(tokens).split(), CAPTION_END] for tokens in captions]
+        return corpus.cider_d_rewards(picture_ids, words)
+
+    return reward
 
 
 class Meeting:
@@ -257,7 +288,7 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
-            logger.log_hyperparams(flat(config.as_dict()), final)
+            logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
     best = run_dir / "checkpoints" / "best.ckpt"
     print(
@@ -270,9 +301,7 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     return float(status["best"])
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return result
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """What people vary and compare, by the names of the command line."""
+    values = {key: value for key, value in config.as_dict().items() if key in COMPARED}
+    return {"data.name": config.data.name, **flat(values)}

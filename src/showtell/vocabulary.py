@@ -6,9 +6,11 @@ first, ties by the alphabet.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+_BLANK_BEFORE = re.compile(r" ([.,!?;:%]|n't|'(?:s|m|re|ve|ll|d))(?= |$)")
 START, END, UNK = 0, 1, 2
 SPECIAL_TOKENS = ("<start>", "<end>", "<unk>")
 
@@ -39,15 +41,24 @@ class Vocabulary:
         return [*(self._tokens.get(word, UNK) for word in words), END]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The caption that the tokens spell, up to the first `<end>`, special tokens left out."""
+        """The caption that the tokens spell, as text, up to the first `<end>`; special tokens are left out."""
         words = []
         for token in tokens:
             if token == END:
                 break
             if token > UNK:
                 words.append(self.words[token])
-        return " ".join(words)
+        return as_text(words)
 
     def fingerprint(self) -> str:
         """A hash of the words in their order; two vocabularies that differ in order differ here."""
         return hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def as_text(words: Sequence[str]) -> str:
+    """Words as people write them: no blank before punctuation and contractions; nltk's quotes as quotes.
+
+    Tokenizing the text again gives the same words.
+    """
+    text = " ".join('"' if word in ("``", "''") else word for word in words)
+    return _BLANK_BEFORE.sub(r"\1", text)

@@ -19,8 +19,8 @@ def test_captions_come_back_as_they_were(tiny_coco: Path, tmp_path: Path) -> Non
     vocabulary = Vocabulary.from_counts(captions.counts, 1)
     tokens = captions.encode(vocabulary)
     first = vocabulary.decode(tokens[captions.starts[0] : captions.starts[1]].tolist())
-    assert first in {f"a {color} {kind} ." for color in ("red", "green", "blue", "yellow") for kind in ("disc", "box")}
-    assert captions.references[1][0].lower().replace(".", " .") == first
+    assert first in {f"a {color} {kind}." for color in ("red", "green", "blue", "yellow") for kind in ("disc", "box")}
+    assert captions.references[1][0].lower() == first
     assert captions.lengths.tolist()[:2] == [4, 9]
     assert len(captions.paths) == len(captions.picture_ids) == 24
 

@@ -116,6 +116,16 @@ def test_a_disk_that_is_too_small_is_named_before_the_start(
     assert encoder.seen == 0
 
 
+def test_features_that_float16_cannot_hold_are_refused(tiny_coco: Path, tmp_path: Path) -> None:
+    class Loud(MeanColor):
+        def __call__(self, pixels: Tensor) -> Tensor:
+            return super().__call__(pixels) * 1e7
+
+    with pytest.raises(StoreError, match=r"too large for float16; use features.dtype=float32"):
+        build(tmp_path, request(paths_of(tiny_coco), dtype="float16"), Loud())
+    assert not list(tmp_path.glob("*/complete"))
+
+
 def test_workers_give_the_same_store(tiny_coco: Path, tmp_path: Path) -> None:
     wanted = request(paths_of(tiny_coco))
     one = open_or_build(tmp_path / "a", wanted, MeanColor, 2, 0).features

@@ -48,13 +48,18 @@ def test_feature_shapes(name: str, pooling: str, shape: tuple[int, ...]) -> None
 def test_resnet_average_is_torchvisions_own_pooling() -> None:
     from torchvision import models
 
-    encoder = build_encoder(config("resnet50"))
+    encoder = build_encoder(config("resnet50"), calibrate=False)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         whole = models.resnet50(weights=None).eval()
     whole.fc = torch.nn.Identity()
     pixels = torch.rand(1, 3, 224, 224)
     torch.testing.assert_close(encoder(pixels), whole(pixels), rtol=1e-5, atol=1e-6)
+
+
+def test_random_weights_of_a_deep_network_answer_within_float16() -> None:
+    answer = build_encoder(config("resnet101"))(torch.rand(2, 3, 224, 224))
+    assert answer.abs().max() < 1000
 
 
 def test_grid_holds_the_regions_of_the_map_row_by_row() -> None:

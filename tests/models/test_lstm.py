@@ -28,8 +28,8 @@ def test_parameter_counts_are_the_articles() -> None:
         "lstm.weight_hh_l0": 4 * 100 * 100,
         "lstm.bias_ih_l0": 400,
         "lstm.bias_hh_l0": 400,
-        "output.weight": words * 100,
-        "output.bias": words,
+        "output.output.weight": words * 100,
+        "output.output.bias": words,
     }
 
 
@@ -49,10 +49,11 @@ def test_two_steps_by_hand() -> None:
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         return sigmoid(o) * np.tanh(c), c
 
-    image = weights["image_embedding.weight"] @ features + weights["image_embedding.bias"]
+    normal = (features - features.mean()) / np.sqrt(features.var() + 1e-5)
+    image = weights["image_embedding.weight"] @ normal + weights["image_embedding.bias"]
     h, c = cell(image, np.zeros(4), np.zeros(4))
     h, c = cell(weights["word_embedding.weight"][START], h, c)
-    expected = weights["output.weight"] @ h + weights["output.bias"]
+    expected = weights["output.output.weight"] @ h + weights["output.output.bias"]
     logits = model(torch.from_numpy(features)[None], torch.tensor([[5, END]]))
     assert logits.shape == (1, 2, 9)
     np.testing.assert_allclose(logits[0, 0].detach(), expected, atol=1e-6)

@@ -15,11 +15,12 @@ from showtell.data import batching, loading
 
 
 def wrong_order() -> None:
-    """The order of an epoch comes from the global random state, as with DataLoader(shuffle=True)."""
+    """The order comes from a generator that lives as long as the process, as with DataLoader(shuffle=True)."""
+    generator = torch.Generator().manual_seed(1)
 
     def epoch(self: batching.LengthBatches, number: int) -> list[Any]:
         batches = self.in_order()
-        return [batches[i] for i in torch.randperm(len(batches)).tolist()]
+        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
     batching.LengthBatches.epoch = epoch  # type: ignore[method-assign]
 
@@ -30,16 +31,22 @@ def no_reseed() -> None:
 
 
 def loaders_counter() -> None:
-    """The position is counted where a batch is loaded, which runs ahead of the trainer."""
+    """The position is counted where the loader asks for a batch, which runs ahead of the trainer."""
     trainer.ExactSteps.on_train_batch_end = lambda *_: None  # type: ignore[method-assign, assignment]
-    original = loading.TrainLoader.__iter__
 
-    def count(self: loading.TrainLoader) -> Iterator[Any]:
-        for batch in original(self):
-            self.position.batch += 1
-            yield batch
+    def iterate(self: loading.TrainLoader) -> Iterator[Any]:
+        if self.position.batch >= len(self):
+            self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+        plan = self.batches.epoch(self.position.epoch)[: len(self)][self.position.batch :]
 
-    loading.TrainLoader.__iter__ = count  # type: ignore[method-assign]
+        def counted() -> Iterator[Any]:
+            for rows in plan:
+                self.position.batch += 1
+                yield rows
+
+        return loading.load_in_order(self.dataset, counted(), self.num_workers)  # type: ignore[arg-type]
+
+    loading.TrainLoader.__iter__ = iterate  # type: ignore[method-assign]
 
 
 def position_forgotten() -> None:

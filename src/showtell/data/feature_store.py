@@ -146,7 +146,7 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
     progress = Progress(f"encoding {request.name}", len(request.paths), "pictures", start=len(state) - len(waiting))
     for rows, pixels, unreadable in _decoded(request, waiting, batch_size, num_workers):
         if len(rows):
-            features[rows] = encoder(pixels).to("cpu", dtype=getattr(torch, request.dtype)).numpy()
+            features[rows] = _as_stored(encoder(pixels), request.dtype)
             state[rows] = STORED
         state[unreadable] = UNREADABLE
         progress.advance(len(rows) + len(unreadable))
@@ -155,6 +155,14 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
     state.flush()
     with atomic_write(directory / "complete") as file:
         file.write(b"")
+
+
+def _as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
+    stored = answer.to("cpu", dtype=getattr(torch, dtype))
+    if not torch.isfinite(stored).all():
+        what = "is not finite" if not torch.isfinite(answer).all() else f"is too large for {dtype}"
+        raise StoreError(f"what the encoder says about a picture {what}; use features.dtype=float32 or other weights")
+    return stored.numpy()
 
 
 def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[Any, Any]:

@@ -59,12 +59,15 @@ def pool(answer: Tensor, pooling: str) -> Tensor:
     return answer.mean(dim=(2, 3))
 
 
-def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) -> Encoder:
+def build_encoder(
+    config: EncoderConfig, weights: EncoderWeights | None = None, *, calibrate: bool = True
+) -> Encoder:
     """Builds the encoder that the configuration names, with its weights loaded.
 
     Args:
         config: which network, which weights, which pooling.
         weights: what `find_weights` found, where the caller asked already.
+        calibrate: give random weights usable statistics; False where other weights are loaded next.
 
     Raises:
         ConfigError: no such network, weights that do not fit it, or a pooling that it cannot give.
@@ -74,6 +77,8 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) 
     network = _NETWORKS.get(config.name, _build_torchvision)(config)
     if weights.path is not None:
         weights.load_into(network.model)
+    elif calibrate:
+        _calibrate(network.trunk, weights.transform.size)
     return Encoder(network.trunk, config.pooling, weights.transform)
 
 
@@ -105,6 +110,17 @@ def _seeded(build: Any, *args: Any, **kwargs: Any) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return build(*args, **kwargs)
+
+
+def _calibrate(trunk: nn.Module, size: int) -> None:
+    """Sets BatchNorm's statistics of random weights from noise; without, a deep network's answers exceed float16."""
+    norms = [module for module in trunk.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over what is seen, not a moving one
+        norm.train()
+    with torch.no_grad():
+        trunk(torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0)))
 
 
 def _build_efficientnet_lite0(config: EncoderConfig) -> _Network:

@@ -1,17 +1,21 @@
 """The article's decoder, as in Show and Tell (Vinyals et al., 2015, arXiv 1411.4555).
 
-The picture is the LSTM's first word.
-
-Equations 10 to 12 of the paper: x_{-1} = W_I CNN(I), x_t = W_e S_t for t = 0 ... N-1, p_{t+1} = softmax(W LSTM(x_t)).
-The answer to x_{-1} is not scored: `<start>` is given, never predicted. Shape legend: B batch, T words of the caption
-with `<end>`, V vocabulary, D feature, E embedding, H hidden, L layers.
+The picture is the LSTM's first word. Equations 10 to 12 of the paper: x_{-1} = W_I CNN(I), x_t = W_e S_t for t = 0
+... N-1, p_{t+1} = softmax(W LSTM(x_t)). The answer to x_{-1} is not scored: `<start>` is given, never predicted.
+The feature is brought to one scale first (LayerNorm without parameters): encoders differ a hundredfold in scale,
+and a small data set's captions stay blind to a weak one. With `decoder.image_every_step` the picture is added to
+every word as well, as in LRCN (Donahue et al. 2015, arXiv 1411.4389): a few hundred pictures do not teach an LSTM
+to carry what it saw through a sentence.
+Shape legend: B batch, T words of the caption with `<end>`, V vocabulary, D feature, E embedding, H hidden, L
+layers.
 """
 
 import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
-from showtell.vocabulary import START
+from showtell.models.regions import feature_dropout
+from showtell.models.words import WordEmbedding, WordOutput, given_words
 
 State = tuple[Tensor, ...]
 
@@ -21,8 +25,11 @@ class LSTMDecoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
+        self.image_every_step = config.image_every_step
+        self.normalize = nn.LayerNorm(feature_size, elementwise_affine=False)
+        self.feature_dropout = nn.Dropout(feature_dropout(config))
         self.image_embedding = nn.Linear(feature_size, config.embedding_size)
-        self.word_embedding = nn.Embedding(vocabulary_size, config.embedding_size)
+        self.word_embedding = WordEmbedding(config, vocabulary_size)
         between_layers = config.dropout if config.num_layers > 1 else 0.0
         self.lstm = nn.LSTM(
             config.embedding_size,
@@ -31,8 +38,7 @@ class LSTMDecoder(nn.Module):
             batch_first=True,
             dropout=between_layers,
         )
-        self.dropout = nn.Dropout(config.dropout)
-        self.output = nn.Linear(config.hidden_size, vocabulary_size)
+        self.output = WordOutput(config, config.hidden_size, self.word_embedding)
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing.
@@ -44,20 +50,29 @@ class LSTMDecoder(nn.Module):
         Returns:
             Logits `(B, T, V)` of each token given the ones before it.
         """
-        start = captions.new_full((len(captions), 1), START)
-        words = self.word_embedding(torch.cat([start, captions[:, :-1]], dim=1))
-        image = self.image_embedding(features).unsqueeze(1)
-        hidden, _ = self.lstm(self.dropout(torch.cat([image, words], dim=1)))
-        logits: Tensor = self.output(self.dropout(hidden[:, 1:]))
+        words = self.word_embedding(given_words(captions))
+        image = self._image(features)
+        if self.image_every_step:
+            words = words + image
+        hidden, _ = self.lstm(torch.cat([image, words], dim=1))
+        logits: Tensor = self.output(hidden[:, 1:])
         return logits
 
     def initial_state(self, features: Tensor) -> State:
-        """The state after the picture was seen: hidden and cell, each `(B, L, H)`, rows first."""
-        _, (hidden, cell) = self.lstm(self.image_embedding(features).unsqueeze(1))
-        return hidden.transpose(0, 1), cell.transpose(0, 1)
+        """The state after the picture was seen: hidden and cell `(B, L, H)`, rows first, and the picture `(B, E)`."""
+        image = self._image(features)
+        _, (hidden, cell) = self.lstm(image)
+        return hidden.transpose(0, 1), cell.transpose(0, 1), image.squeeze(1)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(B,)` to logits `(B, V)`."""
-        hidden, cell = (part.transpose(0, 1).contiguous() for part in state)
-        answer, (hidden, cell) = self.lstm(self.word_embedding(tokens).unsqueeze(1), (hidden, cell))
-        return self.output(answer.squeeze(1)), (hidden.transpose(0, 1), cell.transpose(0, 1))
+        hidden, cell = (part.transpose(0, 1).contiguous() for part in state[:2])
+        word, image = self.word_embedding(tokens), state[2]
+        given = word + image if self.image_every_step else word
+        answer, (hidden, cell) = self.lstm(given.unsqueeze(1), (hidden, cell))
+        return self.output(answer.squeeze(1)), (hidden.transpose(0, 1), cell.transpose(0, 1), image)
+
+    def _image(self, features: Tensor) -> Tensor:
+        """x_{-1}, `(B, 1, E)`."""
+        image: Tensor = self.image_embedding(self.feature_dropout(self.normalize(features)))
+        return image.unsqueeze(1)

@@ -7,6 +7,7 @@ its weights are never part of the state dict. `card` is what a checkpoint tells 
 time, V vocabulary, S picture size.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,11 +18,23 @@ from torch import Tensor, nn
 
 from showtell.config import DecoderConfig, DecodingConfig, TrainingConfig
 from showtell.decoding import Hypothesis, decode
+from showtell.models.attention import SoftAttentionDecoder
+from showtell.models.hard_attention import HardAttentionDecoder
 from showtell.models.lstm import LSTMDecoder
+from showtell.models.scheduled_sampling import scheduled_sampling
+from showtell.models.self_critical import Reward, self_critical_loss
+from showtell.models.topdown import TopDownDecoder
+from showtell.models.transformer import TransformerDecoder
 from showtell.vocabulary import Vocabulary
 
 Batch = dict[str, Tensor]
-DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {"lstm": LSTMDecoder}
+DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
+    "lstm": LSTMDecoder,
+    "attention": SoftAttentionDecoder,
+    "hard_attention": HardAttentionDecoder,
+    "topdown": TopDownDecoder,
+    "transformer": TransformerDecoder,
+}
 
 
 def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> nn.Module:
@@ -40,9 +53,12 @@ class CaptionModule(pl.LightningModule):
         decoding: DecodingConfig,
         card: dict[str, Any],
         encoder: nn.Module | None = None,
+        reward: Reward | None = None,
     ) -> None:
         super().__init__()
         self.decoder: Any = decoder
+        self.average: Any = averaged_copy(decoder) if training.weight_average else None
+        self.reward = reward
         self.vocabulary = vocabulary
         self.training_config = training
         self.decoding_config = decoding
@@ -56,6 +72,11 @@ class CaptionModule(pl.LightningModule):
         """The frozen encoder, where this run computes features itself."""
         return self._encoder[0]
 
+    @property
+    def speaker(self) -> Any:
+        """The decoder that is validated and that predicts: the averaged one where there is one."""
+        return self.decoder if self.average is None else self.average
+
     def features(self, images: Tensor) -> Tensor:
         """What the decoder reads: the encoder's answer for pixels, or the stored answer as float."""
         if self.encoder is None:
@@ -68,17 +89,54 @@ class CaptionModule(pl.LightningModule):
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy per token over the words of the caption and `<end>`."""
         captions = batch["captions"]
-        logits = self.decoder(self.features(batch["images"]), captions)
+        logits = self.speaker(self.features(batch["images"]), captions)
         return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten())
+
+    def training_loss(self, batch: Batch) -> Tensor:
+        """What is minimized: cross-entropy with label smoothing, and the term that a decoder adds to it.
+
+        Label smoothing is Szegedy et al. 2016 (arXiv 1512.00567), section 7. Validation stays with the plain `loss`,
+        so that runs with different settings can be compared.
+        """
+        captions, features = batch["captions"], self.features(batch["images"])
+        if self.reward is not None:
+            config, pictures = self.training_config, batch["picture_ids"].tolist()
+            return self_critical_loss(
+                self.decoder, features, pictures, self.reward, config.drawn_captions, config.baseline
+            )
+        if self.scheduled_share() > 0:
+            logits, extra = scheduled_sampling(self.decoder, features, captions, self.scheduled_share()), 0.0
+        elif hasattr(self.decoder, "teacher_forced"):
+            logits, extra = self.decoder.teacher_forced(features, captions)
+        else:
+            logits, extra = self.decoder(features, captions), 0.0
+        smoothing = self.training_config.label_smoothing
+        return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten(), label_smoothing=smoothing) + extra
+
+    def scheduled_share(self) -> float:
+        """The probability of feeding the decoder its own word: from 0 in the first epoch to the set one in the last."""
+        final = self.training_config.scheduled_sampling
+        return final * min(1.0, self.current_epoch / max(1, self.training_config.max_epochs - 1)) if final else 0.0
 
     def caption(self, images: Tensor, config: DecodingConfig | None = None) -> list[list[Hypothesis]]:
         """The n-best captions of each picture, best first."""
-        state = self.decoder.initial_state(self.features(images))
-        return decode(self.decoder.step, state, config or self.decoding_config)
+        state = self.speaker.initial_state(self.features(images))
+        return decode(self.speaker.step, state, config or self.decoding_config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One batch; what is logged about it is `callbacks.progress`'s business."""
-        return self.loss(batch)
+        """One batch; what is logged about it is `monitoring.curves`'s business."""
+        return self.training_loss(batch)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Moves the average a little towards the new weights; it is in the state dict, so a resumed run has it too.
+
+        Exponential moving average (Polyak and Juditsky 1992; Tarvainen and Valpola 2017, arXiv 1703.01780), with a
+        shorter memory in the first steps, so that it soon forgets the random start.
+        """
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            step = self.trainer.global_step
+            move_average(self.average, self.decoder, min(self.training_config.weight_average, (1 + step) / (10 + step)))
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """The first loader brings captions to score, the second pictures to caption."""
@@ -109,6 +167,20 @@ class CaptionModule(pl.LightningModule):
         total = int(self.trainer.estimated_stepping_batches) if config.schedule == "cosine" else 0
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: learning_rate_factor(step, config, total))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def averaged_copy(decoder: nn.Module) -> nn.Module:
+    """A copy that no optimizer touches; always in evaluation mode when it is asked."""
+    return copy.deepcopy(decoder).requires_grad_(False)
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, decoder: nn.Module, decay: float) -> None:
+    """Average <- decay * average + (1 - decay) * decoder, buffers included."""
+    state = decoder.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(state[name], 1 - decay)
 
 
 def learning_rate_factor(step: int, config: TrainingConfig, total_steps: int) -> float:

@@ -1,0 +1,1 @@
+"""The gallery: pictures, what models and people said about them, and scores, as one HTML file."""

@@ -1,0 +1,102 @@
+"""What the gallery shows, as plain data: the page's script reads nothing else, and this module knows nothing of models.
+
+An attention decoder adds a map to each word; a word without one is shown all the same.
+"""
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a caption.
+
+    Attributes:
+        text: the word.
+        p: its probability, given the words before it.
+        map: where the model looked: non-negative weights of the caption's grid, row by row from the top left.
+    """
+
+    text: str
+    p: float
+    map: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption word by word.
+
+    Attributes:
+        words: in order.
+        end: the probability that it ends where it does; None where unknown.
+        grid: rows and columns of the words' maps, which cover the whole picture.
+    """
+
+    words: Sequence[Word]
+    end: float | None = None
+    grid: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one system says about a picture, best caption first, and what that scores."""
+
+    captions: Sequence[Caption]
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture with its references and, in the order of the page's systems, what they say."""
+
+    path: Path
+    references: Sequence[str]
+    told: Sequence[Told]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole page.
+
+    Attributes:
+        title: of the page.
+        systems: a name and a description of each system.
+        figures: rows of the summary table: a name and one value per system.
+        entries: the pictures, in the order in which they were given.
+        total: how many pictures the figures are about.
+        notes: what the reader must know, such as which pictures the page leaves out.
+    """
+
+    title: str
+    systems: Sequence[tuple[str, str]]
+    figures: Sequence[Sequence[str]]
+    entries: Sequence[Entry]
+    total: int
+    notes: Sequence[str] = ()
+
+
+def entry_json(entry: Entry, thumbnail: dict[str, Any]) -> dict[str, Any]:
+    """One picture for the page's script; `thumbnail` has its `src`, `width` and `height`."""
+    told = [{"captions": [_caption(one) for one in said.captions], "scores": said.scores} for said in entry.told]
+    return {"name": entry.path.name, **thumbnail, "references": list(entry.references), "told": told}
+
+
+def _caption(caption: Caption) -> dict[str, Any]:
+    end = {} if caption.end is None else {"end": round(caption.end, 4)}
+    grid = {} if caption.grid is None else {"grid": list(caption.grid)}
+    return {"words": [_word(word, caption.grid) for word in caption.words], **end, **grid}
+
+
+def _word(word: Word, grid: tuple[int, int] | None) -> dict[str, Any]:
+    content: dict[str, Any] = {"text": word.text, "p": round(word.p, 4)}
+    if word.map is None:
+        return content
+    assert grid is not None and len(word.map) == math.prod(grid), "a map has one weight per cell of the caption's grid"
+    # a byte per cell, relative to the word's own peak: that is what the eye sees
+    peak = max(word.map) or 1.0
+    content["map"] = base64.b64encode(bytes(round(255 * weight / peak) for weight in word.map)).decode()
+    return content

@@ -1,0 +1,69 @@
+"""The page as one file that needs nothing else: template, style, script, data and pictures, and no outside address.
+
+Captions and file names are anybody's text. They travel as JSON in which no `<` is left, so none can close its script
+element; the page's script puts them in place as text, never as markup; and the page's policy lets only this very
+script run and forbids every connection.
+"""
+
+import base64
+import hashlib
+import html
+import json
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from showtell.atomic import atomic_write
+from showtell.data.images import read_picture
+from showtell.drawing import thumbnail
+from showtell.gallery.contents import Page, entry_json
+
+THUMBNAIL_PIXELS = 320
+JPEG_QUALITY = 72
+
+
+def write_gallery(page: Page, path: Path) -> None:
+    """Writes the page.
+
+    Raises:
+        WriteError: the disk is full or a permission is missing; an old page is kept.
+        PictureError: a picture vanished since it was captioned.
+    """
+    before, after = _frame(page.title)
+    head = {"systems": page.systems, "figures": page.figures, "total": page.total, "notes": page.notes}
+    with atomic_write(path, "w") as file:
+        file.write(before)
+        # the pictures one by one: together they are the page
+        file.write(f'{_safe_json(head)[:-1]},"pictures":[')
+        for place, entry in enumerate(page.entries):
+            file.write("," * bool(place) + "\n" + _safe_json(entry_json(entry, picture_data(entry.path))))
+        file.write("\n]}" + after)
+
+
+def picture_data(path: Path) -> dict[str, Any]:
+    """A small JPEG as a `data:` address, with its size."""
+    small = thumbnail(read_picture(path).permute(1, 2, 0).numpy(), THUMBNAIL_PIXELS)
+    file = BytesIO()
+    Image.fromarray(small).save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
+    source = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return {"src": source, "width": small.shape[1], "height": small.shape[0]}
+
+
+def _frame(title: str) -> tuple[str, str]:
+    """The page before and after its data."""
+    template, style, script = (
+        files("showtell.gallery").joinpath(f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    for place, text in (("POLICY", digest), ("STYLE", style), ("SCRIPT", script), ("TITLE", html.escape(title))):
+        template = template.replace(f"{{{{{place}}}}}", text)
+    before, _, after = template.partition("{{DATA}}")
+    return before, after
+
+
+def _safe_json(value: object) -> str:
+    """JSON in ASCII that cannot end the script element it stands in."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

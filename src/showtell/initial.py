@@ -1,0 +1,65 @@
+"""`init_from=CHECKPOINT`: a second stage of training that starts with the weights of a first one.
+
+Encoder, decoder and vocabulary threshold are the checkpoint's, whatever the command line says of them, because the
+weights mean nothing to others; data, training and decoding are the new run's. Unlike `resume`, the new run has its
+own optimizer, epochs and directory.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from showtell.checkpointing.io import load_checkpoint
+from showtell.config import Config, ConfigError, parse
+from showtell.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint to start from."""
+
+    path: Path
+    config: Config
+    vocabulary: Vocabulary
+    weights: dict[str, Tensor]
+
+    def adopted(self, config: Config) -> Config:
+        """The new run's configuration with the checkpoint's encoder, decoder and vocabulary."""
+        return replace(config, encoder=self.config.encoder, decoder=self.config.decoder, vocab=self.config.vocab)
+
+    def load_into(self, decoder: nn.Module, vocabulary: Vocabulary) -> None:
+        """Gives the decoder the weights.
+
+        Raises:
+            ConfigError: the new run's data give another vocabulary.
+        """
+        if vocabulary.words != self.vocabulary.words:
+            raise ConfigError(
+                f"init_from={self.path}: its vocabulary ({len(self.vocabulary)} words) is not that of these captions "
+                f"({len(vocabulary)} words); start from a model of the same data"
+            )
+        decoder.load_state_dict(self.weights)
+
+
+def load_start(path: str) -> Start:
+    """Reads the checkpoint, or the best one of a run directory.
+
+    Raises:
+        ValueError: there is none, or it is broken; one line.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "checkpoints" / "best.ckpt"
+    checkpoint = load_checkpoint(file)
+    card = checkpoint["showtell"]
+    weights = speaking_weights(checkpoint["state_dict"])
+    return Start(file, parse(card["config"]), Vocabulary(card["vocabulary"]), weights)
+
+
+def speaking_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of the decoder that validation judged: the averaged one where the run kept an average."""
+    prefix = "average." if any(name.startswith("average.") for name in state) else "decoder."
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

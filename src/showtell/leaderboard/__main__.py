@@ -1,0 +1,39 @@
+"""`python -m showtell.leaderboard RUNS...`: compares runs in the terminal, a CSV file and a page."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from showtell.leaderboard.build import write_leaderboard
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit code, 2 for a mistake of the user."""
+    parser = argparse.ArgumentParser(prog="python -m showtell.leaderboard", description="Compares runs.")
+    parser.add_argument("runs", nargs="+", type=Path, help="run directories, or folders of them such as runs/demo")
+    parser.add_argument(
+        "--metric", help="what decides, e.g. val/cider; by default what the runs chose their best epoch by"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where leaderboard.csv and leaderboard.html go; by default the first of RUNS"
+    )
+    options = parser.parse_args(arguments)
+    missing = next((path for path in options.runs if not path.is_dir()), None)
+    if missing:
+        return _error(f"{missing}: there is no such folder")
+    try:
+        board = write_leaderboard(options.runs, options.out or options.runs[0], options.metric)
+    except (OSError, ValueError) as error:
+        return _error(str(error))
+    if board is None:
+        return _error(f"{options.runs[0]}: no run in it or below; a run has a status.json and a .hydra/config.yaml")
+    return 0
+
+
+def _error(text: str) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

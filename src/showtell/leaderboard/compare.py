@@ -1,0 +1,136 @@
+"""Who is best: runs that differ only by their seed are one row, with mean, standard deviation and number.
+
+Only parameters that vary become columns. A choice of data or encoder changes many settings at once; those that merely
+repeat what an earlier column of the same section tells are left out. A finished run is never averaged with one that was
+cut.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from showtell.leaderboard.runs import Run, Value, main_metric, metric_mode, metric_names
+
+# they make no other run, or are compared elsewhere
+NOT_COMPARED = (
+    "seed", "resume", "cache", "sweep", "data.num_workers", "features.place", "features.batch_size",
+    "training.log_every_steps", "training.sample_pictures",
+)  # fmt: skip
+CHOICES = ("data", "encoder")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric over the runs of a row; `deviation` is the sample standard deviation, None for a single run."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f}" if self.deviation is None else f"{self.mean:.4f} ± {self.deviation:.4f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ only by their seed, and are in the same state."""
+
+    parameters: dict[str, Value]
+    state: str
+    runs: tuple[Run, ...]
+
+    def score(self, metric: str) -> Score | None:
+        """Mean and deviation over the runs that have the metric."""
+        values = [value for run in self.runs if (value := run.metric(metric)) is not None]
+        if not values:
+            return None
+        return Score(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
+    @property
+    def seconds(self) -> float:
+        """The mean time of training."""
+        return statistics.fmean(run.status.seconds for run in self.runs)
+
+    @property
+    def epochs(self) -> str:
+        """How many epochs were trained: `10`, or `7-10`."""
+        done = sorted({run.status.epoch for run in self.runs})
+        return str(done[0]) if len(done) == 1 else f"{done[0]}-{done[-1]}"
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Rows from the best to the worst by `metric`, and the names of the columns."""
+
+    metric: str
+    mode: str
+    parameters: list[str]
+    metrics: list[str]
+    rows: list[Row]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, from the best row to the worst."""
+        return [run for row in self.rows for run in row.runs]
+
+
+def compare(runs: Sequence[Run], metric: str | None = None) -> Leaderboard:
+    """Groups and ranks runs.
+
+    Args:
+        runs: at least one.
+        metric: what decides; by default, what most runs chose their best epoch by.
+
+    Raises:
+        ValueError: no run has the metric.
+    """
+    decides = metric or main_metric(runs)
+    if metric is not None and all(run.metric(metric) is None for run in runs):
+        known = metric_names(runs, main_metric(runs))
+        raise ValueError(f"{metric}: no run has this metric; choose one of {', '.join(known)}")
+    mode = metric_mode(runs, decides)
+    columns = varying(runs)
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.status.state, *(repr(run.parameters.get(key)) for key in columns)), []).append(run)
+    rows = [
+        Row({key: members[0].parameters.get(key) for key in columns}, members[0].status.state, tuple(members))
+        for members in groups.values()
+    ]
+    return Leaderboard(decides, mode, columns, metric_names(runs, decides), ranked(rows, decides, mode))
+
+
+def ranked(rows: Iterable[Row], metric: str, mode: str) -> list[Row]:
+    """The best first; rows without the metric last."""
+
+    def key(row: Row) -> tuple[bool, float]:
+        score = row.score(metric)
+        return (True, 0.0) if score is None else (False, score.mean if mode == "min" else -score.mean)
+
+    return sorted(rows, key=key)
+
+
+def varying(runs: Sequence[Run]) -> list[str]:
+    """The parameters that differ between runs, in the order of the configuration."""
+    keys = dict.fromkeys(key for run in runs for key in run.parameters)
+    columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if not _belongs(key, NOT_COMPARED)}
+    varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
+    return [key for key in varied if not any(_repeats(key, other, varied) for other in _before(key, varied))]
+
+
+def _before(key: str, columns: dict[str, list[str]]) -> list[str]:
+    names = list(columns)
+    return names[: names.index(key)]
+
+
+def _repeats(key: str, other: str, columns: dict[str, list[str]]) -> bool:
+    """Whether a column of the same choice tells the same as an earlier one."""
+    section = key.partition(".")[0]
+    if section not in CHOICES or other.partition(".")[0] != section:
+        return False
+    pairs = set(zip(columns[key], columns[other], strict=True))
+    return len(pairs) == len(set(columns[other]))
+
+
+def _belongs(key: str, group: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(name + ".") for name in group)

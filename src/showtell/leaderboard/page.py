@@ -1,0 +1,143 @@
+"""`leaderboard.html`: one file that shows everything without a network, a server or a neighbour file.
+
+plotly.js is embedded (4.7 MB), so the page can be mailed. Links to a run's gallery, captions and curves work as long as
+the page lies where it was written. Names come from folders and configurations, which anybody may have written: all text
+is escaped.
+"""
+
+import json
+import os
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from showtell.leaderboard.compare import Leaderboard, Row
+from showtell.leaderboard.plots import Figure, curves, label, metric_by_parameter, parallel_coordinates
+from showtell.leaderboard.runs import Run
+from showtell.leaderboard.terminal import short_names, shown
+
+LINKS = {"gallery": "gallery.html", "captions": "predictions/grid.png", "metrics": "metrics.csv", "log": "out.log"}
+ASSETS = Path(__file__).parent
+
+
+def render(board: Leaderboard, folder: Path) -> str:
+    """The page.
+
+    Args:
+        board: what it shows.
+        folder: where it will lie; links to runs are relative to it.
+    """
+    plots = _plots(board)
+    script = plotly_script() if any(plots.values()) else None
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>Leaderboard: {len(board.runs)} runs</title><style>{_asset('page.css')}</style></head><body><main>",
+        _head(board),
+        _table(board, folder),
+        _sections(plots) if script else NO_PLOTS,
+        f"<script>{script}</script>" if script else "",
+        f'<script type="application/json" id="figures">{_json(plots)}</script>' if script else "",
+        f"<script>{_asset('page.js')}</script></main></body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+NO_PLOTS = (
+    "<p>No plots: there is nothing to compare, or plotly is missing (<code>pip install 'showtell[sweep]'</code>).</p>"
+)
+
+
+def plotly_script() -> str | None:
+    """plotly.js as the `plotly` package carries it; None where that is not installed."""
+    try:
+        import plotly
+    except ModuleNotFoundError:
+        return None
+    # a file of the package rather than plotly.offline, whose import takes longer than all the rest of the page
+    return (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def _plots(board: Leaderboard) -> dict[str, list[Figure]]:
+    parallel, lines = parallel_coordinates(board), curves(board)
+    return {
+        "parallel": [parallel] if parallel else [],
+        "parameters": metric_by_parameter(board),
+        "curves": [lines] if lines else [],
+    }
+
+
+def _head(board: Leaderboard) -> str:
+    best, direction = board.rows[0], "lower" if board.mode == "min" else "higher"
+    score = best.score(board.metric)
+    chosen = ", ".join(f"{key}={shown(value)}" for key, value in best.parameters.items())
+    won = f"Best: <b>{escape(str(score))}</b> {'with ' + escape(chosen) if chosen else ''}" if score else ""
+    counted = f"{len(board.runs)} runs by <b>{escape(board.metric)}</b> ({direction} is better)."
+    return (
+        f"<h1>Leaderboard</h1><p>{counted} {won}</p>"
+        "<p class=hint>Runs that differ only by their seed share a row: mean ± standard deviation over n runs. "
+        "A click on a heading sorts.</p>"
+    )
+
+
+def _table(board: Leaderboard, folder: Path) -> str:
+    names = short_names(board.parameters)
+    heads = ["#", *(names[key] for key in board.parameters), *board.metrics, "n", "epochs", "seconds", "state", "runs"]
+    cells = "".join(f"<th scope=col aria-sort=none><button type=button>{escape(head)}</button></th>" for head in heads)
+    numbers = {id(run): place for place, run in enumerate(board.runs)}
+    rows = "".join(_row(rank, row, board, folder, numbers) for rank, row in enumerate(board.rows, 1))
+    return f"<div class=wide><table id=board><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
+
+
+def _row(rank: int, row: Row, board: Leaderboard, folder: Path, numbers: dict[int, int]) -> str:
+    cells = [_cell(rank), *(_cell(shown(row.parameters[key])) for key in board.parameters)]
+    for metric in board.metrics:
+        score = row.score(metric)
+        cells.append(_cell(score or "", "" if score is None else repr(score.mean)))
+    cells += [_cell(len(row.runs)), _cell(row.epochs), _cell(f"{row.seconds:.0f}"), _cell(row.state)]
+    links = "".join(_run(run, folder, numbers[id(run)]) for run in row.runs)
+    return f'<tr class="{escape(row.state)}">{"".join(cells)}<td class=runs>{links}</td></tr>'
+
+
+def _cell(value: object, sort_by: str | None = None) -> str:
+    by = "" if sort_by is None else f' data-by="{escape(sort_by)}"'
+    return f"<td{by}>{escape(str(value))}</td>"
+
+
+def _run(run: Run, folder: Path, number: int) -> str:
+    parts = [f"<a href=#curves data-run={number}>curve</a>"]
+    for name, file in LINKS.items():
+        if (run.directory / file).is_file():
+            path = os.path.relpath(run.directory / file, folder).replace(os.sep, "/")
+            parts.append(f'<a href="{escape(_url(path))}">{name}</a>')
+    seed = "" if run.seed is None else f"seed {escape(str(run.seed))}: "
+    return f'<div title="{escape(label(run))}">{seed}{" · ".join(parts)}</div>'
+
+
+def _url(path: str) -> str:
+    from urllib.parse import quote
+
+    return quote(path)
+
+
+def _sections(plots: dict[str, list[Figure]]) -> str:
+    titles = {"parallel": "Parallel coordinates", "parameters": "Metric against parameter", "curves": "Curves"}
+    hints = {
+        "parallel": "Drag along an axis to keep only the runs in a range.",
+        "parameters": "",
+        "curves": "Hover for the run.",
+    }
+    shown_plots = [name for name in titles if plots[name]]
+    return "".join(
+        f"<section id={name}><h2>{titles[name]}</h2><p class=hint>{hints[name]}</p><div class=plots></div></section>"
+        for name in shown_plots
+    )
+
+
+def _json(values: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(values, allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")

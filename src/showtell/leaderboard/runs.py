@@ -1,0 +1,103 @@
+"""The runs that are compared: found below the given folders, read without torch."""
+
+import csv
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from showtell.config import monitor_mode
+from showtell.run_directory import STATUS, RunStatus, flat, read_config, read_status
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its folder, where it stands, and its configuration under the names of the command line."""
+
+    directory: Path
+    status: RunStatus
+    parameters: Mapping[str, Value]
+
+    @property
+    def seed(self) -> Value:
+        """The seed, which tells repetitions apart."""
+        return self.parameters.get("seed")
+
+    def metric(self, name: str) -> float | None:
+        """A metric of the best epoch; None where there is none, or it is not a finite number."""
+        value = self.status.best if name == self.status.monitor else self.status.metrics.get(name)
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+    @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        """`metrics.csv`; empty where it cannot be read."""
+        try:
+            with (self.directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error):
+            return []
+
+    def curve(self, metric: str) -> tuple[list[float], list[float]]:
+        """A metric over the epochs: how many were done, and the values."""
+        points = [(row.get("epoch"), row.get(metric)) for row in self.rows if row.get(metric)]
+        pairs = [(number(epoch), number(value)) for epoch, value in points]
+        known = [(epoch + 1, value) for epoch, value in pairs if epoch is not None and value is not None]
+        return [epoch for epoch, _ in known], [value for _, value in known]
+
+
+def number(text: str | None) -> float | None:
+    """A finite number, or None."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def find_runs(paths: Iterable[Path]) -> list[Run]:
+    """The runs in the given folders and below them, each once, in the order of their names."""
+    found: dict[Path, Run] = {}
+    for path in paths:
+        for folder, below, files in os.walk(path):
+            if STATUS in files:
+                below.clear()  # there is no run within a run
+                run = read_run(Path(folder))
+                if run is not None:
+                    found[run.directory.resolve()] = run
+            else:
+                below[:] = sorted(name for name in below if not name.startswith("."))
+    return list(found.values())
+
+
+def read_run(directory: Path) -> Run | None:
+    """The run in a folder; None where none has begun, or its files cannot be read."""
+    status, config = read_status(directory), read_config(directory)
+    if status is None or config is None:
+        return None
+    return Run(directory, status, {key: _plain(value) for key, value in flat(config).items()})
+
+
+def main_metric(runs: Sequence[Run]) -> str:
+    """What most runs chose their best epoch by."""
+    return Counter(run.status.monitor for run in runs).most_common(1)[0][0]
+
+
+def metric_names(runs: Iterable[Run], first: str) -> list[str]:
+    """The validation metrics, the given one first."""
+    names = {name for run in runs for name in run.status.metrics if name.startswith("val/")}
+    return [first, *sorted(names - {first})]
+
+
+def metric_mode(runs: Iterable[Run], metric: str) -> str:
+    """Whether a metric is to become small (`min`) or large (`max`), as the runs say where they say it."""
+    return next((run.status.mode for run in runs if run.status.monitor == metric), monitor_mode(metric))
+
+
+def _plain(value: Any) -> Value:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,113 @@
+"""Soft attention: Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044), sections 3 and 4.2.
+
+Numbers of equations are the paper's. The next word sees the picture through a context z_t, a mean of the regions
+a_i with weights alpha_ti that the LSTM chooses anew for every word. What does not depend on the step before (keys
+of the regions, the words' part of the gates, the output words) is computed for all T at once, and what the hidden
+state feeds (query, gate beta, recurrent part of the LSTM) is one matrix product per step. Two things are not the
+paper's: the regions know their place (see `regions.py`), and may be projected first.
+Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A
+attention.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from showtell.config import DecoderConfig
+from showtell.models.regions import Regions, State
+from showtell.models.words import WordEmbedding, WordOutput, given_words
+
+HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
+"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
+
+
+class SoftAttentionDecoder(nn.Module):
+    """An LSTM that looks at a mixture of regions before each word."""
+
+    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+        super().__init__()
+        hidden, attention = config.hidden_size, config.attention_size
+        self.penalty_weight = config.attention_penalty
+        self.regions = Regions(config, feature_size)
+        self.word_embedding = WordEmbedding(config, vocabulary_size)
+        self.initial = nn.Linear(self.regions.size, 2 * hidden)
+        self.key = nn.Linear(self.regions.size, attention)
+        self.energy = nn.Linear(attention, 1, bias=False)
+        self.from_hidden = nn.Linear(hidden, attention + 1 + 4 * hidden)
+        self.from_word = nn.Linear(config.embedding_size, 4 * hidden, bias=False)
+        self.from_context = nn.Linear(self.regions.size, 4 * hidden, bias=False)
+        self.deep_hidden = nn.Linear(hidden, config.embedding_size)
+        self.deep_context = nn.Linear(self.regions.size, config.embedding_size, bias=False)
+        self.output = WordOutput(config, config.embedding_size, self.word_embedding)
+        self.splits = [attention, 1, 4 * hidden]
+
+    def forward(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Teacher forcing.
+
+        Args:
+            features: `(B, R, D)`, or `(B, D)` for a single region.
+            captions: `(B, T)` tokens, `<end>` last.
+
+        Returns:
+            Logits `(B, T, V)` of each token given the ones before it.
+        """
+        return self.teacher_forced(features, captions)[0]
+
+    def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward`, and what training adds to the cross-entropy: doubly stochastic attention's term, mean of captions."""
+        logits, weights, _ = self.unrolled(features, captions)
+        # eq. 14: lambda sum_i (1 - sum_t alpha_ti)^2
+        penalty = self.penalty_weight * (1 - weights.sum(dim=1)).square().sum(dim=1).mean()
+        return logits, penalty
+
+    def unrolled(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits `(B, T, V)`, weights alpha and the weights that made the context, both `(B, T, R)`."""
+        hidden, cell, _, regions, keys = self.initial_state(features)
+        words = self.word_embedding(given_words(captions))
+        columns = []
+        for word in self.from_word(words).unbind(1):
+            hidden, cell, *looked = self._recur(word, hidden, cell, regions, keys)
+            columns.append((hidden, *looked))
+        hiddens, contexts, weights, looks = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
+        return self._deep_output(words, hiddens, contexts), weights, looks
+
+    def initial_state(self, features: Tensor) -> State:
+        """The state after the picture was seen; h_0 and c_0 come from the mean region (section 3.1.2)."""
+        regions: Tensor = self.regions(features)
+        hidden, cell = self.initial(regions.mean(dim=1)).tanh().chunk(2, dim=1)
+        return hidden, cell, regions.new_zeros(regions.shape[:2]), regions, self.key(regions)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word further: tokens `(N,)` to logits `(N, V)`."""
+        hidden, cell, _, regions, keys = state
+        word = self.word_embedding(tokens)
+        hidden, cell, context, weights, _ = self._recur(self.from_word(word), hidden, cell, regions, keys)
+        return self._deep_output(word, hidden, context), (hidden, cell, weights, regions, keys)
+
+    def attention(self, state: State) -> Tensor:
+        """The weights `(N, R)` on the regions in the step that led to this state."""
+        return state[WEIGHTS]
+
+    def look(self, weights: Tensor) -> Tensor:
+        """What the regions count for in the context; soft attention takes the expectation, eq. 13."""
+        return weights
+
+    def _recur(
+        self, word: Tensor, hidden: Tensor, cell: Tensor, regions: Tensor, keys: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Hidden, cell, context z_t, weights alpha_t, and what the regions counted for."""
+        query, beta, recurrent = self.from_hidden(hidden).split(self.splits, dim=1)
+        energies = self.energy((keys + query.unsqueeze(1)).tanh()).squeeze(2)  # eq. 4
+        weights = energies.softmax(dim=1)  # eq. 5
+        looked = self.look(weights)
+        context = torch.bmm(looked.unsqueeze(1), regions).squeeze(1)  # eq. 6 and 13
+        context = beta.sigmoid() * context  # section 4.2.1: beta_t = sigmoid(f_beta(h_{t-1}))
+        gates = word + recurrent + self.from_context(context)  # eq. 1: T (E y_{t-1}, h_{t-1}, z_t)
+        enter, forget, leave, candidate = gates.chunk(4, dim=1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()  # eq. 2
+        hidden = leave.sigmoid() * cell.tanh()  # eq. 3
+        return hidden, cell, context, weights, looked
+
+    def _deep_output(self, word: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
+        """Eq. 7: L_o (E y_{t-1} + L_h h_t + L_z z_t)."""
+        logits: Tensor = self.output(word + self.deep_hidden(hidden) + self.deep_context(context))
+        return logits

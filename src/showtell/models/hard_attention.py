@@ -1,0 +1,58 @@
+"""Hard attention: one region per word, learnt by REINFORCE (Xu et al. 2015, arXiv 1502.03044, section 4.1).
+
+The model is soft attention's; only the context differs. In training, the location s_t is drawn from alpha_t and the
+context is that region alone; with probability 1/2 per caption it is the expectation instead, which the paper found
+to lower the variance. In evaluation (validation loss and decoding) the likeliest region is taken, so that captions
+are the same every time.
+Shape legend: B batch, T words with `<end>`, V vocabulary, R regions.
+"""
+
+import torch
+from torch import Tensor
+
+from showtell.config import DecoderConfig
+from showtell.models.attention import SoftAttentionDecoder
+
+EXPECTED = 0.5
+BASELINE_DECAY = 0.9
+TINY = 1e-10
+
+
+class HardAttentionDecoder(SoftAttentionDecoder):
+    """Soft attention's LSTM that looks at one region at a time."""
+
+    baseline: Tensor
+
+    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+        super().__init__(config, feature_size, vocabulary_size)
+        self.reinforce_weight = config.reinforce_weight
+        self.entropy_weight = config.entropy_weight
+        self.register_buffer("baseline", torch.zeros(()))
+        self._expected = torch.zeros(0)
+
+    def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward`, and a term whose gradient is that of eq. 12 with baseline and entropy (section 4.1), per word.
+
+        The moving baseline b_k = 0.9 b_{k-1} + 0.1 log p(y | s_k, a) is a buffer: it is part of the checkpoint.
+        """
+        # drawn once per caption, for all its words
+        self._expected = torch.rand(len(captions), 1, device=captions.device) < EXPECTED
+        logits, weights, looks = self.unrolled(features, captions)
+        log_likelihood = logits.log_softmax(2).gather(2, captions.unsqueeze(2)).squeeze(2).sum(1).detach()
+        advantage = (log_likelihood - self.baseline) / captions.shape[1]
+        # log p(s | a); captions that took the expectation drew nothing
+        log_drawn = (weights * looks).sum(2).clamp_min(TINY).log().sum(1) * ~self._expected.squeeze(1)
+        entropy = -(weights * weights.clamp_min(TINY).log()).sum(2).mean()
+        reward = self.reinforce_weight * (advantage * log_drawn).mean() / captions.shape[1]
+        if self.training:
+            self.baseline.lerp_(log_likelihood.mean(), 1 - BASELINE_DECAY)
+        return logits, -reward - self.entropy_weight * entropy
+
+    def look(self, weights: Tensor) -> Tensor:
+        """One region per row (eq. 8 and 9), as a vector of zeros and a one."""
+        if not self.training:
+            return torch.zeros_like(weights).scatter_(1, weights.argmax(dim=1, keepdim=True), 1.0)
+        drawn = torch.zeros_like(weights).scatter_(1, torch.multinomial(weights.detach(), 1), 1.0)
+        if len(self._expected) != len(weights):  # `step` while training, as scheduled sampling does
+            return drawn
+        return torch.where(self._expected, weights, drawn)

@@ -1,0 +1,89 @@
+"""Top-down attention: one LSTM looks, another speaks (Anderson et al. 2018, arXiv 1707.07998, section 3.2).
+
+Numbers of equations are the paper's. Its regions are a detector's boxes; here they are the cells of the encoder's
+grid, the paper's own "ResNet" baseline. Words' and mean region's part of the first LSTM is computed for all T at
+once.
+Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A
+attention.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from showtell.config import DecoderConfig
+from showtell.models.regions import Regions, State
+from showtell.models.words import WordEmbedding, WordOutput, given_words
+
+WEIGHTS = 4
+"""The place of the last weights `(N, R)` in the state: h1, c1, h2, c2, weights, fixed part of LSTM 1, regions, keys."""
+
+
+class TopDownDecoder(nn.Module):
+    """A top-down attention LSTM and a language LSTM."""
+
+    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden = config.hidden_size
+        self.penalty_weight = config.attention_penalty
+        self.regions = Regions(config, feature_size)
+        size = self.regions.size
+        self.word_embedding = WordEmbedding(config, vocabulary_size)
+        self.from_mean = nn.Linear(size, 4 * hidden)
+        self.from_word = nn.Linear(config.embedding_size, 4 * hidden, bias=False)
+        self.attention_lstm = nn.Linear(2 * hidden, 4 * hidden, bias=False)
+        self.language_lstm = nn.Linear(size + 2 * hidden, 4 * hidden)
+        self.key = nn.Linear(size, config.attention_size)
+        self.query = nn.Linear(hidden, config.attention_size, bias=False)
+        self.energy = nn.Linear(config.attention_size, 1, bias=False)
+        self.output = WordOutput(config, hidden, self.word_embedding)
+
+    def forward(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Teacher forcing: features `(B, R, D)` and captions `(B, T)` to logits `(B, T, V)`."""
+        return self.teacher_forced(features, captions)[0]
+
+    def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward`, and doubly stochastic attention's term (Xu et al. 2015, eq. 14) where it is asked for."""
+        state = self.initial_state(features)
+        hiddens, weights = [], []
+        for word in self.from_word(self.word_embedding(given_words(captions))).unbind(1):
+            state = self._recur(word, state)
+            hiddens.append(state[2])
+            weights.append(state[WEIGHTS])
+        coverage = torch.stack(weights, dim=1).sum(dim=1)
+        penalty = self.penalty_weight * (1 - coverage).square().sum(dim=1).mean()
+        return self.output(torch.stack(hiddens, dim=1)), penalty
+
+    def initial_state(self, features: Tensor) -> State:
+        """The state after the picture was seen; both LSTMs begin with zeros."""
+        regions: Tensor = self.regions(features)
+        zeros = regions.new_zeros(len(regions), self.hidden_size)
+        weights = regions.new_zeros(regions.shape[:2])
+        fixed = self.from_mean(regions.mean(dim=1))
+        return zeros, zeros, zeros, zeros, weights, fixed, regions, self.key(regions)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word further: tokens `(N,)` to logits `(N, V)`."""
+        state = self._recur(self.from_word(self.word_embedding(tokens)), state)
+        return self.output(state[2]), state
+
+    def attention(self, state: State) -> Tensor:
+        """The weights `(N, R)` on the regions in the step that led to this state."""
+        return state[WEIGHTS]
+
+    def _recur(self, word: Tensor, state: State) -> State:
+        h1, c1, h2, c2, _, fixed, regions, keys = state
+        # eq. 1 and 2: x1_t = [h2_{t-1}, mean v, W_e Pi_t]
+        h1, c1 = lstm_cell(word + fixed + self.attention_lstm(torch.cat([h2, h1], dim=1)), c1)
+        energies = self.energy((keys + self.query(h1).unsqueeze(1)).tanh()).squeeze(2)  # eq. 3
+        weights = energies.softmax(dim=1)  # eq. 4
+        seen = torch.bmm(weights.unsqueeze(1), regions).squeeze(1)  # eq. 5
+        # eq. 6: x2_t = [v_t, h1_t]
+        h2, c2 = lstm_cell(self.language_lstm(torch.cat([seen, h1, h2], dim=1)), c2)
+        return h1, c1, h2, c2, weights, fixed, regions, keys
+
+
+def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Hidden and cell `(N, H)` from the sums `(N, 4H)` that enter the input, forget, output gate and the candidate."""
+    enter, forget, leave, candidate = gates.chunk(4, dim=1)
+    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+    return leave.sigmoid() * cell.tanh(), cell

@@ -1,0 +1,1 @@
+"""What `predict.py` does: who captions, which pictures, what the captions are worth, and what is written."""

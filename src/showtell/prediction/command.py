@@ -1,0 +1,162 @@
+"""What `predict.py` does with its options: caption pictures, score the captions, write files and the gallery."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from showtell.config import ConfigError
+from showtell.data.files import shown
+from showtell.data.progress import Progress
+from showtell.data.records import Picture
+from showtell.gallery.page import write_gallery
+from showtell.inference import Captioned
+from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
+from showtell.prediction.pictures import annotated_pictures, plain_pictures
+from showtell.prediction.results import labelled, save_picture, scores_file, write_results, write_scores
+from showtell.prediction.show import gallery_page
+from showtell.prediction.systems import System, load_systems, split_arguments
+
+SOME_FAILED = 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one system said about the pictures that could be read, by picture id."""
+
+    system: System
+    captioned: dict[int, Captioned]
+
+    @property
+    def captions(self) -> dict[int, str]:
+        """The best caption of each picture."""
+        return {picture: found.captions[0] for picture, found in self.captioned.items()}
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Captions the pictures that the command line names.
+
+    Returns:
+        0, or 1 when some picture could not be read.
+
+    Raises:
+        ValueError: a checkpoint, an annotation file or an option that cannot be used; one line.
+    """
+    files, words = split_arguments(options.words)
+    check(options, len(files), words)
+    listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
+    systems = load_systems(files, options)
+    predictions: list[Prediction] = []
+    unreadable: dict[int, str] = {}
+    for system in systems:
+        prediction, failed = caption_all(system, listed.pictures, options, named=len(systems) > 1)
+        predictions.append(prediction)
+        unreadable |= failed
+    readable = [picture for picture in listed.pictures if picture.id not in unreadable]
+    if options.annotations and not readable:
+        first = next(iter(unreadable.values()))
+        raise ConfigError(f"--images {options.images}: no picture of {options.annotations} can be read there; {first}")
+    notes = [*listed.notes, *(report(predictions, readable, options) if readable else [])]
+    problems = [*listed.problems, *unreadable.values()]
+    for kind, lines in (("note", notes), ("skipped", problems)):
+        for line in lines:
+            print(f"{kind}: {line}", file=sys.stderr)
+    return SOME_FAILED if problems else 0
+
+
+def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
+    """Refuses combinations of options that cannot be meant.
+
+    Raises:
+        ConfigError: one line with the remedy.
+    """
+    refusals = (
+        (options.annotations and words, f"{shown(' '.join(words))}: with --annotations, pictures come from --images"),
+        (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
+        (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
+        (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
+        (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
+        (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
+        (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
+        (options.gallery_pictures < 1, f"--gallery-pictures {options.gallery_pictures}: it must be at least 1"),
+        (
+            options.save_pictures and options.gallery and checkpoints > 1,
+            "--save-pictures has room for one caption per picture; leave out --gallery, or name one checkpoint",
+        ),
+    )
+    for wrong, message in refusals:
+        if wrong:
+            raise ConfigError(message)
+
+
+def caption_all(
+    system: System, pictures: Sequence[Picture], options: argparse.Namespace, *, named: bool
+) -> tuple[Prediction, dict[int, str]]:
+    """Captions pictures with one system.
+
+    Captions of pictures that the command line names are printed as they come; for annotated ones a progress line is.
+
+    Args:
+        system: who captions.
+        pictures: what is captioned.
+        options: the command line.
+        named: whether the printed captions say who said them.
+
+    Returns:
+        The captions, and by picture id why some pictures have none.
+    """
+    generator = torch.Generator().manual_seed(options.seed or 0)
+    workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
+    paths = [picture.path for picture in pictures]
+    stream = system.captioner.stream(paths, system.decoding, options.batch_size, workers, generator)
+    progress = Progress(f"captioning with {system.label}", len(pictures), "pictures")
+    done, failed = {}, {}
+    for picture, captioned in zip(pictures, stream, strict=True):
+        if captioned.error is None:
+            done[picture.id] = captioned
+        else:
+            failed[picture.id] = captioned.error
+        if options.annotations:
+            progress.advance(1)
+        elif captioned.error is None:
+            said_by = [system.label] if named else []
+            print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
+        if options.save_pictures and captioned.error is None:
+            save_picture(captioned, options.save_pictures)
+    if options.annotations:
+        progress.close()
+    return Prediction(system, done), failed
+
+
+def report(predictions: Sequence[Prediction], pictures: Sequence[Picture], options: argparse.Namespace) -> list[str]:
+    """Scores the captions, prints the table, and writes the files that the command line asks for.
+
+    Returns:
+        Notes on figures that are missing.
+    """
+    evaluations = {one.system.label: evaluation_of(one, pictures, options) for one in predictions}
+    if options.annotations:
+        print(table(evaluations))
+    for one in predictions:
+        label = one.system.label if len(predictions) > 1 else ""
+        if options.output:
+            write_results(one.captioned, pictures, labelled(options.output, label), annotated=bool(options.annotations))
+        if options.annotations and (options.scores or options.output):
+            file = labelled(options.scores or scores_file(options.output), label)
+            write_scores(one.system, one.captioned, evaluations[one.system.label], pictures, file)
+    notes = list(dict.fromkeys(note for one in evaluations.values() for note in one.notes))
+    if options.gallery:
+        spoken = [(one.system, one.captioned, evaluations[one.system.label]) for one in predictions]
+        title = f"Captions of {options.annotations.name}" if options.annotations else "Captioned pictures"
+        write_gallery(gallery_page(title, spoken, pictures, options.gallery_pictures, notes), options.gallery)
+    return notes
+
+
+def evaluation_of(one: Prediction, pictures: Sequence[Picture], options: argparse.Namespace) -> Evaluation:
+    """Scores against the annotations; without them only what captions tell by themselves, for the gallery."""
+    if options.annotations:
+        return evaluate(one.captions, {picture.id: picture.captions for picture in pictures}, one.system.configs)
+    return unreferenced(one.captions, one.system.configs if options.gallery else [])

@@ -1,0 +1,99 @@
+"""The configuration group `decoding` as flags of `predict.py`.
+
+Only what is given changes the decoding that the checkpoint was trained with. Naming a method, or a beam's width,
+starts from that method's own defaults, so that what belongs to the old method (its groups, its temperature) is not
+carried along. Nothing here imports torch.
+"""
+
+import argparse
+import re
+from dataclasses import asdict
+
+from showtell.config import DECODING_METHODS, ConfigError, DecodingConfig
+
+# flag, field of DecodingConfig, type, help
+_FLAGS: tuple[tuple[str, str, type, str], ...] = (
+    ("--beam", "beam_size", int, "beam search with N beams"),
+    ("--method", "method", str, "how words are chosen"),
+    ("--max-length", "max_length", int, "most words of a caption"),
+    ("--min-length", "min_length", int, "fewest words of a caption"),
+    ("--length-penalty", "length_penalty", float, "score = log-probability / length^N; 0: prefer short captions"),
+    ("--block-ngram", "block_ngram", int, "no N words in a row twice; 0: off"),
+    ("--groups", "groups", int, "beams in N groups that avoid each other's words"),
+    ("--diversity", "diversity", float, "how strongly groups avoid each other"),
+    ("--temperature", "temperature", float, "of sampling; below 1: safer words"),
+    ("--top-k", "top_k", int, "sample from the N likeliest words; 0: from all"),
+    ("--top-p", "top_p", float, "sample from the likeliest words that hold this probability together"),
+    ("--num-captions", "num_captions", int, "captions per picture, best first"),
+)
+_SAMPLING = ("temperature", "top_k", "top_p")
+_EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
+
+
+def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags; one that is not given is None."""
+    group = parser.add_argument_group(
+        "decoding",
+        "What is not given is as in training. --beam implies --method beam; --temperature, --top-k and --top-p imply "
+        "--method sample.",
+    )
+    for flag, field, kind, explanation in _FLAGS:
+        choices = DECODING_METHODS if field == "method" else None
+        metavar = None if choices else "N"
+        group.add_argument(flag, dest=field, type=kind, choices=choices, metavar=metavar, help=explanation)
+    group.add_argument("--seed", type=int, metavar="N", help="of sampling (0): the same seed, the same captions")
+
+
+def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:
+    """The decoding of the training run, changed by the flags.
+
+    Raises:
+        ConfigError: an impossible value, or flags that contradict each other.
+    """
+    given = {field: getattr(options, field) for _, field, _, _ in _FLAGS if getattr(options, field) is not None}
+    method = given.get("method") or _implied_method(given)
+    before = asdict(trained)
+    if method:
+        given["method"] = method
+        before = {key: before[key] for key in _EVERY_METHOD}
+        if method == "beam" and "beam_size" not in given:
+            given["beam_size"] = _known_width(trained)
+    try:
+        decoding = DecodingConfig(**{**before, **given})
+    except ConfigError as error:
+        raise ConfigError(_in_flags(str(error))) from None
+    _refuse_ignored(decoding, given, options.seed)
+    return decoding
+
+
+def _implied_method(given: dict[str, object]) -> str | None:
+    sampling = next((key for key in _SAMPLING if key in given), None)
+    if "beam_size" in given and sampling:
+        raise ConfigError(f"{_flag(sampling)} belongs to sampling and --beam to beam search; leave one of them out")
+    if sampling:
+        return "sample"
+    return "beam" if "beam_size" in given else None
+
+
+def _known_width(trained: DecodingConfig) -> int:
+    if trained.method != "beam":
+        raise ConfigError("--method beam: say how wide the beam is, such as --beam 5")
+    return trained.beam_size
+
+
+def _refuse_ignored(decoding: DecodingConfig, given: dict[str, object], seed: int | None) -> None:
+    """What `DecodingConfig` cannot know to be ignored, because it is a default or no setting of it."""
+    if "diversity" in given and decoding.groups == 1:
+        raise ConfigError("--diversity has no effect without groups; add --groups N, or leave it out")
+    if seed is not None and decoding.method != "sample":
+        raise ConfigError(f"--seed has no effect with --method {decoding.method}; add --method sample, or leave it out")
+
+
+def _flag(field: str) -> str:
+    return next((flag for flag, name, _, _ in _FLAGS if name == field), f"--{field.replace('_', '-')}")
+
+
+def _in_flags(message: str) -> str:
+    """`decoding.beam_size=0 is ...` as `--beam 0 is ...`."""
+    message = re.sub(r"decoding\.(\w+)=", lambda found: f"{_flag(found[1])} ", message)
+    return re.sub(r"decoding\.(\w+)", lambda found: _flag(found[1]), message)

@@ -1,0 +1,81 @@
+"""The files that `predict.py` writes besides the gallery: COCO results, scores, pictures with their captions."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from showtell.atomic import atomic_write, write_text_atomically
+from showtell.data.images import read_picture
+from showtell.data.records import Picture
+from showtell.drawing import caption_card
+from showtell.inference import Captioned
+from showtell.prediction.evaluate import Evaluation
+from showtell.prediction.pictures import coco_id
+from showtell.prediction.systems import System
+
+
+def labelled(path: Path, label: str) -> Path:
+    """`res.json` or, where several systems caption, `res-LABEL.json`."""
+    name = re.sub(r"[^\w.-]+", "_", label)
+    head, dot, tail = path.name.partition(".")
+    return path.with_name(f"{head}-{name}{dot}{tail}") if name else path
+
+
+def scores_file(output: Path) -> Path:
+    """`res.scores.json` for `res.json`."""
+    return output.with_suffix(".scores.json")
+
+
+def write_results(
+    captioned: Mapping[int, Captioned], pictures: Sequence[Picture], path: Path, *, annotated: bool
+) -> None:
+    """COCO's result format: `image_id` and `caption` of each picture and nothing else, as evaluation servers want.
+
+    Pictures without a COCO number are told apart by `file_name`.
+    """
+    numbered = not annotated and any(coco_id(picture.path) != picture.id for picture in pictures)
+    results: list[dict[str, Any]] = []
+    for picture in pictures:
+        result = {"image_id": picture.id, "caption": captioned[picture.id].captions[0]}
+        results.append({**result, "file_name": picture.path.name} if numbered else result)
+    write_json(path, results)
+
+
+def write_scores(
+    system: System,
+    captioned: Mapping[int, Captioned],
+    evaluation: Evaluation,
+    pictures: Sequence[Picture],
+    path: Path,
+) -> None:
+    """Scores of all pictures and of each, how they came about, and what is missing."""
+    rows = []
+    for picture in pictures:
+        found = captioned[picture.id]
+        row = {"image_id": picture.id, "file_name": picture.path.name, "caption": found.captions[0]}
+        rows.append({**row, "log_prob": found.hypotheses[0].log_prob, **evaluation.pictures[picture.id]})
+    content = {
+        "system": system.label,
+        "checkpoints": [str(file) for file in system.files],
+        "decoding": asdict(system.decoding),
+        "scores": evaluation.scores,
+        "variety": asdict(evaluation.variety),
+        "notes": evaluation.notes,
+        "pictures": rows,
+    }
+    write_json(path, content)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Whole or not at all."""
+    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def save_picture(captioned: Captioned, directory: Path) -> None:
+    """Writes the picture with its caption below it."""
+    card = caption_card(read_picture(captioned.path).permute(1, 2, 0).numpy(), captioned.captions[0], width=480)
+    with atomic_write(directory / f"{captioned.path.stem}.png") as file:
+        card.save(file, format="PNG")

@@ -1,0 +1,99 @@
+"""From captioned pictures to the gallery's content: words with their probabilities, and which pictures are shown."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from showtell.data.records import Picture
+from showtell.gallery.contents import Caption, Entry, Page, Told, Word
+from showtell.inference import Captioned
+from showtell.prediction.evaluate import Evaluation, figures
+from showtell.prediction.systems import System
+
+Spoken = tuple[System, Mapping[int, Captioned], Evaluation]
+
+
+def gallery_page(
+    title: str, spoken: Sequence[Spoken], pictures: Sequence[Picture], most: int, notes: Sequence[str]
+) -> Page:
+    """The page of what systems said about pictures.
+
+    Args:
+        title: of the page.
+        spoken: each system with its captions and what they are worth.
+        pictures: all that were captioned.
+        most: no more pictures than this are shown.
+        notes: what the reader must know.
+    """
+    entries = [Entry(picture.path, picture.captions, _told(spoken, picture.id)) for picture in pictures]
+    chosen, sentence = choose([mean_cider(entry) for entry in entries], most)
+    return Page(
+        title=title,
+        systems=[(system.label, _description(system)) for system, _, _ in spoken],
+        figures=figures({system.label: evaluation for system, _, evaluation in spoken}),
+        entries=[entries[place] for place in chosen],
+        total=len(pictures),
+        notes=[*([sentence] if sentence else []), *notes],
+    )
+
+
+def choose(scores: Sequence[float | None], most: int) -> tuple[list[int], str]:
+    """Which pictures are shown where there are too many: the worst third, the best third, and some evenly between.
+
+    Args:
+        scores: of each picture; None without references, and then the choice is even.
+        most: how many are shown.
+
+    Returns:
+        Their places in the old order, and a sentence about the choice (empty when all are shown).
+    """
+    if len(scores) <= most:
+        return list(range(len(scores))), ""
+    known = [(score, place) for place, score in enumerate(scores) if score is not None]
+    if len(known) < len(scores):
+        return _evenly(range(len(scores)), most), f"{most} of {len(scores)} pictures are shown, chosen evenly."
+    ranked = [place for _, place in sorted(known)]
+    third = most // 3
+    middle = _evenly(ranked[third : len(ranked) - third], most - 2 * third)
+    sentence = (
+        f"{most} of {len(scores)} pictures are shown: by CIDEr the {third} worst, the {third} best, "
+        f"and {len(middle)} evenly from between. The figures are about all."
+    )
+    return sorted([*ranked[:third], *middle, *ranked[len(ranked) - third :]]), sentence
+
+
+def _evenly(places: Sequence[int], count: int) -> list[int]:
+    return [places[i * len(places) // count] for i in range(count)]
+
+
+def mean_cider(entry: Entry) -> float | None:
+    """Over the systems; None without references."""
+    values = [told.scores["cider"] for told in entry.told if "cider" in told.scores]
+    return sum(values) / len(values) if values else None
+
+
+def _told(spoken: Sequence[Spoken], picture: int) -> list[Told]:
+    return [
+        Told(captions_of(captioned[picture]), evaluation.pictures.get(picture, {}))
+        for _, captioned, evaluation in spoken
+    ]
+
+
+def captions_of(captioned: Captioned) -> list[Caption]:
+    """The n-best captions, word by word with probabilities."""
+    captions = []
+    for words, hypothesis in zip(captioned.words, captioned.hypotheses, strict=True):
+        *probabilities, end = (math.exp(value) for value in hypothesis.word_log_probs)
+        pairs = zip(words, probabilities, strict=True)
+        captions.append(Caption([Word(word, p) for word, p in pairs], end))
+    return captions
+
+
+def _description(system: System) -> str:
+    """Where it comes from and how it decodes, with only the settings that matter for the method."""
+    decoding = system.decoding
+    settings = [decoding.method]
+    if decoding.method == "beam":
+        settings = [f"beam {decoding.beam_size}", *([f"{decoding.groups} groups"] if decoding.groups > 1 else [])]
+    if decoding.method == "sample":
+        settings += [f"temperature {decoding.temperature:g}", f"top-k {decoding.top_k}", f"top-p {decoding.top_p:g}"]
+    return f"{' + '.join(str(file) for file in system.files)} · {', '.join(settings)}"

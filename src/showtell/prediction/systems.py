@@ -1,0 +1,111 @@
+"""Who captions: each checkpoint of the command line, or all of them as an ensemble, with a name and a decoding."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from showtell.config import Config, ConfigError, DecodingConfig
+from showtell.inference import Captioner
+from showtell.prediction.ensemble import Ensemble
+from showtell.prediction.options import decoding_from_flags
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+@dataclass(frozen=True)
+class System:
+    """One that captions.
+
+    Attributes:
+        label: a short name that no other system has.
+        files: its checkpoint, or an ensemble's.
+        captioner: the model.
+        decoding: how its captions are read off.
+    """
+
+    label: str
+    files: tuple[Path, ...]
+    captioner: Captioner | Ensemble
+    decoding: DecodingConfig
+
+    @property
+    def configs(self) -> list[Config]:
+        """Of the training runs."""
+        captioner = self.captioner
+        return [member.config for member in (captioner.members if isinstance(captioner, Ensemble) else [captioner])]
+
+
+def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Parts the command line's words into checkpoint files and pictures.
+
+    The first word is always a checkpoint; others are when they end in `.ckpt` or are run directories.
+    """
+    named = [i for i, word in enumerate(words) if i == 0 or word.endswith(".ckpt") or _is_run(Path(word))]
+    checkpoints = [checkpoint_file(Path(words[i])) for i in named]
+    return checkpoints, [word for i, word in enumerate(words) if i not in named]
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet."""
+    if not path.is_dir():
+        return path
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    best = folder / BEST
+    return best if best.is_file() else folder / LAST
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return checkpoint_file(path).is_file() and path.is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def load_systems(files: Sequence[Path], options: argparse.Namespace) -> list[System]:
+    """Loads the checkpoints; with `--gallery` side by side (and joined as well under `--ensemble`), else joined.
+
+    Raises:
+        ValueError: a checkpoint that cannot be used, or one given twice; one line.
+    """
+    labels = short_labels(files)
+    systems = []
+    for label, file in zip(labels, files, strict=True):
+        captioner = Captioner.from_checkpoint(file, options.device)
+        decoding = decoding_from_flags(captioner.config.decoding, options)
+        systems.append(System(label, (file,), captioner, decoding))
+    if len(files) == 1:
+        return systems
+    if options.gallery and not options.ensemble:
+        return systems
+    joined = Ensemble([(str(s.files[0]), s.captioner) for s in systems if isinstance(s.captioner, Captioner)])
+    together = System("ensemble", tuple(files), joined, systems[0].decoding)
+    return [*systems, together] if options.gallery else [together]
+
+
+def short_labels(files: Sequence[Path]) -> list[str]:
+    """What tells the checkpoints apart: `lstm512/2026-01-01` for `runs/lstm512/2026-01-01/checkpoints/best.ckpt`.
+
+    Raises:
+        ConfigError: one checkpoint is given twice.
+    """
+    only_best = all(file.name == BEST for file in files)
+    parts = [_telling_parts(file, with_name=not only_best) for file in files]
+    twice = next((file for i, file in enumerate(files) if parts[i] in parts[:i]), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is given twice; name each checkpoint once")
+    if len(files) == 1:
+        return ["/".join(parts[0][-2:])]
+    common = 0
+    while len({part[: common + 1] for part in parts}) == 1:
+        common += 1
+    tails = [part[common:] for part in parts]
+    while all(len(tail) > 1 for tail in tails) and len({tail[-1] for tail in tails}) == 1:
+        tails = [tail[:-1] for tail in tails]
+    return ["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)]
+
+
+def _telling_parts(file: Path, *, with_name: bool) -> tuple[str, ...]:
+    """The path without what every run has."""
+    folders = [part for part in file.resolve().parent.parts if part != "checkpoints"]
+    return tuple([*folders, file.stem] if with_name else folders)

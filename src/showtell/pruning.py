@@ -1,0 +1,65 @@
+"""Ends a run of a search early when it does worse than the others did at the same epoch.
+
+The sweep names study and trial in the environment; a run without them is not part of a search and gets no callback. The
+run stops as by early stopping: checkpoints and captions are written, the exit code is 0, and `status.json` says
+`pruned`.
+"""
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from showtell.atomic import write_text_atomically
+from showtell.run_directory import STATUS
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+
+def pruning_callbacks(monitor: str, run_dir: Path) -> list[Callback]:
+    """The callback of a run that belongs to a search with pruning; none otherwise. It must come after `Status`."""
+    from showtell.sweeps.search import (
+        STUDY_VARIABLE,
+        TRIAL_VARIABLE,
+        open_trial,
+    )  # light; optuna is imported by open_trial
+
+    if STUDY_VARIABLE not in os.environ:
+        return []
+    return [Pruning(open_trial(Path(os.environ[STUDY_VARIABLE]), int(os.environ[TRIAL_VARIABLE])), monitor, run_dir)]
+
+
+class Pruning(Callback):
+    """Reports the monitored metric after each epoch, and stops the run when the study gives it up."""
+
+    def __init__(self, trial: "Trial", monitor: str, run_dir: Path) -> None:
+        self.trial = trial
+        self.monitor = monitor
+        self.path = run_dir / STATUS
+        self.pruned = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Reports, and asks; the last epoch is never given up."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None or not trainer.is_global_zero:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a resumed epoch is reported again, and the first report stands
+            self.trial.report(value.item(), trainer.current_epoch)
+        last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        if not last and self.trial.should_prune():
+            self.pruned = trainer.should_stop = True
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Says so in `status.json`."""
+        if self.pruned and trainer.is_global_zero:
+            reason = f"worse than the median of the search at epoch {trainer.current_epoch}"
+            status = json.loads(self.path.read_text(encoding="utf-8"))
+            write_text_atomically(
+                self.path, json.dumps(status | {"state": "pruned", "reason": reason}, indent=1) + "\n"
+            )

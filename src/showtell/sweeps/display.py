@@ -1,0 +1,139 @@
+"""What a sweep shows: a table that follows the jobs in a terminal, one line per event in a log file."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from showtell.run_directory import RunStatus, read_status
+from showtell.sweeps.job import Job
+from showtell.sweeps.outcome import Outcome
+from showtell.sweeps.process import LOG_NAME
+
+STYLES = {
+    "finished": "green",
+    "pruned": "yellow",
+    "failed": "bold red",
+    "stopped": "yellow",
+    "busy": "yellow",
+    "skipped": "dim",
+}
+REFRESH_SECONDS = 1.0
+
+
+class Display:
+    """Follows the jobs of a sweep through the `status.json` of their folders.
+
+    Args:
+        total: how many jobs there will be.
+        console: where to write; standard output by default.
+    """
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self.total = total
+        self.console = console or Console(soft_wrap=True)
+        self.outcomes: list[Outcome] = []
+        self._live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
+        self._drawn = 0.0
+        self._following = self.console.is_terminal
+
+    def __enter__(self) -> "Display":
+        """Begins."""
+        if self._following:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves the last table standing."""
+        if self._following:
+            self._drawn = 0.0
+            self.update([])
+            self._live.stop()
+
+    def started(self, job: Job, resumed: bool) -> None:
+        """A job was started."""
+        self._line(f"{'resumed ' if resumed else 'started '} {job.title}")
+
+    def ended(self, outcome: Outcome) -> None:
+        """A job came to its end, in whatever way."""
+        self.outcomes.append(outcome)
+        status = read_status(outcome.job.directory) or RunStatus()
+        reason = f"  {outcome.reason}" if outcome.reason else ""
+        self._line(
+            f"{outcome.state:9}{outcome.job.title}  {best(status)}{reason}  [{len(self.outcomes)} of {self.total}]"
+        )
+
+    def note(self, text: str) -> None:
+        """Something else happened."""
+        self.console.print(text, markup=False, highlight=False)
+
+    def update(self, running: Sequence[Job]) -> None:
+        """Draws the table afresh, at most once a second."""
+        now = time.time()
+        if self._following and now - self._drawn >= REFRESH_SECONDS:
+            self._drawn = now
+            self._live.update(
+                self._table({job: read_status(job.directory) or RunStatus() for job in running}, now), refresh=True
+            )
+
+    def _line(self, text: str) -> None:
+        if not self._following:
+            self.console.print(text, markup=False, highlight=False)
+
+    def _table(self, running: Mapping[Job, RunStatus], now: float) -> Table:
+        table = Table(title=self._title(running, now), title_justify="left", box=None, pad_edge=False)
+        for column in ("job", "state", "epoch", "best", "time left"):
+            table.add_column(column, overflow="ellipsis", no_wrap=True)
+        room = max(4, self.console.height - len(running) - 6)
+        for outcome in self.outcomes[-room:]:
+            status = read_status(outcome.job.directory) or RunStatus()
+            style = STYLES[outcome.state]
+            table.add_row(escape(outcome.job.title), f"[{style}]{outcome.state}[/]", epochs(status), best(status), "")
+        for job, status in running.items():
+            left = status.seconds_left(now)
+            state = status.state if status.state == "running" else "starting"
+            table.add_row(
+                escape(job.title), state, epochs(status), best(status), "" if left is None else duration(left)
+            )
+        return table
+
+    def _title(self, running: Mapping[Job, RunStatus], now: float) -> str:
+        failed = sum(outcome.failed for outcome in self.outcomes)
+        waiting = self.total - len(self.outcomes) - len(running)
+        parts = [f"{len(self.outcomes)} of {self.total} done", f"{len(running)} running", f"{waiting} waiting"]
+        return ", ".join([*parts, f"[bold red]{failed} failed[/]"] if failed else parts)
+
+
+def summary(outcomes: Sequence[Outcome], total: int) -> str:
+    """How many ended how, and each failure with its reason and its log."""
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        counts[outcome.state] = counts.get(outcome.state, 0) + 1
+    if total > len(outcomes):
+        counts["not started"] = total - len(outcomes)
+    lines = [f"{total} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items())]
+    for outcome in outcomes:
+        if outcome.failed:
+            lines += [f"{outcome.state}: {outcome.job.title}", f"    {outcome.reason}"]
+            lines.append(f"    {outcome.job.directory / LOG_NAME}")
+    return "\n".join(lines)
+
+
+def epochs(status: RunStatus) -> str:
+    """`3/10`."""
+    return f"{status.epoch}/{status.max_epochs}" if status.max_epochs else ""
+
+
+def best(status: RunStatus) -> str:
+    """`val/loss 2.3456`."""
+    return "" if status.best is None else f"{status.monitor} {status.best:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

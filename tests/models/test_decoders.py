@@ -1,0 +1,141 @@
+"""What every decoder must do, whatever it computes."""
+
+import pytest
+import torch
+from torch import nn
+
+from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, DecodingConfig
+from showtell.decoding import decode
+from showtell.models.module import build_decoder
+from showtell.models.regions import word_attention
+from showtell.models.words import given_words
+
+V, D = 11, 6
+
+
+def small(name: str, **settings) -> nn.Module:
+    torch.manual_seed(0)
+    sizes = dict(embedding_size=8, hidden_size=8, attention_size=5, num_heads=2, num_layers=2, dropout=0.0)
+    decoder = build_decoder(DecoderConfig(name=name, **{**sizes, **settings}), shape(name), V)
+    # fresh decoders are nearly indifferent to what they see; make them opinionated
+    for parameter in decoder.parameters():
+        nn.init.normal_(parameter, std=0.9)
+    return decoder.eval()
+
+
+def shape(name: str) -> tuple[int, ...]:
+    return (4, D) if name in GRID_DECODERS else (D,)
+
+
+def pictures(name: str, count: int, **kwargs) -> torch.Tensor:
+    return torch.randn(count, *shape(name), generator=torch.Generator().manual_seed(1), **kwargs)
+
+
+CAPTIONS = torch.tensor([[3, 4, 5, 1], [6, 3, 3, 1], [9, 8, 7, 1]])
+each_decoder = pytest.mark.parametrize("name", DECODERS)
+each_attending = pytest.mark.parametrize("name", GRID_DECODERS)
+
+
+@each_decoder
+@pytest.mark.parametrize("settings", [{}, {"tie_embeddings": True}, {"region_size": 7, "embedding_size": 6}])
+def test_stepping_gives_the_logits_of_teacher_forcing(name, settings):
+    decoder, features = small(name, **settings), pictures(name, 3)
+    state, logits = decoder.initial_state(features), []
+    for column in given_words(CAPTIONS).unbind(1):
+        answer, state = decoder.step(column, state)
+        logits.append(answer)
+    torch.testing.assert_close(torch.stack(logits, 1), decoder(features, CAPTIONS), atol=1e-5, rtol=1e-5)
+
+
+@each_decoder
+def test_the_batch_gives_what_its_pictures_give_one_by_one(name):
+    decoder, features = small(name, num_layers=1), pictures(name, 5)
+    config = DecodingConfig(method="beam", beam_size=3, num_captions=2, max_length=6)
+    together = decode(decoder.step, decoder.initial_state(features), config)
+    alone = [decode(decoder.step, decoder.initial_state(one[None]), config)[0] for one in features]
+    assert [[h.tokens for h in caption] for caption in together] == [[h.tokens for h in c] for c in alone]
+    assert len({captions[0].tokens for captions in together}) > 1, "the pictures make no difference"
+
+
+@each_decoder
+def test_beam_of_one_is_greedy(name):
+    decoder, state = small(name), None
+    state = decoder.initial_state(pictures(name, 4))
+    greedy = decode(decoder.step, state, DecodingConfig(method="greedy", max_length=6))
+    beam = decode(decoder.step, state, DecodingConfig(method="beam", beam_size=1, max_length=6))
+    assert [c[0].tokens for c in greedy] == [c[0].tokens for c in beam]
+
+
+@each_decoder
+def test_gradients_are_those_of_finite_differences(name):
+    decoder = small(name).double()
+    features = pictures(name, 3, dtype=torch.float64).requires_grad_()
+    weights = [p for p in decoder.parameters() if p.numel() < 45]
+
+    def loss(features, *_):
+        return nn.functional.cross_entropy(decoder(features, CAPTIONS).flatten(0, 1), CAPTIONS.flatten())
+
+    assert torch.autograd.gradcheck(loss, (features, *weights), atol=1e-6)
+
+
+@each_decoder
+def test_overfits_one_batch(name):
+    torch.manual_seed(0)
+    config = DecoderConfig(name=name, embedding_size=32, hidden_size=32, attention_size=16, num_heads=2)
+    decoder, features = build_decoder(config, shape(name), V), pictures(name, 3)
+    adam = torch.optim.Adam(decoder.parameters(), lr=0.005 if name == "transformer" else 0.02)
+    for _ in range(150):
+        torch.manual_seed(0)
+        extra = 0.0
+        if hasattr(decoder, "teacher_forced"):
+            logits, extra = decoder.teacher_forced(features, CAPTIONS)
+        else:
+            logits = decoder(features, CAPTIONS)
+        adam.zero_grad()
+        (nn.functional.cross_entropy(logits.flatten(0, 1), CAPTIONS.flatten()) + extra).backward()
+        adam.step()
+    captions = decode(decoder.eval().step, decoder.initial_state(features), DecodingConfig(max_length=6))
+    assert [list(c[0].tokens) for c in captions] == CAPTIONS[:, :-1].tolist()
+
+
+@each_decoder
+def test_nothing_random_happens_outside_torchs_generator(name):
+    decoder, features = small(name, dropout=0.5).train(), pictures(name, 3)
+
+    def once():
+        torch.manual_seed(5)
+        return decoder(features, CAPTIONS)
+
+    assert torch.equal(once(), once())
+    assert not torch.equal(once(), decoder(features, CAPTIONS)), "dropout does nothing"
+
+
+@each_decoder
+def test_tied_embeddings_are_one_matrix(name):
+    decoder = small(name, tie_embeddings=True, embedding_size=6)
+    assert decoder.output.output.weight is decoder.word_embedding.weight
+    free = sum(p.numel() for p in small(name, embedding_size=6).parameters())
+    assert sum(p.numel() for p in decoder.parameters()) < free + 100
+
+
+@each_attending
+def test_attention_is_a_distribution_over_regions_that_the_picture_decides(name):
+    decoder, features = small(name), pictures(name, 3)
+    weights = word_attention(decoder, features, CAPTIONS)
+    assert weights.shape == (3, 4, 4)
+    torch.testing.assert_close(weights.sum(2), torch.ones(3, 4))
+    assert (weights[0] - weights[1]).abs().max() > 0.01
+
+
+@each_attending
+def test_regions_know_their_place(name):
+    decoder, features = small(name), pictures(name, 2)
+    swapped = features[:, [3, 1, 2, 0]]
+    assert not torch.allclose(decoder(features, CAPTIONS[:2]), decoder(swapped, CAPTIONS[:2]), atol=1e-4)
+
+
+@each_attending
+def test_pooled_features_are_one_region(name):
+    decoder = small(name)
+    features = torch.randn(3, D)
+    torch.testing.assert_close(decoder(features, CAPTIONS), decoder(features[:, None], CAPTIONS))

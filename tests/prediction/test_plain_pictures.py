@@ -1,0 +1,51 @@
+"""`predict.py CKPT PICTURES`: lines, result file, captioned pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from tests.prediction.conftest import Said, load
+
+Call = Callable[..., Said]
+
+
+def test_a_line_per_picture(call: Call, tiny_run: Path, tiny_coco: Path) -> None:
+    said = call(tiny_run, tiny_coco / "val", "--beam", 3, "--num-captions", 2)
+    lines = [line.split("\t") for line in said.out.splitlines()]
+    assert [Path(line[0]).name for line in lines] == sorted(path.name for path in (tiny_coco / "val").iterdir())
+    assert all(len(line) == 3 and all(line) for line in lines)
+    assert said.status == 0
+
+
+def test_a_bad_argument_costs_one_line_and_status_1(call: Call, tiny_run: Path, tiny_coco: Path) -> None:
+    picture = next((tiny_coco / "val").iterdir())
+    said = call(tiny_run / "checkpoints/last.ckpt", picture, "nothing.jpg")
+    assert (said.status, len(said.out.splitlines())) == (1, 1)
+    assert said.err.startswith("skipped: nothing.jpg")
+
+
+def test_names_without_numbers_are_told_apart_by_file_name(
+    call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path
+) -> None:
+    picture = next((tiny_coco / "val").iterdir())
+    (tmp_path / "cat.jpg").write_bytes(picture.read_bytes())
+    call(tiny_run, tmp_path / "cat.jpg", picture, "--output", tmp_path / "res.json")
+    found = load(tmp_path / "res.json")
+    assert [(e["image_id"], e["file_name"]) for e in found] == [(1, "cat.jpg"), (2, picture.name)]
+    call(tiny_run, picture, "--output", tmp_path / "res.json")
+    (entry,) = load(tmp_path / "res.json")
+    assert entry == {"image_id": int(picture.stem[-12:]), "caption": entry["caption"]}
+
+
+def test_pictures_with_captions_are_saved(call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path) -> None:
+    picture = next((tiny_coco / "val").iterdir())
+    call(tiny_run, picture, "--save-pictures", tmp_path / "cards")
+    with Image.open(tmp_path / "cards" / f"{picture.stem}.png") as card:
+        assert card.width == 480
+
+
+def test_sampling_repeats_with_its_seed(call: Call, tiny_run: Path, tiny_coco: Path) -> None:
+    words = (tiny_run, tiny_coco / "val", "--temperature", 2, "--num-captions", 3)
+    first = call(*words, "--seed", 4).out
+    assert call(*words, "--seed", 4, "--batch-size", 2).out == first
+    assert call(*words, "--seed", 5).out != first

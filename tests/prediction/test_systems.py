@@ -1,0 +1,108 @@
+"""Several checkpoints: which words name them, their short names, averaged or side by side."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.prediction.conftest import Said, load
+
+from showtell.config import ConfigError, DecodingConfig, ImageTransform
+from showtell.data.images import load_picture
+from showtell.inference import Captioner
+from showtell.prediction.ensemble import Ensemble
+from showtell.prediction.systems import short_labels, split_arguments
+from showtell.vocabulary import START, Vocabulary
+
+Call = Callable[..., Said]
+
+
+def test_checkpoints_are_told_from_pictures(tiny_run: Path, tiny_coco: Path) -> None:
+    words = [str(tiny_run), "a.jpg", str(tiny_run / "checkpoints/last.ckpt"), str(tiny_coco / "val"), "gone.ckpt"]
+    checkpoints, pictures = split_arguments(words)
+    folder = tiny_run / "checkpoints"
+    assert checkpoints == [folder / "best.ckpt", folder / "last.ckpt", Path("gone.ckpt")]
+    assert pictures == ["a.jpg", str(tiny_coco / "val")]
+
+
+def test_the_first_word_is_always_a_checkpoint() -> None:
+    assert split_arguments(["runs/typo", "a.jpg"]) == ([Path("runs/typo")], ["a.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("files", "labels"),
+    [
+        (["r/demo/1/checkpoints/best.ckpt"], ["demo/1"]),
+        (["r/demo/1/checkpoints/best.ckpt", "r/demo/2/checkpoints/best.ckpt"], ["1", "2"]),
+        (["r/a/1/checkpoints/best.ckpt", "r/b/1/checkpoints/best.ckpt"], ["a", "b"]),
+        (["r/a/1/checkpoints/best.ckpt", "r/a/1/checkpoints/last.ckpt"], ["best", "last"]),
+        (["x/model.ckpt", "x/other.ckpt"], ["model", "other"]),
+        (["a/1/checkpoints/last.ckpt", "b/2/checkpoints/last.ckpt"], ["a/1", "b/2"]),
+    ],
+)
+def test_labels_are_what_tells_them_apart(files: list[str], labels: list[str]) -> None:
+    assert short_labels([Path(file) for file in files]) == labels
+
+
+def test_a_checkpoint_given_twice_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"a/m\.ckpt is given twice; name each checkpoint once"):
+        short_labels([Path("a/m.ckpt"), Path("a/m.ckpt")])
+
+
+@pytest.fixture(scope="module")
+def two(tiny_run: Path, other_run: Path) -> list[Captioner]:
+    found = [Captioner.from_checkpoint(run / "checkpoints/best.ckpt", "cpu") for run in (tiny_run, other_run)]
+    # an encoder of its own would bring a transform of its own
+    found[1].transform = ImageTransform(size=96)
+    return found
+
+
+def test_an_ensemble_averages_probabilities_and_transforms_for_each_member(
+    two: list[Captioner], tiny_coco: Path
+) -> None:
+    ensemble = Ensemble([("a", two[0]), ("b", two[1])])
+    assert [transform.size for transform in ensemble.transforms] == [224, 96]
+    picture = min((tiny_coco / "val").iterdir())
+    (captioned,) = ensemble.stream([picture], DecodingConfig(), 1, 0)
+    start = torch.tensor([START])
+    first = captioned.hypotheses[0].tokens[0]
+    with torch.inference_mode():
+        states = [one.state(load_picture(picture, one.transform)[None]) for one in two]
+        probabilities = [
+            one.decoder.step(start, state)[0].softmax(1)[0, first] for one, state in zip(two, states, strict=True)
+        ]
+    mean = sum(probabilities) / 2
+    assert captioned.hypotheses[0].word_log_probs[0] == pytest.approx(float(mean.log()), abs=1e-5)
+    assert abs(float(probabilities[0] - probabilities[1])) > 1e-3
+
+
+def test_two_checkpoints_are_averaged(call: Call, tiny_run: Path, other_run: Path, tiny_coco: Path) -> None:
+    said = call(tiny_run, other_run, tiny_coco / "val", "--beam", 2)
+    assert all(line.count("\t") == 1 for line in said.out.splitlines())
+    assert len(said.out.splitlines()) == 6
+
+
+def test_other_words_cannot_be_averaged(two: list[Captioner]) -> None:
+    words = two[0].vocabulary.words
+    swapped = Captioner(two[1].decoder, two[1].encoder, Vocabulary([*words[:3], *reversed(words[3:])]), *rest(two[1]))
+    with pytest.raises(ConfigError, match=r"^b and a have different vocabularies .* add --gallery to compare them$"):
+        Ensemble([("a", two[0]), ("b", swapped)])
+
+
+def rest(captioner: Captioner) -> tuple[Any, ...]:
+    return captioner.transform, captioner.config
+
+
+def test_side_by_side_every_system_has_its_files(
+    call: Call, tiny_run: Path, other_run: Path, val: list[object], tmp_path: Path, no_java: None
+) -> None:
+    page = tmp_path / "page.html"
+    said = call(tiny_run, other_run, *val, "--ensemble", "--gallery", page, "--output", tmp_path / "r.json")
+    labels = said.out.splitlines()[0].split()
+    assert [label.rpartition("/")[2] for label in labels] == ["tiny", "other", "ensemble"]
+    for label in labels:
+        name = label.replace("/", "_")
+        assert load(tmp_path / f"r-{name}.scores.json")["system"] == label
+        assert len(load(tmp_path / f"r-{name}.json")) == 6
+    assert page.stat().st_size > 10_000

@@ -1,0 +1,123 @@
+import json
+
+import pytest
+import yaml
+
+from showtell.config import ConfigError, parse
+from showtell.run_directory import read_status
+from showtell.sweeps.job import Job, ToDo, check_folders, folder_name, quoted
+from showtell.sweeps.outcome import describe, judge, last_line, settle
+
+
+def job(directory, **values):
+    return Job("a job", directory, ("seed=1",), parse({"seed": 1, "training": {"max_epochs": 5}, **values}))
+
+
+def begin(job, state="running", epochs=5, checkpoint=True):
+    (job.directory / ".hydra").mkdir(parents=True)
+    (job.directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config.as_dict()))
+    (job.directory / "checkpoints").mkdir()
+    if checkpoint:
+        (job.directory / "checkpoints" / "last.ckpt").touch()
+    (job.directory / "status.json").write_text(json.dumps({"state": state, "max_epochs": epochs, "best": 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("state", "checkpoint", "to_do"),
+    [
+        ("finished", True, ToDo.NOTHING),
+        ("pruned", True, ToDo.NOTHING),
+        ("failed", True, ToDo.RESUME),
+        ("stopped", True, ToDo.RESUME),
+        ("running", True, ToDo.RESUME),
+        ("running", False, ToDo.NEW),
+    ],
+)
+def test_what_is_left_to_do(tmp_path, state, checkpoint, to_do):
+    it = job(tmp_path / "run")
+    assert it.to_do() is ToDo.NEW
+    begin(it, state, checkpoint=checkpoint)
+    assert it.to_do() is to_do
+
+
+def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(tmp_path):
+    begin(job(tmp_path / "run"), "finished")
+    longer = job(tmp_path / "run", training={"max_epochs": 9}, data={"num_workers": 0})
+    assert longer.to_do() is ToDo.RESUME
+    words = longer.arguments(ToDo.RESUME)
+    assert words[0] == f"resume='{tmp_path}/run'"
+    assert "training.max_epochs=9" in words and "data.num_workers=0" in words and "seed=1" not in words
+    assert job(tmp_path / "run", training={"max_epochs": 3}).to_do() is ToDo.NOTHING
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path):
+    begin(job(tmp_path / "run"), "finished")
+    with pytest.raises(
+        ConfigError, match=r"holds a run with decoder.hidden_size=100 instead of 256; remove it, or .*name="
+    ):
+        job(tmp_path / "run", decoder={"hidden_size": 256}).to_do()
+
+
+def test_two_jobs_in_one_folder_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="two jobs"):
+        check_folders([job(tmp_path / "run"), job(tmp_path / "run")])
+
+
+@pytest.mark.parametrize(
+    ("words", "varied", "name"),
+    [
+        (["vocab.threshold=8", "decoder.hidden_size=256"], [], "decoder.hidden_size-256__vocab.threshold-8"),
+        (["seed=1", "name=x", "sweep=s", "sweep.jobs=2", "data.root=/d", "device=cpu", "cache=c"], [], "seed-1"),
+        (["training.max_epochs=5", "seed=1"], ["training.max_epochs=5"], "seed-1__training.max_epochs-5"),
+        (["+decoder/x=lstm"], [], "decoder_x-lstm-"),
+        (["name=x"], [], "default"),
+        ([], [], "default"),
+    ],
+)
+def test_a_folder_tells_the_overrides(words, varied, name):
+    found = folder_name(words, varied)
+    assert found == name or (name.endswith("-") and found.startswith(name) and len(found) == len(name) + 8)
+
+
+@pytest.mark.parametrize("value", ["/a/b", "a b", "'x=1,2'", "ü" * 300, "..", "[1,2]", "a\\b", "${now:%Y}"])
+def test_any_value_gives_one_safe_folder_of_its_own(value):
+    name = folder_name([f"vocab.x={value}", "seed=1"])
+    assert len(name.encode()) <= 200 and not set(name) & set("/=,'\" \\${}[]") and name not in (".", "..")
+    assert name != folder_name([f"vocab.x={value}!", "seed=1"])
+
+
+def test_order_of_words_does_not_matter():
+    assert folder_name(["seed=1", "vocab=min4"]) == folder_name(["vocab=min4", "seed=1"])
+
+
+@pytest.mark.parametrize("path", ["runs/a b", "it's", "back\\slash", "end\\", "b\\\\'q", "x=1,y=2"])
+def test_a_quoted_word_passes_through_hydras_grammar(path):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (override,) = OverridesParser.create().parse_overrides([f"resume={quoted(path)}"])
+    assert override.value() == path
+
+
+def test_the_reason_is_the_last_word_of_the_log(tmp_path):
+    log = tmp_path / "out.log"
+    log.write_bytes(b"x" * 20000 + b"\nTraceback\n  File\n\x1b[31mValueError: bad \xff\x1b[0m\n\n")
+    assert last_line(log) == "ValueError: bad \ufffd"
+    assert last_line(tmp_path / "none") == ""
+    assert describe(2, "error: data.root: no such folder") == "data.root: no such folder (exit code 2)"
+    assert describe(137, "epoch 3/10") == "ended by SIGKILL (exit code 137)"
+
+
+def test_a_run_that_was_cut_is_not_left_running(tmp_path):
+    it = job(tmp_path / "run")
+    begin(it, "running")
+    settle(judge(it, 137, tmp_path / "run" / "out.log"))
+    status = read_status(it.directory)
+    assert (status.state, status.reason, status.best) == ("failed", "ended by SIGKILL (exit code 137)", 1.0)
+
+
+def test_exit_0_is_believed_only_with_a_finished_run(tmp_path):
+    it = job(tmp_path / "run")
+    begin(it, "running")
+    assert judge(it, 0, tmp_path / "log").state == "failed"
+    (it.directory / "status.json").write_text(json.dumps({"state": "finished", "max_epochs": 5}))
+    assert judge(it, 0, tmp_path / "log").state == "finished"

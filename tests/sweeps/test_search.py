@@ -1,0 +1,94 @@
+import json
+
+import pytest
+
+pytest.importorskip("optuna")
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from showtell.config import ConfigError, SweepConfig, parse
+from showtell.run_directory import read_config
+from showtell.sweeps.job import Job
+from showtell.sweeps.outcome import Outcome
+from showtell.sweeps.search import Search, open_trial
+
+SPACE = {"x": FloatDistribution(0.0, 1.0), "y": CategoricalDistribution(["1", "2"])}
+
+
+def search(folder, trials, space=SPACE, fixed=(), **settings):
+    return Search(folder, space, fixed, SweepConfig(trials=trials, **settings), "min", 1)
+
+
+def end(folder, number, state="finished", best=1.0):
+    directory = folder / f"run{number}"
+    directory.mkdir(exist_ok=True)
+    (directory / "status.json").write_text(json.dumps({"state": state, "best": best, "max_epochs": 3}))
+    outcome = "failed" if state == "failed" else state
+    return Outcome(Job("a job", directory, (), parse({})), outcome)
+
+
+def test_a_search_goes_on_with_what_was_left_open_and_repeats_nothing(tmp_path):
+    first = search(tmp_path, 4)
+    proposals = first.proposals()
+    asked = [next(proposals) for _ in range(3)]
+    first.tell(asked[0][0], end(tmp_path, 0))
+    first.tell(asked[1][0], end(tmp_path, 1, "failed"))
+
+    again = search(tmp_path, 6)  # neither told nor failed: trials 1 and 2
+    assert again.total == 5
+    proposals = list(again.proposals())
+    assert proposals[:2] == asked[1:]
+    assert len({json.dumps(values) for _, values in [asked[0], *proposals]}) == 6
+    assert again.directories() == [tmp_path / "run0"]
+
+
+def test_tpe_learns_where_the_minimum_is(tmp_path):
+    it = search(tmp_path, 40, {"x": FloatDistribution(0.0, 1.0)})
+    values = []
+    for number, proposal in it.proposals():
+        values.append(proposal["x"])
+        it.tell(number, end(tmp_path, number, best=(proposal["x"] - 0.8) ** 2))
+    late = sum(abs(value - 0.8) < 0.15 for value in values[20:])
+    assert late > sum(abs(value - 0.8) < 0.15 for value in values[:10]) + 5
+
+
+def test_a_small_space_ends_the_search(tmp_path):
+    it = search(tmp_path, 20, {"y": CategoricalDistribution(["1", "2", "3"])}, sampler="random")
+    assert sorted(values["y"] for _, values in it.proposals()) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("other", [{"space": {"x": FloatDistribution(0.0, 2.0)}}, {"fixed": ["decoder=lstm512"]}])
+def test_another_search_does_not_mix_with_a_study(tmp_path, other):
+    search(tmp_path, 4, fixed=["sweep.jobs=2", "data.root=/a"])
+    search(tmp_path, 8, fixed=["sweep.jobs=4"])
+    with pytest.raises(ConfigError, match="the study of a search over other settings; give this search a name"):
+        search(tmp_path, 4, **other)
+
+
+def test_a_hopeless_run_is_given_up_from_its_own_process(tmp_path):
+    it = search(tmp_path, 10)
+    good = [number for number, _ in zip((n for n, _ in it.proposals()), range(5), strict=False)]
+    for number in good[:4]:
+        trial = open_trial(it.path, number)
+        for epoch in range(3):
+            trial.report(1.0, epoch)
+        it.tell(number, end(tmp_path, number))
+    bad = open_trial(it.path, good[4])
+    bad.report(9.0, 0)
+    assert not bad.should_prune()  # the first epoch of a run is never the last
+    bad.report(9.0, 1)
+    assert bad.should_prune()
+    it.tell(good[4], end(tmp_path, good[4], "pruned", 9.0))
+    assert search(tmp_path, 10).total == 5
+
+
+def test_the_command_searches_and_continues(sweep):
+    words = ["sweep=tpe_small", "sweep.jobs=2", "training.max_epochs=2", "decoder.dropout=0.25"]
+    first = sweep(*words, "sweep.trials=3")
+    assert first.returncode == 0, first.stderr
+    assert "3 jobs: 3 finished" in first.stdout
+    again = sweep(*words, "sweep.trials=4")
+    assert "1 jobs: 1 finished" in again.stdout and "4 runs by val/loss" in again.stdout
+    configs = [read_config(path.parent) for path in sweep.runs.glob("*/status.json")]
+    assert len(configs) == 4 and {config["decoder"]["dropout"] for config in configs} == {0.25}
+    assert all(3e-4 <= config["training"]["learning_rate"] <= 1e-2 for config in configs)
+    assert {starts[0] for starts in sweep.starts().values()} == {"0"}
