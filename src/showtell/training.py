@@ -35,6 +35,7 @@ from showtell.data.readable import unreadable_pictures
 from showtell.data.samples import thumbnails
 from showtell.data.shapes import ensure_shapes, is_true, load_scenes
 from showtell.evaluation.metrics import ReferenceCorpus
+from showtell.data.workers import pictures_named
 from showtell.initial import load_start
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
@@ -54,6 +55,7 @@ CAPTION_END = "endofcaption"
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 
+@pictures_named()
 def train(config: Config, run_dir: Path) -> float:
     """Trains one run, from its beginning or from where `config.resume` stopped.
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from showtell import atomic, trainer
 from showtell.data import batching, loading
+from showtell.data.images import PictureError
 
 
 def wrong_order() -> None:
@@ -83,4 +85,38 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "loader's counter": loaders_counter,
     "position forgotten": position_forgotten,
     "temporary elsewhere": temporary_elsewhere,
+}
+
+
+def at_a_picture(act: Callable[[], Any]) -> Callable[[], None]:
+    """A fault that happens in a worker when it reads one certain picture."""
+
+    def install() -> None:
+        from showtell.data import feature_store, loading, workers
+
+        trainer_pid = os.getpid()
+        workers.TIMEOUT_SECONDS = 2
+        for module in (loading, feature_store):
+            original = module.load_picture
+
+            def load(path: Any, *rest: Any, original: Any = original) -> Any:
+                if os.getpid() != trainer_pid and str(path).endswith("train_000000000007.jpg"):
+                    act()
+                return original(path, *rest)
+
+            module.load_picture = load  # type: ignore[attr-defined]
+
+    return install
+
+
+def refuse() -> None:
+    """A picture that broke after it was checked."""
+    raise PictureError("train_000000000007.jpg: cannot be read (it broke)")
+
+
+MUTANTS |= {
+    "worker killed": at_a_picture(lambda: os.kill(os.getpid(), signal.SIGKILL)),
+    "worker exits": at_a_picture(lambda: os._exit(3)),
+    "worker hangs": at_a_picture(lambda: time.sleep(600)),
+    "picture breaks": at_a_picture(refuse),
 }
