@@ -102,15 +102,15 @@ def _shared_relation(objects: list[dict[str, Any]], rng: random.Random) -> str |
 def _noun_phrase(thing: dict[str, Any], rng: random.Random, *, rich: bool = False) -> str:
     """An object's name with some of its looks; a `rich` one tells more of them."""
     told, after = [], ""
-    if rng.random() < (0.65 if rich else 0.2):
+    if rng.random() < (0.65 if rich else 0.15):
         told.append(_pick(words.SIZES[thing["size"]], rng))
     texture = thing["texture"]
-    if rng.random() < (0.15 if texture == "plain" else 0.7 if rich else 0.35):
+    if rng.random() < (0.15 if texture == "plain" else 0.7 if rich else 0.25):
         if texture != "plain" and rng.random() < 0.25:
             after = f" {_pick(words.MARKS[texture], rng)}"
         else:
             told.append(_pick(words.TEXTURES[texture], rng))
-    if rng.random() < 0.95:
+    if rng.random() < 0.97:
         assert thing["color"] in COLORS
         told.append(thing["color"])
     told.append(_pick(words.NOUNS[thing["kind"]], rng))

@@ -5,17 +5,19 @@ is kept as a plain dict, because it is written to JSON beside the captions and r
 boxes are the only source of spatial truth: A is left of B when A's box ends before B's begins, so nothing
 is left to taste.
 
-Some combinations are never shown in training: one color of each kind, and for some pairs of kinds one of
-the ways in which they can lie. Every fourth validation scene holds such a combination. Each part of it is
-common in training, so a model that learned the parts can tell the whole.
+Some combinations are never shown in training: each kind in each color, say the blue star, keeps away from
+one of the four relations and is never above anything, say. Every fourth validation scene holds such a
+combination. Each part of it, blue stars, stars above, blue things above, is common in training. (Keeping a
+color from a kind altogether was tried: a decoder that has never read "blue star" does not write it,
+whatever the encoder tells.)
 """
 
 import random
 from itertools import permutations
 from typing import Any
 
-KINDS = ("star", "heart", "house", "tree", "car", "fish", "flower", "mushroom", "umbrella", "balloon")
-COLORS = ("red", "yellow", "green", "blue", "purple")
+KINDS = ("star", "heart", "house", "tree", "car", "fish", "flower", "umbrella")
+COLORS = ("red", "yellow", "green", "blue")
 TEXTURES = ("plain", "striped", "dotted")
 SIZES = ("small", "large")
 BACKGROUNDS = ("meadow", "beach", "snow", "night", "wall", "sunset")
@@ -33,7 +35,7 @@ _LAYOUTS = (
     ((0.2, 0, 0.8, 0.5), (0.2, 0.5, 0.8, 1)),
     ((0, 0, 0.5, 0.5), (0.5, 0, 1, 0.5), (0.2, 0.5, 0.8, 1)),
 )
-_LAYOUT_WEIGHTS = (30, 25, 25, 20)
+_LAYOUT_WEIGHTS = (30, 30, 30, 10)
 
 Scene = dict[str, Any]
 """`background`, `objects` (each `kind`, `color`, `size`, `texture`, `box`), `held_out`.
@@ -51,19 +53,16 @@ def stands(relation: str, a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def held_out_combinations(scene: Scene) -> list[str]:
-    """The combinations in a scene that training must not show, as words: `blue star`, `star above heart`."""
-    things = scene["objects"]
-    found = [f"{o['color']} {o['kind']}" for o in things if _held_out_color(o["kind"]) == o["color"]]
-    for a, b in permutations(things, 2):
-        steps = (KINDS.index(b["kind"]) - KINDS.index(a["kind"])) % len(KINDS)
-        relation = {1: "above", 2: "left"}.get(steps)
-        if relation and stands(relation, a, b):
-            found.append(f"{a['kind']} {relation} {b['kind']}")
-    return found
+    """The combinations in a scene that training must not show, as words: `blue star above`."""
+    return [
+        f"{thing['color']} {thing['kind']} {relation}"
+        for thing, other in permutations(scene["objects"], 2)
+        if stands(relation := _held_out_relation(thing["kind"], thing["color"]), thing, other)
+    ]
 
 
-def _held_out_color(kind: str) -> str:
-    return COLORS[(3 * KINDS.index(kind)) % len(COLORS)]
+def _held_out_relation(kind: str, color: str) -> str:
+    return RELATIONS[(KINDS.index(kind) + COLORS.index(color)) % len(RELATIONS)]
 
 
 def think_up(split: str, index: int, seed: int) -> Scene:
