@@ -22,9 +22,10 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize(
-    "name", ["attention", "hard_attention", *(pytest.param(n, marks=pytest.mark.slow) for n in ("topdown", "transformer"))]
-)
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("topdown", "transformer")]
+
+
+@pytest.mark.parametrize("name", ["attention", "hard_attention", *SLOW])
 def test_resume_in_the_middle_of_an_epoch_is_exact(tiny_config: MakeConfig, tmp_path: Path, name: str) -> None:
     recipe = {"weight_average": 0.9, "label_smoothing": 0.1, "schedule": "plateau", "max_epochs": 3}
     recipe["scheduled_sampling"] = 0.3 if name == "attention" else 0.0
