@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from showtell.command_line import one_line_errors, resume_arguments, resumed_config
+from showtell.command_line import checked_arguments, one_line_errors, resumed_config
 from showtell.config import Config, parse
 
 ConfigStore.instance().store("schema", Config)
@@ -27,6 +27,6 @@ def main(composed: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = resume_arguments(sys.argv[1:])
     with one_line_errors():
+        sys.argv[1:] = checked_arguments(sys.argv[1:], Path(__file__).parent / "conf")
         main()

@@ -13,9 +13,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from showtell.config import Config, ConfigError, parse
+from showtell.untrusted_yaml import check_folders, check_words, load_yaml
 
 USER_ERROR = 2
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
@@ -50,6 +49,21 @@ def explain(error: Exception) -> str:
     return re.sub(r"(?: full_key: .*| Config search path.*)$", "", text)
 
 
+def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
+    """The command line as Hydra gets it, once neither it nor a group file can make Hydra do more than read values.
+
+    Args:
+        arguments: the words of the command line.
+        folder: the configuration's.
+
+    Raises:
+        ConfigError: a word or a file that would call code, read the environment or unfold without end.
+    """
+    check_words(arguments)
+    check_folders(folder, arguments)
+    return resume_arguments(arguments)
+
+
 def resume_arguments(arguments: Sequence[str]) -> list[str]:
     """Sends a resumed run to its old directory, whose `.hydra` stays as the run began."""
     resume = next((text.partition("=")[2] for text in arguments if text.startswith("resume=")), "")
@@ -82,7 +96,10 @@ def resumed_config(config: Config, overrides: Sequence[str]) -> Config:
         raise ConfigError(
             f"resume={config.resume}: no run was started there ({saved} is missing); give a run directory"
         )
-    started = parse(yaml.safe_load(saved.read_text(encoding="utf-8")))
+    values = load_yaml(saved)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{saved}: holds no configuration; restore it, or start a new run")
+    started = parse(values)
     for override in overrides:
         key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
         if key in FIXED_ON_RESUME:

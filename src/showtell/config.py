@@ -390,12 +390,25 @@ def monitor_mode(metric: str) -> str:
     return "min" if metric.endswith(("loss", "perplexity")) else "max"
 
 
+def _refuse_interpolations(value: Any, key: str) -> None:
+    """`${oc.env:NAME}` in a recipe or in a foreign checkpoint would carry the environment into names, logs and files."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _refuse_interpolations(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_interpolations(inner, key)
+    elif isinstance(value, str) and "${" in value:
+        raise ConfigError(f"{key}={value[:80]!r}: interpolations are not resolved in settings; write the value itself")
+
+
 def parse(values: Mapping[str, Any]) -> Config:
     """Turns composed values (a DictConfig or a plain mapping) into a checked `Config`.
 
     Raises:
         ConfigError: a key that does not exist, a wrong type or an impossible value, as one line.
     """
+    _refuse_interpolations(OmegaConf.to_container(values) if OmegaConf.is_config(values) else values, "")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), values)
         config = OmegaConf.to_object(merged)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -20,6 +21,7 @@ from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
+from showtell.monitoring.rewind import LogPoint, rewind_events
 from showtell.monitoring.status import Status
 from showtell.pruning import pruning_callbacks
 
@@ -30,7 +32,7 @@ def build_trainer(
     data: CaptionData,
     reports: Sequence[Callback],
     stop: GracefulStop,
-    resumed_at: int | None,
+    resumed_at: LogPoint | None,
 ) -> pl.Trainer:
     """A trainer for one run.
 
@@ -40,7 +42,7 @@ def build_trainer(
         data: whose position follows the trainer.
         reports: callbacks that add metrics and pictures to a validation.
         stop: what signals do to the run.
-        resumed_at: the step of the checkpoint that is gone on from.
+        resumed_at: the state of the checkpoint that is gone on from.
     """
     quieten_lightning()
     training = config.training
@@ -63,10 +65,12 @@ def build_trainer(
     )
 
 
-def build_loggers(run_dir: Path, resumed_at: int | None) -> list[Any]:
+def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:
     """TensorBoard and `metrics.csv`; both forget what came after the checkpoint, since it comes again."""
+    if resumed_at and rank_zero_only.rank == 0:
+        rewind_events(run_dir, resumed_at)
     board = TensorBoardLogger(
-        run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at
+        run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at.step if resumed_at else None
     )  # fmt: skip
     return [board, MetricsFile(run_dir / "metrics.csv", resumed_at)]
 
@@ -130,7 +134,7 @@ class ExactSteps(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Moves on."""
-        self.data.position.batch += 1
+        self.data.position.advance(self.data.batches_per_epoch)
 
 
 def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:

@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell import __version__
-from showtell.atomic import write_text_atomically
+from showtell.atomic import remove_stale_temporaries, write_text_atomically
 from showtell.checkpointing.resume import find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, DeviceConfig
@@ -35,6 +35,7 @@ from showtell.data.readable import unreadable_pictures
 from showtell.data.samples import thumbnails
 from showtell.data.shapes import ensure_shapes, is_true, load_scenes
 from showtell.evaluation.metrics import ReferenceCorpus
+from showtell.data.workers import pictures_named
 from showtell.initial import load_start
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
@@ -42,6 +43,7 @@ from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.self_critical import Reward
 from showtell.models.weights import find_weights, save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
+from showtell.monitoring.rewind import LogPoint
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
 from showtell.run_directory import flat
@@ -53,6 +55,7 @@ CAPTION_END = "endofcaption"
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 
+@pictures_named()
 def train(config: Config, run_dir: Path) -> float:
     """Trains one run, from its beginning or from where `config.resume` stopped.
 
@@ -76,7 +79,7 @@ def train(config: Config, run_dir: Path) -> float:
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    prepare_directory(run_dir)
     write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
@@ -93,10 +96,18 @@ def train(config: Config, run_dir: Path) -> float:
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
     stop = GracefulStop()
     shown = reports(config, run_dir, val_split, data)
-    trainer = build_trainer(config, run_dir, data, shown, stop, resume.step if resume else None)
+    point = LogPoint(resume.step, resume.validation_due) if resume else None
+    trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     return finish(trainer, config, run_dir)
+
+
+def prepare_directory(run_dir: Path) -> None:
+    """Makes the run directory, or removes what a killed run left half-written in it."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for folder in (run_dir, run_dir / "predictions", run_dir / "checkpoints"):
+        remove_stale_temporaries(folder)
 
 
 def reward_of(references: Mapping[int, Sequence[str]], vocabulary: Vocabulary) -> Reward:

@@ -30,7 +30,7 @@ def seen(loader: TrainLoader, module: CaptionData) -> list[tuple[int, ...]]:
     found = []
     for batch in loader:
         found += [tuple(row) for row in torch.cat([batch["picture_ids"][:, None], batch["captions"]], 1).tolist()]
-        module.position.batch += 1
+        module.position.advance(module.batches_per_epoch)
     return found
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.checkpointing.archive import CheckpointError
+from showtell.checkpointing.boundary import validation_is_due
 from showtell.checkpointing.io import STAMP, load_checkpoint, newest_good_checkpoint
 
 CHECKPOINTS = "checkpoints"
@@ -77,6 +78,7 @@ class ResumePoint:
 
     path: Path
     step: int
+    validation_due: bool
     card: Mapping[str, Any]
 
     def accept(self, card: Mapping[str, Any]) -> None:
@@ -105,7 +107,7 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
     for line in lines:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
-    return ResumePoint(path, int(checkpoint["global_step"]), checkpoint[STAMP])
+    return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), checkpoint[STAMP])
 
 
 def _hash(words: Iterable[str]) -> str:

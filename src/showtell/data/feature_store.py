@@ -35,6 +35,7 @@ from showtell.config import ImageTransform
 from showtell.data.files import stamp
 from showtell.data.images import PictureError, load_picture
 from showtell.data.progress import Progress
+from showtell.data.workers import note_done, note_reading, watched
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
 
@@ -213,9 +214,12 @@ class _Pictures(Dataset[tuple[int, Tensor | None]]):
     def __getitem__(self, i: int) -> tuple[int, Tensor | None]:
         row = int(self.rows[i])
         try:
+            note_reading(self.paths[row])
             return row, load_picture(self.paths[row], self.transform)
         except PictureError:
             return row, None
+        finally:
+            note_done()
 
 
 def _collate(items: list[tuple[int, Tensor | None]]) -> tuple[list[int], Tensor, list[int]]:
@@ -231,5 +235,6 @@ def _decoded(
     # one worker process per core would fight with the encoder for the cores; small jobs need none
     workers = min(num_workers, len(rows) // (4 * batch_size))
     dataset = _Pictures(request.paths, rows, request.transform)
-    loader: DataLoader[Any] = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=_collate)
-    return iter(loader)
+    if workers == 0:
+        return iter(DataLoader(dataset, batch_size, collate_fn=_collate))
+    return watched(dataset, batch_size=batch_size, num_workers=workers, collate_fn=_collate)

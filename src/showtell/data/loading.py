@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
 from showtell.data.batching import LengthBatches, Rows
 from showtell.data.images import load_picture
+from showtell.data.workers import note_done, note_reading, watched
 from showtell.vocabulary import END
 
 Batch = dict[str, Tensor]
@@ -30,6 +31,12 @@ class Position:
 
     epoch: int = 0
     batch: int = 0
+
+    def advance(self, batches_per_epoch: int) -> None:
+        """One more batch is done; an epoch's end and the next one's beginning are the same position."""
+        self.batch += 1
+        if self.batch >= batches_per_epoch:
+            self.epoch, self.batch = self.epoch + 1, 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,13 @@ class DecodedImages:
 
     def __call__(self, pictures: NDArray[np.integer]) -> Tensor:
         """The pixels for rows of pictures `(B,)`."""
-        return torch.stack([load_picture(self.paths[int(row)], self.transform) for row in pictures])
+        pixels = [self._load(self.paths[int(row)]) for row in pictures]
+        note_done()
+        return torch.stack(pixels)
+
+    def _load(self, path: Path) -> Tensor:
+        note_reading(path)
+        return load_picture(path, self.transform)
 
 
 ReadImages = Callable[[NDArray[Any]], Tensor]
@@ -120,9 +133,7 @@ def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: in
     if num_workers == 0:
         return (dataset[rows] for rows in plan)
     generator = torch.Generator().manual_seed(0)  # keeps the loader's draws off the global random state
-    return iter(
-        DataLoader(dataset, batch_size=None, sampler=plan, num_workers=num_workers, generator=generator)
-    )
+    return watched(dataset, batch_size=None, sampler=plan, num_workers=num_workers, generator=generator)
 
 
 @dataclass

@@ -78,6 +78,7 @@ class CaptionData(pl.LightningDataModule):
         self._train = CaptionBatches(train.encoded(vocabulary), train.read_images)
         self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)
         self.batches = LengthBatches(rows, lengths[rows], config.batch_size, seed)
+        self.batches_per_epoch = len(self.train_dataloader())
 
     def train_dataloader(self) -> TrainLoader:
         """The batches from the position on."""

@@ -1,12 +1,12 @@
 """`metrics.csv`: one row per logged step, for spreadsheets and pandas.
 
-Lightning's CSV logger empties its file when a run is resumed; this one drops the rows from the resumed step on and
-appends. A row is on disk as soon as it is logged. A metric that appears late adds a column, for which the file is
+Lightning's CSV logger empties its file when a run is resumed; this one drops the rows that come again and appends. A row is on disk as soon as it is logged. A metric that appears late adds a column, for which the file is
 rewritten once.
 """
 
 import csv
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
 
 from showtell.atomic import atomic_write
+from showtell.monitoring.rewind import LogPoint
 
 
 class MetricsFile(Logger):
@@ -21,17 +22,14 @@ class MetricsFile(Logger):
 
     Args:
         path: the file.
-        resumed_at: rows of this step and later are dropped: they come again.
+        resumed_at: where the run goes on; what was logged after it is dropped.
     """
 
-    def __init__(self, path: Path, resumed_at: int | None = None) -> None:
+    def __init__(self, path: Path, resumed_at: LogPoint | None = None) -> None:
         super().__init__()
         self.path = path
         self.columns = ["step", "epoch"]
-        if path.is_file() and resumed_at is not None:
-            self._keep_before(resumed_at)
-        else:
-            self._rewrite([])
+        self._start(resumed_at)
 
     @property
     def name(self) -> str:
@@ -58,14 +56,23 @@ class MetricsFile(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Hyper-parameters are in `.hydra/config.yaml` and in TensorBoard."""
 
+    @rank_zero_only
+    def _start(self, resumed_at: LogPoint | None) -> None:
+        rows: list[dict[str, str]] = []
+        if self.path.is_file() and resumed_at is not None:
+            before = self._rows()
+            self.columns = list(before[0]) if before else self.columns
+            rows = list(takewhile(lambda row: not self._comes_again(row, resumed_at), before))
+        self._rewrite(rows)
+
+    def _comes_again(self, row: dict[str, str], point: LogPoint) -> bool:
+        if None in row.values() or not row["step"].isdigit():  # a line that was cut, or a foreign one
+            return True
+        return point.comes_again(int(row["step"]), [name for name, value in row.items() if value])
+
     def _rows(self) -> list[dict[str, str]]:
         with self.path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
-
-    def _keep_before(self, step: int) -> None:
-        rows = self._rows()
-        self.columns = list(rows[0]) if rows else self.columns
-        self._rewrite([row for row in rows if (row["step"] or "").isdigit() and int(row["step"]) < step])
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         lines = [",".join(self.columns)] + [",".join(row.get(key) or "" for key in self.columns) for row in rows]

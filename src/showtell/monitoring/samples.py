@@ -75,5 +75,6 @@ class Samples(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 writer: Any = logger.experiment
-                writer.add_image("val/captions", np.asarray(sheet), trainer.global_step, dataformats="HWC")
-                writer.add_text("val/captions", table, trainer.global_step)
+                step = max(0, trainer.global_step - 1)  # where Lightning logs the scores of the same validation
+                writer.add_image("val/captions", np.asarray(sheet), step, dataformats="HWC")
+                writer.add_text("val/captions", table, step)

@@ -41,7 +41,9 @@ class Status(Callback):
         if value is not None and self._is_better(value.item()):
             self.best = value.item()
             self.metrics = {
-                key: metric.item() for key, metric in trainer.callback_metrics.items() if "per_second" not in key
+                key: metric.item()
+                for key, metric in trainer.callback_metrics.items()
+                if key.startswith("val/") or key == "train/epoch_loss"  # a resumed validation knows no others
             }
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

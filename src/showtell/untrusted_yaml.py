@@ -1,0 +1,110 @@
+"""YAML from files that somebody else may have written: read with limits, and never with code in it.
+
+A run's `.hydra/config.yaml` comes with a run directory from anywhere, and a group file with a recipe from a colleague. Neither needs
+aliases that unfold to millions of nodes (seven lines keep OmegaConf busy for minutes), tags that name Python objects, or `_target_`, by
+which Hydra would import and call what it names; its list of forbidden names lets 8 of 29 hostile ones through.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from showtell.config import ConfigError
+
+MAX_BYTES = 1 << 20
+MAX_NODES = 20_000
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
+FORBIDDEN_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
+
+
+def load_yaml(path: Path) -> Any:
+    """The content of a file.
+
+    Raises:
+        ConfigError: not an ordinary file, too big, no YAML, or more than plain values; one line.
+    """
+    return yaml.safe_load(check_yaml(path))
+
+
+def check_yaml(path: Path) -> str:
+    """The text of a file that can be loaded without harm.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        kind = os.stat(path)
+        if not stat.S_ISREG(kind.st_mode) or kind.st_size > MAX_BYTES:
+            raise ConfigError(f"{path}: not an ordinary file of at most {MAX_BYTES} bytes; give another one")
+        text = path.read_text(encoding="utf-8")
+        for document in yaml.compose_all(text, _LOADER):
+            size = _size(document, path, {})
+            if size > MAX_NODES:
+                raise ConfigError(f"{path}: its aliases unfold to more than {MAX_NODES} values; write them out")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); look at the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{path}: no YAML ({reason}); mend the file") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply; write it flat") from None
+    return text
+
+
+def _size(node: yaml.Node | None, path: Path, known: dict[int, int]) -> int:
+    """Number of values below a node when its aliases are unfolded; a node within itself counts as too many."""
+    if node is None:
+        return 0
+    if id(node) not in known:
+        known[id(node)] = MAX_NODES  # until it is known: only a node within itself is asked before
+        if not node.tag.startswith("tag:yaml.org,2002:") or ":python" in node.tag:
+            raise ConfigError(f"{path}: the tag {node.tag[:80]} names more than plain values; remove it")
+        known[id(node)] = 1 + sum(_size(inner, path, known) for inner in _inner(node, path))
+    return known[id(node)]
+
+
+def _inner(node: yaml.Node, path: Path) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, _ in node.value:
+            if key.value in FORBIDDEN_KEYS:
+                raise ConfigError(f"{path}: {key.value} would call code by its name; Showtell's settings are values only")
+        return [inner for pair in node.value for inner in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuses command-line words by which Hydra would call code, read the environment, or read other folders unchecked.
+
+    Raises:
+        ConfigError: such a word.
+    """
+    for word in words:
+        key, _, value = word.partition("=")
+        if any(name in word for name in FORBIDDEN_KEYS):
+            raise ConfigError(f"{word[:80]}: would call code by its name; Showtell's settings are values only")
+        if "${" in value and not key.startswith("hydra."):
+            raise ConfigError(f"{word[:80]}: interpolations are not resolved in settings; write the value itself")
+        if "${" in value and "oc." in value:
+            raise ConfigError(f"{word[:80]}: resolvers would put your environment into names and logs; write the value")
+        if key.lstrip("+~") == "hydra.searchpath":
+            raise ConfigError(f"{word[:80]}: give the folder as --config-dir, so that it is checked")
+
+
+def check_folders(root: Path, words: Sequence[str]) -> None:
+    """Checks every group file that Hydra may read: those of `root`, and of a folder given as --config-dir or --config-path.
+
+    Raises:
+        ConfigError: a file that is more than plain values.
+    """
+    folders = [root]
+    for number, word in enumerate(words):
+        flag, separator, value = word.partition("=")
+        if flag in ("--config-dir", "-cd", "--config-path", "-cp"):
+            folders.append(Path(value if separator else words[number + 1] if number + 1 < len(words) else "."))
+    for folder in folders:
+        for path in sorted(folder.rglob("*.y*ml")):
+            check_yaml(path)

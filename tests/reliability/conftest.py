@@ -1,0 +1,107 @@
+"""Runs of the real product in forked children; see forge.py."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import draw_coco
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Forge:
+    """Hands jobs to the process that forks."""
+
+    def __init__(self, directory: Path, overrides: dict[str, Any]) -> None:
+        self.directory = directory
+        self.overrides = overrides
+        self.said = ""
+        paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.reliability.forge"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+        )  # fmt: skip
+
+    def job(self, **job: Any) -> int:
+        """The exit code of a run; minus the signal's number when one ended it. `said` is what it printed."""
+        assert self._process.stdin and self._process.stdout
+        log = self.directory / "log.txt"
+        self._process.stdin.write(json.dumps({"log": str(log), **job}) + "\n")
+        self._process.stdin.flush()
+        status = json.loads(self._process.stdout.readline())
+        self.said = log.read_text(errors="replace")
+        return os.waitstatus_to_exitcode(status)
+
+    def config(self, **sections: Any) -> dict[str, Any]:
+        """The tiny run's configuration, changed."""
+        merged = dict(self.overrides)
+        for name, section in sections.items():
+            before = merged.get(name)
+            merged[name] = {**before, **section} if isinstance(section, dict) and before else section
+        return merged
+
+    def train(self, run_dir: Path, **options: Any) -> int:
+        """`train()` of the tiny run; keyword arguments of a job, and `sections` of the configuration."""
+        sections = options.pop("sections", {})
+        return self.job(config=self.config(**sections), run_dir=str(run_dir), **options)
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 + 4 pictures."""
+    return draw_coco(tmp_path_factory.mktemp("data") / "pictures", train=16, val=4)
+
+
+@pytest.fixture(scope="session")
+def forge(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    """The process that forks, and the settings of runs of two epochs with five steps each."""
+    overrides = {
+        "data": {"name": "tiny", "format": "coco", "root": str(pictures), "num_workers": 0},
+        "encoder": {"name": "mobilenet_v3_small", "weights": "none"},
+        "decoder": {"embedding_size": 12, "hidden_size": 16, "dropout": 0.2},
+        "vocab": {"threshold": 1},
+        "device": {"accelerator": "cpu"},
+        "features": {"precision": "float32", "dtype": "float32", "batch_size": 8},
+        "training": {
+            "max_epochs": 2, "batch_size": 5, "log_every_steps": 1, "sample_pictures": 1,
+            "learning_rate": 0.01, "checkpoint_every_steps": 1, "limit_train_batches": 5,
+        },
+        "cache": str(tmp_path_factory.mktemp("cache")),
+    }  # fmt: skip
+    forge = Forge(tmp_path_factory.mktemp("forge"), overrides)
+    yield forge
+    forge.close()
+
+
+Words = Callable[..., list[str]]
+
+
+@pytest.fixture
+def words(forge: Forge, tmp_path: Path) -> Words:
+    """The tiny run as words of train.py's command line."""
+
+    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in values.items():
+            result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        return result
+
+    def make(*more: str, run_dir: Path | None = tmp_path / "run") -> list[str]:
+        place = [f"hydra.run.dir={run_dir}"] if run_dir else []
+        settings = [f"{key}={value}" for key, value in flat(forge.overrides).items()]
+        return [*settings, "hydra/job_logging=none", *place, *more]
+
+    return make

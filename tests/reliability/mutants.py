@@ -1,0 +1,122 @@
+"""Faults that are put in on purpose, in a forked child: each must turn the comparison of a resumed run red."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from showtell import atomic, trainer
+from showtell.data import batching, loading
+from showtell.data.images import PictureError
+
+
+def wrong_order() -> None:
+    """The order comes from a generator that lives as long as the process, as with DataLoader(shuffle=True)."""
+    generator = torch.Generator().manual_seed(1)
+
+    def epoch(self: batching.LengthBatches, number: int) -> list[Any]:
+        batches = self.in_order()
+        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+    batching.LengthBatches.epoch = epoch  # type: ignore[method-assign]
+
+
+def no_reseed() -> None:
+    """Dropout goes on from whatever the global random state happens to be."""
+    trainer.ExactSteps.on_train_batch_start = lambda *_: None  # type: ignore[method-assign, assignment]
+
+
+def loaders_counter() -> None:
+    """The position is counted where the loader asks for a batch, which runs ahead of the trainer."""
+    trainer.ExactSteps.on_train_batch_end = lambda *_: None  # type: ignore[method-assign, assignment]
+
+    def iterate(self: loading.TrainLoader) -> Iterator[Any]:
+        if self.position.batch >= len(self):
+            self.position.epoch, self.position.batch = self.position.epoch + 1, 0
+        plan = self.batches.epoch(self.position.epoch)[: len(self)][self.position.batch :]
+
+        def counted() -> Iterator[Any]:
+            for rows in plan:
+                self.position.batch += 1
+                yield rows
+
+        return loading.load_in_order(self.dataset, counted(), self.num_workers)  # type: ignore[arg-type]
+
+    loading.TrainLoader.__iter__ = iterate  # type: ignore[method-assign]
+
+
+def position_forgotten() -> None:
+    """A resumed run starts its epoch from the beginning."""
+    from showtell.data.module import CaptionData
+
+    CaptionData.load_state_dict = lambda *_: None  # type: ignore[method-assign, assignment]
+
+
+def temporary_elsewhere() -> None:
+    """The temporary file lies on another file system, so that the last step is a copy; the run dies half-way through it."""
+    other = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    copies = 0
+
+    def move(source: Any, target: Any) -> None:
+        nonlocal copies
+        copies += str(target).endswith("last.ckpt")
+        content = Path(source).read_bytes()
+        if copies == 3:
+            Path(target).write_bytes(content[: len(content) // 2])
+            shutil.rmtree(other)
+            os.kill(os.getpid(), signal.SIGKILL)
+        Path(target).write_bytes(content)
+
+    atomic._temporary_name = lambda path: other / path.name
+    atomic.os = type("os", (), {**vars(os), "replace": staticmethod(move)})  # type: ignore[assignment]
+
+
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "wrong order": wrong_order,
+    "no reseed": no_reseed,
+    "loader's counter": loaders_counter,
+    "position forgotten": position_forgotten,
+    "temporary elsewhere": temporary_elsewhere,
+}
+
+
+def at_a_picture(act: Callable[[], Any]) -> Callable[[], None]:
+    """A fault that happens in a worker when it reads one certain picture."""
+
+    def install() -> None:
+        from showtell.data import feature_store, loading, workers
+
+        trainer_pid = os.getpid()
+        workers.TIMEOUT_SECONDS = 2
+        for module in (loading, feature_store):
+            original = module.load_picture
+
+            def load(path: Any, *rest: Any, original: Any = original) -> Any:
+                if os.getpid() != trainer_pid and str(path).endswith("train_000000000007.jpg"):
+                    act()
+                return original(path, *rest)
+
+            module.load_picture = load  # type: ignore[attr-defined]
+
+    return install
+
+
+def refuse() -> None:
+    """A picture that broke after it was checked."""
+    raise PictureError("train_000000000007.jpg: cannot be read (it broke)")
+
+
+MUTANTS |= {
+    "worker killed": at_a_picture(lambda: os.kill(os.getpid(), signal.SIGKILL)),
+    "worker exits": at_a_picture(lambda: os._exit(3)),
+    "worker hangs": at_a_picture(lambda: time.sleep(600)),
+    "picture breaks": at_a_picture(refuse),
+}
