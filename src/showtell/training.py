@@ -100,6 +100,8 @@ def train(config: Config, run_dir: Path) -> float:
     trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
+    if point and not point.validation_due and trainer.global_step == point.step:
+        print(f"the run had come to its end at step {point.step}: nothing is left to do")
     return finish(trainer, config, run_dir)
 
 

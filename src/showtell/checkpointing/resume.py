@@ -15,7 +15,8 @@ from typing import Any
 
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.boundary import validation_is_due
-from showtell.checkpointing.io import STAMP, load_checkpoint, newest_good_checkpoint
+from showtell.checkpointing.card import checked_card
+from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
 
 CHECKPOINTS = "checkpoints"
 
@@ -107,7 +108,11 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
     for line in lines:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
-    return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), checkpoint[STAMP])
+    card = checked_card(checkpoint, path)
+    try:
+        return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), card)
+    except (KeyError, TypeError, ValueError):
+        raise ResumeError(f"{path} holds a model but no state of training; start a new run from it") from None
 
 
 def _hash(words: Iterable[str]) -> str:

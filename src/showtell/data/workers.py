@@ -8,7 +8,7 @@ every process of the group, and the trainer still needs its next batches to end 
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import RawArray
 from pathlib import Path
@@ -71,7 +71,8 @@ def pictures_named() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith(_COMPLAINTS):
             raise
-        raise _explained(str(error), list(_watching.values())) from None
+        known = error.__context__
+        raise known if isinstance(known, WorkerError) else _explained(str(error), list(_watching.values())) from None
 
 
 def _start(slots: list[Any], number: int) -> None:
@@ -91,9 +92,13 @@ def _items(iterator: Any, slots: list[Any]) -> Iterator[Any]:
     except RuntimeError as error:
         if not str(error).startswith(_COMPLAINTS):
             raise
-        raise _explained(str(error), [(slots, workers)]) from None
+        explained = _explained(str(error), [(slots, workers)])
+        for worker in workers:
+            worker.kill()
+        raise explained from None
     finally:
-        iterator._shutdown_workers()
+        with suppress(RuntimeError):  # PyTorch complains of each dead worker anew
+            iterator._shutdown_workers()
         for worker in workers:
             if worker.is_alive():  # it hangs
                 worker.kill()
