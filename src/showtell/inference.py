@@ -215,6 +215,6 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
         )
     unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
     encoder = build_encoder(config, unloaded, calibrate=False)
-    encoder.load_state_dict(read_state_dict(path))
+    load_weights(encoder, read_state_dict(path), path)
     return encoder
 

@@ -35,7 +35,7 @@ def test_a_stored_feature_that_is_nan(forge, words, tmp_path):
 
 
 def test_a_learning_rate_that_explodes(forge, words, tmp_path):
-    argv = words("training.learning_rate=1e38", "training.max_epochs=4")
+    argv = words("training.learning_rate=1e37", "training.max_epochs=4")
     assert forge.job(argv=argv, directory=str(tmp_path)) == 2, forge.said
     assert "not finite" in one_line(forge)
     for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt"):

@@ -9,6 +9,8 @@ from torch import nn
 
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import STAMP
+from showtell.config import ConfigError, parse
+from showtell.vocabulary import SPECIAL_TOKENS
 
 
 def _is_text(value: object) -> bool:
@@ -16,7 +18,9 @@ def _is_text(value: object) -> bool:
 
 
 def _are_words(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) for word in value) and len(set(value)) == len(value)
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return False
+    return len(set(value)) == len(value) and tuple(value[: len(SPECIAL_TOKENS)]) == tuple(SPECIAL_TOKENS)
 
 
 def _are_sizes(value: object) -> bool:
@@ -57,6 +61,13 @@ def checked_card(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) ->
         if key not in card or not fits(card[key]):
             state = "is of a wrong kind" if key in card else "is missing"
             raise CheckpointError(f"the checkpoint {os.fspath(path)}: its {key} {state}; pass one that a run wrote")
+    weights = checkpoint.get("state_dict")
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
+    try:
+        parse(card["config"])
+    except ConfigError as error:
+        raise CheckpointError(f"the checkpoint {os.fspath(path)} cannot be used: {error}") from None
     return card
 
 
@@ -66,12 +77,20 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: st
     Raises:
         CheckpointError: a tensor is missing, left over, or of another shape: card and weights do not belong together.
     """
-    try:
-        model.load_state_dict(dict(weights))
-    except (RuntimeError, TypeError) as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        reason = lines[1] if len(lines) > 1 else lines[0]
+    check_weights(model, {name: tuple(value.shape) for name, value in weights.items()}, path)
+    model.load_state_dict(dict(weights))
+
+
+def check_weights(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], path: str | os.PathLike[str]) -> None:
+    """Compares the shapes of stored weights with those of the model that is to take them.
+
+    Raises:
+        CheckpointError: see `load_weights`.
+    """
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    wrong = [name for name in sorted(wanted.keys() | shapes.keys()) if wanted.get(name) != shapes.get(name)]
+    if wrong:
         raise CheckpointError(
-            f"the checkpoint {os.fspath(path)}: its weights do not fit its own vocabulary and configuration "
-            f"({reason[:160]}); pass one that a run wrote"
-        ) from None
+            f"{os.fspath(path)}: its weights do not fit the model that it describes ({wrong[0]} has the shape "
+            f"{shapes.get(wrong[0])}, not {wanted.get(wrong[0])}); pass one that a run wrote"
+        )

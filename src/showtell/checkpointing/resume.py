@@ -9,7 +9,7 @@ and knows that it is harmless adds it to the free ones.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class ResumePoint:
     step: int
     validation_due: bool
     card: Mapping[str, Any]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def accept(self, card: Mapping[str, Any]) -> None:
         """Compares with the run that is to go on, and prints what makes it no longer exactly the interrupted one.
@@ -110,7 +111,8 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
     checkpoint = load_checkpoint(path)
     card = checked_card(checkpoint, path)
     try:
-        return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), card)
+        shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), card, shapes)
     except (KeyError, TypeError, ValueError):
         raise ResumeError(f"{path} holds a model but no state of training; start a new run from it") from None
 
