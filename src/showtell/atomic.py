@@ -103,6 +103,13 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         with contextlib.suppress(OSError):  # its space counts as free in the message
             temporary.unlink()
         raise write_error(target, error, needed) from error
+    except RuntimeError as error:  # torch.save hides the disk's error behind one of its own
+        hidden = error.__context__
+        if isinstance(hidden, WriteError) or not isinstance(hidden, OSError):
+            raise
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise write_error(target, hidden, needed) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

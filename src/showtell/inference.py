@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import load_checkpoint
 from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
 from showtell.data.images import PictureError, prepare, read_picture
@@ -93,13 +94,13 @@ class Captioner:
             WeightsError: the frozen encoder's weights cannot be had.
         """
         checkpoint = load_checkpoint(path)
-        card = checkpoint["showtell"]
+        card = checked_card(checkpoint, path)
         config = parse(card["config"])
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         encoder = _encoder(config.encoder, card, Path(path).parent)
         vocabulary = Vocabulary(card["vocabulary"])
         decoder = build_decoder(config.decoder, tuple(card["feature_shape"]), len(vocabulary))
-        decoder.load_state_dict(speaking_weights(checkpoint["state_dict"]))
+        load_weights(decoder, speaking_weights(checkpoint["state_dict"]), path)
         precision = encoding_precision(config.features.precision, place)
         fast = FastEncoder(encoder, place, precision)
         return cls(decoder.to(place).eval(), fast, vocabulary, ImageTransform(**card["transform"]), config)
@@ -227,6 +228,6 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
         )
     unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
     encoder = build_encoder(config, unloaded, calibrate=False)
-    encoder.load_state_dict(read_state_dict(path))
+    load_weights(encoder, read_state_dict(path), path)
     return encoder
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import load_checkpoint
 from showtell.config import Config, ConfigError, parse
 from showtell.vocabulary import Vocabulary
@@ -41,7 +42,7 @@ class Start:
                 f"init_from={self.path}: its vocabulary ({len(self.vocabulary)} words) is not that of these captions "
                 f"({len(vocabulary)} words); start from a model of the same data"
             )
-        decoder.load_state_dict(self.weights)
+        load_weights(decoder, self.weights, self.path)
 
 
 def load_start(path: str) -> Start:
@@ -54,7 +55,7 @@ def load_start(path: str) -> Start:
     if file.is_dir():
         file = file / "checkpoints" / "best.ckpt"
     checkpoint = load_checkpoint(file)
-    card = checkpoint["showtell"]
+    card = checked_card(checkpoint, file)
     weights = speaking_weights(checkpoint["state_dict"])
     return Start(file, parse(card["config"]), Vocabulary(card["vocabulary"]), weights)
 

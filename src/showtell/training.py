@@ -21,6 +21,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell import __version__
 from showtell.atomic import remove_stale_temporaries, write_text_atomically
+from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, DeviceConfig
@@ -35,7 +36,6 @@ from showtell.data.readable import unreadable_pictures
 from showtell.data.samples import thumbnails
 from showtell.data.shapes import ensure_shapes, is_true, load_scenes
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.data.workers import pictures_named
 from showtell.initial import load_start
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
@@ -55,7 +55,6 @@ CAPTION_END = "endofcaption"
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
 
-@pictures_named()
 def train(config: Config, run_dir: Path) -> float:
     """Trains one run, from its beginning or from where `config.resume` stopped.
 
@@ -94,12 +93,16 @@ def train(config: Config, run_dir: Path) -> float:
     self_critical = config.training.objective == "self_critical"
     reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
+    if resume:
+        check_weights(module, resume.shapes, resume.path)
     stop = GracefulStop()
     shown = reports(config, run_dir, val_split, data)
     point = LogPoint(resume.step, resume.validation_due) if resume else None
     trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
+    if point and not point.validation_due and trainer.global_step == point.step:
+        print(f"the run had come to its end at step {point.step}: nothing is left to do")
     return finish(trainer, config, run_dir)
 
 

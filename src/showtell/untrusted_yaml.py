@@ -17,6 +17,7 @@ from showtell.config import ConfigError
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000
+MAX_DEPTH = 50
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 FORBIDDEN_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
@@ -30,8 +31,12 @@ def load_yaml(path: Path) -> Any:
     return yaml.safe_load(check_yaml(path))
 
 
-def check_yaml(path: Path) -> str:
+def check_yaml(path: Path, *, interpolations: bool = False) -> str:
     """The text of a file that can be loaded without harm.
+
+    Args:
+        path: the file.
+        interpolations: whether `${...}` may occur in it.
 
     Raises:
         ConfigError: it cannot.
@@ -41,6 +46,7 @@ def check_yaml(path: Path) -> str:
         if not stat.S_ISREG(kind.st_mode) or kind.st_size > MAX_BYTES:
             raise ConfigError(f"{path}: not an ordinary file of at most {MAX_BYTES} bytes; give another one")
         text = path.read_text(encoding="utf-8")
+        _check_events(text, path, interpolations)
         for document in yaml.compose_all(text, _LOADER):
             size = _size(document, path, {})
             if size > MAX_NODES:
@@ -50,9 +56,17 @@ def check_yaml(path: Path) -> str:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"{path}: no YAML ({reason}); mend the file") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply; write it flat") from None
     return text
+
+
+def _check_events(text: str, path: Path, interpolations: bool) -> None:
+    depth = 0
+    for event in yaml.parse(text, _LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{path}: nested more than {MAX_DEPTH} deep; write it flat")
+        if isinstance(event, yaml.ScalarEvent) and "${" in event.value and not interpolations:
+            raise ConfigError(f"{path}: interpolations such as {event.value[:80]!r} are not resolved; write the value")
 
 
 def _size(node: yaml.Node | None, path: Path, known: dict[int, int]) -> int:
@@ -107,4 +121,4 @@ def check_folders(root: Path, words: Sequence[str]) -> None:
             folders.append(Path(value if separator else words[number + 1] if number + 1 < len(words) else "."))
     for folder in folders:
         for path in sorted(folder.rglob("*.y*ml")):
-            check_yaml(path)
+            check_yaml(path, interpolations=path == root / "config.yaml")  # for the names of run directories

@@ -171,14 +171,17 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(forge, words, tmp_path
 
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        argv = words("training.max_epochs=50", "decoder.hidden_size=64", run_dir=disk / "run")
-        assert forge.job(argv=argv, directory=str(tmp_path)) not in (0, -9), forge.said
-        assert "disk" in one_line(forge) or "space" in one_line(forge)
-        kept = list((disk / "run" / "checkpoints").glob("*.ckpt"))
-        assert kept and all(load_checkpoint(path) for path in kept)
+        run_dir = disk / "run"
+        assert forge.job(argv=words(run_dir=run_dir), directory=str(tmp_path)) == 0, forge.said
+        before = {path: load_checkpoint(path)["global_step"] for path in (run_dir / "checkpoints").glob("*.ckpt")}
+        free = shutil.disk_usage(disk).free
+        (disk / "filler").write_bytes(bytes(free - 20_000))
+        assert resume(forge, run_dir, "training.max_epochs=9") == CODE, forge.said
+        assert "the disk is full" in one_line(forge)
+        assert {path: load_checkpoint(path)["global_step"] for path in before} == before
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -9,13 +9,14 @@ and knows that it is harmless adds it to the free ones.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.boundary import validation_is_due
-from showtell.checkpointing.io import STAMP, load_checkpoint, newest_good_checkpoint
+from showtell.checkpointing.card import checked_card
+from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
 
 CHECKPOINTS = "checkpoints"
 
@@ -85,6 +86,7 @@ class ResumePoint:
     step: int
     validation_due: bool
     card: Mapping[str, Any]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def accept(self, card: Mapping[str, Any]) -> None:
         """Compares with the run that is to go on, and prints what makes it no longer exactly the interrupted one.
@@ -112,7 +114,12 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
     for line in lines:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
-    return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), checkpoint[STAMP])
+    card = checked_card(checkpoint, path)
+    try:
+        shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), card, shapes)
+    except (KeyError, TypeError, ValueError):
+        raise ResumeError(f"{path} holds a model but no state of training; start a new run from it") from None
 
 
 def _hash(words: Iterable[str]) -> str:

@@ -6,24 +6,23 @@ every process of the group, and the trainer still needs its next batches to end 
 """
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import RawArray
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from showtell.data.files import shown
 from showtell.data.images import PictureError
 
 TIMEOUT_SECONDS = 300
-_COMPLAINTS = ("DataLoader worker", "DataLoader timed out")
 _SLOT, _CLOCK = 1024, 20
 _slot: Any = None
-_watching: dict[int, tuple[list[Any], list[Any]]] = {}
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -45,7 +44,7 @@ def note_done() -> None:
 
 
 def watched(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> Iterator[Any]:
-    """What `DataLoader(dataset, num_workers=..., **options)` gives; call it within `pictures_named`.
+    """What `DataLoader(dataset, num_workers=..., **options)` gives.
 
     Args:
         dataset: calls `note_reading` before it reads a picture.
@@ -55,23 +54,13 @@ def watched(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> Itera
     Raises:
         WorkerError: a worker died, hung, or met a picture that cannot be read.
     """
+    signal_handling._SIGCHLD_handler_set = True  # PyTorch's raises anywhere; `_Watch` has one of its own
     slots = [RawArray("c", _SLOT) for _ in range(num_workers)]
     start = partial(_start, slots)
     loader: DataLoader[Any] = DataLoader(
         dataset, num_workers=num_workers, timeout=TIMEOUT_SECONDS, worker_init_fn=start, **options
     )
     return _items(iter(loader), slots)
-
-
-@contextmanager
-def pictures_named() -> Iterator[None]:
-    """Turns PyTorch's complaint about a dead worker, which can be raised anywhere, into a `WorkerError`."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith(_COMPLAINTS):
-            raise
-        raise _explained(str(error), list(_watching.values())) from None
 
 
 def _start(slots: list[Any], number: int) -> None:
@@ -82,34 +71,65 @@ def _start(slots: list[Any], number: int) -> None:
 
 
 def _items(iterator: Any, slots: list[Any]) -> Iterator[Any]:
-    workers = iterator._workers
-    _watching[id(slots)] = slots, workers
+    watch = _Watch(slots, iterator._workers)
     try:
-        yield from iterator
+        while True:
+            with watch:
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
     except PictureError as error:
         raise WorkerError(str(error).splitlines()[-1].partition("PictureError: ")[2] or str(error)) from None
     except RuntimeError as error:
-        if not str(error).startswith(_COMPLAINTS):
+        if not str(error).startswith(("DataLoader worker", "DataLoader timed out")):
             raise
-        raise _explained(str(error), [(slots, workers)]) from None
+        raise watch.explained() from None
     finally:
         iterator._shutdown_workers()
-        for worker in workers:
-            if worker.is_alive():  # it hangs
-                worker.kill()
-        del _watching[id(slots)]
 
 
-def _explained(message: str, watched: list[tuple[list[Any], list[Any]]]) -> WorkerError:
-    all_workers = [(slot, worker) for slots, workers in watched for slot, worker in zip(slots, workers, strict=True)]
-    dead = [(slot, worker.exitcode) for slot, worker in all_workers if worker.exitcode]
-    notes = sorted(slot.raw.rstrip(b"\0") for slot, _ in (dead or all_workers))
+class _Watch:
+    """A context in which the trainer waits for a batch: the death of a worker ends it at once.
+
+    PyTorch's own handler raises wherever the trainer happens to be, also amid the optimizer's step.
+    """
+
+    def __init__(self, slots: list[Any], workers: list[Any]) -> None:
+        self.slots = slots
+        self.workers = workers
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, self._child_ended)
+        self._child_ended()
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def _child_ended(self, *_: object) -> None:
+        if any(worker.exitcode for worker in self.workers):
+            raise self.explained()
+
+    def explained(self) -> WorkerError:
+        """The error in words; ends all workers, one of which may hang."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        dead = [(slot, worker) for slot, worker in zip(self.slots, self.workers, strict=True) if worker.exitcode]
+        error = _explained([slot for slot, _ in dead] or self.slots, dead[0][1].exitcode if dead else None)
+        for worker in self.workers:
+            worker.kill()
+        return error
+
+
+def _explained(slots: list[Any], code: int | None) -> WorkerError:
+    notes = sorted(slot.raw.rstrip(b"\0") for slot in slots)  # they begin with a time: the oldest first
     paths = [note[_CLOCK:].decode("utf-8", "surrogateescape") for note in notes if note]
     picture = f"reading {shown(paths[0])}" if paths else "between two pictures"
-    if message.startswith("DataLoader timed out"):
+    if code is None:
         return WorkerError(f"a loader process is stuck {picture}, for {TIMEOUT_SECONDS} s; mend or remove that picture")
-    code = dead[0][1] if dead else 0
-    how = f" by signal {-code}" if code < 0 else f" with code {code}" if code else ""
+    how = f"by signal {-code}" if code < 0 else f"with code {code}"
     return WorkerError(
-        f"a loader process died{how} {picture}; look at that picture, and at memory (data.num_workers=0 needs less)"
+        f"a loader process died {how} {picture}; look at that picture, and at memory (data.num_workers=0 needs less)"
     )

@@ -1,0 +1,96 @@
+"""What a checkpoint tells about itself is as foreign as the file: looked at before anything is built from it."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from showtell.checkpointing.archive import CheckpointError
+from showtell.checkpointing.io import STAMP
+from showtell.config import ConfigError, parse
+from showtell.vocabulary import SPECIAL_TOKENS
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_words(value: object) -> bool:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return False
+    return len(set(value)) == len(value) and tuple(value[: len(SPECIAL_TOKENS)]) == tuple(SPECIAL_TOKENS)
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(size) is int and 0 < size < 1 << 20 for size in value)
+
+
+def _is_identity(value: object) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("sha256")) and isinstance(value.get("public"), bool)
+
+
+def _is_transform(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != {"size", "interpolation", "mean", "std"}:
+        return False
+    means = [value["mean"], value["std"]]
+    triples = all(isinstance(part, list | tuple) and len(part) == 3 for part in means)
+    numbers = triples and all(isinstance(number, float | int) for part in means for number in part)
+    return numbers and type(value["size"]) is int and 0 < value["size"] <= 4096 and _is_text(value["interpolation"])
+
+
+_CARD: dict[str, Callable[[object], bool]] = {
+    "config": lambda value: isinstance(value, dict),
+    "vocabulary": _are_words,
+    "encoder": _is_identity,
+    "data": _is_text,
+    "transform": _is_transform,
+    "feature_shape": _are_sizes,
+}
+
+
+def checked_card(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The part of a checkpoint that describes it.
+
+    Raises:
+        CheckpointError: something is missing in it or is of another kind.
+    """
+    card = dict(checkpoint[STAMP])
+    for key, fits in _CARD.items():
+        if key not in card or not fits(card[key]):
+            state = "is of a wrong kind" if key in card else "is missing"
+            raise CheckpointError(f"the checkpoint {os.fspath(path)}: its {key} {state}; pass one that a run wrote")
+    weights = checkpoint.get("state_dict")
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
+    try:
+        parse(card["config"])
+    except ConfigError as error:
+        raise CheckpointError(f"the checkpoint {os.fspath(path)} cannot be used: {error}") from None
+    return card
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+    """Puts weights into a model built from the checkpoint's own card.
+
+    Raises:
+        CheckpointError: a tensor is missing, left over, or of another shape: card and weights do not belong together.
+    """
+    check_weights(model, {name: tuple(value.shape) for name, value in weights.items()}, path)
+    model.load_state_dict(dict(weights))
+
+
+def check_weights(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], path: str | os.PathLike[str]) -> None:
+    """Compares the shapes of stored weights with those of the model that is to take them.
+
+    Raises:
+        CheckpointError: see `load_weights`.
+    """
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    wrong = [name for name in sorted(wanted.keys() | shapes.keys()) if wanted.get(name) != shapes.get(name)]
+    if wrong:
+        raise CheckpointError(
+            f"{os.fspath(path)}: its weights do not fit the model that it describes ({wrong[0]} has the shape "
+            f"{shapes.get(wrong[0])}, not {wanted.get(wrong[0])}); pass one that a run wrote"
+        )
