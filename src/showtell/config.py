@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 DATA_FORMATS = ("coco", "karpathy", "flickr", "shapes")
 BAD_PICTURE_POLICIES = ("skip", "fail")
-POOLINGS = ("auto", "average", "pyramid", "grid")
+POOLINGS = ("auto", "average", "quarters", "grid")
 DECODERS = ("lstm", "attention", "hard_attention", "topdown", "transformer")
 GRID_DECODERS = ("attention", "hard_attention", "topdown", "transformer")
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -379,6 +379,11 @@ class Config:
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
         if self.encoder.pooling == "auto":
             self.encoder.pooling = "grid" if self.decoder.name in GRID_DECODERS else "average"
+        if self.encoder.pooling == "grid" and self.decoder.name not in GRID_DECODERS:
+            raise ConfigError(
+                f"encoder.pooling=grid: decoder.name={self.decoder.name} reads one vector; "
+                "use encoder.pooling=average or decoder=attention"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration as plain containers, fit for a checkpoint."""

@@ -39,8 +39,12 @@ DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
 
 
 def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> nn.Module:
-    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`."""
-    return DECODER_CLASSES[config.name](config, feature_shape[-1], vocabulary_size)
+    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`.
+
+    The LSTM reads all regions as one vector, the others attend to them.
+    """
+    size = math.prod(feature_shape) if config.name == "lstm" else feature_shape[-1]
+    return DECODER_CLASSES[config.name](config, size, vocabulary_size)
 
 
 class CaptionModule(pl.LightningModule):
