@@ -1,4 +1,4 @@
-"""Checkpoints that are older, newer, foreign or inconsistent: one line and exit code 2, from predict.py and from train.py resume=."""
+"""Checkpoints that are older, newer, foreign or inconsistent: one line, code 2, from predict.py and train.py."""
 
 import copy
 import pickle
@@ -62,7 +62,9 @@ CONTENTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "another feature shape": card(feature_shape=[3]),
     "a huge feature shape": card(feature_shape=[1 << 40]),
     "no feature shape": card(feature_shape=None),
-    "a huge transform": card(transform={"size": 1 << 30, "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1]}),
+    "a huge transform": card(
+        transform={"size": 1 << 30, "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1]}
+    ),
     "no transform": card(transform=None),
     "a tensor is missing": weight(lambda state, name: state.pop(name)),
     "a tensor of another shape": weight(lambda state, name: state.update({name: torch.zeros(2)})),
@@ -75,6 +77,15 @@ def raw(path: Path, content: object) -> None:
     path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
 
 
+def flipped(content: bytes) -> bytes:
+    return content[:-200] + bytes([content[-200] ^ 1]) + content[-199:]
+
+
+def turn_into_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def saved(path: Path, content: object) -> None:
     torch.save(content, path)
 
@@ -83,13 +94,13 @@ FILES: dict[str, Callable[[Path, dict[str, Any]], None]] = {
     "empty": lambda path, _: raw(path, b""),
     "text": lambda path, _: raw(path, b"not a checkpoint"),
     "half": lambda path, _: raw(path, path.read_bytes()[: path.stat().st_size // 2]),
-    "a bit flipped": lambda path, _: raw(path, path.read_bytes()[:-200] + bytes([path.read_bytes()[-200] ^ 1]) + path.read_bytes()[-199:]),
+    "a bit flipped": lambda path, _: raw(path, flipped(path.read_bytes())),
     "a raw pickle": lambda path, _: raw(path, {"a": 1}),
     "a bare state_dict": lambda path, checkpoint: saved(path, checkpoint["state_dict"]),
-    "of another Lightning program": lambda path, _: saved(path, {"pytorch-lightning_version": "2.6.6", "state_dict": {}}),
+    "of another Lightning program": lambda path, _: saved(path, {"pytorch-lightning_version": "2.6.6"}),
     "a tensor": lambda path, _: saved(path, torch.zeros(3)),
     "saved again by torch": lambda path, checkpoint: saved(path, checkpoint),
-    "a directory": lambda path, _: (path.unlink(), path.mkdir()) and None,
+    "a directory": lambda path, _: turn_into_directory(path),
 }  # fmt: skip
 
 

@@ -3,9 +3,6 @@
 Every attack tries to make a marker file or to carry an environment variable into the run's files.
 """
 
-import shutil
-from pathlib import Path
-
 import pytest
 from tests.reliability.conftest import ROOT
 from tests.reliability.test_resume import one_line
@@ -54,7 +51,7 @@ FILES = (
         "alias of itself": "a: &a [*a]\n",
         "nested deeply": "a: " + "[" * 20_000 + "]" * 20_000 + "\n",
         "too big": "a: b\n" + "#" * (2 << 20),
-        "callback": "# @package _global_\nhydra:\n  callbacks:\n    x:\n      _target_: os.system\n      command: touch {marker}\n",
+        "callback": "# @package _global_\nhydra:\n  callbacks:\n    x:\n      _target_: os.system\n      command: ls\n",
         "launcher": "# @package _global_\nhydra:\n  launcher:\n    _target_: os.system\n",
         "leak": "# @package _global_\ntraining:\n  monitor: ${oc.env:SECRET}\n",
         "leak in a name": "# @package _global_\nname: ${oc.env:SECRET}\n",
@@ -131,8 +128,9 @@ def test_hostile_words(refused, word):
 @pytest.mark.parametrize(
     "text",
     [
-        BOMB, "a: &a [*a]\n", "name: ${oc.env:SECRET}\n", "training:\n  monitor: ${oc.env:SECRET}\n", "- a\n- b\n", "", "\x00",
-        "training: !!python/object/apply:os.system ['touch {marker}']\n", "training:\n  _target_: os.system\n", "seed: [\n",
+        BOMB, "a: &a [*a]\n", "name: ${oc.env:SECRET}\n", "training:\n  monitor: ${oc.env:SECRET}\n", "- a\n- b\n",
+        "", "\x00", "training: !!python/object/apply:os.system ['touch {marker}']\n", "seed: [\n",
+        "training:\n  _target_: os.system\n",
         "cache: ${oc.decode:'[1'}\n", "a: " + "[" * 20_000, "nonsense: 1\n", "training: 3\n", "seed: x\n",
     ],
 )  # fmt: skip
@@ -147,7 +145,6 @@ def test_the_marker_method_can_fail(tmp_path):
     """Hydra itself, without Showtell's check, does call what a group file names."""
     from hydra.utils import instantiate
 
-    instantiate({"_target_": "pathlib.Path.write_text", "_args_": [{"_target_": "pathlib.Path", "_args_": [str(tmp_path / "marker")]}, "x"]})
+    path = {"_target_": "pathlib.Path", "_args_": [str(tmp_path / "marker")]}
+    instantiate({"_target_": "pathlib.Path.write_text", "_args_": [path, "x"]})
     assert (tmp_path / "marker").exists()
-    shutil.rmtree(tmp_path)
-    assert isinstance(tmp_path, Path)

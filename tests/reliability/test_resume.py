@@ -1,4 +1,4 @@
-"""`resume=` on the real product: what is refused, what is accepted and said, and what is taken instead of a torn file."""
+"""`resume=` on the real product: what is refused, what is accepted and said, what replaces a torn file."""
 
 import json
 import os
@@ -99,7 +99,7 @@ def test_the_same_data_elsewhere_is_the_same(forge, copy, pictures, tmp_path):
 def test_words_in_another_order_are_refused():
     from showtell.checkpointing.resume import ResumeError, ResumePoint
 
-    card = {"config": {}, "vocabulary": ["a", "b"], "encoder": {"sha256": "0" * 64}, "data": "x"}
+    card = {"config": {}, "vocabulary": ["a", "b"], "encoder": {"sha256": "0" * 64}, "data": "x", "feature_shape": [3]}
     with pytest.raises(ResumeError, match="the vocabulary is not the one of the checkpoint"):
         ResumePoint(Path("last.ckpt"), 1, False, card).accept({**card, "vocabulary": ["b", "a"]})
 

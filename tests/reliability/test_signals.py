@@ -28,7 +28,8 @@ def untouched(forge, tmp_path_factory):
 def stopped(forge, words, tmp_path: Path, number: int, strike: int, **job) -> Path:
     """A run through train.py that gets a signal before a moment; its exit code is checked."""
     argv = words("training.checkpoint_every_steps=0")
-    assert forge.job(argv=argv, directory=str(tmp_path), strike=strike, signal=number, **job) == 128 + number, forge.said
+    code = forge.job(argv=argv, directory=str(tmp_path), strike=strike, signal=number, **job)
+    assert code == 128 + number, forge.said
     return tmp_path / "run"
 
 

@@ -1,5 +1,4 @@
-"""A loader process that dies, hangs or meets a broken picture ends the real run with one line that names the picture."""
-
+"""A loader process that dies, hangs or meets a broken picture ends the run with one line that names it."""
 
 import pytest
 from tests.reliability.test_resume import one_line
