@@ -44,6 +44,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--ensemble", action="store_true", help="with --gallery: show the models' average as well")
     parser.add_argument("--save-pictures", type=Path, metavar="DIR", help="write each picture with its caption on it")
+    parser.add_argument("--attention", type=Path, metavar="DIR", help="write where the model looked, word by word")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add_decoding_flags(parser)

@@ -2,8 +2,9 @@
 
     python benchmarks/recipes.py --data FOLDER --seeds 5 small_photos small_photos_attention small_photos_attention+scst
 
-Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the self-critical second stage started from A's last
-checkpoint. The table shows the score at the last epoch, which no validation picture has chosen, and the best epoch's.
+Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the self-critical second stage started from
+A's last checkpoint. The table shows the score at the last epoch, which no validation picture has chosen, and that of
+the best epoch, which is what `best.ckpt` holds.
 """
 
 import argparse
@@ -52,7 +53,8 @@ def measure(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, fl
         words.append(f"init_from={options.runs / first / str(seed) / 'checkpoints' / 'last.ckpt'}")
     began = time.perf_counter()
     if not is_finished(run):
-        words += ["data=custom", f"data.root={options.data}", f"cache={options.cache}", f"seed={seed}", f"hydra.run.dir={run}"]
+        words += ["data=custom", f"data.root={options.data}", f"cache={options.cache}"]
+        words += [f"seed={seed}", f"hydra.run.dir={run}"]
         subprocess.run([sys.executable, ROOT / "train.py", *words, *options.set], check=True, stdout=sys.stderr)
     minutes = (time.perf_counter() - began) / 60
     return {**scores(run), "minutes": minutes}

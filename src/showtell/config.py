@@ -288,7 +288,7 @@ class TrainingConfig:
     gradient_clip: float = 0.0
     schedule: str = "constant"
     warmup_steps: int = 0
-    monitor: str = "val/loss"
+    monitor: str = "val/cider"
     early_stopping_epochs: int = 0
     checkpoint_every_steps: int = 0
     checkpoint_every_minutes: float = 0.0

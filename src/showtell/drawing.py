@@ -37,6 +37,35 @@ def caption_card(pixels: Pixels, caption: str, reference: str = "", width: int =
     return card
 
 
+def attention_sheet(pixels: Pixels, words: Sequence[str], maps: NDArray[np.floating], side: int = 200) -> Image.Image:
+    """The picture, then once per word with what the model did not look at darkened: the figure of Xu et al. (2015).
+
+    Args:
+        pixels: `(H, W, 3)`.
+        words: T words.
+        maps: `(T, rows, columns)` weights; the grid covers the whole picture.
+        side: width of each copy.
+    """
+    plain = Image.fromarray(pixels)
+    plain = plain.resize((side, max(1, round(plain.height * side / plain.width))), Image.Resampling.LANCZOS)
+    copies = [captioned_copy(plain, "")]
+    for word, weights in zip(words, maps, strict=True):
+        light = Image.fromarray((255 * weights / max(float(weights.max()), 1e-9)).astype(np.uint8))
+        share = np.asarray(light.resize(plain.size, Image.Resampling.BICUBIC), np.float32)[:, :, None] / 255
+        shown = np.asarray(plain, np.float32) * (0.25 + 0.75 * share)
+        copies.append(captioned_copy(Image.fromarray(shown.astype(np.uint8)), word))
+    return contact_sheet(copies, columns=min(6, len(copies)), gap=6)
+
+
+def captioned_copy(picture: Image.Image, word: str) -> Image.Image:
+    """A picture with one word above it."""
+    size = max(12, picture.width // 10)
+    copy = Image.new("RGB", (picture.width, picture.height + round(1.5 * size)), PAPER)
+    copy.paste(picture, (0, round(1.5 * size)))
+    ImageDraw.Draw(copy).text((2, 2), word, fill=INK, font=ImageFont.load_default(size))
+    return copy
+
+
 def contact_sheet(cards: Sequence[Image.Image], columns: int = 4, gap: int = 12) -> Image.Image:
     """Cards side by side; each row is as high as its highest card."""
     columns = min(columns, len(cards))

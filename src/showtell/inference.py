@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -26,6 +28,7 @@ from showtell.initial import speaking_weights
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.module import build_decoder
+from showtell.models.regions import attention_maps
 from showtell.models.weights import (
     TRAVELLING_WEIGHTS,
     EncoderWeights,
@@ -137,6 +140,16 @@ class Captioner:
         """The n-best hypotheses for normalized pixels `(B, 3, S, S)`."""
         step: StepFunction = self.decoder.step
         return decode(step, self.state(pixels), decoding or self.config.decoding, generator)
+
+    @torch.inference_mode()
+    def look(self, captioned: Captioned) -> NDArray[np.float32] | None:
+        """Where the model looked for each word of the best caption, `(words, rows, columns)`.
+
+        None for a decoder without attention. The picture is encoded anew, so that captioning need not keep regions.
+        """
+        pixels = prepare(read_picture(captioned.path), self.transform).unsqueeze(0)
+        maps = attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[0].tokens])
+        return maps[0].numpy() if maps else None
 
     def state(self, pixels: Tensor) -> State:
         """What the decoder starts from once it has seen normalized pixels `(B, 3, S, S)`."""

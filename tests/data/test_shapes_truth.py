@@ -64,9 +64,9 @@ def test_false_of_the_pair(caption):
 
 @pytest.mark.parametrize(
     "caption",
-    ["", ".", "on the beach", "red star", "a red", "a red star a blue house", "there is", "a red star of",
-     "a <unk> star", "a red star left of", "is a red star", "with dots", "a rote Stern", "a red star 2 a house",
-     "a red star on the beach on the beach"],
+    ["", ".", "on the beach", "red star", "a red", "a red star a blue house", "there is",
+     "a red star of", "a <unk> star", "a red star left of", "is a red star", "with dots", "a rote Stern",
+     "a red star 2 a house", "a red star on the beach on the beach"],
 )  # fmt: skip
 def test_what_is_no_sentence_is_false(caption):
     assert not is_true(caption, PAIR)

@@ -27,6 +27,11 @@ REFUSED = (
     "decoder.embedding_size",
     "decoder.hidden_size",
     "decoder.num_layers",
+    "decoder.attention_size",
+    "decoder.region_size",
+    "decoder.num_heads",
+    "decoder.tie_embeddings",
+    "decoder.image_every_step",
     "vocab",
 )
 FREE = (

@@ -53,7 +53,7 @@ class SoftAttentionDecoder(nn.Module):
         return self.teacher_forced(features, captions)[0]
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
-        """`forward`, and what training adds to the cross-entropy: doubly stochastic attention's term, mean of captions."""
+        """`forward`, and what training adds to cross-entropy: doubly stochastic attention's term, over captions."""
         logits, weights, _ = self.unrolled(features, captions)
         # eq. 14: lambda sum_i (1 - sum_t alpha_ti)^2
         penalty = self.penalty_weight * (1 - weights.sum(dim=1)).square().sum(dim=1).mean()

@@ -9,7 +9,7 @@ time, V vocabulary, S picture size.
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,6 +21,7 @@ from showtell.decoding import Hypothesis, decode
 from showtell.models.attention import SoftAttentionDecoder
 from showtell.models.hard_attention import HardAttentionDecoder
 from showtell.models.lstm import LSTMDecoder
+from showtell.models.regions import attention_maps
 from showtell.models.scheduled_sampling import scheduled_sampling
 from showtell.models.self_critical import Reward, self_critical_loss
 from showtell.models.topdown import TopDownDecoder
@@ -66,6 +67,9 @@ class CaptionModule(pl.LightningModule):
         # a list hides the frozen encoder from parameters(), state_dict() and the optimizer
         self._encoder = [encoder]
         self.captions: dict[int, str] = {}
+        # pictures whose attention is kept, and for each of these the words and maps of the last validation
+        self.watched: set[int] = set()
+        self.attention: dict[int, tuple[list[str], Tensor]] = {}
 
     @property
     def encoder(self) -> nn.Module | None:
@@ -144,12 +148,25 @@ class CaptionModule(pl.LightningModule):
             tokens = batch["captions"].numel()
             self.log("val/loss", self.loss(batch), batch_size=tokens, add_dataloader_idx=False, sync_dist=True)
             return
-        for picture, hypotheses in zip(batch["picture_ids"].tolist(), self.caption(batch["images"]), strict=True):
+        answers = self.caption(batch["images"])
+        for picture, hypotheses in zip(batch["picture_ids"].tolist(), answers, strict=True):
             self.captions[picture] = self.vocabulary.decode(hypotheses[0].tokens)
+        self._watch(batch, [hypotheses[0].tokens for hypotheses in answers])
+
+    def _watch(self, batch: Batch, captions: Sequence[Sequence[int]]) -> None:
+        """Keeps where an attending decoder looked in the watched pictures."""
+        ids = batch["picture_ids"].tolist()
+        rows = [row for row, picture in enumerate(ids) if picture in self.watched]
+        if not rows or not hasattr(self.speaker, "attention"):
+            return
+        chosen = [captions[row] for row in rows]
+        maps = attention_maps(self.speaker, self.features(batch["images"][rows]), chosen)
+        for row, tokens, looked in zip(rows, chosen, maps, strict=True):
+            self.attention[ids[row]] = ([self.vocabulary.words[token] for token in tokens], looked)
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the captions of the epoch before."""
-        self.captions = {}
+        self.captions, self.attention = {}, {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what prediction needs: configuration, vocabulary, the encoder's identity. Plain containers only."""
@@ -177,10 +194,10 @@ def averaged_copy(decoder: nn.Module) -> nn.Module:
 @torch.no_grad()
 def move_average(average: nn.Module, decoder: nn.Module, decay: float) -> None:
     """Average <- decay * average + (1 - decay) * decoder, buffers included."""
-    state = decoder.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(state[name], 1 - decay)
+    # not the state dicts: a tied matrix has two names there, and would move twice
+    pairs = zip((*average.parameters(), *average.buffers()), (*decoder.parameters(), *decoder.buffers()), strict=True)
+    for mean, value in pairs:
+        mean.lerp_(value, 1 - decay)
 
 
 def learning_rate_factor(step: int, config: TrainingConfig, total_steps: int) -> float:

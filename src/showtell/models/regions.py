@@ -8,13 +8,14 @@ batch, R regions, D feature, N rows, T words.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
-from showtell.vocabulary import START
+from showtell.vocabulary import END, START
 
 State = tuple[Tensor, ...]
 FREQUENCIES = 3
@@ -78,6 +79,20 @@ def grid_shape(regions: int) -> tuple[int, int]:
 def feature_dropout(config: DecoderConfig) -> float:
     """The dropout on features."""
     return config.dropout if config.feature_dropout is None else config.feature_dropout
+
+
+def attention_maps(decoder: nn.Module, features: Tensor, captions: Sequence[Sequence[int]]) -> list[Tensor]:
+    """`word_attention` for captions of any lengths, each as `(words, rows, columns)` on the CPU.
+
+    Empty for a decoder that has no attention.
+    """
+    longest = max((len(caption) for caption in captions), default=0)
+    if not hasattr(decoder, "attention") or longest == 0:
+        return []
+    rows = [[*caption, *[END] * (longest - len(caption))] for caption in captions]
+    weights = word_attention(decoder, features, torch.tensor(rows, device=features.device)).float().cpu()
+    maps = weights.unflatten(2, grid_shape(weights.shape[2]))  # type: ignore[no-untyped-call]
+    return [maps[i, : len(caption)] for i, caption in enumerate(captions)]
 
 
 @torch.no_grad()

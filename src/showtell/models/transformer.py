@@ -8,6 +8,7 @@ Shape legend: B batch, N rows, T words so far, V vocabulary, R regions, E embedd
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -61,13 +62,14 @@ class TransformerDecoder(nn.Module):
         self, tokens: Tensor, past: Tensor, memory: Tensor, with_weights: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of words after those of the past, the past with them, the last word's weights on the regions."""
-        places = sinusoids(past.shape[1], tokens.shape[1], self.norm.normalized_shape[0]).to(memory)
+        places = sinusoids(past.shape[1], tokens.shape[1], self.enter.out_features).to(memory)
         hidden = self.enter(self.word_embedding(tokens)) + places
         layers = []
         for layer, block in enumerate(self.blocks):
             hidden, known, query = block(hidden, past[:, :, layer], memory[:, layer])
             layers.append(known)
-        weights = self.blocks[-1].weights(query, memory[:, -1]) if with_weights else hidden.new_zeros(())
+        last = cast(Block, self.blocks[-1])
+        weights = last.weights(query, memory[:, -1]) if with_weights else hidden.new_zeros(())
         return self.output(self.norm(hidden)), torch.stack(layers, dim=2), weights
 
 
@@ -107,7 +109,8 @@ class Block(nn.Module):
         """Eq. 1 of the paper in each head: softmax(Q K^T / sqrt(d)) V."""
         keys, values = memory.chunk(2, dim=2)
         q, k, v = (x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (query, keys, values))
-        return scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2).flatten(2)
+        mixed: Tensor = scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return mixed.transpose(1, 2).flatten(2)
 
 
 def sinusoids(first: int, count: int, size: int) -> Tensor:

@@ -1,9 +1,8 @@
-"""Pretrained word vectors from a text file in GloVe's format (Pennington et al. 2014): a word and its numbers per
-line.
+"""Pretrained word vectors from a text file in GloVe's format (Pennington et al. 2014).
 
-word2vec's text format, which begins with a line of two counts, is read as well. Words of the vocabulary that the
-file does not hold keep their random vectors. What is wrong with a file is one line that names the file and the
-line.
+A line holds a word and its numbers. word2vec's text format, which begins with a line of two counts, is read as well.
+Words of the vocabulary that the file does not hold keep their random vectors. What is wrong with a file is told in one
+line that names it.
 """
 
 from pathlib import Path
@@ -38,7 +37,7 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, size: int) -> dict[int
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             fields = line.rstrip().split(" ")
-            if number == 1 and len(fields) == 2:
+            if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
                 continue
             # GloVe's largest file holds words with spaces in them, so the numbers are counted from the end
             word = " ".join(fields[:-size])

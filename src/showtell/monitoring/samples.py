@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell.atomic import atomic_write
-from showtell.drawing import Pixels, caption_card, contact_sheet
+from showtell.drawing import Pixels, attention_sheet, caption_card, contact_sheet
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Samples(Callback):
         self.samples = samples
         self.directory = run_dir / "predictions"
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Asks the module to keep where it looks in the sample pictures."""
+        pl_module.watched = {sample.id for sample in self.samples}  # type: ignore[assignment]
+
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes files and events."""
         captions: Mapping[int, str] = pl_module.captions  # type: ignore[assignment]
@@ -46,6 +50,20 @@ class Samples(Callback):
         shown = [sample for sample in self.samples if sample.id in captions]
         if shown:
             self._show(trainer, shown, captions)
+        looked: Mapping[int, Any] = pl_module.attention  # type: ignore[assignment]
+        if looked:
+            self._show_attention(trainer, [sample for sample in shown if sample.id in looked], looked)
+
+    def _show_attention(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], looked: Mapping[int, Any]) -> None:
+        """`predictions/attention.png`, and the same in TensorBoard: each picture word by word."""
+        sheets = [attention_sheet(s.pixels, looked[s.id][0], looked[s.id][1].numpy(), side=120) for s in shown[:6]]
+        sheet = contact_sheet(sheets, columns=1)
+        with atomic_write(self.directory / "attention.png") as file:
+            sheet.save(file, format="PNG")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                writer: Any = logger.experiment
+                writer.add_image("val/attention", np.asarray(sheet), trainer.global_step, dataformats="HWC")
 
     def _show(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], captions: Mapping[int, str]) -> None:
         cards = [caption_card(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]

@@ -13,10 +13,10 @@ from showtell.data.files import shown
 from showtell.data.progress import Progress
 from showtell.data.records import Picture
 from showtell.gallery.page import write_gallery
-from showtell.inference import Captioned
+from showtell.inference import Captioned, Captioner
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
 from showtell.prediction.pictures import annotated_pictures, plain_pictures
-from showtell.prediction.results import labelled, save_picture, scores_file, write_results, write_scores
+from showtell.prediction.results import labelled, save_attention, save_picture, scores_file, write_results, write_scores
 from showtell.prediction.show import gallery_page
 from showtell.prediction.systems import System, load_systems, split_arguments
 
@@ -79,6 +79,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
         (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
+        (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
         (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
         (options.gallery_pictures < 1, f"--gallery-pictures {options.gallery_pictures}: it must be at least 1"),
@@ -126,6 +127,8 @@ def caption_all(
             print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
         if options.save_pictures and captioned.error is None:
             save_picture(captioned, options.save_pictures)
+        if options.attention and captioned.error is None and isinstance(system.captioner, Captioner):
+            save_attention(system.captioner, captioned, options.attention)
     if options.annotations:
         progress.close()
     return Prediction(system, done), failed

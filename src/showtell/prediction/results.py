@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from showtell.atomic import atomic_write, write_text_atomically
+from showtell.config import ConfigError
 from showtell.data.images import read_picture
 from showtell.data.records import Picture
-from showtell.drawing import caption_card
-from showtell.inference import Captioned
+from showtell.drawing import attention_sheet, caption_card
+from showtell.inference import Captioned, Captioner
 from showtell.prediction.evaluate import Evaluation
 from showtell.prediction.pictures import coco_id
 from showtell.prediction.systems import System
@@ -72,6 +73,23 @@ def write_scores(
 def write_json(path: Path, content: object) -> None:
     """Whole or not at all."""
     write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def save_attention(captioner: Captioner, captioned: Captioned, directory: Path) -> None:
+    """Writes the picture once per word of its caption, lit where the model looked.
+
+    Raises:
+        ConfigError: the model's decoder has no attention.
+    """
+    maps = captioner.look(captioned)
+    if maps is None:
+        raise ConfigError(
+            f"--attention: decoder={captioner.config.decoder.name} attends to nothing; train with decoder=attention"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    pixels = read_picture(captioned.path).permute(1, 2, 0).numpy()
+    with atomic_write(directory / f"{captioned.path.stem}.png") as file:
+        attention_sheet(pixels, captioned.words[0], maps).save(file, format="PNG")
 
 
 def save_picture(captioned: Captioned, directory: Path) -> None:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from showtell.data.records import Picture
 from showtell.gallery.contents import Caption, Entry, Page, Told, Word
-from showtell.inference import Captioned
+from showtell.inference import Captioned, Captioner
 from showtell.prediction.evaluate import Evaluation, figures
 from showtell.prediction.systems import System
 
@@ -30,7 +31,7 @@ def gallery_page(
         title=title,
         systems=[(system.label, _description(system)) for system, _, _ in spoken],
         figures=figures({system.label: evaluation for system, _, evaluation in spoken}),
-        entries=[entries[place] for place in chosen],
+        entries=[with_maps(entries[place], spoken, pictures[place].id) for place in chosen],
         total=len(pictures),
         notes=[*([sentence] if sentence else []), *notes],
     )
@@ -86,6 +87,21 @@ def captions_of(captioned: Captioned) -> list[Caption]:
         pairs = zip(words, probabilities, strict=True)
         captions.append(Caption([Word(word, p) for word, p in pairs], end))
     return captions
+
+
+def with_maps(entry: Entry, spoken: Sequence[Spoken], picture: int) -> Entry:
+    """The entry with what attending models looked at for each word of their best captions."""
+    told = []
+    for (system, captioned, _), one in zip(spoken, entry.told, strict=True):
+        maps = system.captioner.look(captioned[picture]) if isinstance(system.captioner, Captioner) else None
+        if maps is not None:
+            best, *others = one.captions
+            words = [
+                replace(word, map=weights.flatten().tolist()) for word, weights in zip(best.words, maps, strict=True)
+            ]
+            one = replace(one, captions=[replace(best, words=words, grid=maps.shape[1:]), *others])
+        told.append(one)
+    return replace(entry, told=told)
 
 
 def _description(system: System) -> str:

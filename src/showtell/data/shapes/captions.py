@@ -11,7 +11,7 @@ from itertools import permutations
 from typing import Any
 
 from showtell.data.shapes import words
-from showtell.data.shapes.scenes import COLORS, RELATIONS, Scene, stands
+from showtell.data.shapes.scenes import CANVAS, COLORS, OPPOSITES, RELATIONS, Scene, stands
 
 CAPTIONS_PER_PICTURE = 5
 
@@ -40,7 +40,7 @@ def _caption(scene: Scene, rng: random.Random) -> str:
 
 def _sentence(scene: Scene, rng: random.Random) -> tuple[str, bool]:
     """The body of a caption, and whether "there is" and its like may stand before it."""
-    objects = rng.sample(scene["objects"], len(scene["objects"]))
+    objects = _in_order(scene["objects"], rng)
     if len(objects) == 1:
         return _noun_phrase(objects[0], rng, rich=True), True
     if len(objects) == 3:
@@ -54,8 +54,15 @@ def _sentence(scene: Scene, rng: random.Random) -> tuple[str, bool]:
     return _pair(objects, rng)
 
 
+def _in_order(objects: list[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
+    """The objects as one reads, row by row, and now and then in any order."""
+    if rng.random() < 0.1:
+        return rng.sample(objects, len(objects))
+    return sorted(objects, key=lambda thing: (2 * thing["box"][1] // CANVAS, thing["box"][0]))
+
+
 def _pair(objects: list[dict[str, Any]], rng: random.Random) -> tuple[str, bool]:
-    a, b = objects[:2]
+    a, b = (objects[i] for i in sorted(rng.sample(range(len(objects)), 2)))
     relation = _widest(a, b)
     first, second = _noun_phrase(a, rng), _noun_phrase(b, rng)
     words_between = _pick(words.RELATIONS[relation], rng)
@@ -67,7 +74,7 @@ def _pair(objects: list[dict[str, Any]], rng: random.Random) -> tuple[str, bool]
     if frame == "and":
         return f"{first} and {second}", True
     if frame == "its":
-        return f"{second} with {first} {_pick(words.NEIGHBORS[relation], rng)}", True
+        return f"{first} with {second} {_pick(words.NEIGHBORS[OPPOSITES[relation]], rng)}", True
     return f"{first} {words_between} {second}", True
 
 
@@ -95,15 +102,15 @@ def _shared_relation(objects: list[dict[str, Any]], rng: random.Random) -> str |
 def _noun_phrase(thing: dict[str, Any], rng: random.Random, *, rich: bool = False) -> str:
     """An object's name with some of its looks; a `rich` one tells more of them."""
     told, after = [], ""
-    if rng.random() < (0.65 if rich else 0.2):
+    if rng.random() < (0.65 if rich else 0.15):
         told.append(_pick(words.SIZES[thing["size"]], rng))
     texture = thing["texture"]
-    if rng.random() < (0.15 if texture == "plain" else 0.7 if rich else 0.35):
+    if rng.random() < (0.15 if texture == "plain" else 0.7 if rich else 0.25):
         if texture != "plain" and rng.random() < 0.25:
             after = f" {_pick(words.MARKS[texture], rng)}"
         else:
             told.append(_pick(words.TEXTURES[texture], rng))
-    if rng.random() < 0.95:
+    if rng.random() < 0.97:
         assert thing["color"] in COLORS
         told.append(thing["color"])
     told.append(_pick(words.NOUNS[thing["kind"]], rng))

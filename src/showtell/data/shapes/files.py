@@ -30,7 +30,8 @@ def ensure_shapes(root: Path, config: ShapesConfig) -> None:
     """Draws the embedded data set into `root` unless it is there already.
 
     Writes `annotations/captions_{train,val}.json`, the scenes' truth in
-    `annotations/scenes_{train,val}.json`, and the pictures in `train/` and `val/`. The same configuration gives the same bytes.
+    `annotations/scenes_{train,val}.json`, and the pictures in `train/` and `val/`. The same
+    configuration gives the same bytes.
 
     Raises:
         ConfigError: `root` is a folder with other contents.

@@ -12,9 +12,7 @@ NOUNS = {
     "car": ("car", "automobile"),
     "fish": ("fish",),
     "flower": ("flower", "blossom"),
-    "mushroom": ("mushroom", "toadstool"),
     "umbrella": ("umbrella",),
-    "balloon": ("balloon",),
 }
 SIZES = {"small": ("small", "little", "tiny"), "large": ("large", "big")}
 TEXTURES = {"plain": ("plain",), "striped": ("striped",), "dotted": ("dotted", "spotted")}

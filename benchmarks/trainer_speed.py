@@ -1,0 +1,159 @@
+"""Figure: captions per second of the real Trainer, over a bare loop on one fixed batch.
+
+    PYTHONPATH=src python benchmarks/trainer_speed.py [large|small]
+
+The Trainer is the one of every run: batches gathered from stored features, logging to TensorBoard and CSV, Rich's
+progress bar drawing, the checkpoint callbacks copying each step boundary and writing `last.ckpt` every 250 steps. The
+bare loop is forward, backward and Adam on one batch that is always the same, with the same network. All captions have
+11 words, so that every batch costs the same.
+
+Both take turns of a few steps within one process, so that other work on the machine meets both alike. The ratio is
+that of the process's CPU time, which counts all threads and does not count waiting for other processes' turns; the
+ratio of the clock is printed beside it.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from machine import at_least
+from pytorch_lightning.callbacks import Callback
+from synthetic import caption_set, split, vocabulary
+
+from showtell.checkpointing.stop import GracefulStop
+from showtell.config import Config, parse
+from showtell.data.module import CaptionData
+from showtell.models.module import CaptionModule, build_decoder
+from showtell.trainer import build_trainer
+
+FEATURE_SIZE, WORDS = 2048, 11
+SIZES = {
+    "large": {"hidden": 512, "words": 6997, "batch": 200, "target": 0.97, "turn": 4, "turns": 50},
+    "small": {"hidden": 100, "words": 897, "batch": 32, "target": 0.85, "turn": 25, "turns": 80},
+}
+
+
+def config(size: dict[str, Any], steps: int) -> Config:
+    return parse(
+        {
+            "decoder": {"hidden_size": size["hidden"]},
+            "device": {"accelerator": os.environ.get("SHOWTELL_DEVICE", "cpu")},
+            "training": {
+                "batch_size": size["batch"],
+                "max_epochs": 1,
+                "max_steps": steps,
+                "checkpoint_every_steps": 250,
+                "limit_val_batches": 1,
+            },
+        }
+    )
+
+
+class BareLoop:
+    """Forward, backward and Adam on one batch."""
+
+    def __init__(self, module: CaptionModule, batch: dict[str, torch.Tensor]) -> None:
+        self.module = module
+        self.adam = torch.optim.Adam(module.decoder.parameters(), lr=1e-3)
+        self.batch = batch
+
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            self.adam.zero_grad()
+            self.module.loss(self.batch).backward()
+            self.adam.step()
+
+
+class Turns(Callback):
+    """Lets the bare loop have as many steps as the Trainer just had, and times both."""
+
+    def __init__(self, bare: BareLoop, turn: int) -> None:
+        self.bare = bare
+        self.turn = turn
+        self.spent: dict[str, list[tuple[float, float]]] = {"trainer": [], "bare": []}
+        self.began: tuple[float, float] | None = None
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step % self.turn:
+            return
+        now = clocks()
+        if self.began is not None:
+            self.spent["trainer"].append((now[0] - self.began[0], now[1] - self.began[1]))
+            self.bare.steps(self.turn)
+            then = clocks()
+            self.spent["bare"].append((then[0] - now[0], then[1] - now[1]))
+        self.began = clocks()
+
+
+def clocks() -> tuple[float, float]:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.process_time(), time.perf_counter()
+
+
+def measure(size: dict[str, Any], run_dir: Path) -> dict[str, list[tuple[float, float]]]:
+    steps = size["turn"] * size["turns"]
+    wanted = config(size, steps)
+    captions = caption_set((steps + 5) * size["batch"], size["words"], WORDS)
+    words, train = vocabulary(captions), split(captions, FEATURE_SIZE)
+    val = split(caption_set(size["batch"], size["words"], WORDS), FEATURE_SIZE)
+    data = CaptionData(train, val, words, wanted.training, 0, 0)
+
+    def module() -> CaptionModule:
+        torch.manual_seed(0)
+        decoder = build_decoder(wanted.decoder, (FEATURE_SIZE,), len(words))
+        return CaptionModule(decoder, words, wanted.training, wanted.decoding, {})
+
+    stop = GracefulStop()
+    trainer = build_trainer(wanted, run_dir, data, [], stop, None)
+    device = trainer.strategy.root_device
+    batch = {key: value.to(device) for key, value in next(iter(data.train_dataloader())).items()}
+    bare = BareLoop(module().to(device), batch)
+    bare.steps(5)
+    turns = Turns(bare, size["turn"])
+    # the first to be called: what the other callbacks do at a step's start belongs to the Trainer's turn
+    trainer.callbacks.insert(0, turns)  # type: ignore[attr-defined]
+    if device.type == "cpu":
+        pass
+    with stop:
+        trainer.fit(module(), datamodule=data)
+    return {key: values[2:] for key, values in turns.spent.items()}
+
+
+def main() -> None:
+    os.environ["TTY_COMPATIBLE"] = "1"  # Rich draws its bar although the output is collected
+    for name in sys.argv[1:] or SIZES:
+        size = SIZES[name]
+        with TemporaryDirectory() as directory, quiet():
+            spent = measure(size, Path(directory))
+        count = size["turn"] * size["batch"] * len(spent["bare"])
+        cpu, clock = ({kind: sum(pair[i] for pair in pairs) for kind, pairs in spent.items()} for i in (0, 1))
+        for kind in spent:
+            print(f"{name:6} {kind:8} {count / cpu[kind]:8.0f} captions per CPU second {count / clock[kind]:8.0f} per second")
+        print(f"{name:6} ratio by CPU time {cpu['bare'] / cpu['trainer']:.3f}, by the clock {clock['bare'] / clock['trainer']:.3f}")
+        figure = f"Trainer over a bare loop, hidden {size['hidden']}, vocabulary {size['words'] + 3:,}, batch {size['batch']}"
+        at_least(figure, round(cpu["bare"] / cpu["trainer"], 3), size["target"], "x")
+
+
+class quiet:
+    """Sends the progress bar to nowhere."""
+
+    def __enter__(self) -> None:
+        sys.stdout.flush()
+        self.kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout.flush()
+        os.dup2(self.kept, 1)
+        os.close(self.kept)
+
+
+if __name__ == "__main__":
+    main()

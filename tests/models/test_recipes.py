@@ -1,0 +1,148 @@
+"""Scheduled sampling, averaged weights, self-critical training, pretrained vectors."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig
+from showtell.models.module import averaged_copy, build_decoder, move_average
+from showtell.models.scheduled_sampling import scheduled_sampling
+from showtell.models.self_critical import log_probabilities, padded, self_critical_loss
+from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors
+from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
+
+V, D = 7, 5
+CAPTIONS = torch.tensor([[3, 4, 5, 1], [6, 3, 3, 1]])
+
+
+def decoder_and_features(name="lstm", **settings):
+    torch.manual_seed(0)
+    sizes = dict(embedding_size=8, hidden_size=8, attention_size=4, num_heads=2)
+    features = torch.randn(2, 4, D) if name in GRID_DECODERS else torch.randn(2, D)
+    return build_decoder(DecoderConfig(name=name, **sizes, **settings), features.shape[1:], V), features
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_scheduled_sampling_without_sampling_is_teacher_forcing(name):
+    decoder, features = decoder_and_features(name)
+    decoder.eval()
+    logits = scheduled_sampling(decoder, features, CAPTIONS, 0.0)
+    torch.testing.assert_close(logits, decoder(features, CAPTIONS), atol=1e-5, rtol=1e-5)
+    mixed = scheduled_sampling(decoder, features, CAPTIONS, 1.0)
+    torch.testing.assert_close(mixed[:, 0], logits[:, 0])
+    assert not torch.allclose(mixed[:, 1:], logits[:, 1:])
+
+
+def test_the_average_follows_the_weights_and_has_no_gradient():
+    decoder, _ = decoder_and_features(tie_embeddings=True)
+    average = averaged_copy(decoder)
+    before = average.word_embedding.weight.clone()
+    with torch.no_grad():
+        decoder.word_embedding.weight += 1
+    move_average(average, decoder, 0.75)
+    # a tied matrix has two names in the state dict, and must not be moved twice
+    torch.testing.assert_close(average.word_embedding.weight, before + 0.25)
+    assert average.output.output.weight is average.word_embedding.weight
+    assert not any(p.requires_grad for p in average.parameters())
+
+
+def test_log_probabilities_are_those_of_what_decoding_may_say():
+    decoder, features = decoder_and_features()
+    decoder.eval()
+    every = torch.tensor([[token] for token in range(V)])
+    total = log_probabilities(decoder, features[:1].expand(V, -1), every).exp()
+    assert total.sum().item() == pytest.approx(1.0, abs=1e-5)
+    assert total[[0, 2]].sum().item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_padding_counts_one_end_per_caption():
+    tokens, mask = padded([(4,), (5, 6, 3)], torch.device("cpu"))
+    assert tokens.tolist() == [[4, 1, 1, 1], [5, 6, 3, 1]]
+    assert mask.sum(1).tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("baseline", ["greedy", "mean"])
+@pytest.mark.parametrize("name", ["lstm", "attention", "transformer"])
+def test_self_critical_training_finds_what_is_rewarded(name, baseline):
+    """The reward is the share of word 4: captions must come to consist of it."""
+    decoder, features = decoder_and_features(name)
+    adam = torch.optim.Adam(decoder.parameters(), lr=0.01)
+
+    def reward(ids, captions):
+        assert set(ids) == {7, 9}
+        rewards.extend(np.mean([token == 4 for token in tokens]) for tokens in captions)
+        return np.array(rewards[-len(captions) :])
+
+    means = []
+    for step in range(30):
+        rewards: list[float] = []
+        torch.manual_seed(step)
+        loss = self_critical_loss(decoder, features, [7, 9], reward, 6, baseline)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        means.append(np.mean(rewards))
+    assert np.mean(means[-5:]) > np.mean(means[:5]) + 0.3
+
+
+def test_the_estimator_is_on_average_the_gradient_of_the_expected_reward():
+    """Captions of at most one word after which they must end, so that all of them can be listed."""
+    decoder, features = decoder_and_features()
+    decoder.eval()
+    output = decoder.output.output
+    worth = {4: 1.0, 3: 0.3}
+
+    def reward(ids, captions):
+        return np.array([worth.get(tokens[0], 0.0) for tokens in captions])
+
+    # the first word decides the reward: E[r] = sum over first words
+    first = torch.tensor([[token] for token in range(V)])
+    probs = log_probabilities(decoder, features[:1].expand(V, -1), first).exp().squeeze(1)
+    allowed = probs * torch.tensor([token not in (0, 1, 2) for token in range(V)])
+    expected = sum(worth.get(t, 0.0) * allowed[t] / allowed.sum() for t in range(V))
+    (exact,) = torch.autograd.grad(expected, output.bias)
+    torch.manual_seed(0)
+    loss = self_critical_loss(decoder, features[:1], [1], reward, 4000, "mean")
+    (estimate,) = torch.autograd.grad(-loss, output.bias)
+    # the loss is per word, so only the direction can be compared
+    assert nn.functional.cosine_similarity(exact[3:], estimate[3:], dim=0) > 0.97
+
+
+VOCABULARY = Vocabulary([*SPECIAL_TOKENS, "dog", "cat", "unheard"])
+
+
+def test_word_vectors_are_read_by_word(tmp_path):
+    file = tmp_path / "glove.txt"
+    file.write_text("3 2\ncat 1 2\nof a sort 9 9\ndog 3.5 -4\n")
+    found = read_word_vectors(file, VOCABULARY, 2)
+    assert {token: vector.tolist() for token, vector in found.items()} == {4: [1.0, 2.0], 3: [3.5, -4.0]}
+    matrix = torch.ones(6, 2)
+    assert load_word_vectors(matrix, file, VOCABULARY) == 2
+    assert matrix[5].tolist() == [1.0, 1.0]
+    assert (matrix[4] / matrix[4, 0]).tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("cat 1 2 3\n", ":1: 3 numbers in a line, but decoder.embedding_size=2"),
+        ("cat 1\ndog 1 2\n", ":1: 1 numbers in a line"),
+        ("dog 1 2\ncat 1 x\n", ":2: a vector must be made of numbers"),
+        ("dog 1 2\ncat 1 nan\n", ":2: a number is not finite"),
+        ("horse 1 2\n", "no word of the vocabulary"),
+        ("", "no word of the vocabulary"),
+    ],
+)
+def test_bad_word_vectors_are_one_line(tmp_path, text, complaint):
+    file = tmp_path / "glove.txt"
+    file.write_text(text)
+    with pytest.raises(WordVectorsError) as error:
+        read_word_vectors(file, VOCABULARY, 2)
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_of_word_vectors_is_named(tmp_path):
+    with pytest.raises(WordVectorsError, match="no such file"):
+        read_word_vectors(tmp_path / "none.txt", VOCABULARY, 2)
