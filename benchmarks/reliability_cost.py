@@ -2,8 +2,9 @@
 
 PYTHONPATH=src:. python benchmarks/reliability_cost.py
 
-"Without" is the trainer without the callbacks that keep the step boundary, watch the loss and catch signals, and without the seed per step.
-Nothing is written in the timed steps. Each pair of turns runs on the same machine in the same minute; the median of their ratios counts.
+"Without" is the trainer without the callbacks that keep the step boundary, watch the loss and catch signals, and
+without the seed per step. Nothing is written in the timed steps. Each pair of turns runs on the same machine in the
+same minute; the median of their ratios counts.
 """
 
 import json
@@ -53,9 +54,11 @@ class Data(pl.LightningDataModule):
         }
 
     def train_dataloader(self) -> "Repeat":
+        """The same batch all over."""
         return Repeat(self.batch, self.batches_per_epoch)
 
     def state_dict(self) -> dict[str, Any]:
+        """The position, as in the real one."""
         return vars(self.position).copy()
 
 
@@ -80,6 +83,7 @@ class Clock(Callback):
         self.ticks: list[float] = []
 
     def on_train_batch_start(self, *_: Any) -> None:
+        """Ticks."""
         self.ticks.append(time.perf_counter())
 
     def seconds(self) -> float:
@@ -94,7 +98,8 @@ def step_seconds(size: tuple[int, int, int], reliable: bool, steps: int, directo
     decoder = build_decoder(DecoderConfig(hidden_size=hidden), (FEATURE,), words)
     module = CaptionModule(decoder, vocabulary, TrainingConfig(), DecodingConfig(), {})
     data, clock = Data(words, batch, steps), Clock()
-    parts = [GracefulStop(), FiniteLoss(), ExactSteps(data, 1), LastCheckpoint(directory)] if reliable else []  # type: ignore[arg-type]
+    steps_of: Any = data  # of CaptionData the callback needs the position only
+    parts = [GracefulStop(), FiniteLoss(), ExactSteps(steps_of, 1), LastCheckpoint(directory)] if reliable else []
     trainer = pl.Trainer(
         accelerator="auto", devices=1, max_steps=steps, logger=False, enable_checkpointing=reliable, limit_val_batches=0,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[clock, *parts], default_root_dir=directory,
@@ -117,9 +122,8 @@ def main() -> None:
                 ratios.append(100 * (times[True] / times[False] - 1))
                 plain.append(1000 * times[False])
         value = statistics.median(ratios)
-        print(
-            f"{name}: step {statistics.median(plain):.2f} ms, {value:+.2f} % (turns {min(ratios):+.1f} to {max(ratios):+.1f})"
-        )
+        spread = f"turns {min(ratios):+.1f} to {max(ratios):+.1f}"
+        print(f"{name}: step {statistics.median(plain):.2f} ms, {value:+.2f} % ({spread})")
         machine = (
             f"{torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{platform.machine()} CPU, 1 thread"
         )

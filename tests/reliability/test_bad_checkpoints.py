@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.reliability.conftest import mostly_slow
 from tests.reliability.test_resume import finished as finished  # the fixture
 from tests.reliability.test_resume import one_line
 
@@ -128,7 +129,7 @@ def picture(pictures) -> Path:
     return next((pictures / "val").glob("*.jpg"))
 
 
-@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("name", mostly_slow(CONTENTS, 6))
 def test_inconsistent(forge, run_dir, picture, name):
     path = run_dir / "checkpoints" / "last.ckpt"
     checkpoint = io.load_checkpoint(path)
@@ -137,14 +138,14 @@ def test_inconsistent(forge, run_dir, picture, name):
     refused(forge, run_dir, path, picture)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", mostly_slow(FILES, 4))
 def test_foreign_or_damaged(forge, run_dir, picture, name):
     path = run_dir / "checkpoints" / "last.ckpt"
     FILES[name](path, io.load_checkpoint(path))
     refused(forge, run_dir, path, picture)
 
 
-@pytest.mark.parametrize("number", [0, 2, 99, -1])
+@pytest.mark.parametrize("number", mostly_slow([2, 0, 99, -1], 4))
 def test_another_format(forge, run_dir, picture, number, monkeypatch):
     path = run_dir / "checkpoints" / "last.ckpt"
     checkpoint = copy.copy(io.load_checkpoint(path))
@@ -154,6 +155,7 @@ def test_another_format(forge, run_dir, picture, number, monkeypatch):
     assert "format" in forge.said
 
 
+@pytest.mark.slow
 def test_encoder_of_another_model_beside_it(forge, run_dir, picture):
     torch.save({"a": torch.zeros(1)}, run_dir / "checkpoints" / "encoder.pt")
     argv = [str(run_dir / "checkpoints" / "best.ckpt"), str(picture)]

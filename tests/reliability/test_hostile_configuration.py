@@ -4,7 +4,7 @@ Every attack tries to make a marker file or to carry an environment variable int
 """
 
 import pytest
-from tests.reliability.conftest import ROOT
+from tests.reliability.conftest import ROOT, mostly_slow
 from tests.reliability.test_resume import one_line
 
 SECRET = "a-secret-of-the-environment"
@@ -84,7 +84,7 @@ def test_there_are_enough_of_them():
     assert len(FILES) + len(STRING_KEYS) + len(GROUPS) + len(LEAKS) >= 40
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", mostly_slow(FILES, 5))
 def test_hostile_group_file(refused, tmp_path, name):
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
@@ -92,7 +92,7 @@ def test_hostile_group_file(refused, tmp_path, name):
     refused("--config-dir", str(folder.parent), "experiment=evil")
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", mostly_slow(GROUPS, 5))
 def test_every_group(refused, tmp_path, group):
     folder = tmp_path / "conf" / group
     folder.mkdir(parents=True)
@@ -100,26 +100,29 @@ def test_every_group(refused, tmp_path, group):
     assert "evil.yaml" in refused(f"--config-dir={folder.parent}", f"{group}=evil")
 
 
-@pytest.mark.parametrize("key", STRING_KEYS)
+@pytest.mark.parametrize("key", mostly_slow(STRING_KEYS, 8))
 def test_every_string_value(refused, key):
     assert key in refused(f"{key}=${{oc.env:SECRET}}")
 
 
-@pytest.mark.parametrize("value", LEAKS)
+@pytest.mark.parametrize("value", mostly_slow(LEAKS, 4))
 def test_interpolations(refused, value):
     refused(f"training.monitor='{value}'")
 
 
 @pytest.mark.parametrize(
     "word",
-    [
-        "+x._target_=os.system",
-        "+hydra.callbacks.x={_target_:os.system,command:'touch marker'}",
-        "hydra.run.dir=${oc.env:SECRET}",
-        "hydra.searchpath=[file:///tmp]",
-        "++hydra.launcher._target_=os.system",
-        "data={_target_:os.system}",
-    ],
+    mostly_slow(
+        [
+            "+x._target_=os.system",
+            "+hydra.callbacks.x={_target_:os.system,command:'touch marker'}",
+            "hydra.run.dir=${oc.env:SECRET}",
+            "hydra.searchpath=[file:///tmp]",
+            "++hydra.launcher._target_=os.system",
+            "data={_target_:os.system}",
+        ],
+        3,
+    ),
 )
 def test_hostile_words(refused, word):
     refused(word)
@@ -127,12 +130,12 @@ def test_hostile_words(refused, word):
 
 @pytest.mark.parametrize(
     "text",
-    [
+    mostly_slow([
         BOMB, "a: &a [*a]\n", "name: ${oc.env:SECRET}\n", "training:\n  monitor: ${oc.env:SECRET}\n", "- a\n- b\n",
         "", "\x00", "training: !!python/object/apply:os.system ['touch {marker}']\n", "seed: [\n",
         "training:\n  _target_: os.system\n",
         "cache: ${oc.decode:'[1'}\n", "a: " + "[" * 20_000, "nonsense: 1\n", "training: 3\n", "seed: x\n",
-    ],
+    ], 5),
 )  # fmt: skip
 def test_hostile_configuration_of_a_run(refused, tmp_path, text):
     folder = tmp_path / "foreign" / ".hydra"
