@@ -38,9 +38,7 @@ def _size(number: int) -> str:
 def write_error(path: Path, error: OSError, needed: int) -> WriteError:
     """Says in one line why `path` was not written; `needed` is the number of bytes known to be necessary."""
     kept = "the old file is kept" if os.path.lexists(path) else "no file was left behind"
-    reason = (
-        os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
-    )
+    reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
         reason = f"the disk is full: at least {_size(needed)} needed, {_size(free)} free; make room"

@@ -396,7 +396,7 @@ def monitor_mode(metric: str) -> str:
 
 
 def _refuse_interpolations(value: Any, key: str) -> None:
-    """`${oc.env:NAME}` in a recipe or in a foreign checkpoint would carry the environment into names, logs and files."""
+    """`${oc.env:NAME}` in a recipe or a foreign checkpoint would carry the environment into names and files."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             _refuse_interpolations(inner, f"{key}.{name}" if key else str(name))
@@ -404,7 +404,7 @@ def _refuse_interpolations(value: Any, key: str) -> None:
         for inner in value:
             _refuse_interpolations(inner, key)
     elif isinstance(value, str) and "${" in value:
-        raise ConfigError(f"{key}={value[:80]!r}: interpolations are not resolved in settings; write the value itself")
+        raise ConfigError(f"{key}={value[:80]!r}: interpolations are not resolved; write the value itself")
 
 
 def parse(values: Mapping[str, Any]) -> Config:

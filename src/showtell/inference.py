@@ -230,4 +230,3 @@ def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> En
     encoder = build_encoder(config, unloaded, calibrate=False)
     load_weights(encoder, read_state_dict(path), path)
     return encoder
-

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -67,7 +66,7 @@ def build_trainer(
 
 def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:
     """TensorBoard and `metrics.csv`; both forget what came after the checkpoint, since it comes again."""
-    if resumed_at and rank_zero_only.rank == 0:
+    if resumed_at:
         rewind_events(run_dir, resumed_at)
     board = TensorBoardLogger(
         run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at.step if resumed_at else None

@@ -78,7 +78,7 @@ def train(config: Config, run_dir: Path) -> float:
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
-    prepare_directory(run_dir)
+    prepare_directory(run_dir, Path(config.cache))
     write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
@@ -106,10 +106,11 @@ def train(config: Config, run_dir: Path) -> float:
     return finish(trainer, config, run_dir)
 
 
-def prepare_directory(run_dir: Path) -> None:
-    """Makes the run directory, or removes what a killed run left half-written in it."""
+def prepare_directory(run_dir: Path, cache: Path) -> None:
+    """Makes the run directory, and removes what a killed run left half-written in it and in the cache."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    for folder in (run_dir, run_dir / "predictions", run_dir / "checkpoints"):
+    folders = [run_dir, run_dir / "predictions", run_dir / "checkpoints"]
+    for folder in [*folders, *(path for path in cache.glob("*") if path.is_dir())]:
         remove_stale_temporaries(folder)
 
 

@@ -1,8 +1,9 @@
 """YAML from files that somebody else may have written: read with limits, and never with code in it.
 
-A run's `.hydra/config.yaml` comes with a run directory from anywhere, and a group file with a recipe from a colleague. Neither needs
-aliases that unfold to millions of nodes (seven lines keep OmegaConf busy for minutes), tags that name Python objects, or `_target_`, by
-which Hydra would import and call what it names; its list of forbidden names lets 8 of 29 hostile ones through.
+A run's `.hydra/config.yaml` comes with a run directory from anywhere, and a group file with a recipe from a
+colleague. Neither needs aliases that unfold to millions of nodes (seven lines keep OmegaConf busy for minutes), tags
+that name Python objects, or `_target_`, by which Hydra would import and call what it names; its list of forbidden
+names lets 8 of 29 hostile ones through.
 """
 
 import os
@@ -85,13 +86,15 @@ def _inner(node: yaml.Node, path: Path) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         for key, _ in node.value:
             if key.value in FORBIDDEN_KEYS:
-                raise ConfigError(f"{path}: {key.value} would call code by its name; Showtell's settings are values only")
+                raise ConfigError(
+                    f"{path}: {key.value} would call code by its name; Showtell's settings are values only"
+                )
         return [inner for pair in node.value for inner in pair]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Refuses command-line words by which Hydra would call code, read the environment, or read other folders unchecked.
+    """Refuses words by which Hydra would call code, read the environment, or read other folders unchecked.
 
     Raises:
         ConfigError: such a word.
@@ -109,7 +112,7 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def check_folders(root: Path, words: Sequence[str]) -> None:
-    """Checks every group file that Hydra may read: those of `root`, and of a folder given as --config-dir or --config-path.
+    """Checks every group file that Hydra may read: those of `root`, and of a --config-dir or --config-path.
 
     Raises:
         ConfigError: a file that is more than plain values.

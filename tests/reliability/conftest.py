@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,16 @@ import pytest
 from tests.conftest import draw_coco
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def mostly_slow(values: Iterable[Any], every: int) -> list[Any]:
+    """Parameters of a test: each `every`-th one belongs to the default suite, all of them to the slow one."""
+    return [
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)), marks=() if number % every == 0 else pytest.mark.slow
+        )
+        for number, value in enumerate(values)
+    ]
 
 
 class Forge:

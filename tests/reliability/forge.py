@@ -1,8 +1,9 @@
 """A process that imports the product once and forks a child per run, so that a kill costs a second and not ten.
 
-It reads jobs as lines of JSON and answers each with the child's wait status. A child runs the real `train(config, run_dir)` or the real
-train.py, writes what it says to a log, and may send itself a signal before the k-th of the moments below; so every seeded k is a place
-in the run that can be met again. The trace of a run that was left alone tells which moments there are.
+It reads jobs as lines of JSON and answers each with the child's wait status. A child runs the real `train(config,
+run_dir)` or the real train.py, writes what it says to a log, and may send itself a signal before the k-th of the
+moments below; so every seeded k is a place in the run that can be met again. The trace of a run that was left alone
+tells which moments there are.
 
     {"config": {...}, "run_dir": "...", "log": "...", "strike": 17, "signal": 9, "mutant": null, "trace": null}
     {"argv": ["training.max_epochs=1"], "log": "..."}

@@ -59,7 +59,7 @@ def position_forgotten() -> None:
 
 
 def temporary_elsewhere() -> None:
-    """The temporary file lies on another file system, so that the last step is a copy; the run dies half-way through it."""
+    """The temporary file lies on another file system; the run dies half-way through the copy."""
     other = Path(tempfile.mkdtemp(dir="/dev/shm"))
     copies = 0
 
@@ -75,8 +75,6 @@ def temporary_elsewhere() -> None:
 
     atomic._temporary_name = lambda path: other / path.name
     atomic.os = type("os", (), {**vars(os), "replace": staticmethod(move)})  # type: ignore[assignment]
-
-
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

@@ -1,4 +1,4 @@
-"""Checkpoints that are older, newer, foreign or inconsistent: one line and exit code 2, from predict.py and from train.py resume=."""
+"""Checkpoints that are older, newer, foreign or inconsistent: one line, code 2, from predict.py and train.py."""
 
 import copy
 import pickle
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.reliability.conftest import mostly_slow
 from tests.reliability.test_resume import finished as finished  # the fixture
 from tests.reliability.test_resume import one_line
 
@@ -62,7 +63,9 @@ CONTENTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "another feature shape": card(feature_shape=[3]),
     "a huge feature shape": card(feature_shape=[1 << 40]),
     "no feature shape": card(feature_shape=None),
-    "a huge transform": card(transform={"size": 1 << 30, "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1]}),
+    "a huge transform": card(
+        transform={"size": 1 << 30, "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1]}
+    ),
     "no transform": card(transform=None),
     "a tensor is missing": weight(lambda state, name: state.pop(name)),
     "a tensor of another shape": weight(lambda state, name: state.update({name: torch.zeros(2)})),
@@ -75,6 +78,15 @@ def raw(path: Path, content: object) -> None:
     path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
 
 
+def flipped(content: bytes) -> bytes:
+    return content[:-200] + bytes([content[-200] ^ 1]) + content[-199:]
+
+
+def turn_into_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def saved(path: Path, content: object) -> None:
     torch.save(content, path)
 
@@ -83,13 +95,13 @@ FILES: dict[str, Callable[[Path, dict[str, Any]], None]] = {
     "empty": lambda path, _: raw(path, b""),
     "text": lambda path, _: raw(path, b"not a checkpoint"),
     "half": lambda path, _: raw(path, path.read_bytes()[: path.stat().st_size // 2]),
-    "a bit flipped": lambda path, _: raw(path, path.read_bytes()[:-200] + bytes([path.read_bytes()[-200] ^ 1]) + path.read_bytes()[-199:]),
+    "a bit flipped": lambda path, _: raw(path, flipped(path.read_bytes())),
     "a raw pickle": lambda path, _: raw(path, {"a": 1}),
     "a bare state_dict": lambda path, checkpoint: saved(path, checkpoint["state_dict"]),
-    "of another Lightning program": lambda path, _: saved(path, {"pytorch-lightning_version": "2.6.6", "state_dict": {}}),
+    "of another Lightning program": lambda path, _: saved(path, {"pytorch-lightning_version": "2.6.6"}),
     "a tensor": lambda path, _: saved(path, torch.zeros(3)),
     "saved again by torch": lambda path, checkpoint: saved(path, checkpoint),
-    "a directory": lambda path, _: (path.unlink(), path.mkdir()) and None,
+    "a directory": lambda path, _: turn_into_directory(path),
 }  # fmt: skip
 
 
@@ -117,7 +129,7 @@ def picture(pictures) -> Path:
     return next((pictures / "val").glob("*.jpg"))
 
 
-@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("name", mostly_slow(CONTENTS, 6))
 def test_inconsistent(forge, run_dir, picture, name):
     path = run_dir / "checkpoints" / "last.ckpt"
     checkpoint = io.load_checkpoint(path)
@@ -126,14 +138,14 @@ def test_inconsistent(forge, run_dir, picture, name):
     refused(forge, run_dir, path, picture)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", mostly_slow(FILES, 4))
 def test_foreign_or_damaged(forge, run_dir, picture, name):
     path = run_dir / "checkpoints" / "last.ckpt"
     FILES[name](path, io.load_checkpoint(path))
     refused(forge, run_dir, path, picture)
 
 
-@pytest.mark.parametrize("number", [0, 2, 99, -1])
+@pytest.mark.parametrize("number", mostly_slow([2, 0, 99, -1], 4))
 def test_another_format(forge, run_dir, picture, number, monkeypatch):
     path = run_dir / "checkpoints" / "last.ckpt"
     checkpoint = copy.copy(io.load_checkpoint(path))
@@ -143,6 +155,7 @@ def test_another_format(forge, run_dir, picture, number, monkeypatch):
     assert "format" in forge.said
 
 
+@pytest.mark.slow
 def test_encoder_of_another_model_beside_it(forge, run_dir, picture):
     torch.save({"a": torch.zeros(1)}, run_dir / "checkpoints" / "encoder.pt")
     argv = [str(run_dir / "checkpoints" / "best.ckpt"), str(picture)]

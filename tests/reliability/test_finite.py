@@ -1,4 +1,4 @@
-"""A loss that is not a number ends the real train.py at that step, with the pictures' ids and the last finite checkpoint."""
+"""A loss that is not a number ends the real train.py at that step; the last finite checkpoint stays."""
 
 import json
 import re

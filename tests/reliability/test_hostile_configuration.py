@@ -3,11 +3,8 @@
 Every attack tries to make a marker file or to carry an environment variable into the run's files.
 """
 
-import shutil
-from pathlib import Path
-
 import pytest
-from tests.reliability.conftest import ROOT
+from tests.reliability.conftest import ROOT, mostly_slow
 from tests.reliability.test_resume import one_line
 
 SECRET = "a-secret-of-the-environment"
@@ -54,7 +51,7 @@ FILES = (
         "alias of itself": "a: &a [*a]\n",
         "nested deeply": "a: " + "[" * 20_000 + "]" * 20_000 + "\n",
         "too big": "a: b\n" + "#" * (2 << 20),
-        "callback": "# @package _global_\nhydra:\n  callbacks:\n    x:\n      _target_: os.system\n      command: touch {marker}\n",
+        "callback": "# @package _global_\nhydra:\n  callbacks:\n    x:\n      _target_: os.system\n      command: ls\n",
         "launcher": "# @package _global_\nhydra:\n  launcher:\n    _target_: os.system\n",
         "leak": "# @package _global_\ntraining:\n  monitor: ${oc.env:SECRET}\n",
         "leak in a name": "# @package _global_\nname: ${oc.env:SECRET}\n",
@@ -87,7 +84,7 @@ def test_there_are_enough_of_them():
     assert len(FILES) + len(STRING_KEYS) + len(GROUPS) + len(LEAKS) >= 40
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", mostly_slow(FILES, 5))
 def test_hostile_group_file(refused, tmp_path, name):
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
@@ -95,7 +92,7 @@ def test_hostile_group_file(refused, tmp_path, name):
     refused("--config-dir", str(folder.parent), "experiment=evil")
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", mostly_slow(GROUPS, 5))
 def test_every_group(refused, tmp_path, group):
     folder = tmp_path / "conf" / group
     folder.mkdir(parents=True)
@@ -103,26 +100,29 @@ def test_every_group(refused, tmp_path, group):
     assert "evil.yaml" in refused(f"--config-dir={folder.parent}", f"{group}=evil")
 
 
-@pytest.mark.parametrize("key", STRING_KEYS)
+@pytest.mark.parametrize("key", mostly_slow(STRING_KEYS, 8))
 def test_every_string_value(refused, key):
     assert key in refused(f"{key}=${{oc.env:SECRET}}")
 
 
-@pytest.mark.parametrize("value", LEAKS)
+@pytest.mark.parametrize("value", mostly_slow(LEAKS, 4))
 def test_interpolations(refused, value):
     refused(f"training.monitor='{value}'")
 
 
 @pytest.mark.parametrize(
     "word",
-    [
-        "+x._target_=os.system",
-        "+hydra.callbacks.x={_target_:os.system,command:'touch marker'}",
-        "hydra.run.dir=${oc.env:SECRET}",
-        "hydra.searchpath=[file:///tmp]",
-        "++hydra.launcher._target_=os.system",
-        "data={_target_:os.system}",
-    ],
+    mostly_slow(
+        [
+            "+x._target_=os.system",
+            "+hydra.callbacks.x={_target_:os.system,command:'touch marker'}",
+            "hydra.run.dir=${oc.env:SECRET}",
+            "hydra.searchpath=[file:///tmp]",
+            "++hydra.launcher._target_=os.system",
+            "data={_target_:os.system}",
+        ],
+        3,
+    ),
 )
 def test_hostile_words(refused, word):
     refused(word)
@@ -130,11 +130,12 @@ def test_hostile_words(refused, word):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        BOMB, "a: &a [*a]\n", "name: ${oc.env:SECRET}\n", "training:\n  monitor: ${oc.env:SECRET}\n", "- a\n- b\n", "", "\x00",
-        "training: !!python/object/apply:os.system ['touch {marker}']\n", "training:\n  _target_: os.system\n", "seed: [\n",
+    mostly_slow([
+        BOMB, "a: &a [*a]\n", "name: ${oc.env:SECRET}\n", "training:\n  monitor: ${oc.env:SECRET}\n", "- a\n- b\n",
+        "", "\x00", "training: !!python/object/apply:os.system ['touch {marker}']\n", "seed: [\n",
+        "training:\n  _target_: os.system\n",
         "cache: ${oc.decode:'[1'}\n", "a: " + "[" * 20_000, "nonsense: 1\n", "training: 3\n", "seed: x\n",
-    ],
+    ], 5),
 )  # fmt: skip
 def test_hostile_configuration_of_a_run(refused, tmp_path, text):
     folder = tmp_path / "foreign" / ".hydra"
@@ -147,7 +148,6 @@ def test_the_marker_method_can_fail(tmp_path):
     """Hydra itself, without Showtell's check, does call what a group file names."""
     from hydra.utils import instantiate
 
-    instantiate({"_target_": "pathlib.Path.write_text", "_args_": [{"_target_": "pathlib.Path", "_args_": [str(tmp_path / "marker")]}, "x"]})
+    path = {"_target_": "pathlib.Path", "_args_": [str(tmp_path / "marker")]}
+    instantiate({"_target_": "pathlib.Path.write_text", "_args_": [path, "x"]})
     assert (tmp_path / "marker").exists()
-    shutil.rmtree(tmp_path)
-    assert isinstance(tmp_path, Path)

@@ -1,4 +1,4 @@
-"""`resume=` on the real product: what is refused, what is accepted and said, and what is taken instead of a torn file."""
+"""`resume=` on the real product: what is refused, what is accepted and said, what replaces a torn file."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.reliability.conftest import mostly_slow
 from tests.reliability.outcome import differences, outcome
 
 CODE = 2
@@ -44,13 +45,16 @@ def one_line(forge) -> str:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [
-        (["decoder.hidden_size=17"], "decoder.hidden_size=17 does not fit the checkpoint, which has 16"),
-        (["encoder.name=resnet18"], "encoder.name='resnet18' does not fit the checkpoint"),
-        (["encoder.pooling=grid"], "encoder.pooling='grid' does not fit the checkpoint"),
-        (["vocab.threshold=3"], "vocab.threshold=3 does not fit the checkpoint"),
-        (["experiment=article"], "a resumed run keeps its recipe"),
-    ],
+    mostly_slow(
+        [
+            (["decoder.hidden_size=17"], "decoder.hidden_size=17 does not fit the checkpoint, which has 16"),
+            (["encoder.name=resnet18"], "encoder.name='resnet18' does not fit the checkpoint"),
+            (["encoder.pooling=grid"], "encoder.pooling='grid' does not fit the checkpoint"),
+            (["vocab.threshold=3"], "vocab.threshold=3 does not fit the checkpoint"),
+            (["experiment=article"], "a resumed run keeps its recipe"),
+        ],
+        5,
+    ),
 )
 def test_refused(forge, finished, words, message):
     before = outcome(finished)
@@ -61,12 +65,15 @@ def test_refused(forge, finished, words, message):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [
-        (["training.batch_size=6"], "training.batch_size was 5 and is 6: the resumed run is not exactly"),
-        (["seed=2"], "seed was 1 and is 2"),
-        (["device.precision=bf16-mixed"], "device.precision was '32-true' and is 'bf16-mixed'"),
-        (["training.learning_rate=0.5"], "training.learning_rate was 0.01 and is 0.5"),
-    ],
+    mostly_slow(
+        [
+            (["training.batch_size=6"], "training.batch_size was 5 and is 6: the resumed run is not exactly"),
+            (["seed=2"], "seed was 1 and is 2"),
+            (["device.precision=bf16-mixed"], "device.precision was '32-true' and is 'bf16-mixed'"),
+            (["training.learning_rate=0.5"], "training.learning_rate was 0.01 and is 0.5"),
+        ],
+        4,
+    ),
 )
 def test_accepted_with_one_line(forge, copy, words, message):
     assert resume(forge, copy, "training.max_epochs=3", *words) == 0, forge.said
@@ -82,6 +89,7 @@ def test_another_number_of_processes_is_said(forge, finished, tmp_path):
     assert "device.devices" in check_resume(config, other)[0]
 
 
+@pytest.mark.slow
 def test_other_captions_are_refused(forge, copy, pictures, tmp_path):
     data = Path(shutil.copytree(pictures, tmp_path / "data"))
     file = data / "annotations" / "captions_train.json"
@@ -90,6 +98,7 @@ def test_other_captions_are_refused(forge, copy, pictures, tmp_path):
     assert "is not the one of the checkpoint" in one_line(forge)
 
 
+@pytest.mark.slow
 def test_the_same_data_elsewhere_is_the_same(forge, copy, pictures, tmp_path):
     data = Path(shutil.copytree(pictures, tmp_path / "data"))
     assert resume(forge, copy, f"data.root={data}", "training.max_epochs=3") == 0, forge.said
@@ -99,7 +108,7 @@ def test_the_same_data_elsewhere_is_the_same(forge, copy, pictures, tmp_path):
 def test_words_in_another_order_are_refused():
     from showtell.checkpointing.resume import ResumeError, ResumePoint
 
-    card = {"config": {}, "vocabulary": ["a", "b"], "encoder": {"sha256": "0" * 64}, "data": "x"}
+    card = {"config": {}, "vocabulary": ["a", "b"], "encoder": {"sha256": "0" * 64}, "data": "x", "feature_shape": [3]}
     with pytest.raises(ResumeError, match="the vocabulary is not the one of the checkpoint"):
         ResumePoint(Path("last.ckpt"), 1, False, card).accept({**card, "vocabulary": ["b", "a"]})
 
@@ -110,7 +119,7 @@ def test_a_finished_run_says_that_it_is_finished(forge, copy):
     assert "training.max_epochs=4" in forge.said
 
 
-@pytest.mark.parametrize("damage", ["torn", "rotten", "gone"])
+@pytest.mark.parametrize("damage", mostly_slow(["torn", "rotten", "gone"], 3))
 def test_the_newest_good_checkpoint_is_taken(forge, finished, copy, damage):
     last = copy / "checkpoints" / "last.ckpt"
     content = bytearray(last.read_bytes())
@@ -125,6 +134,7 @@ def test_the_newest_good_checkpoint_is_taken(forge, finished, copy, damage):
     assert not differences(outcome(finished), outcome(copy))
 
 
+@pytest.mark.slow
 def test_no_good_checkpoint_is_one_line(forge, copy):
     for path in (copy / "checkpoints").glob("*.ckpt"):
         path.write_bytes(path.read_bytes()[:1000])
@@ -132,6 +142,7 @@ def test_no_good_checkpoint_is_one_line(forge, copy):
     assert "holds no usable checkpoint" in one_line(forge)
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_counting(forge, tmp_path):
     training = {"max_epochs": 8, "early_stopping_epochs": 2, "learning_rate": 3.0, "monitor": "val/loss"}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -163,6 +174,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(forge, words, tmp_path):
     assert str(tmp_path / "file") in one_line(forge)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(forge, words, tmp_path):
     import subprocess

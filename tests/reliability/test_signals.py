@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.reliability.conftest import ROOT
+from tests.reliability.conftest import ROOT, mostly_slow
 from tests.reliability.outcome import differences, outcome
 
+NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
 STEPS_MOMENT = "CaptionModule.training_step"
 
 
@@ -28,11 +29,12 @@ def untouched(forge, tmp_path_factory):
 def stopped(forge, words, tmp_path: Path, number: int, strike: int, **job) -> Path:
     """A run through train.py that gets a signal before a moment; its exit code is checked."""
     argv = words("training.checkpoint_every_steps=0")
-    assert forge.job(argv=argv, directory=str(tmp_path), strike=strike, signal=number, **job) == 128 + number, forge.said
+    code = forge.job(argv=argv, directory=str(tmp_path), strike=strike, signal=number, **job)
+    assert code == 128 + number, forge.said
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("number", mostly_slow(NUMBERS, 2))
 def test_a_signal_stops_a_run_that_goes_on_exactly(forge, words, untouched, tmp_path, number):
     reference, moments = untouched
     steps = [i for i, name in enumerate(moments) if name == STEPS_MOMENT]
@@ -48,7 +50,7 @@ def test_a_signal_stops_a_run_that_goes_on_exactly(forge, words, untouched, tmp_
 @pytest.mark.parametrize("seed", range(20))
 def test_signals_at_any_moment(forge, words, untouched, tmp_path, seed):
     reference, moments = untouched
-    number = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)[seed % 4]
+    number = NUMBERS[seed % 4]
     strike = 3 + seed * (len(moments) - 10) // 20
     run_dir = stopped(forge, words, tmp_path, number, strike)
     assert forge.job(argv=[f"resume={run_dir}", "hydra/job_logging=none"], directory=str(tmp_path)) == 0, forge.said

@@ -100,9 +100,7 @@ def open_local(path: str | os.PathLike[str]) -> IO[bytes]:
     size = os.fstat(file.fileno()).st_size
     if size == 0 or size > MAX_BYTES or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        reason = (
-            "is empty; its writing was cut" if size == 0 else f"is {size} bytes big, more than {MAX_BYTES}"
-        )
+        reason = "is empty; its writing was cut" if size == 0 else f"is {size} bytes big, more than {MAX_BYTES}"
         raise DamagedError(f"the checkpoint {name} {reason}; use another one")
     return file
 
@@ -132,9 +130,7 @@ def check_bytes(file: IO[bytes], name: str) -> bool:
     if written == trailer(checksum, length):
         return True
     if written[:15] == trailer(0, 0)[:15]:
-        raise DamagedError(
-            f"the checkpoint {name} is rotten: its bytes changed after it was written; use another one"
-        )
+        raise DamagedError(f"the checkpoint {name} is rotten: its bytes changed after it was written; use another one")
     return False
 
 
@@ -151,9 +147,7 @@ def _directory(file: IO[bytes], name: str, end: int) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        raise DamagedError(
-            f"the checkpoint {name} is torn: its table of contents is broken; use another one"
-        ) from None
+        raise DamagedError(f"the checkpoint {name} is torn: its table of contents is broken; use another one") from None
     return archive
 
 
@@ -176,9 +170,7 @@ def check_archive(file: IO[bytes], name: str, end: int) -> None:
         )
     declared = sum(entry.file_size for entry in entries)
     if declared > end or any(entry.file_size != entry.compress_size for entry in entries):
-        raise CheckpointError(
-            f"the checkpoint {name} declares {declared} bytes in a file of {end}; it is not opened"
-        )
+        raise CheckpointError(f"the checkpoint {name} declares {declared} bytes in a file of {end}; it is not opened")
     if len(set(names)) != len(names) or min(entry.header_offset for entry in entries) != 0:
         raise CheckpointError(f"the checkpoint {name} is not laid out as torch does it; it is not opened")
     check_globals(_pickle(file, name), name)
@@ -192,9 +184,7 @@ def _pickle(file: IO[bytes], name: str) -> bytes:
     try:
         return bytes(torch._C.PyTorchFileReader(file).get_record("data.pkl"))
     except RuntimeError:
-        raise DamagedError(
-            f"the checkpoint {name} is torn: torch finds no data in it; use another one"
-        ) from None
+        raise DamagedError(f"the checkpoint {name} is torn: torch finds no data in it; use another one") from None
 
 
 def check_globals(pickle: bytes, name: str) -> None:
@@ -210,11 +200,8 @@ def check_globals(pickle: bytes, name: str) -> None:
             if opcode.name in {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
         }
     except Exception:  # pickletools raises whatever the broken bytes lead to
-        raise DamagedError(
-            f"the checkpoint {name} is unreadable: its pickle is broken; use another one"
-        ) from None
+        raise DamagedError(f"the checkpoint {name} is unreadable: its pickle is broken; use another one") from None
     if forbidden := sorted(named - ALLOWED_GLOBALS):
         raise CheckpointError(
-            f"the checkpoint {name} asks for {forbidden[0]!r}, more than tensors and plain containers; "
-            "it is not opened"
+            f"the checkpoint {name} asks for {forbidden[0]!r}, more than tensors and plain containers; it is not opened"
         )

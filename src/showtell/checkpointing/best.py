@@ -26,9 +26,7 @@ class BestCheckpoint(Checkpoint):
         mode: `min` when smaller is better, `max` when larger is.
     """
 
-    def __init__(
-        self, directory: Path, last: LastCheckpoint, *, monitor: str = "val/loss", mode: str = "min"
-    ) -> None:
+    def __init__(self, directory: Path, last: LastCheckpoint, *, monitor: str = "val/loss", mode: str = "min") -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"mode={mode!r} is not an option; choose min or max")
         self.path = directory / BEST
@@ -56,13 +54,9 @@ class BestCheckpoint(Checkpoint):
             return
         if self._monitor not in trainer.callback_metrics:
             logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val")))
-            raise ValueError(
-                f"training.monitor={self._monitor!r} is not logged by validation; choose one of {logged}"
-            )
+            raise ValueError(f"training.monitor={self._monitor!r} is not logged by validation; choose one of {logged}")
         score = float(trainer.callback_metrics[self._monitor])
-        if math.isnan(score) or (
-            self.best_score is not None and self._sign * score <= self._sign * self.best_score
-        ):
+        if math.isnan(score) or (self.best_score is not None and self._sign * score <= self._sign * self.best_score):
             return
         self._last.save(trainer, self.path)
         self.best_score = score

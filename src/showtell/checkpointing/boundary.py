@@ -160,10 +160,7 @@ class _Counters:
 
     def _spell_progress(self, part: _BaseProgress) -> dict[str, Any]:
         values = self._values[id(part)].items()
-        return {
-            name: self._spell_progress(item) if isinstance(item, _BaseProgress) else item
-            for name, item in values
-        }
+        return {name: self._spell_progress(item) if isinstance(item, _BaseProgress) else item for name, item in values}
 
 
 def _inner_loops(loop: _Loop) -> Iterator[_Loop]:

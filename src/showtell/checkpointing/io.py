@@ -90,33 +90,24 @@ def load_checkpoint(
 def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
     if not isinstance(content, dict) or not isinstance(content.get(STAMP), dict):
         kind = "holds no Showtell checkpoint"
-        if (
-            isinstance(content, dict)
-            and content
-            and all(isinstance(value, torch.Tensor) for value in content.values())
-        ):
+        if isinstance(content, dict) and content and all(isinstance(value, torch.Tensor) for value in content.values()):
             kind = "is a bare state_dict: weights without configuration and vocabulary"
         elif isinstance(content, dict) and "pytorch-lightning_version" in content:
             kind = "is a Lightning checkpoint of another program"
         raise CheckpointError(f"{name} {kind}; pass a checkpoint that a Showtell run wrote")
     found = content[STAMP].get("format")
     if not isinstance(found, int) or found < 1:
-        raise CheckpointError(
-            f"{name} has the unknown format {found!r}; pass a checkpoint that a Showtell run wrote"
-        )
+        raise CheckpointError(f"{name} has the unknown format {found!r}; pass a checkpoint that a Showtell run wrote")
     if found > FORMAT_VERSION:
         raise CheckpointError(
             f"{name} has format {found}, this Showtell knows up to {FORMAT_VERSION}; upgrade Showtell"
         )
     if found < FORMAT_VERSION:
         raise CheckpointError(
-            f"{name} has the old format {found}, this Showtell reads {FORMAT_VERSION}; "
-            "use the release that wrote it"
+            f"{name} has the old format {found}, this Showtell reads {FORMAT_VERSION}; use the release that wrote it"
         )
     if not has_checksum:
-        raise DamagedError(
-            f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one"
-        )
+        raise DamagedError(f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one")
 
 
 def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:

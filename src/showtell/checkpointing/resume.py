@@ -94,14 +94,20 @@ class ResumePoint:
         Raises:
             ResumeError: the checkpoint makes no sense in that run.
         """
-        notes = check_resume(self.card["config"], card["config"])
-        check_identity("vocabulary", _hash(self.card["vocabulary"]), _hash(card["vocabulary"]))
-        check_identity(
-            "encoder's weights", self.card["encoder"]["sha256"][:16], card["encoder"]["sha256"][:16]
-        )
-        check_identity("data set", self.card["data"], card["data"])
+        try:
+            notes = self._compare(card)
+        except ResumeError as error:
+            raise ResumeError(f"{self.path}: {error}") from None
         for note in notes:
             print(f"note: {note}", flush=True)
+
+    def _compare(self, card: Mapping[str, Any]) -> list[str]:
+        notes = check_resume(self.card["config"], card["config"])
+        check_identity("vocabulary", _hash(self.card["vocabulary"]), _hash(card["vocabulary"]))
+        check_identity("encoder's weights", self.card["encoder"]["sha256"][:16], card["encoder"]["sha256"][:16])
+        check_identity("data set", self.card["data"], card["data"])
+        check_identity("shape of features", str(self.card["feature_shape"]), str(card["feature_shape"]))
+        return notes
 
 
 def find_resume_point(resume: str | Path) -> ResumePoint:
@@ -156,8 +162,7 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     stretched = after.get("training.schedule") in _STRETCHED_SCHEDULES
     free = [key for key in FREE if not (stretched and key in _LENGTHS)]
     return [
-        f"{key} was {before.get(key)!r} and is {after.get(key)!r}: "
-        "the resumed run is not exactly the interrupted one"
+        f"{key} was {before.get(key)!r} and is {after.get(key)!r}: the resumed run is not exactly the interrupted one"
         for key in changed
         if not _belongs(key, free)
     ]

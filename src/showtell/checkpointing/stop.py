@@ -115,9 +115,7 @@ def _requeue() -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         _say(f"the SLURM job {job} was not put back in the queue: {error}")
     else:
-        _say(
-            f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}"
-        )
+        _say(f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}")
 
 
 @rank_zero_only

@@ -18,7 +18,7 @@ import nltk
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.atomic import atomic_write
+from showtell.atomic import atomic_write, remove_stale_temporaries
 from showtell.config import DataConfig
 from showtell.data.annotations import Split, SplitName, read_split, source_files
 from showtell.data.tokenize import tokenize_all
@@ -126,6 +126,7 @@ def source_hash(config: DataConfig, split: SplitName) -> str:
 
 
 def _write(split: Split, max_words: int, arrays: Path, texts: Path) -> None:
+    remove_stale_temporaries(arrays.parent)
     captions = [caption for picture in split.pictures for caption in picture.captions]
     tokenized = [words[:max_words] for words in tokenize_all(captions)]
     counts = Counter(word for words in tokenized for word in words)

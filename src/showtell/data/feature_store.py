@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from showtell.atomic import atomic_write
+from showtell.atomic import atomic_write, remove_stale_temporaries
 from showtell.config import ImageTransform
 from showtell.data.files import stamp
 from showtell.data.images import PictureError, load_picture
@@ -125,6 +125,7 @@ def open_or_build(
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
             if not (directory / "complete").is_file():
+                remove_stale_temporaries(directory)
                 _build(directory, request, make_encoder(), batch_size, num_workers)
     return FeatureStore(directory)
 
@@ -178,10 +179,11 @@ def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[Any, An
                 f"{directory}: the features need {size / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; make room, "
                 "set cache=DIR to another disk, or train from pictures with features=off"
             )
+        with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
+            file.write(bytes(shape[0]))
         with path.open("ab") as file:
             file.truncate(size)
             os.posix_fallocate(file.fileno(), 0, max(size, 1))
-        (directory / "state.bin").write_bytes(bytes(shape[0]))
     state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(shape[0],))
     return state, np.memmap(path, dtype, "r+", shape=shape)
 

@@ -1,8 +1,9 @@
 """Loader processes that are watched: one that dies or hangs ends the run with the name of the picture it was reading.
 
-PyTorch waits for a hung worker for ever, and of a dead one it tells the process id. Here each worker notes the path of the picture that
-it is about to read in memory shared with the trainer. A worker ignores the signals that stop a run: under a terminal or SLURM they reach
-every process of the group, and the trainer still needs its next batches to end the step. It is killed when its loader is done with it.
+PyTorch waits for a hung worker for ever, and of a dead one it tells the process id. Here each worker notes the path
+of the picture that it is about to read in memory shared with the trainer. A worker ignores the signals that stop a
+run: under a terminal or SLURM they reach every process of the group, and the trainer still needs its next batches to
+end the step. It is killed when its loader is done with it.
 """
 
 import signal

@@ -1,7 +1,8 @@
 """`metrics.csv`: one row per logged step, for spreadsheets and pandas.
 
-Lightning's CSV logger empties its file when a run is resumed; this one drops the rows that come again and appends. A row is on disk as soon as it is logged. A metric that appears late adds a column, for which the file is
-rewritten once.
+Lightning's CSV logger empties its file when a run is resumed; this one drops the rows that come again and appends. A
+row is on disk as soon as it is logged. A metric that appears late adds a column, for which the file is rewritten
+once.
 """
 
 import csv

@@ -1,9 +1,10 @@
-"""Cuts the logs of a run back to the checkpoint that it goes on from, so that curves have neither a seam nor a doubled point.
+"""Cuts the logs of a run back to the checkpoint that it goes on from: no seam, no doubled point.
 
-What was logged after the checkpoint comes again. A step's number alone does not tell what that is: a validation is logged under the
-number of the step before it, so a run whose validation was cut repeats some entries of a step and not the others. But entries are in
-the order of the run, so a log is cut at the first entry that comes again, whatever follows. TensorBoard's own remedy, `purge_step`, goes
-by the number; it stays in use for a TensorBoard that is watching and has already read beyond the cut.
+What was logged after the checkpoint comes again. A step's number alone does not tell what that is: a validation is
+logged under the number of the step before it, so a run whose validation was cut repeats some entries of a step and
+not the others. But entries are in the order of the run, so a log is cut at the first entry that comes again, whatever
+follows. TensorBoard's own remedy, `purge_step`, goes by the number; it stays in use for a TensorBoard that is
+watching and has already read beyond the cut.
 """
 
 import os
@@ -12,14 +13,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tensorboard.compat.proto.event_pb2 import Event
+from lightning_utilities.core.rank_zero import rank_zero_only
+from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
 _AT_THE_END = ("best/", "_hparams_")
 
 
 @dataclass(frozen=True)
 class LogPoint:
-    """Where a resumed run goes on: `step` optimizer steps are done, and perhaps a validation is due before the next one."""
+    """Where a resumed run goes on: `step` optimizer steps are done, perhaps a validation is due before the next."""
 
     step: int
     validation_due: bool = False
@@ -31,6 +33,7 @@ class LogPoint:
         return self.validation_due and step == self.step - 1 and any(name.startswith("val/") for name in names)
 
 
+@rank_zero_only
 def rewind_events(run_dir: Path, point: LogPoint) -> None:
     """Cuts TensorBoard's event files in `run_dir`; those that are wholly later are removed.
 
@@ -59,7 +62,7 @@ def _kept_length(path: Path, point: LogPoint) -> int:
 
 
 def _events(path: Path) -> Iterator[tuple[Event, int]]:
-    """The events of a file, each with the offset where it ends. (Format: length, its CRC, content, its CRC.)"""
+    """The events of a file, each with its end's offset. A record is length, its CRC, content, its CRC."""
     content = path.read_bytes()
     start = 0
     while start + 12 <= len(content):
