@@ -35,8 +35,8 @@ from showtell.trainer import build_trainer
 Clocks = tuple[float, float]
 FEATURE_SIZE, WORDS = 2048, 11
 SIZES = {
-    "large": {"hidden": 512, "words": 6997, "batch": 200, "target": 0.97, "turn": 4, "turns": 50},
-    "small": {"hidden": 100, "words": 897, "batch": 32, "target": 0.85, "turn": 25, "turns": 80},
+    "large": {"hidden": 512, "words": 6997, "batch": 200, "target": 0.97, "turn": 2, "turns": 14},
+    "small": {"hidden": 100, "words": 897, "batch": 32, "target": 0.85, "turn": 25, "turns": 40},
 }
 
 

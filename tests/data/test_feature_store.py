@@ -116,6 +116,19 @@ def test_a_disk_that_is_too_small_is_named_before_the_start(
     assert encoder.seen == 0
 
 
+def test_a_disk_that_fills_up_while_room_is_taken_is_one_line(
+    tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(feature_store.os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match=r"cannot set aside .* \(No space left on device\); make room"):
+        build(tmp_path, request(paths_of(tiny_coco)), MeanColor())
+    monkeypatch.undo()
+    assert build(tmp_path, request(paths_of(tiny_coco)), MeanColor()).shape == (24, 3)
+
+
 def test_workers_give_the_same_store(tiny_coco: Path, tmp_path: Path) -> None:
     wanted = request(paths_of(tiny_coco))
     one = open_or_build(tmp_path / "a", wanted, MeanColor, 2, 0).features
