@@ -27,7 +27,9 @@ def epoch(captions: int) -> Iterator[float]:
     words = vocabulary(made)
     data = CaptionData(split(made, 1280), split(made, 8), words, config.training, 0, 0)
     torch.manual_seed(0)
-    module = CaptionModule(build_decoder(config.decoder, (1280,), len(words)), words, config.training, config.decoding, {})
+    module = CaptionModule(
+        build_decoder(config.decoder, (1280,), len(words)), words, config.training, config.decoding, {}
+    )
     adam = torch.optim.Adam(module.decoder.parameters(), fused=True)
     module.loss(next(iter(data.train_dataloader()))).backward()
     yield 0.0

@@ -32,7 +32,9 @@ def main() -> None:
     for _ in TrainLoader(dataset, batches, 0):
         pass
     gathered = time.process_time() - began
-    print(f"{len(batches)} steps; sampling and gathering of tokens and 64 numbers a picture: {1000 * gathered / len(batches):.3f} ms a step")
+    print(
+        f"{len(batches)} steps; sampling and gathering of tokens and 64 numbers a picture: {1000 * gathered / len(batches):.3f} ms a step"
+    )
     at_most("sampling per step at 414,000 captions", round(1000 * min(planned) / len(batches), 4), 0.05, "ms")
 
 

@@ -1,6 +1,6 @@
 """Figure: pictures per second of building a store, over the bare forward pass of the encoder at its best setting.
 
-    PYTHONPATH=src python benchmarks/store_building.py [--data DIR] [--pictures 64] [--encoder resnet50]
+    PYTHONPATH=src python benchmarks/store_building.py [--data DIR] [--pictures 32] [--encoder resnet50]
 
 Building decodes, resizes, encodes and writes; the bare pass is the same encoder object on eight pictures that lie in
 memory, again and again, for as many pictures. They take turns of 16 pictures in one process. CPU time of the process
@@ -34,7 +34,7 @@ def cpu() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--pictures", type=int, default=32)
     parser.add_argument("--encoder", default="resnet50")
     args = parser.parse_args()
     device = torch.device("cpu")

@@ -89,6 +89,8 @@ def train(config: Config, run_dir: Path) -> float:
     elif config.decoder.word_vectors:
         read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
         print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
+    if config.device.compile:
+        decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
     encoder = meeting.encoder if config.features.mode == "off" else None
     self_critical = config.training.objective == "self_critical"
     reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
