@@ -1,7 +1,7 @@
 """Figure: time per step for sampling a batch at COCO's training size (414,000 captions, batch 200).
 
-Counted is all that it takes to say which captions make up the next batch: the plan of the epoch, divided by its steps,
-and taking a slice of it. Gathering tokens and features is printed beside it. CPU time, best of five epochs.
+Counted is all that it takes to say which captions make up the next batch: the plan of the epoch, divided by its
+steps, and taking a slice of it. Gathering tokens and features is printed beside it. CPU time, best of five epochs.
 """
 
 import time
@@ -32,7 +32,9 @@ def main() -> None:
     for _ in TrainLoader(dataset, batches, 0):
         pass
     gathered = time.process_time() - began
-    print(f"{len(batches)} steps; sampling and gathering of tokens and 64 numbers a picture: {1000 * gathered / len(batches):.3f} ms a step")
+    print(
+        f"{len(batches)} steps; sampling and gathering of tokens and 64 numbers a picture: {1000 * gathered / len(batches):.3f} ms a step"
+    )
     at_most("sampling per step at 414,000 captions", round(1000 * min(planned) / len(batches), 4), 0.05, "ms")
 
 

@@ -146,7 +146,9 @@ def show(name: str, size: dict[str, Any], spent: dict[str, list[Clocks]]) -> Non
     for kind in spent:
         ratios = f"the Trainer's over it: {cpu[kind] / cpu['trainer']:.3f} by CPU time, {clock[kind] / clock['trainer']:.3f} by the clock"
         print(f"{name} {kind:12} {count / cpu[kind]:8.0f} captions per CPU second, {ratios}")
-    figure = f"Trainer over a bare loop, hidden {size['hidden']}, vocabulary {size['words'] + 3:,}, batch {size['batch']}"
+    figure = (
+        f"Trainer over a bare loop, hidden {size['hidden']}, vocabulary {size['words'] + 3:,}, batch {size['batch']}"
+    )
     at_least(figure, round(cpu["bare"] / cpu["trainer"], 3), size["target"], "x")
 
 

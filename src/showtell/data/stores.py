@@ -93,4 +93,6 @@ def _print(stores: list[StoreFacts], cache: Path) -> None:
     for store in stores:
         name = store.directory.name[: -len(store.key) - 1]
         state = "yes" if store.complete else "no"
-        print(f"{name:{width}}  {store.key}  {store.pictures:9,}  {store.num_bytes / 1e6:9,.1f}  {store.made:19}  {state}")
+        print(
+            f"{name:{width}}  {store.key}  {store.pictures:9,}  {store.num_bytes / 1e6:9,.1f}  {store.made:19}  {state}"
+        )
