@@ -1,7 +1,7 @@
 """Figure: time per step for sampling a batch at COCO's training size (414,000 captions, batch 200).
 
-Counted is all that it takes to say which captions make up the next batch: the plan of the epoch, divided by its steps,
-and taking a slice of it. Gathering tokens and features is printed beside it. CPU time, best of five epochs.
+Counted is all that it takes to say which captions make up the next batch: the plan of the epoch, divided by its
+steps, and taking a slice of it. Gathering tokens and features is printed beside it. CPU time, best of five epochs.
 """
 
 import time

@@ -1,7 +1,7 @@
 """What a run is made of: one dataclass per section of the configuration, with its range checks.
 
-YAML under `conf/` holds the values, this file holds types and limits, plain Python builds the objects. Everything that
-enters passes one gate, `parse`, after which nobody meets an OmegaConf object. A refused value is a `ConfigError`
+YAML under `conf/` holds the values, this file holds types and limits, plain Python builds the objects. Everything
+that enters passes one gate, `parse`, after which nobody meets an OmegaConf object. A refused value is a `ConfigError`
 whose single line names the key, the value and the remedy.
 """
 
@@ -326,7 +326,7 @@ class TrainingConfig:
 class SweepConfig:
     """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it.
 
-    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), and on a cluster as many as the queue lets
+    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), on a cluster as many as the queue lets
     in. A search ends with `trials` runs; `pruning` stops those that are worse than the median of the others at the same
     epoch. `cpus`, `gpus`, `memory_gb` and `minutes` are what a cluster gives each job.
     """

@@ -144,7 +144,7 @@ def seed_generators(seed: int) -> None:
     keeps it for later, which costs a millisecond and grows without end when it is called in every step.
     """
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
 
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.models.weights import EncoderWeights, find_weights
 
+
 class Encoder(nn.Module):
     """Pictures in, features out: `(B, 3, S, S)` normalized pixels to `(B, D)`, or to regions `(B, R, D)`.
 
-    `pooling` is `average` (one vector), `grid` (every place of the last map is a region), or `quarters`: four regions, each with
-    the mean of the last block and the extremes of the first layer, which still knows colours, over its quarter.
+    `pooling` is `average` (one vector), `grid` (every place of the last map is a region), or `quarters`: four
+    regions, each with the mean of the last block and the extremes of the first layer, which still knows colours.
     """
 
     def __init__(self, trunk: nn.Module, pooling: str, transform: ImageTransform, stem: int = 0, head: int = 0) -> None:
@@ -72,9 +73,7 @@ def quarters(first: Tensor, last: Tensor) -> Tensor:
     return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous()
 
 
-def build_encoder(
-    config: EncoderConfig, weights: EncoderWeights | None = None, *, calibrate: bool = True
-) -> Encoder:
+def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None, *, calibrate: bool = True) -> Encoder:
     """Builds the encoder that the configuration names, with its weights loaded.
 
     Args:
@@ -109,7 +108,7 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
 
 @dataclass(frozen=True)
 class _Network:
-    """A built classifier and its trunk, whose first `stem` parts are the first layer and last `head` come after the blocks."""
+    """A classifier and its trunk, whose first `stem` parts are the first layer and last `head` follow the blocks."""
 
     model: nn.Module
     trunk: nn.Module

@@ -167,8 +167,6 @@ def constant_caption_floor(
         candidates: how many of the commonest captions are tried.
     """
     commonest = [caption for caption, _ in Counter(captions).most_common(candidates)]
-    shares = {
-        caption: sum(is_true(caption, scene) for scene in scenes) / len(scenes) for caption in commonest
-    }
+    shares = {caption: sum(is_true(caption, scene) for scene in scenes) / len(scenes) for caption in commonest}
     best = max(shares, key=lambda caption: shares[caption])
     return best, shares[best]
