@@ -72,15 +72,18 @@ class ArticleLoop:
 
     @staticmethod
     def tokens(text: str) -> list[str]:
+        """A caption's words."""
         return list(nltk.word_tokenize(text.lower(), preserve_line=True))
 
     def item(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels and tokens of a caption."""
         with Image.open(self.paths[row]) as picture:
             pixels = self.transform(picture.convert("RGB"))
         numbers = [self.vocabulary.get(word, 2) for word in self.tokens(self.texts[row])]
         return pixels, torch.tensor([0, *numbers, 1])
 
     def step(self) -> None:
+        """One step of training."""
         wanted = random.choice(self.lengths)
         rows = [row for row, length in enumerate(self.lengths) if length == wanted]
         items = [self.item(row) for row in random.choices(rows, k=self.batch_size)]
@@ -100,9 +103,11 @@ class SecondEpoch(Callback):
         self.began = self.spent = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Starts the clock."""
         self.began = cpu()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """The last call of the second epoch counts."""
         if trainer.current_epoch == 1:
             self.spent = cpu() - self.began
 
@@ -145,6 +150,7 @@ class NoEncoder:
     feature_shape = (2048,)
 
     def __call__(self, pixels: torch.Tensor, /) -> torch.Tensor:
+        """Some numbers of the picture."""
         return pixels.flatten(1)[:, :2048].contiguous()
 
 

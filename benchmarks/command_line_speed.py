@@ -1,5 +1,7 @@
-"""Figure: `python train.py --help` and `--cfg job`, which must not import torch: CPU seconds of the
-process, best of five; the clock, which other work on the machine delays, is printed beside it."""
+"""Figure: `python train.py --help` and `--cfg job`, which must not import torch.
+
+CPU seconds of the process, best of five; the clock, which other work on the machine delays, is printed beside it.
+"""
 
 import resource
 import subprocess

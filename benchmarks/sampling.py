@@ -33,7 +33,7 @@ def main() -> None:
         pass
     gathered = time.process_time() - began
     print(
-        f"{len(batches)} steps; sampling and gathering of tokens and 64 numbers a picture: {1000 * gathered / len(batches):.3f} ms a step"
+        f"{len(batches)} steps; with gathering tokens and 64 numbers a picture {1000 * gathered / len(batches):.3f} ms"
     )
     at_most("sampling per step at 414,000 captions", round(1000 * min(planned) / len(batches), 4), 0.05, "ms")
 

@@ -1,8 +1,8 @@
-"""Figure: the second run of a sweep, everything warm, until its first step, over the import of torch and Lightning.
+"""Figure: the second run of a sweep, everything warm, until its first step, over importing torch and Lightning.
 
 Fresh processes in turns: `python -c "import torch, pytorch_lightning"`, and `python train.py` on the embedded data until
-the end of its first step. User and system time of the process, because that is what a run costs on a loaded machine;
-the smallest of three of each.
+the end of its first step. User and system time of the process, because that is what a run costs on a loaded
+machine; the smallest of three of each.
 """
 
 import os

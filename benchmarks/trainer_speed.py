@@ -65,6 +65,7 @@ class BareLoop:
         self.batch = batch
 
     def steps(self, count: int) -> None:
+        """So many steps."""
         for _ in range(count):
             self.adam.zero_grad()
             self.module.loss(self.batch).backward()
@@ -81,6 +82,7 @@ class Turns(Callback):
         self.began: Clocks | None = None
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """At the end of the Trainer's turn, gives one to each bare loop."""
         if trainer.global_step % self.turn:
             return
         if self.began is not None:
@@ -92,6 +94,7 @@ class Turns(Callback):
         self.began = clocks()
 
     def note(self, name: str, began: Clocks) -> None:
+        """Adds a turn's time."""
         now = clocks()
         self.spent[name].append((now[0] - began[0], now[1] - began[1]))
 
@@ -144,7 +147,8 @@ def show(name: str, size: dict[str, Any], spent: dict[str, list[Clocks]]) -> Non
     count = size["turn"] * size["batch"] * len(spent["bare"])
     cpu, clock = ({kind: sum(pair[i] for pair in pairs) for kind, pairs in spent.items()} for i in (0, 1))
     for kind in spent:
-        ratios = f"the Trainer's over it: {cpu[kind] / cpu['trainer']:.3f} by CPU time, {clock[kind] / clock['trainer']:.3f} by the clock"
+        by_cpu, by_clock = cpu[kind] / cpu["trainer"], clock[kind] / clock["trainer"]
+        ratios = f"the Trainer's over it: {by_cpu:.3f} by CPU time, {by_clock:.3f} by the clock"
         print(f"{name} {kind:12} {count / cpu[kind]:8.0f} captions per CPU second, {ratios}")
     figure = (
         f"Trainer over a bare loop, hidden {size['hidden']}, vocabulary {size['words'] + 3:,}, batch {size['batch']}"

@@ -7,6 +7,7 @@ resume.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -300,13 +301,18 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
             logger.save()
     best = run_dir / "checkpoints" / "best.ckpt"
     print(
-        f"\n{config.training.monitor} {status['best']:.4f} at its best. "
+        f"\n{best_line(config.training.monitor, status['best'])} "
         f"Captioned pictures: {run_dir}/predictions/grid.png\n\n"
         f"Watch the curves:   tensorboard --logdir {run_dir.parent}\n"
         f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
         f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
     )
-    return float(status["best"])
+    return math.nan if status["best"] is None else float(status["best"])
+
+
+def best_line(monitor: str, value: float | None) -> str:
+    """The best value in words; `training.max_steps` can end a run before its first validation."""
+    return f"{monitor} {value:.4f} at its best." if value is not None else "The run ended before its first validation."
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
