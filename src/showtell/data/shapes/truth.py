@@ -164,7 +164,7 @@ def constant_caption_floor(
     Args:
         captions: where the caption is taken from, as a rule the training captions.
         scenes: the pictures to caption.
-        candidates: how many of the commonest captions are tried, and how many of the shortest: "A tree." is rare,
+        candidates: how many of the commonest captions are tried, and of the shortest: "A tree." is rare,
             but it claims so little that it is true of more pictures than any common caption.
     """
     counts = Counter(captions)
