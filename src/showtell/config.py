@@ -65,8 +65,8 @@ class ShapesConfig:
     """How much of the embedded data set is drawn, and from which seed."""
 
     seed: int = 0
-    train_pictures: int = 2000
-    val_pictures: int = 200
+    train_pictures: int = 4000
+    val_pictures: int = 400
 
     def __post_init__(self) -> None:
         _within("data.shapes.train_pictures", self.train_pictures, 1)
@@ -111,9 +111,13 @@ class EncoderConfig:
     name: str = "efficientnet_lite0"
     weights: str = "imagenet"
     pooling: str = "auto"
+    # side of the square that a picture is stretched to; 0: what the weights were trained with
+    image_size: int = 0
 
     def __post_init__(self) -> None:
         _one_of("encoder.pooling", self.pooling, POOLINGS)
+        if self.image_size:
+            _within("encoder.image_size", self.image_size, 32)
 
 
 @dataclass(kw_only=True)
