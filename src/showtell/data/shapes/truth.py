@@ -167,14 +167,9 @@ def constant_caption_floor(
         candidates: how many of the commonest captions are tried, and of the shortest: "A tree." is rare,
             but it claims so little that it is true of more pictures than any common caption.
     """
-<<<<<<< HEAD
-    commonest = [caption for caption, _ in Counter(captions).most_common(candidates)]
-    shares = {caption: sum(is_true(caption, scene) for scene in scenes) / len(scenes) for caption in commonest}
-=======
     counts = Counter(captions)
     tried = [caption for caption, _ in counts.most_common(candidates)]
     tried += sorted(counts, key=lambda caption: (len(caption.split()), caption))[:candidates]
     shares = {caption: sum(is_true(caption, scene) for scene in scenes) / len(scenes) for caption in tried}
->>>>>>> shapes
     best = max(shares, key=lambda caption: shares[caption])
     return best, shares[best]
