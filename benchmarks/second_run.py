@@ -47,6 +47,7 @@ def main() -> None:
         ]  # fmt: skip
         spent("train.py", *words, "training.max_epochs=1")
         pairs = [(spent("-c", BARE), spent("-c", FIRST_STEP, *words)) for _ in range(3)]
+    print("imports, run:", *(f"{bare:.2f}, {run:.2f};" for bare, run in pairs))
     bare, run = (min(times) for times in zip(*pairs, strict=True))
     print(f"imports {bare:.2f} s, until the first step {run:.2f} s")
     at_most(
