@@ -52,7 +52,7 @@ class Status(Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The run came to its end."""
-        self._write(trainer, "finished")
+        self._write(trainer, "finished", done=_epochs_begun(trainer))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """The run was stopped, or failed."""
@@ -98,3 +98,10 @@ class Status(Callback):
             "reason": reason,
         }
         write_text_atomically(self.path, json.dumps(status, indent=1) + "\n")
+
+
+def _epochs_begun(trainer: pl.Trainer) -> int:
+    """From the number of steps: after `max_steps` Lightning counts a cut epoch only if it saw its end itself."""
+    batches = getattr(getattr(trainer, "datamodule", None), "batches_per_epoch", 0)
+    steps = -(-batches // trainer.accumulate_grad_batches)
+    return -(-trainer.global_step // steps) if steps else trainer.current_epoch
