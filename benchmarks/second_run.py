@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from machine import at_most
 
 ROOT = Path(__file__).resolve().parents[1]
-BARE = "import torch, pytorch_lightning"
+BARE = "import os, torch, pytorch_lightning; os._exit(0)"
 FIRST_STEP = """
 import os, runpy, sys
 from pytorch_lightning.callbacks import Callback

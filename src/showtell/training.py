@@ -178,13 +178,15 @@ class Meeting:
 
     def _data_hash(self) -> str:
         """Tells data sets apart by captions, names and sizes of pictures; copying a data set does not change it."""
-        parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].paths) for name in SPLITS]
+        parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].path_names) for name in SPLITS]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
     def _stored(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
         config = self.config
         label = f"{config.data.name}-{name}-{config.encoder.name}"
-        request = StoreRequest(label, captions.paths, self.fingerprint, self.weights.transform, config.features.dtype)
+        request = StoreRequest(
+            label, captions.path_names, self.fingerprint, self.weights.transform, config.features.dtype
+        )
         store = open_or_build(
             self.cache / "features",
             request,

@@ -62,7 +62,7 @@ class StoreRequest:
     """
 
     name: str
-    paths: Sequence[Path]
+    paths: Sequence[str | Path]
     encoder: str
     transform: ImageTransform
     dtype: str
@@ -213,7 +213,7 @@ def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, 
 class _Pictures(Dataset[tuple[int, Tensor | None]]):
     """Decodes one picture; None where it cannot be read."""
 
-    def __init__(self, paths: Sequence[Path], rows: NDArray[np.int64], transform: ImageTransform) -> None:
+    def __init__(self, paths: Sequence[str | Path], rows: NDArray[np.int64], transform: ImageTransform) -> None:
         self.paths = paths
         self.rows = rows
         self.transform = transform
