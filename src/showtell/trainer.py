@@ -127,7 +127,11 @@ class ExactSteps(Callback):
     ) -> None:
         """Seeds the step."""
         position = self.data.position
-        torch.manual_seed(step_seed(self.seed, position.epoch, position.batch, trainer.global_rank))
+        seed = step_seed(self.seed, position.epoch, position.batch, trainer.global_rank)
+        # torch.manual_seed seeds every device there could be, which costs half a millisecond
+        torch.default_generator.manual_seed(seed)
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
