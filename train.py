@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from showtell.command_line import checked_arguments, one_line_errors, resumed_config
+from showtell.command_line import checked_arguments, one_line_errors, print_help, resumed_config
 from showtell.config import Config, parse
 
 ConfigStore.instance().store("schema", Config)
@@ -28,5 +28,7 @@ def main(composed: DictConfig) -> float:
 
 if __name__ == "__main__":
     with one_line_errors():
-        sys.argv[1:] = checked_arguments(sys.argv[1:], Path(__file__).parent / "conf")
-        main()
+        conf = Path(__file__).parent / "conf"
+        if not print_help(sys.argv[1:], conf):
+            sys.argv[1:] = checked_arguments(sys.argv[1:], conf)
+            main()

@@ -14,7 +14,9 @@ def machine(device: str = "cpu") -> str:
     if device != "cpu":
         return torch.cuda.get_device_name()
     load = f"load {os.getloadavg()[0]:.1f}"
-    return f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {load}, torch {torch.__version__}"
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {load}, torch {torch.__version__}"
+    )
 
 
 def report(

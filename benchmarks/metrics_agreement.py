@@ -94,9 +94,7 @@ def print_differences(captions: Captions, tokens: Captions) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=DATA, help="folder that holds coco_captions_val2017.json"
-    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds coco_captions_val2017.json")
     captions = read_captions(parser.parse_args().data)
     tokens = java_tokens(captions)
     theirs, ours = java_scores(tokens), own_scores(captions)

@@ -33,9 +33,7 @@ def rewards_per_second(captions: Captions) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=DATA, help="folder that holds coco_captions_val2017.json"
-    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds coco_captions_val2017.json")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     captions = read_captions(arguments.data)

@@ -57,3 +57,8 @@ def test_a_mistake_is_one_line_and_code_2(word: str, message: str, tmp_path: Pat
     assert said[-1].startswith("error: ")
     assert len(said) == 1, answer.stderr
     assert answer.returncode == 2
+
+
+def test_quick_help_says_what_hydras_says() -> None:
+    quick, hydras = run("--help").stdout.splitlines(), run("--help", "seed=1").stdout.splitlines()
+    assert [line for line in quick if line.strip()] == [line for line in hydras if line.strip()]

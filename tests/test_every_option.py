@@ -7,13 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.conftest import draw_coco
 
 from showtell.command_line import USER_ERROR
-from tests.conftest import draw_coco
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 Main = Callable[..., Path]
-SMALL = ["encoder=resnet18", "encoder.weights=none", "vocab.threshold=1", "device=cpu", "debug=fast", "data.num_workers=0"]
+SMALL = [
+    "encoder=resnet18",
+    "encoder.weights=none",
+    "vocab.threshold=1",
+    "device=cpu",
+    "debug=fast",
+    "data.num_workers=0",
+]
 
 
 def options(*groups: str) -> list[str]:

@@ -57,7 +57,9 @@ def test_checkpoint_loads_safely_and_holds_no_encoder(tiny_run: Path) -> None:
 
 
 def test_training_learns(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    config = tiny_config(training={"max_epochs": 12, "learning_rate": 0.02, "monitor": "val/loss"}, decoder={"dropout": 0.0})
+    config = tiny_config(
+        training={"max_epochs": 12, "learning_rate": 0.02, "monitor": "val/loss"}, decoder={"dropout": 0.0}
+    )
     assert train(config, tmp_path) < 0.7
 
 

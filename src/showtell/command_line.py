@@ -13,6 +13,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from showtell.config import Config, ConfigError, parse
 from showtell.untrusted_yaml import check_folders, check_words, load_yaml
 
@@ -47,6 +49,26 @@ def explain(error: Exception) -> str:
         chosen = group[1].rpartition("/")[2]
         return f"{group[2]}={chosen}: there is no such option; choose one of {', '.join(group[3].split())}"
     return re.sub(r"(?: full_key: .*| Config search path.*)$", "", text)
+
+
+def print_help(arguments: Sequence[str], conf: Path) -> bool:
+    """Prints the help if nothing else is asked for; False otherwise.
+
+    Hydra prints the same, but takes a second: to list the options of a group it copies all configurations that it
+    knows, once per group.
+    """
+    if list(arguments) not in (["--help"], ["-h"]):
+        return False
+    content = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
+    print(content["hydra"]["help"]["template"].replace("$APP_CONFIG_GROUPS", config_groups(conf)), end="")
+    return True
+
+
+def config_groups(conf: Path) -> str:
+    """One line for each group of options: `data: coco2014, coco2017, ...`."""
+    folders = sorted(path for path in conf.iterdir() if path.is_dir())
+    options = {folder.name: ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) for folder in folders}
+    return "".join(f"{group}: {names}\n" for group, names in options.items() if names)
 
 
 def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """What a run is made of: one dataclass per section of the configuration, with its range checks.
 
-YAML under `conf/` holds the values, this file holds types and limits, plain Python builds the objects. Everything that
-enters passes one gate, `parse`, after which nobody meets an OmegaConf object. A refused value is a `ConfigError`
+YAML under `conf/` holds the values, this file holds types and limits, plain Python builds the objects. Everything
+that enters passes one gate, `parse`, after which nobody meets an OmegaConf object. A refused value is a `ConfigError`
 whose single line names the key, the value and the remedy.
 """
 
@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 DATA_FORMATS = ("coco", "karpathy", "flickr", "shapes")
 BAD_PICTURE_POLICIES = ("skip", "fail")
-POOLINGS = ("auto", "average", "pyramid", "grid")
+POOLINGS = ("auto", "average", "quarters", "grid")
 DECODERS = ("lstm", "attention", "hard_attention", "topdown", "transformer")
 GRID_DECODERS = ("attention", "hard_attention", "topdown", "transformer")
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -65,8 +65,8 @@ class ShapesConfig:
     """How much of the embedded data set is drawn, and from which seed."""
 
     seed: int = 0
-    train_pictures: int = 2000
-    val_pictures: int = 200
+    train_pictures: int = 4000
+    val_pictures: int = 400
 
     def __post_init__(self) -> None:
         _within("data.shapes.train_pictures", self.train_pictures, 1)
@@ -111,9 +111,13 @@ class EncoderConfig:
     name: str = "efficientnet_lite0"
     weights: str = "imagenet"
     pooling: str = "auto"
+    # side of the square that a picture is stretched to; 0: what the weights were trained with
+    image_size: int = 0
 
     def __post_init__(self) -> None:
         _one_of("encoder.pooling", self.pooling, POOLINGS)
+        if self.image_size:
+            _within("encoder.image_size", self.image_size, 32)
 
 
 @dataclass(kw_only=True)
@@ -326,7 +330,7 @@ class TrainingConfig:
 class SweepConfig:
     """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it.
 
-    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), and on a cluster as many as the queue lets
+    `jobs` runs are trained at once; 0 means one per GPU (one, without a GPU), on a cluster as many as the queue lets
     in. A search ends with `trials` runs; `pruning` stops those that are worse than the median of the others at the same
     epoch. `cpus`, `gpus`, `memory_gb` and `minutes` are what a cluster gives each job.
     """
@@ -379,6 +383,11 @@ class Config:
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
         if self.encoder.pooling == "auto":
             self.encoder.pooling = "grid" if self.decoder.name in GRID_DECODERS else "average"
+        if self.encoder.pooling == "grid" and self.decoder.name not in GRID_DECODERS:
+            raise ConfigError(
+                f"encoder.pooling=grid: decoder.name={self.decoder.name} reads one vector; "
+                "use encoder.pooling=average or decoder=attention"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration as plain containers, fit for a checkpoint."""

@@ -80,15 +80,16 @@ def build_callbacks(
     """In the order in which they must run: counting first, checkpoints last."""
     training = config.training
     mode = monitor_mode(training.monitor)
+    curves = Curves(training.log_every_steps)
     callbacks = [
         stop,
         FiniteLoss(),
         ExactSteps(data, config.seed),
-        Curves(training.log_every_steps),
+        curves,
         *reports,
         Status(run_dir, training.monitor, mode),
         EpochLines(),
-        ProgressBar(),
+        ProgressBar(curves),
     ]
     callbacks += pruning_callbacks(training.monitor, run_dir)
     if training.early_stopping_epochs:
@@ -127,17 +128,24 @@ class ExactSteps(Callback):
     ) -> None:
         """Seeds the step."""
         position = self.data.position
-        seed = step_seed(self.seed, position.epoch, position.batch, trainer.global_rank)
-        # torch.manual_seed seeds every device there could be, which costs half a millisecond
-        torch.default_generator.manual_seed(seed)
-        if pl_module.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+        seed_generators(step_seed(self.seed, position.epoch, position.batch, trainer.global_rank))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Moves on."""
         self.data.position.advance(self.data.batches_per_epoch)
+
+
+def seed_generators(seed: int) -> None:
+    """Seeds the generators that a step draws from.
+
+    `torch.manual_seed` means more: for each kind of accelerator that was not used yet it formats the call stack and
+    keeps it for later, which costs a millisecond and grows without end when it is called in every step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
 
 
 def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:

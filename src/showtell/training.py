@@ -6,7 +6,6 @@ resume.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -16,25 +15,21 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell import __version__
-from showtell.atomic import remove_stale_temporaries, write_text_atomically
+from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, DeviceConfig
 from showtell.data.annotations import SplitName
-from showtell.data.batching import Rows
 from showtell.data.caption_set import CaptionSet, load_captions, source_hash
 from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
 from showtell.data.files import sizes_hash
 from showtell.data.loading import DecodedImages, ReadImages, StoredImages
 from showtell.data.module import CaptionData, SplitData
 from showtell.data.readable import unreadable_pictures
-from showtell.data.samples import thumbnails
-from showtell.data.shapes import ensure_shapes, is_true, load_scenes
+from showtell.data.shapes import ensure_shapes
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import load_start
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
@@ -44,13 +39,10 @@ from showtell.models.self_critical import Reward
 from showtell.models.weights import find_weights, save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
-from showtell.monitoring.samples import SamplePicture, Samples
-from showtell.monitoring.scores import Scores
-from showtell.run_directory import flat
+from showtell.reporting import finish, report_left_out, reports, write_vocabulary
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
-COMPARED = ("decoder", "encoder", "seed", "training", "vocab")
 CAPTION_END = "endofcaption"
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
@@ -89,6 +81,8 @@ def train(config: Config, run_dir: Path) -> float:
     elif config.decoder.word_vectors:
         read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
         print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
+    if config.device.compile:
+        decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
     encoder = meeting.encoder if config.features.mode == "off" else None
     self_critical = config.training.objective == "self_critical"
     reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
@@ -184,13 +178,15 @@ class Meeting:
 
     def _data_hash(self) -> str:
         """Tells data sets apart by captions, names and sizes of pictures; copying a data set does not change it."""
-        parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].paths) for name in SPLITS]
+        parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].path_names) for name in SPLITS]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
     def _stored(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
         config = self.config
         label = f"{config.data.name}-{name}-{config.encoder.name}"
-        request = StoreRequest(label, captions.paths, self.fingerprint, self.weights.transform, config.features.dtype)
+        request = StoreRequest(
+            label, captions.path_names, self.fingerprint, self.weights.transform, config.features.dtype
+        )
         store = open_or_build(
             self.cache / "features",
             request,
@@ -238,76 +234,3 @@ def choose_place(place: str, num_bytes: int, device: torch.device) -> str:
     if device.type == "cuda" and num_bytes < 0.4 * torch.cuda.mem_get_info()[0]:
         return "gpu"
     return "ram" if num_bytes < 2**30 else "disk"
-
-
-def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable: np.ndarray[Any, Any]) -> None:
-    """Says what a split lost in reading, or refuses, by `data.bad_pictures`."""
-    bad = [str(captions.paths[row]) for row in np.flatnonzero(unreadable)]
-    if bad and config.data.bad_pictures == "fail":
-        raise ConfigError(f"{bad[0]}: cannot be read (one of {len(bad)}); mend it, or use data.bad_pictures=skip")
-    for what, lines in (
-        ("pictures that cannot be read", bad),
-        ("notes from reading the annotations", captions.skipped),
-    ):
-        if lines:
-            print(f"{config.data.name} {name}: {len(lines)} {what}, e.g. {lines[0]}")
-
-
-def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet, threshold: int) -> None:
-    """`vocabulary.txt`, one word per line in order of tokens, and `vocabulary_dropped.txt` with what fell out."""
-    kept = set(vocabulary.words)
-    dropped = [(word, count) for word, count in captions.counts.most_common() if word not in kept]
-    lost, total = sum(count for _, count in dropped), sum(captions.counts.values())
-    share = 100 * lost / max(1, total)
-    head = f"# {len(dropped)} words seen fewer than {threshold} times: {share:.2f}% of all words become <unk>"
-    write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
-    write_text_atomically(
-        run_dir / "vocabulary_dropped.txt",
-        "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n",
-    )
-
-
-def reports(config: Config, run_dir: Path, val: SplitData, data: CaptionData) -> list[Callback]:
-    """The callbacks that score and show the captions of a validation."""
-    judge = None
-    if config.data.format == "shapes":
-        scenes = load_scenes(Path(config.data.root), "val")
-        judge = lambda picture, caption: is_true(caption, scenes[picture])  # noqa: E731
-    pictures = data.val_pictures()
-    chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    return [
-        Scores(val.captions.references, judge),
-        Samples(samples(config, val.captions, pictures[chosen]), run_dir),
-    ]
-
-
-def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
-    """The pictures that every epoch shows, with what people said about them."""
-    shown = thumbnails([captions.paths[row] for row in rows], Path(config.cache))
-    ids = captions.picture_ids[rows].tolist()
-    return [SamplePicture(id, pixels, captions.references[id]) for id, pixels in zip(ids, shown, strict=True)]
-
-
-def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
-    """Notes the run's best value beside its hyper-parameters, and says what to type next."""
-    status = json.loads((run_dir / "status.json").read_text())
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
-            logger.log_hyperparams(hyperparameters(config), final)
-            logger.save()
-    best = run_dir / "checkpoints" / "best.ckpt"
-    print(
-        f"\n{config.training.monitor} {status['best']:.4f} at its best. "
-        f"Captioned pictures: {run_dir}/predictions/grid.png\n\n"
-        f"Watch the curves:   tensorboard --logdir {run_dir.parent}\n"
-        f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
-        f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
-    )
-    return float(status["best"])
-
-
-def hyperparameters(config: Config) -> dict[str, Any]:
-    """What people vary and compare, by the names of the command line."""
-    values = {key: value for key, value in config.as_dict().items() if key in COMPARED}
-    return {"data.name": config.data.name, **flat(values)}

@@ -51,9 +51,7 @@ def raise_error() -> None:
     raise RuntimeError("on purpose")
 
 
-def stop_and_resume(
-    directory: Path, way: str, hook: str, call: int, number: int
-) -> tuple[int, dict[str, Any]]:
+def stop_and_resume(directory: Path, way: str, hook: str, call: int, number: int) -> tuple[int, dict[str, Any]]:
     """Sends this very process the signal at a call of the hook; returns exit code and outcome."""
     signalled = Settings(**WAYS[way], hooks={hook: act_at(call, lambda: os.kill(os.getpid(), number))})
     with pytest.raises(SystemExit) as caught:
@@ -83,9 +81,7 @@ def test_every_signal_has_its_exit_code(number, tmp_path):
 
 
 def test_a_stop_saves_the_very_step(tmp_path):
-    settings = Settings(
-        every_steps=0, hooks={"training_step": act_at(5, lambda: os.kill(os.getpid(), signal.SIGTERM))}
-    )
+    settings = Settings(every_steps=0, hooks={"training_step": act_at(5, lambda: os.kill(os.getpid(), signal.SIGTERM))})
     with pytest.raises(SystemExit):
         train(tmp_path, settings)
     assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 5
@@ -157,18 +153,12 @@ def test_exceptions(hook, call, tmp_path):
 
 def test_an_exception_amid_accumulated_gradients_goes_back_to_the_last_step(tmp_path):
     with pytest.raises(RuntimeError, match="on purpose"):
-        train(
-            tmp_path, Settings(accumulate=3, every_steps=0, hooks={"training_step": act_at(6, raise_error)})
-        )
+        train(tmp_path, Settings(accumulate=3, every_steps=0, hooks={"training_step": act_at(6, raise_error)}))
     assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 1
-    assert train(tmp_path, Settings(accumulate=3), tmp_path / "last.ckpt", seed=8) == uninterrupted(
-        "accumulation"
-    )
+    assert train(tmp_path, Settings(accumulate=3), tmp_path / "last.ckpt", seed=8) == uninterrupted("accumulation")
 
 
-def killed_and_resumed(
-    directory: Path, way: str, kills: list[tuple[str, int]], **more: Any
-) -> dict[str, Any]:
+def killed_and_resumed(directory: Path, way: str, kills: list[tuple[str, int]], **more: Any) -> dict[str, Any]:
     """Kills the run at each of the given calls in turn, resuming in between, and lets it finish."""
     resume = None
     for hook, call in kills:
@@ -188,9 +178,7 @@ def random_kills(number: int, seed: int) -> list[tuple[str, str, int]]:
         way = generator.choice(list(WAYS))
         hook = generator.choice(["training_step", "training_step", "on_train_batch_end", "validation_step"])
         hook = "training_step" if WAYS[way].get("val_batches") == 0 and hook == "validation_step" else hook
-        points.append(
-            (way, hook, generator.randint(3, 6) if hook == "validation_step" else generator.randint(1, 14))
-        )
+        points.append((way, hook, generator.randint(3, 6) if hook == "validation_step" else generator.randint(1, 14)))
     return points
 
 

@@ -80,17 +80,10 @@ def overlapping() -> bytes:
     size, start = struct.unpack("<II", data[end + 12 : end + 20])
     table = data[start : start + size]
     many = table + b"".join(
-        table[table.index(b"PK\x01\x02") :].replace(b"archive/data/0", b"archive/data/%d" % i)
-        for i in range(2, 9)
+        table[table.index(b"PK\x01\x02") :].replace(b"archive/data/0", b"archive/data/%d" % i) for i in range(2, 9)
     )
     count = many.count(b"PK\x01\x02")
-    return (
-        data[:start]
-        + many
-        + data[end : end + 8]
-        + struct.pack("<HHII", count, count, len(many), start)
-        + b"\0\0"
-    )
+    return data[:start] + many + data[end : end + 8] + struct.pack("<HHII", count, count, len(many), start) + b"\0\0"
 
 
 def lightning_instantiator(marker: Path) -> dict:
@@ -106,9 +99,7 @@ BYTES = {
     "zip, sealed": lambda marker: sealed(saved(stamped(Command(marker)))),
     "zip, pickle protocol 4": lambda marker: sealed(saved(stamped(Command(marker)), pickle_protocol=4)),
     "legacy": lambda marker: saved(stamped(Command(marker)), _use_new_zipfile_serialization=False),
-    "legacy, sealed": lambda marker: sealed(
-        saved(stamped(Command(marker)), _use_new_zipfile_serialization=False)
-    ),
+    "legacy, sealed": lambda marker: sealed(saved(stamped(Command(marker)), _use_new_zipfile_serialization=False)),
     "raw pickle": lambda marker: pickle.dumps(Command(marker)),
     "raw pickle, sealed": lambda marker: sealed(pickle.dumps(Command(marker))),
     "eval": lambda marker: sealed(saved(stamped(Call(eval, f"open({str(marker)!r}, 'w')")))),

@@ -23,9 +23,7 @@ def content(step: int = 3) -> dict:
             "h": torch.ones(3).half(),
             "b": torch.tensor([True]),
         },
-        "optimizer_states": [
-            {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
-        ],
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}],
         "showtell": {
             "vocabulary": ["<start>", "é", "\U0001f600"],
             "config": {"seed": 1, "x": None, "t": (1, 2)},

@@ -70,9 +70,7 @@ def test_a_signal_to_all_processes_of_the_run(number, start, tmp_path):
 def test_slurm_saves_and_requeues(start, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "scontrol").write_text(
-        f'#!/bin/sh\nls {tmp_path} > {tmp_path}/seen\necho "$@" > {tmp_path}/requeued\n'
-    )
+    (tools / "scontrol").write_text(f'#!/bin/sh\nls {tmp_path} > {tmp_path}/seen\necho "$@" > {tmp_path}/requeued\n')
     (tools / "scontrol").chmod(0o755)
     path = f"{tools}:{os.environ['PATH']}"
     run = start(PATH=path, SLURM_JOB_ID="42", SLURM_NTASKS="1", SLURM_JOB_NAME="train", SLURM_PROCID="0")

@@ -123,9 +123,7 @@ def test_full_disk_keeps_the_old_file(extra, tmp_path):
         with pytest.raises(WriteError) as caught:
             save_checkpoint({"global_step": 2, "w": new}, path)
         text = str(caught.value)
-        assert (
-            "\n" not in text and "disk is full" in text and "free" in text and "the old file is kept" in text
-        )
+        assert "\n" not in text and "disk is full" in text and "free" in text and "the old file is kept" in text
         assert torch.equal(load_checkpoint(path)["w"], old)
         assert [entry.name for entry in disk.iterdir()] == ["last.ckpt"]
 

@@ -149,9 +149,7 @@ class Model(lightning.LightningModule):
         if not self.trainer.sanity_checking:
             with open(self.directory / "curve.jsonl", "a") as file:
                 rate = self.optimizers().param_groups[0]["lr"]
-                file.write(
-                    json.dumps([kind, step, self.current_epoch, float(loss.detach()).hex(), rate]) + "\n"
-                )
+                file.write(json.dumps([kind, step, self.current_epoch, float(loss.detach()).hex(), rate]) + "\n")
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self._hook("on_before_optimizer_step")
@@ -169,9 +167,7 @@ class Model(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=0.02)
         if self.settings.schedule == "plateau":
-            schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimizer, patience=0, threshold=0.9, factor=0.5
-            )
+            schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.9, factor=0.5)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -205,9 +201,7 @@ def train(directory: Path, settings: Settings, resume: Path | None = None, seed:
     torch.manual_seed(seed)
     model, data, stop = Model(settings, directory), Data(settings), GracefulStop()
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "(?s).*(does not have many workers|ended before the epoch ended|leaf_spec)"
-        )
+        warnings.filterwarnings("ignore", "(?s).*(does not have many workers|ended before the epoch ended|leaf_spec)")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         with stop:

@@ -86,9 +86,7 @@ KAGGLE_8K = "image,caption\n" + "".join(
     f'{name}.jpg,"A ""dog"" {name} , caption {n} ."\n' for name in "abcd" for n in range(5)
 )
 KAGGLE_30K = "image_name| comment_number| comment\n" + "".join(
-    f"{name}.jpg| {n}| A dog {name} , caption {n} .\n"
-    if (name, n) != ("b", 4)
-    else "b.jpg| 4   A dog b runs .\n"
+    f"{name}.jpg| {n}| A dog {name} , caption {n} .\n" if (name, n) != ("b", 4) else "b.jpg| 4   A dog b runs .\n"
     for name in "abcd"
     for n in range(5)
 )
@@ -213,8 +211,6 @@ def test_only_karpathy_has_a_test_split(tmp_path):
 def test_real_files(shared, folder, settings, expected):
     if not (shared / folder).is_dir():
         pytest.skip(f"{folder} is not here")
-    config = DataConfig(
-        name=folder, format="coco", root=str(shared / folder), bad_pictures="fail", **settings
-    )
+    config = DataConfig(name=folder, format="coco", root=str(shared / folder), bad_pictures="fail", **settings)
     splits = [read_split(config, split) for split in ("train", "val")]
     assert [(len(s.pictures), sum(len(p.captions) for p in s.pictures)) for s in splits] == expected

@@ -26,12 +26,8 @@ def encoded(kind: str, **options) -> bytes:
 def png(width: int, height: int, colour_type: int = 0, data: bytes | None = None, crc: int = 0) -> bytes:
     """A PNG written by hand; without data it ends after its header."""
     header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
-    chunks = [(b"IHDR", header)] + (
-        [(b"IDAT", data), (b"IEND", b"")] if data is not None else [(b"IEND", b"")]
-    )
-    body = b"".join(
-        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d) ^ crc) for k, d in chunks
-    )
+    chunks = [(b"IHDR", header)] + ([(b"IDAT", data), (b"IEND", b"")] if data is not None else [(b"IEND", b"")])
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d) ^ crc) for k, d in chunks)
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -137,9 +133,7 @@ def test_not_ordinary_files_are_refused_without_opening_them(tmp_path):
     assert "device" in refusal("/dev/zero")
 
 
-@pytest.mark.parametrize(
-    "address", ["http://host/a.jpg", "https://host/a.jpg", "file:///etc/passwd", "s3://bucket/a"]
-)
+@pytest.mark.parametrize("address", ["http://host/a.jpg", "https://host/a.jpg", "file:///etc/passwd", "s3://bucket/a"])
 def test_addresses_are_refused(address):
     assert "address" in refusal(address) and "address" in refusal(Path(address))
 

@@ -112,9 +112,7 @@ def test_histogram_counts_every_caption(faulty):
     (Path(faulty.root) / "captions_val.json").write_text(json.dumps(content))
     text = render(check(faulty, decode=False))
     block = text[text.index("val: ") : text.index("warning")].splitlines()
-    counts = [
-        int(line.split()[1]) for line in block if line.startswith("     ") and line.split()[0][0].isdigit()
-    ]
+    counts = [int(line.split()[1]) for line in block if line.startswith("     ") and line.split()[0][0].isdigit()]
     assert sum(counts) == 302 and len(counts) <= 17
 
 

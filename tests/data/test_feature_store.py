@@ -126,6 +126,19 @@ def test_features_that_float16_cannot_hold_are_refused(tiny_coco: Path, tmp_path
     assert not list(tmp_path.glob("*/complete"))
 
 
+def test_a_disk_that_fills_up_while_room_is_taken_is_one_line(
+    tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(feature_store.os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match=r"cannot set aside .* \(No space left on device\); make room"):
+        build(tmp_path, request(paths_of(tiny_coco)), MeanColor())
+    monkeypatch.undo()
+    assert build(tmp_path, request(paths_of(tiny_coco)), MeanColor()).shape == (24, 3)
+
+
 def test_workers_give_the_same_store(tiny_coco: Path, tmp_path: Path) -> None:
     wanted = request(paths_of(tiny_coco))
     one = open_or_build(tmp_path / "a", wanted, MeanColor, 2, 0).features

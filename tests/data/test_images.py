@@ -104,9 +104,7 @@ def test_sixteen_bit_colour(tmp_path):
         (b"IDAT", zlib.compress(row * 4)),
         (b"IEND", b""),
     ]
-    body = b"".join(
-        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
-    )
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
     path = tmp_path / "a.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     assert read_picture(path)[:, 0, 0].tolist() == [255, 128, 1]

@@ -49,9 +49,7 @@ def test_no_id_is_in_both_splits(drawn):
 def test_every_caption_is_true_of_the_scene_beside_it(drawn):
     for split in ("train", "val"):
         scenes = load_scenes(drawn, split)
-        assert all(
-            is_true(r["caption"], scenes[r["image_id"]]) for r in annotations(drawn, split)["annotations"]
-        )
+        assert all(is_true(r["caption"], scenes[r["image_id"]]) for r in annotations(drawn, split)["annotations"])
 
 
 def test_pycocotools_reads_it(drawn):

@@ -28,9 +28,7 @@ def test_a_scene_depends_on_split_index_and_seed_alone():
 def test_objects_lie_inside_the_picture_and_apart():
     for scene in scenes("train"):
         boxes = [thing["box"] for thing in scene["objects"]]
-        assert all(
-            0 <= left < right <= CANVAS and 0 <= top < low <= CANVAS for left, top, right, low in boxes
-        )
+        assert all(0 <= left < right <= CANVAS and 0 <= top < low <= CANVAS for left, top, right, low in boxes)
         for a in scene["objects"]:
             for b in scene["objects"]:
                 assert a is b or any(stands(r, a, b) for r in RELATIONS)

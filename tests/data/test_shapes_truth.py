@@ -102,4 +102,8 @@ def test_the_floor_is_the_best_constant_caption():
     scenes = [PAIR, THREE, {"background": "night", "objects": [FISH]}]
     captions = ["A star.", "A star.", "A star.", "A fish.", "A house at night."]
     assert constant_caption_floor(captions, scenes) == ("A star.", pytest.approx(2 / 3))
-    assert constant_caption_floor(["A house at night.", *captions[3:]], scenes, candidates=1)[1] == 0
+
+
+def test_the_floor_tries_rare_captions_that_claim_little():
+    captions = ["A house at night."] * 3 + ["A red star on the beach.", "A star."]
+    assert constant_caption_floor(captions, [PAIR, THREE], candidates=1) == ("A star.", 1.0)

@@ -19,9 +19,7 @@ def test_random_captions_equal_nltk():
     generator = random.Random(0)
     for _ in range(5000):
         count = generator.randint(1, 6)
-        caption = "".join(
-            generator.choice(PIECES) + generator.choice([" ", "", " ", ", "]) for _ in range(count)
-        )
+        caption = "".join(generator.choice(PIECES) + generator.choice([" ", "", " ", ", "]) for _ in range(count))
         assert tokenize(caption) == word_tokenize(caption.lower(), preserve_line=True), caption
 
 
@@ -30,9 +28,7 @@ def test_real_captions_equal_nltk(shared):
     if not file.is_file():
         pytest.skip("the captions are not here")
     captions = [annotation["caption"] for annotation in json.loads(file.read_text())["annotations"]]
-    unusual = [
-        c for c in captions if set(c.strip()) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .")
-    ]
+    unusual = [c for c in captions if set(c.strip()) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .")]
     for caption in unusual + captions[::50]:
         assert tokenize(caption) == word_tokenize(caption.lower(), preserve_line=True), caption
 

@@ -59,9 +59,7 @@ def test_two_processes_score_like_one(tmp_path):
         source = Path(__file__).resolve().parents[2] / "src"
         env = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
         ranks = [
-            subprocess.Popen(
-                [*command, str(rank), str(world), *paths], stdin=subprocess.PIPE, env=env, text=True
-            )
+            subprocess.Popen([*command, str(rank), str(world), *paths], stdin=subprocess.PIPE, env=env, text=True)
             for rank in range(world)
         ]
         for process in ranks:

@@ -21,8 +21,7 @@ def test_without_java_each_program_is_one_line(monkeypatch, tmp_path):
     scores, notes = java_scores(CANDIDATES, REFERENCES)
     assert scores == {}
     assert notes == [
-        f"{name} left out: there is no `java` on the PATH; install a Java runtime"
-        for name in ("METEOR", "SPICE")
+        f"{name} left out: there is no `java` on the PATH; install a Java runtime" for name in ("METEOR", "SPICE")
     ]
 
 

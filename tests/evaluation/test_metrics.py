@@ -83,9 +83,7 @@ def test_an_empty_or_foreign_caption_scores_zero(caption):
 
 
 def test_all_captions_empty():
-    assert sorted(score_captions({1: "", 2: ""}, {1: ["a dog"], 2: ["."]}).corpus.items()) == [
-        (k, 0.0) for k in KEYS
-    ]
+    assert sorted(score_captions({1: "", 2: ""}, {1: ["a dog"], 2: ["."]}).corpus.items()) == [(k, 0.0) for k in KEYS]
 
 
 @pytest.mark.parametrize(

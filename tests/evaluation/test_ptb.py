@@ -7,9 +7,7 @@ import pytest
 
 from showtell.evaluation.ptb import CONTRACTIONS, exact_ptb_tokens, ptb_tokens
 
-SHARED = Path(
-    os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared" / "data")
-)
+SHARED = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared" / "data"))
 
 
 @pytest.mark.parametrize(
@@ -45,9 +43,7 @@ def test_short_way_equals_exact_way_on_random_text():
     rng = random.Random(0)
     pieces = [*CONTRACTIONS, "a", "dog", "st", "st.", "k.", "t.v.", "no.", ",", ".", "..", ",,", "b.b", "\n"]
     for _ in range(3000):
-        text = "".join(
-            rng.choice(pieces) + rng.choice(["", " ", " ", ", "]) for _ in range(rng.randint(0, 6))
-        )
+        text = "".join(rng.choice(pieces) + rng.choice(["", " ", " ", ", "]) for _ in range(rng.randint(0, 6)))
         assert ptb_tokens(text) == exact_ptb_tokens(text), repr(text)
 
 

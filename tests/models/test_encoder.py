@@ -10,7 +10,7 @@ import torch
 
 from showtell.config import ConfigError, EncoderConfig
 from showtell.models import weights
-from showtell.models.encoder import build_encoder, encoder_fingerprint, pool
+from showtell.models.encoder import build_encoder, encoder_fingerprint, pool, quarters
 from showtell.models.weights import WeightsError, download, file_sha256, find_weights
 
 
@@ -35,6 +35,8 @@ def test_is_frozen_and_stays_in_evaluation_mode() -> None:
         ("resnet18", "grid", (49, 512)),
         ("efficientnet_lite0", "average", (1280,)),
         ("efficientnet_lite0", "grid", (49, 1280)),
+        ("efficientnet_lite0", "quarters", (4, 320 + 2 * 32)),
+        ("resnet18", "quarters", (4, 512 + 2 * 64)),
         ("mobilenet_v3_small", "average", (576,)),
         ("squeezenet1_1", "grid", (169, 512)),
         ("densenet121", "average", (1024,)),
@@ -67,6 +69,12 @@ def test_grid_holds_the_regions_of_the_map_row_by_row() -> None:
     regions = pool(answer, "grid")
     assert regions.shape == (2, 4, 3)
     assert torch.equal(regions[1, 2], answer[1, :, 1, 0])
+
+
+def test_quarters_are_the_pictures_own() -> None:
+    first, last = torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4)
+    first[0, 0, 0, 3], first[0, 0, 3, 0], last[0, 1, 2:, 2:] = 5.0, -7.0, 2.0
+    assert quarters(first, last)[0].tolist() == [[0, 0, 0, 0], [0, 0, 5, 0], [0, 0, 0, -7], [0, 2, 0, 0]]
 
 
 def test_imagenet_weights_of_the_offline_encoder_know_colours_from_gray() -> None:

@@ -2,9 +2,9 @@
 
 import sys
 
-from showtell.data import report
+from showtell.data import report, stores
 
-COMMANDS = {"check": report.main}
+COMMANDS = {"check": report.main, "stores": stores.main}
 
 
 def main(arguments: list[str]) -> int:

@@ -61,7 +61,12 @@ class CaptionSet:
     @cached_property
     def paths(self) -> list[Path]:
         """The `(P,)` picture files."""
-        return [Path(path) for path in self._texts["paths"]]
+        return [Path(path) for path in self.path_names]
+
+    @property
+    def path_names(self) -> list[str]:
+        """The `(P,)` picture files as text; making a `Path` of each costs more than asking for its size."""
+        return list(self._texts["paths"])
 
     @property
     def skipped(self) -> list[str]:

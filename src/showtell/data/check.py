@@ -87,10 +87,7 @@ class Report:
     def is_clean(self) -> bool:
         """Whether everything in the data set can be used."""
         splits = (self.train, self.val)
-        return (
-            not any(s.skipped or (s.decoded and s.decoded.unreadable) for s in splits)
-            and not self.shared_pictures
-        )
+        return not any(s.skipped or (s.decoded and s.decoded.unreadable) for s in splits) and not self.shared_pictures
 
 
 def check(config: DataConfig, *, decode: bool = True, console: Console | None = None) -> Report:
@@ -166,7 +163,6 @@ def _vocabulary_row(threshold: int, train: Counter[str], val: Counter[str]) -> V
     vocabulary = Vocabulary.from_counts(train, threshold)
     known = set(vocabulary.words)
     shares = [
-        sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1)
-        for counts in (train, val)
+        sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1) for counts in (train, val)
     ]
     return VocabularyRow(threshold, len(vocabulary), *shares)

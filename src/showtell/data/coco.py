@@ -30,9 +30,7 @@ def read_coco(file: Path, folder: Path) -> Split:
         if said:
             pictures.append(Picture(image_id, folder / names[image_id], tuple(said)))
         else:
-            skipped.append(
-                f"{shown(file)}: picture {image_id} ({shown(names[image_id])}) has no captions; left out"
-            )
+            skipped.append(f"{shown(file)}: picture {image_id} ({shown(names[image_id])}) has no captions; left out")
     return Split(pictures, skipped)
 
 
@@ -42,16 +40,12 @@ def _picture_names(images: list[Any], file: Path) -> dict[int, str]:
         where = f"images[{index}]"
         image_id = whole_number(member(image, "id", file, where), file, where, "id")
         if image_id in names:
-            raise AnnotationError(
-                f"{shown(file)}: {where}.id is {image_id}, as an earlier picture's; make ids unique"
-            )
+            raise AnnotationError(f"{shown(file)}: {where}.id is {image_id}, as an earlier picture's; make ids unique")
         names[image_id] = picture_name(member(image, "file_name", file, where), file, f"{where}.file_name")
     return names
 
 
-def _collect_captions(
-    annotations: list[Any], captions: dict[int, list[str]], file: Path, skipped: list[str]
-) -> None:
+def _collect_captions(annotations: list[Any], captions: dict[int, list[str]], file: Path, skipped: list[str]) -> None:
     """Appends each annotation's caption to its picture's list."""
     seen: set[int] = set()
     for index, annotation in enumerate(annotations):
@@ -69,8 +63,6 @@ def _collect_captions(
         seen.add(annotation_id)
         caption = caption_text(text, file, f"{where}.caption", skipped)
         if image_id not in captions:
-            skipped.append(
-                f"{shown(file)}: {where} belongs to picture {image_id}, which is not in images; left out"
-            )
+            skipped.append(f"{shown(file)}: {where} belongs to picture {image_id}, which is not in images; left out")
         elif caption:
             captions[image_id].append(caption)

@@ -62,7 +62,7 @@ class StoreRequest:
     """
 
     name: str
-    paths: Sequence[Path]
+    paths: Sequence[str | Path]
     encoder: str
     transform: ImageTransform
     dtype: str
@@ -181,9 +181,17 @@ def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[Any, An
             )
         with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
             file.write(bytes(shape[0]))
-        with path.open("ab") as file:
-            file.truncate(size)
-            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+        try:
+            with path.open("ab") as file:
+                file.truncate(size)
+                # takes the room now: a full disk would otherwise kill the process in the middle, by SIGBUS
+                os.posix_fallocate(file.fileno(), 0, max(size, 1))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StoreError(
+                f"{directory}: cannot set aside {size / 1e9:.2f} GB for the features ({error.strerror}); make room, "
+                "set cache=DIR to another disk, or train from pictures with features=off"
+            ) from None
     state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(shape[0],))
     return state, np.memmap(path, dtype, "r+", shape=shape)
 
@@ -205,7 +213,7 @@ def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, 
 class _Pictures(Dataset[tuple[int, Tensor | None]]):
     """Decodes one picture; None where it cannot be read."""
 
-    def __init__(self, paths: Sequence[Path], rows: NDArray[np.int64], transform: ImageTransform) -> None:
+    def __init__(self, paths: Sequence[str | Path], rows: NDArray[np.int64], transform: ImageTransform) -> None:
         self.paths = paths
         self.rows = rows
         self.transform = transform

@@ -60,7 +60,7 @@ def why_unreadable(path: str | Path) -> str | None:
     return None if os.access(path, os.R_OK) else "may not be read; give yourself permission"
 
 
-def stamp(path: Path) -> str:
+def stamp(path: str | Path) -> str:
     """Size and time of a file: what changes when its content does. A missing file has a stamp too."""
     try:
         found = os.stat(path)
@@ -69,9 +69,9 @@ def stamp(path: Path) -> str:
     return f"{found.st_size} {found.st_mtime_ns}"
 
 
-def sizes_hash(paths: Sequence[Path]) -> str:
+def sizes_hash(paths: Sequence[str | Path]) -> str:
     """A hash of the files' names and sizes: stays the same when a folder is copied."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.name}\0{stamp(path).partition(' ')[0]}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{os.path.basename(path)}\0{stamp(path).partition(' ')[0]}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]

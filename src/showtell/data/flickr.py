@@ -78,9 +78,7 @@ def _pattern_rows(pattern: re.Pattern[str], text: str, file: Path, first_line: i
             continue
         found = pattern.match(line)
         if not found:
-            raise AnnotationError(
-                f"{shown(file)}: line {number} has no picture name and caption; correct or remove it"
-            )
+            raise AnnotationError(f"{shown(file)}: line {number} has no picture name and caption; correct or remove it")
         yield number, found[1].strip(), found[2]
 
 
@@ -100,9 +98,7 @@ def _table_rows(text: str, delimiter: str, name: int, caption: int, file: Path) 
         raise AnnotationError(f"{shown(file)}: line {rows.line_num}: {error}; correct the line") from None
 
 
-def select(
-    table: Split, split: str, train_split: Path | None, val_split: Path | None, *, shared: bool
-) -> Split:
+def select(table: Split, split: str, train_split: Path | None, val_split: Path | None, *, shared: bool) -> Split:
     """The pictures of one split.
 
     Args:
@@ -147,6 +143,4 @@ def _names(file: Path | None) -> set[str] | None:
 def lowest_tenth(names: list[str]) -> set[str]:
     """The tenth of the names, at least one and at most 1,000, whose SHA-256 is lowest."""
     count = max(1, min(_VALIDATION_LIMIT, len(names) // 10))
-    return set(
-        sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "replace")).digest())[:count]
-    )
+    return set(sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "replace")).digest())[:count])

@@ -127,9 +127,7 @@ def inspect_picture(path: str | Path) -> PictureFacts:
     pixels, header, orientation = _decode(path, MAX_PIXELS)
     _, height, width = pixels.shape
     spread = pixels.amax(dim=0) - pixels.amin(dim=0)
-    return PictureFacts(
-        width, height, header.format or "", header.mode, orientation != 1, not bool(spread.any())
-    )
+    return PictureFacts(width, height, header.format or "", header.mode, orientation != 1, not bool(spread.any()))
 
 
 def _decode(path: str | Path, max_pixels: int) -> tuple[Tensor, ImageFile, int]:
@@ -153,9 +151,7 @@ def _decode(path: str | Path, max_pixels: int) -> tuple[Tensor, ImageFile, int]:
         raise
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:150] or type(error).__name__
-        raise PictureError(
-            f"{shown(path)}: a damaged or unusual {_name(plugin)} ({reason}); save it again"
-        ) from None
+        raise PictureError(f"{shown(path)}: a damaged or unusual {_name(plugin)} ({reason}); save it again") from None
     return _upright(pixels, orientation), header, orientation
 
 
@@ -167,9 +163,7 @@ def _read_bytes(path: str | Path) -> bytes:
     if size == 0:
         raise PictureError(f"{shown(path)}: the file is empty; fetch it again")
     if size > MAX_BYTES:
-        raise PictureError(
-            f"{shown(path)}: {size / 2**20:,.0f} MB, more than {MAX_BYTES // 2**20}; make it smaller"
-        )
+        raise PictureError(f"{shown(path)}: {size / 2**20:,.0f} MB, more than {MAX_BYTES // 2**20}; make it smaller")
     try:
         with open(path, "rb") as file:
             return file.read(size)
@@ -190,9 +184,7 @@ def _plugin(data: bytes, path: str | Path) -> Callable[[BytesIO], ImageFile]:
     else:
         start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
         found = next((name for magic, name in _FOREIGN if start.startswith(magic)), "no picture")
-    raise PictureError(
-        f"{shown(path)}: {found} by its content; Showtell reads JPEG, PNG and WEBP, so convert it"
-    )
+    raise PictureError(f"{shown(path)}: {found} by its content; Showtell reads JPEG, PNG and WEBP, so convert it")
 
 
 def _name(plugin: Callable[[BytesIO], ImageFile]) -> str:
@@ -202,9 +194,7 @@ def _name(plugin: Callable[[BytesIO], ImageFile]) -> str:
 def _check_size(size: tuple[int, int], path: str | Path, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise PictureError(
-            f"{shown(path)}: {width} x {height} pixels, more than {max_pixels:,}; make it smaller"
-        )
+        raise PictureError(f"{shown(path)}: {width} x {height} pixels, more than {max_pixels:,}; make it smaller")
     if width < 1 or height < 1:
         raise PictureError(f"{shown(path)}: the header announces {width} x {height} pixels; save it again")
 

@@ -44,9 +44,7 @@ def read_karpathy(file: Path, folder: Path, split: str) -> Split:
         if picture.captions:
             result.pictures.append(picture)
         else:
-            result.skipped.append(
-                f"{shown(file)}: {where} ({shown(picture.path.name)}) has no captions; left out"
-            )
+            result.skipped.append(f"{shown(file)}: {where} ({shown(picture.path.name)}) has no captions; left out")
     return result
 
 

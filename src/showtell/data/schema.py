@@ -28,9 +28,7 @@ def read_text(file: Path) -> str:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise AnnotationError(
-            f"{shown(file)}: byte {error.start} is not UTF-8 text; save the file as UTF-8"
-        ) from None
+        raise AnnotationError(f"{shown(file)}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
     except OSError as error:
         raise AnnotationError(f"{shown(file)}: cannot be read ({error.strerror})") from None
     if not text.strip():
@@ -58,9 +56,7 @@ def load_json(file: Path) -> dict[str, Any]:
         content = json.loads(text, object_pairs_hook=without_duplicates)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise AnnotationError(
-            f"{shown(file)}: no JSON at {place} ({error.msg}); fetch or write it again"
-        ) from None
+        raise AnnotationError(f"{shown(file)}: no JSON at {place} ({error.msg}); fetch or write it again") from None
     except RecursionError:
         raise AnnotationError(f"{shown(file)}: nested too deeply; this is no annotation file") from None
     except AnnotationError:
@@ -107,13 +103,7 @@ def picture_name(value: Any, file: Path, where: str) -> str:
     """A relative file name that stays below its folder, by the look of it (no system call)."""
     if type(value) is not str or not value.strip():
         raise AnnotationError(f"{shown(file)}: {where} is {shown(value)}, it must be a file name")
-    if (
-        "/" not in value
-        and "\\" not in value
-        and ":" not in value
-        and value.isprintable()
-        and value not in (".", "..")
-    ):
+    if "/" not in value and "\\" not in value and ":" not in value and value.isprintable() and value not in (".", ".."):
         return value
     parts = value.replace("\\", "/").split("/")
     if not parts[0] or ":" in parts[0] or ".." in parts or not value.isprintable():
@@ -126,9 +116,7 @@ def picture_name(value: Any, file: Path, where: str) -> str:
 def caption_text(value: Any, file: Path, where: str, skipped: list[str]) -> str | None:
     """The cleaned caption; None with a line in `skipped` if nothing is left of it."""
     if type(value) is not str:
-        raise AnnotationError(
-            f"{shown(file)}: {where} is {shown(value)}, it must be text; correct or remove it"
-        )
+        raise AnnotationError(f"{shown(file)}: {where} is {shown(value)}, it must be text; correct or remove it")
     text = clean_caption(value)
     if not text:
         skipped.append(f"{shown(file)}: {where} is empty; left out")

@@ -46,9 +46,7 @@ def _conf_folder() -> Path:
 def _group_file(name: str, conf: Path) -> dict[str, Any]:
     files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
     if name not in files:
-        raise ConfigError(
-            f"data={name!r} is not an option; choose one of {', '.join(sorted(files))} ({conf}/data)"
-        )
+        raise ConfigError(f"data={name!r} is not an option; choose one of {', '.join(sorted(files))} ({conf}/data)")
     try:
         values = yaml.safe_load(files[name].read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

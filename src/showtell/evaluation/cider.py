@@ -39,8 +39,7 @@ class CiderD:
         self._bigrams = _bigrams(index.captions)
         pictures = np.repeat(np.arange(len(first) - 1), np.diff(first))
         self._orders = [
-            _order(rows, pictures, index.size(order))
-            for order, rows in enumerate(index.captions.orders, start=1)
+            _order(rows, pictures, index.size(order)) for order, rows in enumerate(index.captions.orders, start=1)
         ]
 
     def score(self, candidates: Captions, pictures: Ints) -> Floats:
@@ -61,9 +60,7 @@ def _bigrams(captions: Captions) -> Ints:
 
 
 def _order(rows: Counts, pictures: Ints, size: int) -> _Order:
-    documents = np.sort(
-        pack(pictures[rows.captions], rows.grams)
-    )  # sorting is faster here than np.unique's hashing
+    documents = np.sort(pack(pictures[rows.captions], rows.grams))  # sorting is faster here than np.unique's hashing
     documents = documents[np.diff(documents, prepend=-1) > 0] & LOW
     log_pictures = float(np.log(pictures[-1] + 1))
     rarity = log_pictures - np.log(np.bincount(documents, minlength=size))
@@ -89,9 +86,7 @@ def _clipped_cosine(order: _Order, rows: Counts, candidate: Ints, reference: Int
     sizes = order.rows.starts[reference + 1] - starts
     theirs = spans(starts, sizes)
     pair = np.repeat(np.arange(len(reference)), sizes)
-    grams = (
-        order.rows.keys[theirs] & LOW
-    )  # not `rows.grams`: the references may be millions, a batch needs few
+    grams = order.rows.keys[theirs] & LOW  # not `rows.grams`: the references may be millions, a batch needs few
     places, shared = find(rows.keys, pack(candidate[pair], grams))
     candidate_weights = _candidate_weights(order, rows)
     ours = candidate_weights[places[shared]]

@@ -100,9 +100,7 @@ def _program_folder(name: str, needed: Sequence[str]) -> Path:
     folder = Path(next(iter(package.submodule_search_locations)), name)
     missing = [file for file in needed if not (folder / file).is_file()]
     if missing:
-        raise _CannotRunError(
-            f"{', '.join(missing)} not found in pycocoevalcap/{name}; put the file(s) there"
-        )
+        raise _CannotRunError(f"{', '.join(missing)} not found in pycocoevalcap/{name}; put the file(s) there")
     return folder
 
 

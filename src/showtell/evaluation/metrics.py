@@ -80,9 +80,7 @@ class ReferenceCorpus:
         pictures = [{"cider": c, "bleu4": b, "rouge_l": r} for c, b, r in rows]
         return CaptionScores(corpus, dict(zip(self.picture_ids, pictures, strict=True)))
 
-    def cider_d_rewards(
-        self, picture_ids: Sequence[int], captions: Sequence[Sequence[str]]
-    ) -> NDArray[np.float64]:
+    def cider_d_rewards(self, picture_ids: Sequence[int], captions: Sequence[Sequence[str]]) -> NDArray[np.float64]:
         """The CIDEr-D of each caption (captions), for self-critical training.
 
         Document frequencies are those of this corpus, so make it from the training split. It gives more
@@ -108,9 +106,7 @@ class ReferenceCorpus:
         references = _sentences(self._index.captions)
         candidates = _sentences(texts)
         spans = pairwise(self._first.tolist())
-        return np.array(
-            [rouge_l(own, references[a:b]) for own, (a, b) in zip(candidates, spans, strict=True)]
-        )
+        return np.array([rouge_l(own, references[a:b]) for own, (a, b) in zip(candidates, spans, strict=True)])
 
 
 def _sentences(captions: Captions) -> list[list[int]]:
@@ -135,22 +131,16 @@ def check_candidates(candidates: Mapping[int, str], references: Mapping[int, Seq
 
 def _check_references(references: Mapping[int, Sequence[str]]) -> None:
     if not references:
-        raise CandidateError(
-            "there are no references to score against; give at least one picture with captions"
-        )
+        raise CandidateError("there are no references to score against; give at least one picture with captions")
     bare = [picture for picture, captions in references.items() if not captions]
     if bare:
-        raise CandidateError(
-            f"picture {bare[0]} has no references to score against; leave it out or give it a caption"
-        )
+        raise CandidateError(f"picture {bare[0]} has no references to score against; leave it out or give it a caption")
 
 
 def _check_known(pictures: Iterable[int], known: Container[int]) -> None:
     for picture in pictures:
         if picture not in known:
-            raise CandidateError(
-                f"picture {picture} has a caption but no references; leave it out or add references"
-            )
+            raise CandidateError(f"picture {picture} has a caption but no references; leave it out or add references")
 
 
 def _check_pictures(candidates: Mapping[int, str], references: Collection[int]) -> None:
@@ -158,6 +148,5 @@ def _check_pictures(candidates: Mapping[int, str], references: Collection[int]) 
     missing = [picture for picture in references if picture not in candidates]
     if missing:
         raise CandidateError(
-            f"{len(missing)} of {len(references)} pictures have no caption (first: {missing[0]}); "
-            "caption every picture"
+            f"{len(missing)} of {len(references)} pictures have no caption (first: {missing[0]}); caption every picture"
         )

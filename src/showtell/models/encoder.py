@@ -6,8 +6,8 @@ that is what makes the feature store possible. Shape legend: B batch, R regions,
 
 import hashlib
 import json
-from dataclasses import asdict
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,19 @@ from torch import Tensor, nn
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.models.weights import EncoderWeights, find_weights
 
-PYRAMID_CELLS = (1, 2)
-"""The `pyramid` pooling averages over 1x1 and 2x2 cells of the region grid."""
-
 
 class Encoder(nn.Module):
-    """Pictures in, features out: `(B, 3, S, S)` normalized pixels to `(B, D)`, or `(B, R, D)` for `pooling=grid`."""
+    """Pictures in, features out: `(B, 3, S, S)` normalized pixels to `(B, D)`, or to regions `(B, R, D)`.
 
-    def __init__(self, trunk: nn.Module, pooling: str, transform: ImageTransform) -> None:
+    `pooling` is `average` (one vector), `grid` (every place of the last map is a region), or `quarters`: four
+    regions, each with the mean of the last block and the extremes of the first layer, which still knows colours.
+    """
+
+    def __init__(self, trunk: nn.Module, pooling: str, transform: ImageTransform, stem: int = 0, head: int = 0) -> None:
         super().__init__()
         self.trunk = trunk
+        self.stem = stem
+        self.head = head
         self.pooling = pooling
         self.transform = transform
         self.requires_grad_(False)
@@ -36,6 +39,10 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The features of normalized pixels."""
+        if self.pooling == "quarters":
+            assert isinstance(self.trunk, nn.Sequential)
+            first = self.trunk[: self.stem](pixels)
+            return quarters(first, self.trunk[self.stem : len(self.trunk) - self.head](first))
         return pool(self.trunk(pixels), self.pooling)
 
     def feature_shape(self) -> tuple[int, ...]:
@@ -53,15 +60,20 @@ def pool(answer: Tensor, pooling: str) -> Tensor:
         return answer
     if pooling == "grid":
         return answer.flatten(2).transpose(1, 2).contiguous()
-    if pooling == "pyramid":
-        cells = [nn.functional.adaptive_avg_pool2d(answer, cells).flatten(1) for cells in PYRAMID_CELLS]
-        return torch.cat(cells, dim=1)
     return answer.mean(dim=(2, 3))
 
 
-def build_encoder(
-    config: EncoderConfig, weights: EncoderWeights | None = None, *, calibrate: bool = True
-) -> Encoder:
+def quarters(first: Tensor, last: Tensor) -> Tensor:
+    """Four regions `(B, 4, C_last + 2 C_first)`, row by row: the last map's mean, the first's maximum and minimum."""
+    parts = [
+        nn.functional.adaptive_avg_pool2d(last, 2),
+        nn.functional.adaptive_max_pool2d(first, 2),
+        -nn.functional.adaptive_max_pool2d(-first, 2),
+    ]
+    return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous()
+
+
+def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None, *, calibrate: bool = True) -> Encoder:
     """Builds the encoder that the configuration names, with its weights loaded.
 
     Args:
@@ -79,7 +91,7 @@ def build_encoder(
         weights.load_into(network.model)
     elif calibrate:
         _calibrate(network.trunk, weights.transform.size)
-    return Encoder(network.trunk, config.pooling, weights.transform)
+    return Encoder(network.trunk, config.pooling, weights.transform, network.stem, network.head)
 
 
 def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precision: str) -> str:
@@ -94,15 +106,14 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class _Network(Protocol):
+@dataclass(frozen=True)
+class _Network:
+    """A classifier and its trunk, whose first `stem` parts are the first layer and last `head` follow the blocks."""
+
     model: nn.Module
     trunk: nn.Module
-
-
-class _Built:
-    def __init__(self, model: nn.Module, trunk: nn.Module) -> None:
-        self.model = model
-        self.trunk = trunk
+    stem: int = 0
+    head: int = 0
 
 
 def _seeded(build: Any, *args: Any, **kwargs: Any) -> Any:
@@ -128,7 +139,7 @@ def _build_efficientnet_lite0(config: EncoderConfig) -> _Network:
 
     model = _seeded(timm.create_model, "tf_efficientnet_lite0", pretrained=False)
     trunk = nn.Sequential(model.conv_stem, model.bn1, model.blocks, model.conv_head, model.bn2)
-    return _Built(model, trunk)
+    return _Network(model, trunk, stem=2, head=2)
 
 
 def _build_torchvision(config: EncoderConfig) -> _Network:
@@ -137,6 +148,11 @@ def _build_torchvision(config: EncoderConfig) -> _Network:
     extra = {"init_weights": True, "aux_logits": True} if config.name in ("googlenet", "inception_v3") else {}
     model = _seeded(models.get_model, config.name, weights=None, **extra)
     trunk = _convolutional_trunk(model)
+    stem = 3 if hasattr(model, "layer4") else 1 if hasattr(model, "features") else 0
+    if config.pooling == "quarters" and not (stem and isinstance(trunk, nn.Sequential)):
+        raise ConfigError(
+            f"encoder.pooling=quarters needs a first layer, which {config.name} does not show; use a resnet or average"
+        )
     if trunk is None:
         if config.pooling != "average":
             raise ConfigError(
@@ -144,7 +160,7 @@ def _build_torchvision(config: EncoderConfig) -> _Network:
                 "use encoder.pooling=average, or a convolutional network such as resnet50"
             )
         trunk = _without_classifier(model)
-    return _Built(model, trunk)
+    return _Network(model, trunk, stem)
 
 
 def _convolutional_trunk(model: nn.Module) -> nn.Module | None:

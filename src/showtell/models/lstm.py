@@ -44,7 +44,7 @@ class LSTMDecoder(nn.Module):
         """Teacher forcing.
 
         Args:
-            features: `(B, D)`.
+            features: `(B, D)`, or regions `(B, R, D / R)` that are read as one vector.
             captions: `(B, T)` tokens, `<end>` last.
 
         Returns:
@@ -74,5 +74,5 @@ class LSTMDecoder(nn.Module):
 
     def _image(self, features: Tensor) -> Tensor:
         """x_{-1}, `(B, 1, E)`."""
-        image: Tensor = self.image_embedding(self.feature_dropout(self.normalize(features)))
+        image: Tensor = self.image_embedding(self.feature_dropout(self.normalize(features.flatten(1))))
         return image.unsqueeze(1)

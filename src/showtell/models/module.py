@@ -39,8 +39,12 @@ DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
 
 
 def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> nn.Module:
-    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`."""
-    return DECODER_CLASSES[config.name](config, feature_shape[-1], vocabulary_size)
+    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`.
+
+    The LSTM reads all regions as one vector, the others attend to them.
+    """
+    size = math.prod(feature_shape) if config.name == "lstm" else feature_shape[-1]
+    return DECODER_CLASSES[config.name](config, size, vocabulary_size)
 
 
 class CaptionModule(pl.LightningModule):
@@ -175,7 +179,13 @@ class CaptionModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam over the decoder (which holds the embedding of the picture), and the learning-rate schedule."""
         config = self.training_config
-        adam = torch.optim.Adam(self.decoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        adam = torch.optim.Adam(
+            self.decoder.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            # one kernel instead of a dozen per tensor: a fifth of the time; mixed precision cannot clip with it
+            fused=not config.gradient_clip or self.trainer.precision == "32-true",
+        )
         if config.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(adam, factor=0.5, patience=1)
             return {"optimizer": adam, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}

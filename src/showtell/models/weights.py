@@ -7,7 +7,7 @@ random and local weights travel with the run, as `encoder.pt` beside its checkpo
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,14 @@ class EncoderWeights:
 
 
 def find_weights(config: EncoderConfig) -> EncoderWeights:
+    """`source_weights`, with the transform at `config.image_size` where that is set."""
+    weights = source_weights(config)
+    if not config.image_size:
+        return weights
+    return replace(weights, transform=replace(weights.transform, size=config.image_size))
+
+
+def source_weights(config: EncoderConfig) -> EncoderWeights:
     """Finds (and downloads, where torchvision offers them) the weights that `config.weights` asks for.
 
     Raises:

@@ -105,18 +105,12 @@ def _box(left: float, top: float, right: float, bottom: float) -> Points:
 
 def _dome(left: float, right: float, top: float, base: float) -> Points:
     x, rx = (left + right) / 2, (right - left) / 2
-    return [
-        (x - rx * math.cos(math.pi * i / 24), base - (base - top) * math.sin(math.pi * i / 24))
-        for i in range(25)
-    ]
+    return [(x - rx * math.cos(math.pi * i / 24), base - (base - top) * math.sin(math.pi * i / 24)) for i in range(25)]
 
 
 def _star() -> Points:
     reach = [0.5, 0.22] * 5
-    return [
-        (0.5 + r * math.sin(math.pi * i / 5), 0.52 - r * math.cos(math.pi * i / 5))
-        for i, r in enumerate(reach)
-    ]
+    return [(0.5 + r * math.sin(math.pi * i / 5), 0.52 - r * math.cos(math.pi * i / 5)) for i, r in enumerate(reach)]
 
 
 def _heart(t: float) -> tuple[float, float]:
@@ -187,9 +181,7 @@ def _gradient(pen: ImageDraw.ImageDraw, top: Color, bottom: Color, start: int = 
         pen.line([(0, y), (_SIDE, y)], fill=tuple(mixed))
 
 
-def _sprinkle(
-    pen: ImageDraw.ImageDraw, rng: random.Random, count: int, rows: Iterable[int], color: Color
-) -> None:
+def _sprinkle(pen: ImageDraw.ImageDraw, rng: random.Random, count: int, rows: Iterable[int], color: Color) -> None:
     low, high = rows
     for _ in range(count):
         x, y, radius = rng.randrange(_SIDE), rng.randrange(low, high), rng.uniform(1, 4)

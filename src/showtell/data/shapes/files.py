@@ -44,9 +44,7 @@ def ensure_shapes(root: Path, config: ShapesConfig) -> None:
         if _manifest(root) == manifest:
             return
         if root.exists() and _manifest(root) is None and (not root.is_dir() or any(root.iterdir())):
-            raise ConfigError(
-                f"data.root={root} holds other files; name a new folder and the drawn scenes go there"
-            )
+            raise ConfigError(f"data.root={root} holds other files; name a new folder and the drawn scenes go there")
         _draw_anew(root, config, manifest)
 
 

@@ -1,0 +1,73 @@
+"""Figure: pictures per second of building a store, over the bare forward pass of the encoder at its best setting.
+
+    PYTHONPATH=src python benchmarks/store_building.py [--data DIR] [--pictures 32] [--encoder resnet50]
+
+Building decodes, resizes, encodes and writes; the bare pass is the same encoder object on eight pictures that lie in
+memory, again and again, for as many pictures. They take turns of 16 pictures in one process. CPU time of the process
+and its children: on a machine whose cores the encoder fills, decoding cannot hide and this is what the ratio is made
+of. Random weights: the values do not matter here.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from machine import at_least
+from torch import Tensor
+
+from showtell.config import EncoderConfig
+from showtell.data.feature_store import StoreRequest, open_or_build
+from showtell.models.encoder import build_encoder
+from showtell.models.encoding import FastEncoder, encoding_precision
+
+DATA = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
+TURN = 16
+
+
+def cpu() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--encoder", default="resnet50")
+    args = parser.parse_args()
+    device = torch.device("cpu")
+    encoder = build_encoder(EncoderConfig(name=args.encoder, weights="none"))
+    fast = FastEncoder(encoder, device, encoding_precision("auto", device))
+    size = encoder.transform.size
+    batch = torch.randn(8, 3, size, size)
+    fast(batch)
+    for folder in ("flickr800", "coco_mini"):
+        paths = sorted((args.data / folder).rglob("*.jpg"))[: args.pictures]
+        spent = measure(paths, fast, batch, encoder)
+        ratio = spent["bare"] / spent["building"]
+        for kind, seconds in spent.items():
+            print(f"{folder} {kind}: {len(paths) / seconds:.1f} pictures per CPU second")
+        figure = f"building a store over the bare encoder, {args.encoder}, pictures of {folder}"
+        at_least(figure, round(ratio, 3), 0.9, "x")
+
+
+def measure(paths: list[Path], fast: FastEncoder, batch: Tensor, encoder: torch.nn.Module) -> dict[str, float]:
+    spent = {"building": 0.0, "bare": 0.0}
+    with TemporaryDirectory() as root:
+        for start in range(0, len(paths), TURN):
+            part = paths[start : start + TURN]
+            request = StoreRequest(f"part{start}", part, "random", encoder.transform, "float16")
+            began = cpu()
+            open_or_build(Path(root), request, lambda: fast, batch_size=32, num_workers=2)
+            spent["building"] += cpu() - began
+            began = cpu()
+            for _ in range(0, len(part), 8):
+                fast(batch)
+            spent["bare"] += cpu() - began
+    return spent
+
+
+if __name__ == "__main__":
+    main()

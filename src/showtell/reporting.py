@@ -1,0 +1,103 @@
+"""What a run says about itself around the training: what was left out, its words, its pictures, what to type next."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from showtell.atomic import write_text_atomically
+from showtell.config import Config, ConfigError
+from showtell.data.batching import Rows
+from showtell.data.caption_set import CaptionSet
+from showtell.data.module import CaptionData, SplitData
+from showtell.data.samples import thumbnails
+from showtell.data.shapes import is_true, load_scenes
+from showtell.monitoring.samples import SamplePicture, Samples
+from showtell.monitoring.scores import Scores
+from showtell.run_directory import flat
+from showtell.vocabulary import Vocabulary
+
+COMPARED = ("decoder", "encoder", "seed", "training", "vocab")
+
+
+def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable: np.ndarray[Any, Any]) -> None:
+    """Says what a split lost in reading, or refuses, by `data.bad_pictures`."""
+    bad = [str(captions.paths[row]) for row in np.flatnonzero(unreadable)]
+    if bad and config.data.bad_pictures == "fail":
+        raise ConfigError(f"{bad[0]}: cannot be read (one of {len(bad)}); mend it, or use data.bad_pictures=skip")
+    for what, lines in (
+        ("pictures that cannot be read", bad),
+        ("notes from reading the annotations", captions.skipped),
+    ):
+        if lines:
+            print(f"{config.data.name} {name}: {len(lines)} {what}, e.g. {lines[0]}")
+
+
+def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet, threshold: int) -> None:
+    """`vocabulary.txt`, one word per line in order of tokens, and `vocabulary_dropped.txt` with what fell out."""
+    kept = set(vocabulary.words)
+    dropped = [(word, count) for word, count in captions.counts.most_common() if word not in kept]
+    lost, total = sum(count for _, count in dropped), sum(captions.counts.values())
+    share = 100 * lost / max(1, total)
+    head = f"# {len(dropped)} words seen fewer than {threshold} times: {share:.2f}% of all words become <unk>"
+    write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
+    write_text_atomically(
+        run_dir / "vocabulary_dropped.txt",
+        "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n",
+    )
+
+
+def reports(config: Config, run_dir: Path, val: SplitData, data: CaptionData) -> list[Callback]:
+    """The callbacks that score and show the captions of a validation."""
+    judge = None
+    if config.data.format == "shapes":
+        scenes = load_scenes(Path(config.data.root), "val")
+        judge = lambda picture, caption: is_true(caption, scenes[picture])  # noqa: E731
+    pictures = data.val_pictures()
+    chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
+    return [
+        Scores(val.captions.references, judge),
+        Samples(samples(config, val.captions, pictures[chosen]), run_dir),
+    ]
+
+
+def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
+    """The pictures that every epoch shows, with what people said about them."""
+    shown = thumbnails([captions.paths[row] for row in rows], Path(config.cache))
+    ids = captions.picture_ids[rows].tolist()
+    return [SamplePicture(id, pixels, captions.references[id]) for id, pixels in zip(ids, shown, strict=True)]
+
+
+def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
+    """Notes the run's best value beside its hyper-parameters, and says what to type next."""
+    status = json.loads((run_dir / "status.json").read_text())
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
+            logger.log_hyperparams(hyperparameters(config), final)
+            logger.save()
+    best = run_dir / "checkpoints" / "best.ckpt"
+    print(
+        f"\n{best_line(config.training.monitor, status['best'])} "
+        f"Captioned pictures: {run_dir}/predictions/grid.png\n\n"
+        f"Watch the curves:   tensorboard --logdir {run_dir.parent}\n"
+        f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
+    )
+    return math.nan if status["best"] is None else float(status["best"])
+
+
+def best_line(monitor: str, value: float | None) -> str:
+    """The best value in words; `training.max_steps` can end a run before its first validation."""
+    return f"{monitor} {value:.4f} at its best." if value is not None else "The run ended before its first validation."
+
+
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """What people vary and compare, by the names of the command line."""
+    values = {key: value for key, value in config.as_dict().items() if key in COMPARED}
+    return {"data.name": config.data.name, **flat(values)}
