@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.conftest import draw_coco
 
+from showtell.config import parse
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -101,7 +103,7 @@ Words = Callable[..., list[str]]
 
 @pytest.fixture
 def words(forge: Forge, tmp_path: Path) -> Words:
-    """The tiny run as words of train.py's command line."""
+    """The tiny run as words of train.py's command line; every setting, so that no recipe's values are left."""
 
     def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -111,7 +113,9 @@ def words(forge: Forge, tmp_path: Path) -> Words:
 
     def make(*more: str, run_dir: Path | None = tmp_path / "run") -> list[str]:
         place = [f"hydra.run.dir={run_dir}"] if run_dir else []
-        settings = [f"{key}={value}" for key, value in flat(forge.overrides).items()]
+        whole = parse(forge.overrides).as_dict()
+        sections = {name: whole[name] for name in (*forge.overrides, "decoding") if name in whole}
+        settings = [f"{key}={'null' if value is None else value}" for key, value in flat(sections).items()]
         return [*settings, "hydra/job_logging=none", *place, *more]
 
     return make

@@ -16,7 +16,7 @@ CODE = 2
 def finished(forge, tmp_path_factory):
     """A finished run of train.py; nobody may write into it."""
     run_dir = tmp_path_factory.mktemp("finished") / "run"
-    words = [f"hydra.run.dir={run_dir}", "hydra/job_logging=none"]
+    words = [f"hydra.run.dir={run_dir}", "hydra/job_logging=none", "training.schedule=constant"]
     for section, value in forge.overrides.items():
         pairs = value.items() if isinstance(value, dict) else [(None, value)]
         words += [f"{section}.{key}={item}" if key else f"{section}={item}" for key, item in pairs]
