@@ -53,7 +53,7 @@ def make(root: Path) -> None:
 
 def store(config: Config) -> None:
     """Complete stores of zeros for both splits, where a run will look for them."""
-    from showtell.training import Meeting
+    from showtell.meeting import Meeting
 
     meeting = Meeting(config)
     for name in ("train", "val"):

@@ -1,0 +1,143 @@
+"""What data side and model side need of each other: captions, stored features, the encoder, and the card of the run."""
+
+import hashlib
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from showtell import __version__
+from showtell.config import Config, ConfigError, DeviceConfig
+from showtell.data.annotations import SplitName
+from showtell.data.caption_set import CaptionSet, load_captions, source_hash
+from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
+from showtell.data.files import sizes_hash
+from showtell.data.loading import DecodedImages, ReadImages, StoredImages
+from showtell.data.module import SplitData
+from showtell.data.readable import unreadable_pictures
+from showtell.data.shapes import ensure_shapes
+from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
+from showtell.models.encoding import FastEncoder, encoding_precision
+from showtell.models.weights import find_weights
+from showtell.reporting import report_left_out
+from showtell.vocabulary import Vocabulary
+
+SPLITS: tuple[SplitName, ...] = ("train", "val")
+
+
+class Meeting:
+    """What data side and model side need of each other, built only when it is asked for.
+
+    A run that finds its features stored never builds the encoder, let alone opens a picture.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cache = Path(config.cache)
+        self.device = resolve_device(config.device)
+        self.weights = find_weights(config.encoder)
+        self.precision = encoding_precision(config.features.precision, self.device)
+        self.fingerprint = encoder_fingerprint(config.encoder, self.weights, self.precision)
+        self._stores: list[FeatureStore] = []
+        self._captions: dict[SplitName, CaptionSet] = {}
+        if config.data.format == "shapes":
+            ensure_shapes(Path(config.data.root), config.data.shapes)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The frozen encoder."""
+        return build_encoder(self.config.encoder, self.weights)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`."""
+        if self._stores:
+            return self._stores[0].features.shape[1:]
+        return self.encoder.feature_shape()
+
+    @property
+    def num_workers(self) -> int:
+        """Rows of memory need no worker processes; pictures do."""
+        return self.config.data.num_workers if self.config.features.mode == "off" else 0
+
+    def split(self, name: SplitName) -> SplitData:
+        """A split with its captions, and its images as stored features or as pictures."""
+        captions = self._captions[name] = load_captions(self.config.data, name, self.cache)
+        images = self._stored if self.config.features.mode == "store" else self._decoded
+        read, unreadable = images(name, captions)
+        report_left_out(self.config, name, captions, unreadable)
+        return SplitData(captions, read, unreadable)
+
+    def card(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """What a checkpoint tells about itself, in plain containers."""
+        return {
+            "format": 1,
+            "version": __version__,
+            "config": self.config.as_dict(),
+            "vocabulary": vocabulary.words,
+            "encoder": {"sha256": self.weights.sha256, "public": self.weights.public},
+            "data": self._data_hash(),
+            "transform": asdict(self.weights.transform),
+            "feature_shape": list(self.feature_shape),
+        }
+
+    def _data_hash(self) -> str:
+        """Tells data sets apart by captions, names and sizes of pictures; copying a data set does not change it."""
+        parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].path_names) for name in SPLITS]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    def _stored(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
+        config = self.config
+        label = f"{config.data.name}-{name}-{config.encoder.name}"
+        request = StoreRequest(
+            label, captions.path_names, self.fingerprint, self.weights.transform, config.features.dtype
+        )
+        store = open_or_build(
+            self.cache / "features",
+            request,
+            self._fast_encoder,
+            config.features.batch_size,
+            config.data.num_workers,
+        )
+        self._stores.append(store)
+        return StoredImages(
+            store.tensor(choose_place(config.features.place, store.num_bytes, self.device))
+        ), store.unreadable
+
+    def _decoded(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
+        transform = self.weights.transform
+        unreadable = unreadable_pictures(
+            f"{self.config.data.name}-{name}",
+            captions.paths,
+            transform,
+            self.cache,
+            self.config.data.num_workers,
+        )
+        return DecodedImages(captions.paths, transform), unreadable
+
+    def _fast_encoder(self) -> FastEncoder:
+        return FastEncoder(self.encoder, self.device, self.precision)
+
+
+def resolve_device(config: DeviceConfig) -> torch.device:
+    """The device of rank 0.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("device.accelerator=gpu: this machine has no usable GPU; use device=cpu or device=auto")
+    return torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_place(place: str, num_bytes: int, device: torch.device) -> str:
+    """Where features lie during training: on the GPU or in RAM when they fit easily, else mapped from disk."""
+    if place == "gpu" and device.type != "cuda":
+        raise ConfigError("features.place=gpu needs device=gpu; use features.place=auto")
+    if place != "auto":
+        return place
+    if device.type == "cuda" and num_bytes < 0.4 * torch.cuda.mem_get_info()[0]:
+        return "gpu"
+    return "ram" if num_bytes < 2**30 else "disk"
