@@ -32,6 +32,7 @@ ALLOWED = {
     "pruning": {"run_directory", "sweeps"},
     "trainer": {"checkpointing", "monitoring", "data", "pruning"},
     "meeting": {"data", "models", "reporting"},
+    "shard_meeting": {"data", "meeting"},
     "training": {
         "checkpointing",
         "data",
@@ -40,6 +41,7 @@ ALLOWED = {
         "models",
         "monitoring",
         "reporting",
+        "shard_meeting",
         "initial",
         "trainer",
     },

@@ -27,6 +27,7 @@ from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.reporting import finish, reports, write_vocabulary
+from showtell.shard_meeting import ShardMeeting
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -50,14 +51,14 @@ def train(config: Config, run_dir: Path) -> float:
     start = load_start(config.init_from) if config.init_from else None
     if start:
         config = start.adopted(config)
-    meeting = Meeting(config)
-    train_split, val_split = meeting.split("train"), meeting.split("val")
-    vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
+    meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
+    train_split, val_split = meeting.train_split(), meeting.split("val")
+    vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
     prepare_directory(run_dir, Path(config.cache))
-    write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
+    write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
@@ -71,7 +72,7 @@ def train(config: Config, run_dir: Path) -> float:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
     encoder = meeting.encoder if config.features.mode == "off" else None
     self_critical = config.training.objective == "self_critical"
-    reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
+    reward = reward_of(train_split.references, vocabulary) if self_critical else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
     if resume:
         check_weights(module, resume.shapes, resume.path)

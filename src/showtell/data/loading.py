@@ -5,10 +5,11 @@ its batches the trainer has finished. They are counted where a step ends, not wh
 runs ahead; and not by Lightning's `set_epoch`, which does not reach a batch sampler and comes too late with workers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
-from showtell.data.batching import LengthBatches, Rows
+from showtell.data.batching import Rows
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
 from showtell.vocabulary import END
@@ -128,7 +129,16 @@ class PictureBatches(Dataset[Batch]):
         }
 
 
-def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: int) -> Iterator[Batch]:
+class Plan(Protocol):
+    """The batches of every epoch: a fixed number of them, in an order that follows from the epoch."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int) -> Iterable[Rows]:
+        """The caption rows of each batch, in the order of training."""
+
+
+def load_in_order(dataset: Dataset[Batch], plan: Iterable[Rows], num_workers: int) -> Iterator[Batch]:
     """The batches of a plan. With workers, whole batches are made in other processes, in the same order."""
     if num_workers == 0:
         return (dataset[rows] for rows in plan)
@@ -140,8 +150,8 @@ def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: in
 class TrainLoader:
     """The training batches from a position on; every `iter` starts where the position stands."""
 
-    dataset: CaptionBatches
-    batches: LengthBatches
+    dataset: Dataset[Batch]
+    batches: Plan
     num_workers: int
     position: Position = field(default_factory=Position)
     limit: int = 0
@@ -153,8 +163,8 @@ class TrainLoader:
     def __iter__(self) -> Iterator[Batch]:
         if self.position.batch >= len(self):
             self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-        plan = self.batches.epoch(0 if self.overfit else self.position.epoch)[: len(self)]
-        return load_in_order(self.dataset, plan[self.position.batch :], self.num_workers)
+        plan = self.batches.epoch(0 if self.overfit else self.position.epoch)
+        return load_in_order(self.dataset, islice(plan, self.position.batch, len(self)), self.num_workers)
 
 
 @dataclass

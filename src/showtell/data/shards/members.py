@@ -61,14 +61,15 @@ def read_members(path: Path) -> ShardContent:
         ShardError: no tar file, or a compressed one.
     """
     content = ShardContent([])
-    samples: dict[str, Sample] = {}
+    reading = _Reading(path, content)
     try:
         with path.open("rb") as file:
+            reading.size = os.fstat(file.fileno()).st_size
             _refuse_compressed(path, file)
             with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive:
                 try:
                     for member in archive:
-                        _take(path, archive, member, samples, content)
+                        reading.take(archive, member)
                 except tarfile.ReadError as error:
                     content.notes.append(_cut(path, str(error)))
                 else:
@@ -78,7 +79,7 @@ def read_members(path: Path) -> ShardContent:
         raise ShardError(f"{shown(path)}: no tar file ({str(error)[:100]}); write the shard again") from None
     except OSError as error:
         raise ShardError(f"{shown(path)}: cannot be read ({error.strerror})") from None
-    for sample in samples.values():
+    for sample in reading.samples.values():
         if reason := _why_unusable(sample):
             content.notes.append(f"{shown(path)}: {shown(sample.key)} has {reason}; left out")
         else:
@@ -103,31 +104,50 @@ def _has_end(file: IO[bytes], offset: int) -> bool:
     return not any(file.read(_BLOCK) or b"\1")
 
 
-def _take(
-    path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, Sample], content: ShardContent
-) -> None:
-    if not member.isreg() or member.sparse is not None:
-        return
-    folder, _, name = member.name.rpartition("/")
-    stem, _, ending = name.partition(".")
-    if name == ABOUT:
-        content.about = _parsed(_text(archive, member)) or {}
-    if name.startswith("__") or not stem or not ending:
-        return
-    kind = ending.lower()
-    key = f"{folder}/{stem}" if folder else stem
-    if kind not in (*PICTURES, FEATURES, *TEXTS) or len(key) > MAX_KEY:
-        return
-    if member.offset_data + member.size > os.fstat(archive.fileobj.fileno()).st_size:  # type: ignore[union-attr]
-        raise tarfile.ReadError("unexpected end of data")
-    sample = samples.setdefault(key, Sample(key))
-    extent = Extent(member.offset_data, member.size)
-    if kind in PICTURES:
-        sample.picture = extent
-    elif kind == FEATURES:
-        sample.features = extent
-    else:
-        sample.captions += _captions(kind, _text(archive, member), f"{shown(path)}: {shown(member.name)}", content)
+class _Reading:
+    """Sorts the members of a shard into samples."""
+
+    def __init__(self, path: Path, content: ShardContent) -> None:
+        self.path = path
+        self.content = content
+        self.size = 0
+        self.samples: dict[str, Sample] = {}
+
+    def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Notes what a member is; one that we do not know is none of our business."""
+        folder, _, name = member.name.rpartition("/")
+        is_whole = member.offset_data + member.size <= self.size
+        if not member.isreg() or member.sparse is not None or not is_whole:
+            return
+        if name == ABOUT:
+            self.content.about = _parsed(_text(archive, member)) or {}
+        stem, _, ending = name.partition(".")
+        kind, key = ending.lower(), f"{folder}/{stem}" if folder else stem
+        if name.startswith("__") or not stem or len(key) > MAX_KEY:
+            return
+        sample = self.samples.get(key) or Sample(key)
+        extent = Extent(member.offset_data, member.size)
+        if kind in PICTURES:
+            sample.picture = extent
+        elif kind == FEATURES:
+            sample.features = extent
+        elif kind in TEXTS:
+            sample.captions += self._captions(kind, _text(archive, member), member.name)
+        else:
+            return
+        self.samples[key] = sample
+
+    def _captions(self, kind: str, data: bytes, name: str) -> list[str]:
+        found: Any = data.decode("utf-8", "replace") if kind == "txt" else None
+        if kind == "json":
+            told = _parsed(data)
+            if told is None:
+                self.content.notes.append(f"{shown(self.path)}: {shown(name)} is no JSON object; its captions left out")
+            else:
+                found = told.get("captions", told.get("caption"))
+        texts = found if isinstance(found, list) else [found]
+        cleaned = [clean_caption(text) for text in texts if isinstance(text, str)]
+        return [text for text in cleaned if text]
 
 
 def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -138,19 +158,6 @@ def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if len(data) < member.size:
         raise tarfile.ReadError("unexpected end of data")
     return data
-
-
-def _captions(kind: str, data: bytes, name: str, content: ShardContent) -> list[str]:
-    if kind == "txt":
-        found: Any = data.decode("utf-8", "replace")
-    else:
-        told = _parsed(data)
-        found = None if told is None else told.get("captions", told.get("caption"))
-        if told is None:
-            content.notes.append(f"{name} is no JSON object; its captions are left out")
-    texts = found if isinstance(found, list) else [found]
-    cleaned = [clean_caption(text) for text in texts if isinstance(text, str)]
-    return [text for text in cleaned if text]
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
@@ -165,3 +172,12 @@ def _why_unusable(sample: Sample) -> str | None:
     if sample.picture is None and sample.features is None:
         return "neither picture nor features"
     return None if sample.captions else "no caption"
+
+
+def has_features(path: Path) -> bool:
+    """Whether the samples of a shard have features.
+
+    Raises:
+        ShardError: no tar file, or a compressed one.
+    """
+    return any(sample.features for sample in read_members(path).samples)

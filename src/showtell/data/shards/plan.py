@@ -24,7 +24,6 @@ from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.shard_set import ShardSet
 
 
-
 class ShardPlan:
     """The batches of every epoch over shards.
 

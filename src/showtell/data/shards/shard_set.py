@@ -40,6 +40,7 @@ class ShardSet:
         num_notes: things left out.
         left_out: the file with a line for each of these.
         feature_shape: `(D,)` or `(R, D)`; empty for pictures.
+        encoders: fingerprints of the encoders that made the features, as far as their writers say; "" where not.
     """
 
     paths: list[Path]
@@ -52,6 +53,7 @@ class ShardSet:
     num_notes: int
     left_out: Path
     feature_shape: tuple[int, ...]
+    encoders: list[str]
 
     @property
     def num_captions(self) -> int:
@@ -140,12 +142,14 @@ def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
     lengths: Counter[int] = Counter()
     words: Counter[str] = Counter()
     shape: tuple[int, ...] = ()
+    encoders: set[str] = set()
     notes = 0
     with atomic_write(_left_out(summary), "w") as listed:
         for file in files:
             index = load_index(file)
             shape = shape or index.feature_shape
             _check_shape(index, shape, file)
+            encoders |= {str(index.about.get("encoder", ""))} if index.feature_shape else set()
             captions.append(captions[-1] + len(index.lengths))
             samples.append(samples[-1] + len(index.keys))
             usable = index.usable(what)
@@ -155,7 +159,9 @@ def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
                 notes += 1
                 listed.write(note + "\n")
     ordered = sorted(words.items(), key=lambda item: (-item[1], item[0]))
-    facts = {"words": [word for word, _ in ordered], "notes": notes, "shape": shape if what == "features" else ()}
+    if what == "pictures":
+        shape, encoders = (), set()
+    facts = {"words": [word for word, _ in ordered], "notes": notes, "shape": shape, "encoders": sorted(encoders)}
     with atomic_write(summary) as opened:
         np.savez(
             opened,
@@ -181,6 +187,7 @@ def _load_summary(paths: list[Path], files: list[Path], what: str, summary: Path
         num_notes=facts["notes"],
         left_out=_left_out(summary),
         feature_shape=tuple(facts["shape"]),
+        encoders=facts["encoders"],
     )
 
 
