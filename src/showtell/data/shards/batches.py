@@ -99,18 +99,26 @@ class ShardBatches(Dataset[Batch]):
 
     def __getitem__(self, rows: Rows) -> Batch:
         numbers = np.searchsorted(self.shards.first_caption, rows, side="right") - 1
-        locals_ = (rows - self.shards.first_caption[numbers]).tolist()
-        shards = [self._shard(number) for number in numbers.tolist()]
-        samples = [int(shard.index.sample_of[row]) for shard, row in zip(shards, locals_, strict=True)]
-        first, last = shards[0].index.starts[locals_[0] : locals_[0] + 2]
-        tokens = np.full((len(rows), last - first + 1), END, dtype=np.int64)
-        for target, shard, row in zip(tokens, shards, locals_, strict=True):
-            target[:-1] = shard.tokens[shard.index.starts[row] : shard.index.starts[row + 1]]
-        read = self._features if self.shards.what == "features" else self._pixels
-        images = torch.stack([read(shard, sample) for shard, sample in zip(shards, samples, strict=True)])
+        places = (rows - self.shards.first_caption[numbers]).tolist()
+        captions, images, samples = [], [], []
+        for number, place in zip(numbers.tolist(), places, strict=True):
+            shard = self._shard(number)  # read at once: the next one may close it
+            start, end = shard.index.starts[place : place + 2]
+            sample = int(shard.index.sample_of[place])
+            captions.append(shard.tokens[start:end])
+            images.append(self._image(shard, sample))
+            samples.append(sample)
         note_done()
-        ids = self.shards.first_sample[numbers] + np.array(samples)
-        return {"images": images, "captions": torch.from_numpy(tokens), "picture_ids": torch.from_numpy(ids)}
+        tokens = np.full((len(rows), len(captions[0]) + 1), END, dtype=np.int64)
+        tokens[:, :-1] = captions
+        return {
+            "images": torch.stack(images),
+            "captions": torch.from_numpy(tokens),
+            "picture_ids": torch.from_numpy(self.shards.first_sample[numbers] + np.array(samples)),
+        }
+
+    def _image(self, shard: _Open, sample: int) -> Tensor:
+        return self._features(shard, sample) if self.shards.what == "features" else self._pixels(shard, sample)
 
     def _features(self, shard: _Open, sample: int) -> Tensor:
         index = shard.index

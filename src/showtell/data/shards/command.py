@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
     parser.add_argument("--features", metavar="ENCODER", help="write this encoder's stored features, not the pictures")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     try:
         if options.samples < 1 or options.megabytes <= 0 or not 0 <= options.seed < 2**31:
             raise ShardError("--samples and --megabytes must be positive, --seed at least 0")
