@@ -32,14 +32,21 @@ def shards(tiny_coco: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by the tests that do not look at it."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def config(tiny_config: MakeConfig, shards: Path, tmp_path: Path) -> MakeConfig:
-    """A tiny run on shards; the cache is the test's own."""
+def config(tiny_config: MakeConfig, shards: Path, cache: Path) -> MakeConfig:
+    """A tiny run on shards, with pictures so small that the encoder costs little."""
 
     def make(root: Path = shards, **sections: object) -> Config:
         data = {"format": "shards", "root": str(root), "train_shards": "train-*.tar", "val_shards": "val-*.tar"}
         data |= {"shuffle_buffer": 12, **sections.pop("data", {})}  # type: ignore[dict-item]
-        return tiny_config(data=data, cache=str(tmp_path / "cache"), **sections)
+        encoder = {"image_size": 32, **sections.pop("encoder", {})}  # type: ignore[dict-item]
+        return tiny_config(**{"cache": str(cache), **sections, "data": data, "encoder": encoder})
 
     return make
 
@@ -47,6 +54,10 @@ def config(tiny_config: MakeConfig, shards: Path, tmp_path: Path) -> MakeConfig:
 def rows(run_dir: Path) -> list[dict[str, str]]:
     with (run_dir / "metrics.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def losses(run_dir: Path) -> list[str]:
+    return [row["train/loss"] for row in rows(run_dir) if row["train/loss"]]
 
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
@@ -70,36 +81,33 @@ def test_a_run_leaves_what_every_run_leaves(config: MakeConfig, tmp_path: Path, 
     steps = [row for row in rows(run) if row["train/loss"]]
     assert len(steps) == 16  # 48 captions of two lengths by 7, two epochs: as from the folder
     assert float(steps[-1]["train/learning_rate"]) < 1e-4  # the cosine knew the number of steps
-    captioned = Captioner.from_checkpoint(run / "checkpoints/best.ckpt", "cpu").caption([tiny_coco / "val"])
-    assert len(captioned) == 6 or captioned[0].captions
+    picture = next((tiny_coco / "val").iterdir())
+    assert Captioner.from_checkpoint(run / "checkpoints/best.ckpt", "cpu").caption([picture])[0].error is None
 
 
 def test_features_and_pictures_give_the_same_losses(config: MakeConfig, tmp_path: Path) -> None:
-    losses = []
     for mode in ("store", "off"):
         train(config(features={"mode": mode}), tmp_path / mode)
-        losses.append([float(row["train/loss"]) for row in rows(tmp_path / mode) if row["train/loss"]])
-        losses.append([float(row["val/cider"]) for row in rows(tmp_path / mode) if row["val/cider"]])
-    assert losses[0] == pytest.approx(losses[2], abs=1e-5)
-    assert losses[1] == pytest.approx(losses[3], abs=1e-5)
+    first, second = (list(map(float, losses(tmp_path / mode))) for mode in ("store", "off"))
+    assert first == pytest.approx(second, abs=1e-5)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("steps", [3, 8, 11])
+@pytest.mark.parametrize(("steps", "workers"), [(3, 0), (8, 0), (11, 2)])
 def test_resume_is_exact(config: MakeConfig, tmp_path: Path, steps: int, workers: int) -> None:
     whole, parts, data = tmp_path / "whole", tmp_path / "parts", {"num_workers": workers}
     train(config(data=data, training={"max_epochs": 3}), whole)
     train(config(data=data, training={"max_epochs": 3, "max_steps": steps}), parts)
     train(config(data={"num_workers": 0}, training={"max_epochs": 3}, resume=str(parts)), parts)
     assert same(weights(whole), weights(parts))
-    assert [row for row in rows(whole) if row["train/loss"]] == [row for row in rows(parts) if row["train/loss"]]
+    assert losses(whole) == losses(parts) and len(losses(whole)) == 24
 
 
 def test_a_second_run_encodes_nothing(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(config(), tmp_path / "cold")
-    monkeypatch.setattr("showtell.meeting.build_encoder", None)
-    train(config(), tmp_path / "warm")
-    assert rows(tmp_path / "cold") == rows(tmp_path / "warm")
+    own = str(tmp_path / "cache")
+    train(config(cache=own), tmp_path / "cold")
+    monkeypatch.setattr("showtell.meeting.FastEncoder", None)
+    train(config(cache=own), tmp_path / "warm")
+    assert losses(tmp_path / "cold") == losses(tmp_path / "warm")
 
 
 def test_another_threshold_reads_no_shard_again(
@@ -114,7 +122,8 @@ def test_another_threshold_reads_no_shard_again(
 
 
 def written_features(tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path) -> Path:
-    config = tiny_config(cache=str(tmp_path / "cache"), training={"max_steps": 1})
+    small = {"image_size": 32}
+    config = tiny_config(cache=str(tmp_path / "cache"), training={"max_steps": 1}, encoder=small)
     train(config, tmp_path / "stored")
     write_shards(config.data, tmp_path / "features", Limits(6, 1, 0), tmp_path / "cache", "resnet18")
     return tmp_path / "features"
@@ -148,7 +157,9 @@ def foreign(root: Path, size: int, count: int = 8) -> Path:
     for split in ("train", "val"):
         with shard_writer(root / f"{split}-0.tar") as writer:
             for row in range(count):
-                writer.add(str(row), ["a thing", "some other thing here"], features=random.normal(size=size).astype("f4"))
+                writer.add(
+                    str(row), ["a thing", "some other thing here"], features=random.normal(size=size).astype("f4")
+                )
     return root
 
 

@@ -47,7 +47,7 @@ def notes(path: Path) -> list[str]:
 
 def test_all_spellings_of_captions_and_pictures(tmp_path: Path) -> None:
     members = [
-        ("a.jpg", jpeg()), ("a.txt", b"one  caption\n"), ("b.PNG", b"x"), ("b.json", json.dumps({"caption": "two"}).encode()),
+        ("a.jpg", jpeg()), ("a.txt", b"one  caption\n"), ("b.PNG", b"x"), ("b.json", b'{"caption": "two"}'),
         ("sub/c.json", json.dumps({"captions": ["three", "", 4, "five"], "url": "u"}).encode()), ("sub/c.webp", b"x"),
         ("d.npy", array(np.zeros(3, np.float16))), ("d.txt", b"six"), ("__meta__.txt", b"no sample"), ("e.cls", b"7"),
     ]  # fmt: skip
@@ -60,7 +60,14 @@ def test_all_spellings_of_captions_and_pictures(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_left_out_with_a_line(tmp_path: Path) -> None:
-    members = [*whole(1), ("002.jpg", jpeg()), ("003.txt", b"words"), ("004.jpg", jpeg()), ("004.json", b"[1"), *whole(5)]
+    members = [
+        *whole(1),
+        ("002.jpg", jpeg()),
+        ("003.txt", b"words"),
+        ("004.jpg", jpeg()),
+        ("004.json", b"[1"),
+        *whole(5),
+    ]
     content = read_members(tar(tmp_path / "a.tar", members))
     assert [sample.key for sample in content.samples] == ["001", "005"]
     assert [note.partition(": ")[2] for note in content.notes] == [
