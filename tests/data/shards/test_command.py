@@ -124,3 +124,15 @@ def test_the_webdataset_librarys_shards_are_read_here(tmp_path: Path, opened: Op
         shards = opened(tmp_path, what=what)
         assert len(shards.paths) == 3 and shards.num_captions == 10 and shards.num_notes == 0
     assert shards.feature_shape == (3,) and shards.counts["number"] == 10
+
+
+def test_the_check_reads_shards(tiny_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "data=shards", f"data.root={tiny_shards}"]) == 0
+    told = capsys.readouterr().out
+    assert "train: 24 pictures, 48 captions" in told and "val: 6 pictures" in told
+    shutil.copytree(tiny_shards, tmp_path / "cut")
+    os.truncate(tmp_path / "cut/train-000001.tar", 6000)
+    assert main(["check", "data=shards", f"data.root={tmp_path}/cut"]) == 1
+    assert "train-000001.tar: the shard was cut" in capsys.readouterr().out
+    assert main(["check", "data=shards", f"data.root={tmp_path}/nowhere"]) == 2
+    assert "no file matches" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -120,7 +121,9 @@ def write_index(shard: Path, file: Path, request: IndexRequest) -> None:
     content = read_members(shard)
     pictures = _extents(sample.picture for sample in content.samples)
     if request.decode:
-        _drop_unreadable(shard, content, pictures)
+        for row, reason in unreadable(shard, content.samples).items():
+            content.notes.append(f"{reason}; left out")
+            pictures[row] = (-1, 0)
     features, facts = _features(shard, content)
     tokenized = [
         words[: request.max_caption_words] for sample in content.samples for words in tokenize_all(sample.captions)
@@ -149,18 +152,20 @@ def _extents(extents: Any) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
-def _drop_unreadable(shard: Path, content: ShardContent, pictures: NDArray[np.int64]) -> None:
+def unreadable(shard: Path, samples: Sequence[Sample]) -> dict[int, str]:
+    """Decodes the pictures of a shard: the rows of those that cannot be, with the reason."""
+    reasons = {}
     with shard.open("rb") as file:
-        for row, sample in enumerate(content.samples):
+        for row, sample in enumerate(samples):
             if sample.picture is None:
                 continue
             note_reading(name := member_name(shard, sample.key))
             try:
                 decode_picture(os.pread(file.fileno(), sample.picture.size, sample.picture.offset), name)
             except PictureError as error:
-                content.notes.append(f"{error}; left out")
-                pictures[row] = (-1, 0)
+                reasons[row] = str(error)
     note_done()
+    return reasons
 
 
 def member_name(shard: Path, key: str) -> str:
