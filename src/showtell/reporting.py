@@ -61,7 +61,7 @@ def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
         judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    train, val = data.train.captions, data.val.captions
+    train, val = data.train, data.val.captions
     return [
         Scores(val.references, lambda: train.references, judge),
         Samples(samples(config, val, pictures[chosen]), run_dir),

@@ -5,7 +5,7 @@ hands both sides what they need, and runs Lightning's Trainer. What it leaves in
 resume.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import find_resume_point
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config
-from showtell.data.module import CaptionData
+from showtell.config import Config, ConfigError
+from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import load_start
 from showtell.meeting import Meeting
@@ -72,7 +72,7 @@ def train(config: Config, run_dir: Path) -> float:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
     encoder = meeting.encoder if config.features.mode == "off" else None
     self_critical = config.training.objective == "self_critical"
-    reward = reward_of(train_split.references, vocabulary) if self_critical else None
+    reward = reward_of(train_split, vocabulary) if self_critical else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
     if resume:
         check_weights(module, resume.shapes, resume.path)
@@ -95,8 +95,14 @@ def prepare_directory(run_dir: Path, cache: Path) -> None:
         remove_stale_temporaries(folder)
 
 
-def reward_of(references: Mapping[int, Sequence[str]], vocabulary: Vocabulary) -> Reward:
+def reward_of(split: TrainSplit, vocabulary: Vocabulary) -> Reward:
     """CIDEr-D against the training captions, with the end of a caption as a word of its own."""
+    references = split.references
+    if references is None:
+        raise ConfigError(
+            "training.objective=self_critical needs all captions in memory and data=shards streams them; train this "
+            "stage on a data set with annotation files"
+        )
     ended = {picture: [f"{text} {CAPTION_END}" for text in texts] for picture, texts in references.items()}
     corpus = ReferenceCorpus(ended)
 

@@ -35,8 +35,8 @@ class TrainSplit(Protocol):
         """How often each word occurs."""
 
     @property
-    def references(self) -> Mapping[int, Sequence[str]]:
-        """The captions as they were written, by picture id."""
+    def references(self) -> Mapping[int, Sequence[str]] | None:
+        """The captions as they were written, by picture id; None where they are not kept."""
 
     def training_batches(self, vocabulary: Vocabulary, batch_size: int, seed: int) -> tuple[Dataset[Batch], Plan]:
         """What makes a batch of caption rows, and the rows of each batch of an epoch."""
@@ -104,6 +104,7 @@ class CaptionData(pl.LightningDataModule):
         num_workers: int,
     ) -> None:
         super().__init__()
+        self.train = train
         self.val = val
         self.config = config
         self.num_workers = num_workers
