@@ -92,7 +92,10 @@ def test_features_and_pictures_give_the_same_losses(config: MakeConfig, tmp_path
     assert first == pytest.approx(second, abs=1e-5)
 
 
-@pytest.mark.parametrize(("steps", "workers"), [(3, 0), (8, 0), (11, 2)])
+SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in ((8, 0), (11, 2))]
+
+
+@pytest.mark.parametrize(("steps", "workers"), [(3, 0), *SLOW])
 def test_resume_is_exact(config: MakeConfig, tmp_path: Path, steps: int, workers: int) -> None:
     whole, parts, data = tmp_path / "whole", tmp_path / "parts", {"num_workers": workers}
     train(config(data=data, training={"max_epochs": 3}), whole)

@@ -38,8 +38,10 @@ class TrainSplit(Protocol):
     def references(self) -> Mapping[int, Sequence[str]] | None:
         """The captions as they were written, by picture id; None where they are not kept."""
 
-    def training_batches(self, vocabulary: Vocabulary, batch_size: int, seed: int) -> tuple[Dataset[Batch], Plan]:
-        """What makes a batch of caption rows, and the rows of each batch of an epoch."""
+    def training_batches(
+        self, vocabulary: Vocabulary, batch_size: int, seed: int, world: int = 1
+    ) -> tuple[Dataset[Batch], Plan]:
+        """What makes a batch of caption rows, and the rows of each batch of an epoch; rank r's are `rows[r::world]`."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ class SplitData:
         """The captions as they were written, by picture id."""
         return self.captions.references
 
-    def training_batches(self, vocabulary: Vocabulary, batch_size: int, seed: int) -> tuple[Dataset[Batch], Plan]:
-        """What makes a batch of caption rows, and the rows of each batch of an epoch."""
+    def training_batches(
+        self, vocabulary: Vocabulary, batch_size: int, seed: int, world: int = 1
+    ) -> tuple[Dataset[Batch], Plan]:
+        """What makes a batch of caption rows, and the rows of each batch of an epoch, whatever the number of ranks."""
         rows = self.usable_rows()
         if len(rows) == 0:
             raise ValueError(

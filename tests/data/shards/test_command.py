@@ -14,6 +14,7 @@ from tests.data.shards.conftest import Open, coco_config
 from showtell.data.__main__ import main
 from showtell.data.caption_set import load_captions
 from showtell.data.shards.members import read_members
+from showtell.data.shards.writing import shard_writer
 
 
 def words(root: Path, tmp_path: Path, *more: str) -> list[str]:
@@ -110,6 +111,17 @@ def test_the_webdataset_library_reads_our_shards(tiny_coco: Path, tmp_path: Path
     samples = list(wds.WebDataset(pattern, shardshuffle=False).decode("pil").to_tuple("jpg", "json"))
     assert len(samples) == 24
     assert all(isinstance(image, Image.Image) and len(told["captions"]) == 2 for image, told in samples)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_the_webdataset_library_passes_over_what_a_feature_shard_says_of_itself(tmp_path: Path) -> None:
+    wds = pytest.importorskip("webdataset")
+    with shard_writer(tmp_path / "train-0.tar") as writer:
+        writer.add("0", ["a word"], features=np.arange(3, dtype=np.float16))
+        writer.about({"encoder": "x"})
+    assert read_members(tmp_path / "train-0.tar").about == {"encoder": "x"}
+    samples = list(wds.WebDataset(str(tmp_path / "train-0.tar"), shardshuffle=False).decode())
+    assert [sample["npy"].tolist() for sample in samples] == [[0, 1, 2]]
 
 
 def test_the_webdataset_librarys_shards_are_read_here(tmp_path: Path, opened: Open) -> None:

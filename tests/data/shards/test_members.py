@@ -49,7 +49,7 @@ def test_all_spellings_of_captions_and_pictures(tmp_path: Path) -> None:
     members = [
         ("a.jpg", jpeg()), ("a.txt", b"one  caption\n"), ("b.PNG", b"x"), ("b.json", b'{"caption": "two"}'),
         ("sub/c.json", json.dumps({"captions": ["three", "", 4, "five"], "url": "u"}).encode()), ("sub/c.webp", b"x"),
-        ("d.npy", array(np.zeros(3, np.float16))), ("d.txt", b"six"), ("__meta__.txt", b"no sample"), ("e.cls", b"7"),
+        ("d.npy", array(np.zeros(3, np.float16))), ("d.txt", b"six"), ("__meta__/m.txt", b"no sample"), ("e.cls", b"7"),
     ]  # fmt: skip
     found = {sample.key: sample for sample in read_members(tar(tmp_path / "a.tar", members)).samples}
     assert {key: sample.captions for key, sample in found.items()} == {
@@ -57,6 +57,14 @@ def test_all_spellings_of_captions_and_pictures(tmp_path: Path) -> None:
     }  # fmt: skip
     assert found["a"].picture and not found["a"].features and found["d"].features
     assert (tmp_path / "a.tar").read_bytes()[found["a"].picture.offset :][: found["a"].picture.size] == jpeg()
+
+
+def test_a_caption_in_txt_and_json_counts_once(tmp_path: Path) -> None:
+    """As img2dataset writes it; the same caption twice in one list stays twice."""
+    members = [("a.jpg", jpeg()), ("a.txt", b"one"), ("a.json", b'{"caption": "one"}')]
+    members += [("b.jpg", jpeg()), ("b.json", b'{"captions": ["two", "two"]}'), ("b.txt", b"three")]
+    found = read_members(tar(tmp_path / "a.tar", members)).samples
+    assert [sample.captions for sample in found] == [["one"], ["two", "two", "three"]]
 
 
 def test_what_is_missing_is_left_out_with_a_line(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """What lies in a shard: its samples, where their members begin, and what is wrong with it.
 
 The tar is read by the standard library. Nothing is unpacked and no name from it reaches a path: members are known by
-key and place. Members of one key need not follow one another, except for other readers. A member `__NAME__` is about
-the shard and no sample, as in webdataset.
+key and place. Members of one key need not follow one another, except for other readers. What lies in a folder
+`__NAME__` is about the shard and no sample, as in webdataset. Where a sample has both `.txt` and `.json`, a caption that
+stands in both counts once.
 """
 
 import json
 import os
 import tarfile
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +21,8 @@ from showtell.data.shards.pattern import ShardError
 PICTURES = ("jpg", "jpeg", "png", "webp")
 FEATURES = "npy"
 TEXTS = ("txt", "json")
-ABOUT = "__showtell__.json"
+ABOUT = "__showtell__/about.json"
+FIRST_MEMBERS = 100
 MAX_TEXT_BYTES = 1 << 20
 MAX_KEY = 300
 _BLOCK = 512
@@ -119,11 +122,11 @@ class _Reading:
         is_whole = member.offset_data + member.size <= self.size
         if not member.isreg() or member.sparse is not None or not is_whole:
             return
-        if name == ABOUT:
+        if member.name == ABOUT:
             self.content.about = _parsed(_text(archive, member)) or {}
         stem, _, ending = name.partition(".")
         kind, key = ending.lower(), f"{folder}/{stem}" if folder else stem
-        if name.startswith("__") or not stem or len(key) > MAX_KEY:
+        if folder.startswith("__") or not stem or len(key) > MAX_KEY:
             return
         sample = self.samples.get(key) or Sample(key)
         extent = Extent(member.offset_data, member.size)
@@ -132,7 +135,8 @@ class _Reading:
         elif kind == FEATURES:
             sample.features = extent
         elif kind in TEXTS:
-            sample.captions += self._captions(kind, _text(archive, member), member.name)
+            told = self._captions(kind, _text(archive, member), member.name)
+            sample.captions = sample.captions + [text for text in told if text not in sample.captions]
         else:
             return
         self.samples[key] = sample
@@ -175,9 +179,17 @@ def _why_unusable(sample: Sample) -> str | None:
 
 
 def has_features(path: Path) -> bool:
-    """Whether the samples of a shard have features.
+    """Whether a shard is one of features, by its first members.
 
     Raises:
         ShardError: no tar file, or a compressed one.
     """
-    return any(sample.features for sample in read_members(path).samples)
+    try:
+        with path.open("rb") as file:
+            _refuse_compressed(path, file)
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                return any(member.name.lower().endswith(f".{FEATURES}") for member in islice(archive, FIRST_MEMBERS))
+    except tarfile.ReadError as error:
+        raise ShardError(f"{shown(path)}: no tar file ({str(error)[:100]}); write the shard again") from None
+    except OSError as error:
+        raise ShardError(f"{shown(path)}: cannot be read ({error.strerror})") from None
