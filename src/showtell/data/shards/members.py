@@ -2,8 +2,8 @@
 
 The tar is read by the standard library. Nothing is unpacked and no name from it reaches a path: members are known by
 key and place. Members of one key need not follow one another, except for other readers. What lies in a folder
-`__NAME__` is about the shard and no sample, as in webdataset. Where a sample has both `.txt` and `.json`, a caption that
-stands in both counts once.
+`__NAME__` is about the shard and no sample, as in webdataset. A caption that stands in the `.txt` and in the `.json`
+of a sample counts once.
 """
 
 import json
