@@ -40,6 +40,7 @@ ALLOWED = {
         "models",
         "monitoring",
         "reporting",
+        "run_directory",
         "initial",
         "trainer",
     },

@@ -20,7 +20,7 @@ from showtell.data.readable import unreadable_pictures
 from showtell.data.shapes import ensure_shapes
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
-from showtell.models.weights import find_weights
+from showtell.models.weights import EncoderWeights, find_weights
 from showtell.reporting import report_left_out
 from showtell.vocabulary import Vocabulary
 
@@ -37,13 +37,21 @@ class Meeting:
         self.config = config
         self.cache = Path(config.cache)
         self.device = resolve_device(config.device)
-        self.weights = find_weights(config.encoder)
         self.precision = encoding_precision(config.features.precision, self.device)
-        self.fingerprint = encoder_fingerprint(config.encoder, self.weights, self.precision)
         self._stores: list[FeatureStore] = []
         self._captions: dict[SplitName, CaptionSet] = {}
         if config.data.format == "shapes":
             ensure_shapes(Path(config.data.root), config.data.shapes)
+
+    @cached_property
+    def weights(self) -> EncoderWeights:
+        """The encoder's weights; asked for after the captions, so that missing data is not downloaded for."""
+        return find_weights(self.config.encoder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells the encoder's answers from those of other weights, poolings and precisions."""
+        return encoder_fingerprint(self.config.encoder, self.weights, self.precision)
 
     @cached_property
     def encoder(self) -> Encoder:

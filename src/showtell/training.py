@@ -27,6 +27,7 @@ from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.reporting import finish, reports, write_vocabulary
+from showtell.run_directory import remember_config
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -57,6 +58,8 @@ def train(config: Config, run_dir: Path) -> float:
     if resume:
         resume.accept(card)
     prepare_directory(run_dir, Path(config.cache))
+    if resume:
+        remember_config(run_dir, config.as_dict())
     write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
