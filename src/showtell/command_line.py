@@ -25,8 +25,8 @@ TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or fals
 # Hydra's own
 FLAGS = (
     "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r",
-    "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info",
-    "-i", "--experimental-rerun",
+    "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn",
+    "--config-dir", "-cd", "--info", "-i", "--experimental-rerun",
 )  # fmt: skip
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
 
