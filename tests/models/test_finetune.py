@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from showtell.checkpointing.io import load_checkpoint
+from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint
 from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, DecoderConfig, DecodingConfig, EncoderConfig, TrainingConfig, parse
 from showtell.inference import Captioner
@@ -22,9 +22,9 @@ MakeConfig = Callable[..., Config]
 State = dict[str, torch.Tensor]
 WORDS = Vocabulary([*SPECIAL_TOKENS, "dog", "cat"])
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-RESNET = {"name": "resnet18", "weights": "none", "image_size": 64}
+SMALL = {"name": "mobilenet_v3_small", "weights": "none", "image_size": 64}
 DATA = {"augment": {"crop_area": 0.6, "jitter": 0.2}}
-TUNING = {"encoder": {**RESNET, "finetune_blocks": 2}, "features": {"mode": "off"}, "data": DATA}
+TUNING = {"encoder": {**SMALL, "finetune_blocks": 2}, "features": {"mode": "off"}, "data": DATA}
 
 
 def network(name: str = "resnet18", pooling: str = "average") -> Encoder:
@@ -67,8 +67,8 @@ def same(first: State, second: State) -> bool:
         ("mobilenet_v3_small", "average", 2, ["11", "12"]),
         ("densenet121", "average", 1, ["0-denseblock4", "0-norm5"]),
         ("regnet_y_400mf", "average", 1, ["1-block4"]),
-        ("vgg11_bn", "average", 2, ["22", "23", "25", "26"]),
-        ("convnext_tiny", "average", 1, ["7"]),
+        pytest.param("vgg11_bn", "average", 2, ["22", "23", "25", "26"], marks=pytest.mark.slow),
+        pytest.param("convnext_tiny", "average", 1, ["7"], marks=pytest.mark.slow),
     ],
 )
 def test_gradients_reach_exactly_the_last_blocks(name: str, pooling: str, count: int, places: list[str]) -> None:
@@ -179,8 +179,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: dict[str, dic
     """A first stage on stored features, and a second one that tunes two blocks fast enough to be noticed."""
     folder = tmp_path_factory.mktemp("stages")
     first, second = folder / "first", folder / "second"
-    stage = {**tiny_overrides, "encoder": RESNET}
-    train(parse({**stage, "training": {**stage["training"], "max_epochs": 8, "learning_rate": 0.01}}), first)
+    stage = {**tiny_overrides, "encoder": SMALL}
+    train(parse({**stage, "training": {**stage["training"], "max_epochs": 4, "learning_rate": 0.02}}), first)
     rates = {"max_epochs": 1, "learning_rate": 1e-9, "encoder_learning_rate": 1e-3, "weight_average": 0.5}
     tuning = {"features": {"mode": "off"}, "encoder": {"finetune_blocks": 2}, "data": {**stage["data"], **DATA}}
     training = {**stage["training"], **rates}
@@ -204,10 +204,10 @@ def network_of(run: Path) -> Encoder:
 
 
 def test_a_second_stage_starts_with_the_decoder_of_the_first(runs: dict[str, Path]) -> None:
-    first, second = last(runs["first"]), last(runs["second"])
-    for name, value in part(first, "decoder.").items():
+    first, second = load_start(str(runs["first"])), last(runs["second"])
+    for name, value in first.weights.items():
         torch.testing.assert_close(second[f"decoder.{name}"], value, atol=1e-6, rtol=0)
-    assert not part(first, "tuned.") and not part(first, "tuned_average.")
+    assert not part(last(runs["first"]), "tuned.") and first.tuned == {}
     assert part(second, "tuned_average.").keys() == part(second, "tuned.").keys()
 
 
@@ -236,7 +236,7 @@ def test_a_third_stage_goes_on_with_the_tuned_encoder(
     more = {"max_steps": 1, "encoder_learning_rate": 1e-3}
     train(tiny_config(**start, training=more, encoder={"finetune_blocks": 3}), tmp_path / "more")
     moved = part(last(tmp_path / "more"), "tuned.")
-    assert any(name.startswith("5.") for name in moved)
+    assert any(name.startswith("10.") for name in moved)
     for name, value in second.items():
         torch.testing.assert_close(moved[name], value, atol=2e-3, rtol=0)  # one step of Adam
 
@@ -244,16 +244,16 @@ def test_a_third_stage_goes_on_with_the_tuned_encoder(
 def test_a_tuned_encoder_has_no_stored_features(runs: dict[str, Path], tiny_config: MakeConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"encoder.finetune_blocks=2: .*use features=off"):
         train(tiny_config(init_from=str(runs["second"])), tmp_path)
-    assert load_start(str(runs["first"])).tuned == {}
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_resume_in_the_middle_of_an_epoch_is_exact(tiny_config: MakeConfig, tmp_path: Path, workers: int) -> None:
-    recipe = {"weight_average": 0.9, "schedule": "plateau", "gradient_clip": 1.0, "encoder_learning_rate": 1e-3}
+    recipe: dict[str, object] = {"weight_average": 0.9, "schedule": "plateau", "gradient_clip": 1.0}
+    recipe |= {"encoder_learning_rate": 1e-3, "limit_train_batches": 3}
     settings = {**TUNING, "data": {**DATA, "num_workers": workers}}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(tiny_config(**settings, training=recipe), whole)
-    train(tiny_config(**settings, training={**recipe, "max_steps": 11}), parts)
+    train(tiny_config(**settings, training={**recipe, "max_steps": 4}), parts)
     train(tiny_config(**settings, training=recipe, resume=str(parts)), parts)
     first, second = (load_checkpoint(run / "checkpoints/last.ckpt") for run in (whole, parts))
     assert same(first["state_dict"], second["state_dict"])
@@ -266,5 +266,5 @@ def test_a_run_of_before_these_settings_can_be_resumed(runs: dict[str, Path], tm
     config = checkpoint["showtell"]["config"]
     now = json.loads(json.dumps(checkpoint["showtell"]))
     del config["encoder"]["finetune_blocks"], config["training"]["encoder_learning_rate"], config["data"]["augment"]
-    torch.save(checkpoint, tmp_path / "last.ckpt")
+    VerifiedCheckpointIO().save_checkpoint(checkpoint, tmp_path / "last.ckpt")
     find_resume_point(tmp_path / "last.ckpt").accept(now)
