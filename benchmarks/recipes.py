@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = ("val/cider", "val/bleu4", "val/function_word_end")
+SHOWN = ("val/cider", "val/bleu4", "val/bad_endings")
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ def train(config: Config, run_dir: Path) -> float:
     if resume:
         check_weights(module, resume.shapes, resume.path)
     stop = GracefulStop()
-    shown = reports(config, run_dir, val_split, data)
+    shown = reports(config, run_dir, data)
     point = LogPoint(resume.step, resume.validation_due) if resume else None
     trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:

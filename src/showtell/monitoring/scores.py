@@ -1,14 +1,18 @@
 """Scores of the captions that validation decoded: logged as `val/...`, so that checkpoints can be chosen by them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.metrics import ReferenceCorpus
 
-Judge = Callable[[int, str], bool]
+Judge = Callable[[Mapping[int, str]], dict[str, float]]
+Texts = Mapping[int, Sequence[str]]
 
 
 class Scores(Callback):
@@ -19,11 +23,13 @@ class Scores(Callback):
 
     Args:
         references: what people said, by picture id.
-        judge: tells whether a caption is wholly true of a picture, where the data set knows; logged as `val/true`.
+        training: gives what people said of the training pictures; asked at the first validation.
+        judge: tells how many captions are true of their pictures, where the data set knows.
     """
 
-    def __init__(self, references: Mapping[int, Sequence[str]], judge: Judge | None = None) -> None:
+    def __init__(self, references: Texts, training: Callable[[], Texts], judge: Judge | None = None) -> None:
         self.references = references
+        self.training = training
         self.judge = judge
         self.corpus: ReferenceCorpus | None = None
 
@@ -35,9 +41,17 @@ class Scores(Callback):
             return
         scores = self._against_references(captions)
         if self.judge is not None:
-            scores["true"] = sum(self.judge(picture, text) for picture, text in captions.items()) / len(captions)
-        scores["distinct"] = len(set(captions.values())) / len(captions)
+            scores |= self.judge(captions)
+        scores |= self._variety(list(captions.values()))
         pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
+
+    @cached_property
+    def _training_forms(self) -> frozenset[tuple[str, ...]]:
+        return caption_forms(text for texts in self.training().values() for text in texts)
+
+    def _variety(self, captions: Sequence[str]) -> dict[str, float]:
+        figures = asdict(caption_variety(captions, self._training_forms))
+        return figures | {"distinct": figures["distinct"] / figures.pop("captions")}
 
     def _against_references(self, captions: Mapping[int, str]) -> dict[str, float]:
         known = {picture: text for picture, text in captions.items() if self.references.get(picture)}
