@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -105,6 +106,14 @@ def test_stored_features_refuse_tuning_in_one_line() -> None:
         parse({"encoder": {"finetune_blocks": 1}})
 
 
+def test_the_reward_of_drawn_captions_reaches_the_blocks_too() -> None:
+    encoder = network()
+    learner = module(encoder, tuned_blocks(encoder, 1))
+    learner.reward = lambda ids, captions: np.array([len(caption) for caption in captions])
+    learner.training_loss(batch()).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in learner.tuned.parameters())
+
+
 def test_before_the_tuned_blocks_nothing_is_recorded_for_a_gradient() -> None:
     encoder = network()
     tuned = tuned_blocks(encoder, 1)
@@ -157,8 +166,9 @@ def test_without_a_rate_the_blocks_are_kept_and_not_trained() -> None:
     assert any(name.startswith("tuned.7.") for name in learner.state_dict())
 
 
-def test_validation_sees_through_the_averaged_blocks() -> None:
-    encoder = network()
+@pytest.mark.parametrize(("name", "pooling"), [("resnet18", "average"), ("efficientnet_lite0", "quarters")])
+def test_validation_sees_through_the_averaged_blocks(name: str, pooling: str) -> None:
+    encoder = network(name, pooling)
     learner = module(encoder, tuned_blocks(encoder, 1), weight_average=0.5)
     learner.eval()
     images = batch()["images"]
