@@ -11,6 +11,7 @@ import torch
 from showtell import __version__
 from showtell.config import Config, ConfigError, DeviceConfig
 from showtell.data.annotations import SplitName
+from showtell.data.augmentation import Augmentation, AugmentedImages, says_left_or_right
 from showtell.data.caption_set import CaptionSet, load_captions, source_hash
 from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
 from showtell.data.files import sizes_hash
@@ -76,7 +77,8 @@ class Meeting:
         images = self._stored if self.config.features.mode == "store" else self._decoded
         read, unreadable = images(name, captions)
         report_left_out(self.config, name, captions, unreadable)
-        return SplitData(captions, read, unreadable)
+        changing = name == "train" and self.config.data.augment.active
+        return SplitData(captions, read, unreadable, self._augmented(captions) if changing else None)
 
     def card(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """What a checkpoint tells about itself, in plain containers."""
@@ -124,6 +126,10 @@ class Meeting:
             self.config.data.num_workers,
         )
         return DecodedImages(captions.paths, transform), unreadable
+
+    def _augmented(self, captions: CaptionSet) -> AugmentedImages:
+        augmentation = Augmentation(self.config.data.augment, self.config.seed, says_left_or_right(captions))
+        return AugmentedImages(captions.paths, self.weights.transform, augmentation)
 
     def _fast_encoder(self) -> FastEncoder:
         return FastEncoder(self.encoder, self.device, self.precision)

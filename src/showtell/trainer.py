@@ -111,6 +111,8 @@ def quieten_lightning() -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # the position of the data is in the checkpoint, in CaptionData
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    # an encoder's tuned blocks, on purpose
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
 

@@ -21,6 +21,7 @@ from showtell.data.module import CaptionData
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import load_start
 from showtell.meeting import Meeting
+from showtell.models.finetuning import tuned_blocks
 from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
@@ -72,10 +73,14 @@ def train(config: Config, run_dir: Path) -> float:
         print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
     if config.device.compile:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
-    encoder = meeting.encoder if config.features.mode == "off" else None
+    encoder, tuned = meeting.encoder if config.features.mode == "off" else None, None
+    if encoder and config.encoder.finetune_blocks:
+        if start and start.tuned_count:
+            start.load_into_blocks(tuned_blocks(encoder, start.tuned_count))
+        tuned = tuned_blocks(encoder, config.encoder.finetune_blocks)
     self_critical = config.training.objective == "self_critical"
     reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
-    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
+    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
     if resume:
         check_weights(module, resume.shapes, resume.path)
     stop = GracefulStop()

@@ -17,6 +17,7 @@ from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.boundary import validation_is_due
 from showtell.checkpointing.card import checked_card
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
+from showtell.config import parse
 
 CHECKPOINTS = "checkpoints"
 
@@ -125,6 +126,7 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
     card = checked_card(checkpoint, path)
+    card["config"] = parse(card["config"]).as_dict()  # settings that an older version did not have have their defaults
     try:
         shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
