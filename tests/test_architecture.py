@@ -42,6 +42,7 @@ ALLOWED = {
         "monitoring",
         "reporting",
         "shard_meeting",
+        "run_directory",
         "initial",
         "trainer",
     },

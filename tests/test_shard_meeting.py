@@ -211,6 +211,10 @@ def test_what_cannot_be_used_is_left_out_or_refused(
     [
         ({"data": {"train_shards": "nothing-*.tar"}}, "data.train_shards=nothing-*.tar: no file matches"),
         ({"data": {"val_shards": None}}, "data.val_shards is not set"),
+        (
+            {"data": {"augment": {"jitter": 0.2}}, "features": {"mode": "off"}},
+            "not with data=shards; set it back, or use a folder",
+        ),
         ({"training": {"objective": "self_critical"}}, "training.objective=self_critical needs all captions in memory"),
     ],
 )

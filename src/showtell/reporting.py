@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import shutil
+import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -80,24 +83,34 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     status = json.loads((run_dir / "status.json").read_text())
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
+            final = {
+                f"val_best/{name.removeprefix('val/').replace('/', '_')}": value
+                for name, value in status["metrics"].items()
+            }
             logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
     shown = shortest(run_dir)
     best = shown / "checkpoints" / "best.ckpt"
+    longer = f"training.max_epochs={config.training.max_epochs * 2}"
     print(
         f"\n{best_line(config.training.monitor, status['best'])} "
         f"Captioned pictures: {shown}/predictions/grid.png\n\n"
-        f"Watch the curves:   tensorboard --logdir {shown.parent}\n"
-        f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
-        f"Go on training:     python train.py resume={shown} training.max_epochs={config.training.max_epochs * 2}"
+        f"Watch the curves:   {program('tensorboard')} --logdir {shown.parent}\n"
+        f"Caption pictures:   {program('python')} predict.py {best} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     {program('python')} train.py resume={shown} {longer}"
     )
     return math.nan if status["best"] is None else float(status["best"])
 
 
+def program(name: str) -> str:
+    """A program of this environment as one types it: its bare name where that is the one found."""
+    own = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) == str(own) or not own.is_file() else str(shortest(own))
+
+
 def shortest(path: Path) -> Path:
     """A path to type: relative where it lies under the working directory."""
-    path = path.resolve()
+    path = Path(os.path.abspath(path))
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 

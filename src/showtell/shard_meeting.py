@@ -6,6 +6,7 @@ pictures, feature shards are made of them first, in the cache. `features=off` re
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ class ShardMeeting(Meeting):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         data = config.data
+        if data.augment.active:
+            raise ConfigError(
+                f"data.augment={asdict(data.augment)}: not with data=shards; set it back, or use a folder"
+            )
         self.folder = self.cache / "shards"
         self.paths: dict[SplitName, list[Path]] = {
             "train": find_shards(data.root, data.train_shards, "data.train_shards"),

@@ -21,12 +21,14 @@ from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import load_start
 from showtell.meeting import Meeting
+from showtell.models.finetuning import tuned_blocks
 from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.reporting import finish, reports, write_vocabulary
+from showtell.run_directory import remember_config
 from showtell.shard_meeting import ShardMeeting
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
@@ -58,6 +60,8 @@ def train(config: Config, run_dir: Path) -> float:
     if resume:
         resume.accept(card)
     prepare_directory(run_dir, Path(config.cache))
+    if resume:
+        remember_config(run_dir, config.as_dict())
     write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
     save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
@@ -70,10 +74,14 @@ def train(config: Config, run_dir: Path) -> float:
         print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
     if config.device.compile:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
-    encoder = meeting.encoder if config.features.mode == "off" else None
+    encoder, tuned = meeting.encoder if config.features.mode == "off" else None, None
+    if encoder and config.encoder.finetune_blocks:
+        if start and start.tuned_count:
+            start.load_into_blocks(tuned_blocks(encoder, start.tuned_count))
+        tuned = tuned_blocks(encoder, config.encoder.finetune_blocks)
     self_critical = config.training.objective == "self_critical"
     reward = reward_of(train_split, vocabulary) if self_critical else None
-    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
+    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
     if resume:
         check_weights(module, resume.shapes, resume.path)
     stop = GracefulStop()

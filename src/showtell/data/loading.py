@@ -6,7 +6,7 @@ runs ahead; and not by Lightning's `set_epoch`, which does not reach a batch sam
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
+from showtell.data.augmentation import AugmentedImages
 from showtell.data.batching import Rows
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
@@ -101,15 +102,21 @@ ReadImages = Callable[[NDArray[Any]], Tensor]
 
 @dataclass(frozen=True)
 class CaptionBatches(Dataset[Batch]):
-    """Makes a batch of caption rows: an item is named by its rows, so that a worker process can make it too."""
+    """Makes a batch of caption rows: an item is named by its rows, so that a worker process can make it too.
+
+    With `augmented` the pictures are changed at random, by the rows and the `epoch`.
+    """
 
     rows: CaptionRows
     read_images: ReadImages
+    augmented: AugmentedImages | None = None
+    epoch: int = 0
 
     def __getitem__(self, rows: Rows) -> Batch:
         pictures = self.rows.picture_of[rows]
+        augmented = self.augmented
         return {
-            "images": self.read_images(pictures),
+            "images": augmented(pictures, rows, self.epoch) if augmented else self.read_images(pictures),
             "captions": self.rows.captions(rows),
             "picture_ids": torch.from_numpy(self.rows.picture_ids[pictures]),
         }
@@ -150,7 +157,7 @@ def load_in_order(dataset: Dataset[Batch], plan: Iterable[Rows], num_workers: in
 class TrainLoader:
     """The training batches from a position on; every `iter` starts where the position stands."""
 
-    dataset: Dataset[Batch]
+    dataset: Any  # a dataclass with `epoch`: CaptionBatches or ShardBatches
     batches: Plan
     num_workers: int
     position: Position = field(default_factory=Position)
@@ -163,8 +170,9 @@ class TrainLoader:
     def __iter__(self) -> Iterator[Batch]:
         if self.position.batch >= len(self):
             self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-        plan = self.batches.epoch(0 if self.overfit else self.position.epoch)
-        return load_in_order(self.dataset, islice(plan, self.position.batch, len(self)), self.num_workers)
+        epoch = 0 if self.overfit else self.position.epoch
+        plan = islice(self.batches.epoch(epoch), self.position.batch, len(self))
+        return load_in_order(replace(self.dataset, epoch=epoch), plan, self.num_workers)
 
 
 @dataclass

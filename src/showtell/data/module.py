@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
+from showtell.data.augmentation import AugmentedImages
 from showtell.data.batching import LengthBatches, Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
@@ -46,11 +47,15 @@ class TrainSplit(Protocol):
 
 @dataclass(frozen=True)
 class SplitData:
-    """A split ready for training: its captions, how its images are read, and which pictures cannot be."""
+    """A split ready for training: its captions, how its images are read, and which pictures cannot be.
+
+    `augmented` is how they are read where training changes them at random.
+    """
 
     captions: CaptionSet
     read_images: ReadImages
     unreadable: NDArray[np.bool_]
+    augmented: AugmentedImages | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -72,7 +77,7 @@ class SplitData:
                 "no training caption has words and a readable picture; run `python -m showtell.data check`"
             )
         plan = LengthBatches(rows, self.captions.lengths[rows], batch_size, seed)
-        return CaptionBatches(self.encoded(vocabulary), self.read_images), plan
+        return CaptionBatches(self.encoded(vocabulary), self.read_images, self.augmented), plan
 
     def usable_rows(self) -> Rows:
         """The captions that have words and a readable picture."""

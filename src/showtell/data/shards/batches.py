@@ -86,6 +86,7 @@ class ShardBatches(Dataset[Batch]):
     shards: ShardSet
     vocabulary: Vocabulary
     transform: ImageTransform
+    epoch: int = 0
     _open: "OrderedDict[int, _Open]" = field(default_factory=OrderedDict)  # least recently used first
 
     def __getitem__(self, rows: Rows) -> Batch:
