@@ -119,7 +119,13 @@ class CaptionModule(pl.LightningModule):
         if self.reward is not None:
             config, pictures = self.training_config, batch["picture_ids"].tolist()
             return self_critical_loss(
-                self.decoder, features, pictures, self.reward, config.drawn_captions, config.baseline
+                self.decoder,
+                features,
+                pictures,
+                self.reward,
+                config.drawn_captions,
+                config.baseline,
+                config.reward_dropout,
             )
         if self.scheduled_share() > 0:
             logits, extra = scheduled_sampling(self.decoder, features, captions, self.scheduled_share()), 0.0
