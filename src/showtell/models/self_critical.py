@@ -3,11 +3,12 @@
 The gradient is eq. 7 of the paper, (r(w^s) - b) * grad log p(w^s), where w^s is drawn from the decoder and b is the
 reward of its greedy caption (eq. 8), or the mean reward of the picture's other drawn captions (Luo 2020, arXiv
 2003.09971), which needs no greedy pass. Drawing and scoring both run without the decoder's dropout, so that the
-gradient belongs to the decoder that drew. A decoder knows a few hundred pictures by heart, though, and is rewarded
-for it; so channels of each picture's features can be dropped, the same ones for drawing and for scoring. Drawing keeps no graph: the log-probabilities come from one teacher-forced pass over all
-drawn captions, which is much cheaper than stepping. The reward is handed in, because models know no metrics. A
-reward that does not count `<end>` as a word teaches captions that break off after "with a" (the fault most often
-reported of this method); `training.reward_of` counts it.
+gradient belongs to the decoder that drew. But a decoder knows a few hundred pictures by heart, and is rewarded for
+it; so channels of each picture's features can be hidden, the same ones for drawing and for scoring. Drawing keeps no
+graph: the log-probabilities come from one teacher-forced pass over all drawn captions, which is much cheaper than
+stepping. The reward is handed in, because models know no metrics. A reward that does not count `<end>` as a word
+teaches captions that break off after "with a" (the fault most often reported of this method); `training.reward_of`
+counts it.
 Shape legend: B pictures, K captions drawn per picture, T words with `<end>`, V vocabulary.
 """
 
