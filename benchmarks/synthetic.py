@@ -36,10 +36,10 @@ def caption_set(captions: int, words: int, length: int | None = None, seed: int 
     )
 
 
-def split(captions: CaptionSet, feature_size: int) -> SplitData:
+def split(captions: CaptionSet, *feature_shape: int) -> SplitData:
     """The captions with random features, as float16 in memory."""
     pictures = len(captions.picture_ids)
-    features = torch.randn(pictures, feature_size, generator=torch.Generator().manual_seed(0)).half()
+    features = torch.randn(pictures, *feature_shape, generator=torch.Generator().manual_seed(0)).half()
     return SplitData(captions, StoredImages(features), np.zeros(pictures, dtype=bool))
 
 

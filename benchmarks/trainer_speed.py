@@ -1,6 +1,6 @@
 """Figure: captions per second of the real Trainer, over a bare loop on one fixed batch.
 
-    PYTHONPATH=src python benchmarks/trainer_speed.py [large|small]
+    PYTHONPATH=src python benchmarks/trainer_speed.py [large|small|attention]
 
 The Trainer is the one of every run: batches gathered from stored features, logging to TensorBoard and CSV, Rich's
 progress bar drawing, the checkpoint callbacks copying each step boundary and writing `last.ckpt` every 1,000 steps or
@@ -33,17 +33,30 @@ from showtell.models.module import CaptionModule, build_decoder
 from showtell.trainer import build_trainer
 
 Clocks = tuple[float, float]
-FEATURE_SIZE, WORDS = 2048, 11
+WORDS = 11
 SIZES = {
     "large": {"hidden": 512, "words": 6997, "batch": 200, "target": 0.97, "turn": 2, "turns": 14},
     "small": {"hidden": 100, "words": 897, "batch": 32, "target": 0.85, "turn": 25, "turns": 40},
+    "attention": {"hidden": 256, "words": 897, "batch": 32, "target": 0.9, "turn": 5, "turns": 30},
 }
+
+
+def shape(size: dict[str, Any]) -> tuple[int, ...]:
+    """The features: a vector, or a grid of regions for the decoder that attends to them."""
+    return (49, 1280) if size is SIZES["attention"] else (2048,)
+
+
+def decoder(size: dict[str, Any]) -> dict[str, Any]:
+    """The LSTM, or soft attention with the settings of `decoder=attention`."""
+    if size is not SIZES["attention"]:
+        return {"hidden_size": size["hidden"]}
+    return {"name": "attention", "hidden_size": size["hidden"], "region_size": 256, "dropout": 0.5}
 
 
 def config(size: dict[str, Any], steps: int) -> Config:
     return parse(
         {
-            "decoder": {"hidden_size": size["hidden"]},
+            "decoder": decoder(size),
             "device": {"accelerator": os.environ.get("SHOWTELL_DEVICE", "cpu")},
             "training": {
                 "batch_size": size["batch"],
@@ -109,13 +122,13 @@ def measure(size: dict[str, Any], run_dir: Path) -> dict[str, list[Clocks]]:
     steps = size["turn"] * size["turns"]
     wanted = config(size, steps)
     captions = caption_set((steps + 5) * size["batch"], size["words"], WORDS)
-    words, train = vocabulary(captions), split(captions, FEATURE_SIZE)
-    val = split(caption_set(size["batch"], size["words"], WORDS), FEATURE_SIZE)
+    words, train = vocabulary(captions), split(captions, *shape(size))
+    val = split(caption_set(size["batch"], size["words"], WORDS), *shape(size))
     data = CaptionData(train, val, words, wanted.training, 0, 0)
 
     def module() -> CaptionModule:
         torch.manual_seed(0)
-        decoder = build_decoder(wanted.decoder, (FEATURE_SIZE,), len(words))
+        decoder = build_decoder(wanted.decoder, shape(size), len(words))
         return CaptionModule(decoder, words, wanted.training, wanted.decoding, {})
 
     stop = GracefulStop()
@@ -151,7 +164,8 @@ def show(name: str, size: dict[str, Any], spent: dict[str, list[Clocks]]) -> Non
         ratios = f"the Trainer's over it: {by_cpu:.3f} by CPU time, {by_clock:.3f} by the clock"
         print(f"{name} {kind:12} {count / cpu[kind]:8.0f} captions per CPU second, {ratios}")
     figure = (
-        f"Trainer over a bare loop, hidden {size['hidden']}, vocabulary {size['words'] + 3:,}, batch {size['batch']}"
+        f"Trainer over a bare loop, {'attention' if size is SIZES['attention'] else 'LSTM'}, "
+        f"hidden {size['hidden']}, vocabulary {size['words'] + 3:,}, batch {size['batch']}"
     )
     at_least(figure, round(cpu["bare"] / cpu["trainer"], 3), size["target"], "x")
 

@@ -1,0 +1,109 @@
+"""Figures: a sweep of 12 runs on a data set, over the bare training loops of its runs; and the pictures it encodes.
+
+    PYTHONPATH=src python benchmarks/sweep_cost.py [--data DIR] [--epochs 12]
+
+The sweep is `train.py -m` over three hidden sizes, two thresholds and two seeds, one run after another, with an empty
+cache: starts of Python, the encoder's pass, validation with captions and scores, checkpoints and logs are all in its
+time. The bare loops are forward, backward and Adam on the same batches of stored features and nothing else, one after
+another in one process. Both by the clock, so that the machine should have nothing else to do.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from article_loop import DATA
+from machine import at_most, report
+
+from showtell.config import Config, parse
+from showtell.data.module import CaptionData
+from showtell.meeting import Meeting
+from showtell.models.module import CaptionModule, build_decoder
+from showtell.vocabulary import Vocabulary
+
+HIDDEN, THRESHOLDS, SEEDS = (100, 256, 512), (4, 8), (1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=DATA / "flickr800")
+    parser.add_argument("--epochs", type=int, default=12)
+    options = parser.parse_args()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        began = time.perf_counter()
+        run_sweep(options.data.resolve(), options.epochs, folder)
+        swept = time.perf_counter() - began
+        encoded, pictures = count_encoded(folder / "runs")
+        choices = product(HIDDEN, THRESHOLDS, SEEDS)
+        bare = sum(bare_loop(config_of(options.data, options.epochs, folder, *choice)) for choice in choices)
+    print(f"sweep {swept:.0f} s, bare loops {bare:.0f} s")
+    report("pictures encoded by a sweep of 12 runs", encoded, "pictures", f"{pictures}", encoded == pictures)
+    at_most("sweep of 12 runs over their bare training loops", round(swept / bare, 2), 1.5, "x")
+
+
+def run_sweep(data: Path, epochs: int, folder: Path) -> None:
+    """`train.py -m`, as a user types it."""
+    words = ["data=custom", f"data.root={data}", "decoder=lstm", f"training.max_epochs={epochs}", "device=cpu"]
+    words += ["experiment=null", "training.batch_size=32", "name=sweep", f"cache={folder}/cache"]
+    words += [f"decoder.hidden_size={listed(HIDDEN)}", f"vocab.threshold={listed(THRESHOLDS)}", f"seed={listed(SEEDS)}"]
+    train = Path(__file__).resolve().parents[1] / "train.py"
+    command = [sys.executable, str(train), "-m", *words, f"hydra.sweep.dir={folder}/runs", "sweep.jobs=1"]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def count_encoded(runs: Path) -> tuple[int, int]:
+    """How many pictures all runs together sent through the encoder, and the most that one run did."""
+    logs = [log.read_text(encoding="utf-8") for log in sorted(runs.glob("*/out.log"))]
+    counts = [sum(map(int, re.findall(r"encoding \S+: (\d+)/\1 pictures", log))) for log in logs]
+    return sum(counts), max(counts)
+
+
+def listed(values: tuple[int, ...]) -> str:
+    return ",".join(map(str, values))
+
+
+def config_of(data: Path, epochs: int, folder: Path, hidden: int, threshold: int, seed: int) -> Config:
+    """The configuration of one run of the sweep."""
+    annotations = {f"{split}_annotations": f"captions_{split}.json" for split in ("train", "val")}
+    images = {f"{split}_images": "images" for split in ("train", "val")}
+    return parse(
+        {
+            "seed": seed,
+            "cache": str(folder / "cache"),
+            "data": {"name": "custom", "format": "coco", "root": str(data), **annotations, **images},
+            "decoder": {"hidden_size": hidden},
+            "vocab": {"threshold": threshold},
+            "training": {"max_epochs": epochs, "batch_size": 32},
+        }
+    )
+
+
+def bare_loop(config: Config) -> float:
+    """Seconds of all epochs' steps; building is not counted."""
+    meeting = Meeting(config)
+    train, val = meeting.split("train"), meeting.split("val")
+    words = Vocabulary.from_counts(train.counts, config.vocab.threshold)
+    data = CaptionData(train, val, words, config.training, config.seed, 0)
+    torch.manual_seed(config.seed)
+    decoder = build_decoder(config.decoder, meeting.feature_shape, len(words))
+    module = CaptionModule(decoder, words, config.training, config.decoding, {})
+    adam = torch.optim.Adam(decoder.parameters(), lr=config.training.learning_rate)
+    began = time.perf_counter()
+    for _ in range(config.training.max_epochs):
+        for batch in data.train_dataloader():
+            adam.zero_grad()
+            module.loss(batch).backward()
+            adam.step()
+            data.position.advance(data.batches_per_epoch)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
