@@ -21,6 +21,7 @@ from showtell.data.shapes import ensure_shapes
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.weights import find_weights
+from showtell.ranks import first_rank_first
 from showtell.reporting import report_left_out
 from showtell.vocabulary import Vocabulary
 
@@ -37,13 +38,15 @@ class Meeting:
         self.config = config
         self.cache = Path(config.cache)
         self.device = resolve_device(config.device)
-        self.weights = find_weights(config.encoder)
+        with first_rank_first():  # may download
+            self.weights = find_weights(config.encoder)
         self.precision = encoding_precision(config.features.precision, self.device)
         self.fingerprint = encoder_fingerprint(config.encoder, self.weights, self.precision)
         self._stores: list[FeatureStore] = []
         self._captions: dict[SplitName, CaptionSet] = {}
         if config.data.format == "shapes":
-            ensure_shapes(Path(config.data.root), config.data.shapes)
+            with first_rank_first():
+                ensure_shapes(Path(config.data.root), config.data.shapes)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -64,7 +67,8 @@ class Meeting:
 
     def split(self, name: SplitName) -> SplitData:
         """A split with its captions, and its images as stored features or as pictures."""
-        captions = self._captions[name] = load_captions(self.config.data, name, self.cache)
+        with first_rank_first():
+            captions = self._captions[name] = load_captions(self.config.data, name, self.cache)
         images = self._stored if self.config.features.mode == "store" else self._decoded
         read, unreadable = images(name, captions)
         report_left_out(self.config, name, captions, unreadable)
@@ -122,14 +126,18 @@ class Meeting:
 
 
 def resolve_device(config: DeviceConfig) -> torch.device:
-    """The device of rank 0.
+    """The device of this rank.
 
     Raises:
-        ConfigError: a GPU is asked for and there is none.
+        ConfigError: a GPU is asked for and there is none, or more of them than there are.
     """
     if config.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("device.accelerator=gpu: this machine has no usable GPU; use device=cpu or device=auto")
-    return torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    if config.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if config.devices > torch.cuda.device_count():
+        raise ConfigError(f"device.devices={config.devices}: this machine has {torch.cuda.device_count()} usable GPUs")
+    return torch.device("cuda")
 
 
 def choose_place(place: str, num_bytes: int, device: torch.device) -> str:

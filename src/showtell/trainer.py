@@ -3,26 +3,30 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from showtell.checkpointing.best import BestCheckpoint
 from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.io import VerifiedCheckpointIO
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config, monitor_mode
+from showtell.config import Config, DeviceConfig, monitor_mode
 from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.rewind import LogPoint, rewind_events
 from showtell.monitoring.status import Status
 from showtell.pruning import pruning_callbacks
+from showtell.ranks import present
 
 
 def build_trainer(
@@ -48,6 +52,8 @@ def build_trainer(
     return pl.Trainer(
         accelerator=config.device.accelerator,
         devices=config.device.devices,
+        num_nodes=config.device.num_nodes,
+        strategy=build_strategy(config.device),
         precision=config.device.precision,  # type: ignore[arg-type]
         max_epochs=training.max_epochs,
         max_steps=training.max_steps,
@@ -60,8 +66,17 @@ def build_trainer(
         default_root_dir=run_dir,
         logger=build_loggers(run_dir, resumed_at),
         callbacks=build_callbacks(config, run_dir, data, reports, stop),
-        plugins=[VerifiedCheckpointIO()],
+        # the environment tells ranks that were started before Lightning, by torchrun or by us
+        plugins=[VerifiedCheckpointIO(), *([TorchElasticEnvironment()] if present().size > 1 else [])],
     )
+
+
+def build_strategy(config: DeviceConfig) -> Strategy | str:
+    """DDP where there are several ranks; it finds their process group already there."""
+    if present().size == 1:
+        return "auto"
+    timeout = timedelta(seconds=config.timeout_seconds)
+    return DDPStrategy(timeout=timeout, gradient_as_bucket_view=True)
 
 
 def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:
@@ -110,6 +125,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # scores are rank 0's on all ranks, see `Scores`
+    warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
 
 
 class ExactSteps(Callback):

@@ -5,6 +5,7 @@ hands both sides what they need, and runs Lightning's Trainer. What it leaves in
 resume.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import find_resume_point
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config
+from showtell.config import Config, ConfigError
 from showtell.data.module import CaptionData
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import load_start
@@ -26,6 +27,7 @@ from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
+from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
@@ -35,6 +37,8 @@ CAPTION_END = "endofcaption"
 
 def train(config: Config, run_dir: Path) -> float:
     """Trains one run, from its beginning or from where `config.resume` stopped.
+
+    With several ranks, each of them calls this (`launching` starts them); rank 0 prints, logs and writes.
 
     Args:
         config: the run.
@@ -46,6 +50,11 @@ def train(config: Config, run_dir: Path) -> float:
     Raises:
         ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
+    if config.device.devices * config.device.num_nodes != present().size:
+        raise ConfigError(
+            f"device.devices={config.device.devices} needs processes that train.py starts; "
+            "call launching.start.start, or use device.devices=1"
+        )
     resume = find_resume_point(config.resume) if config.resume else None
     start = load_start(config.init_from) if config.init_from else None
     if start:
@@ -56,10 +65,11 @@ def train(config: Config, run_dir: Path) -> float:
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
-    prepare_directory(run_dir, Path(config.cache))
-    write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
-    save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
-    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
+    if is_first():
+        prepare_directory(run_dir, Path(config.cache))
+        write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
+        save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
+    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
     if start:
@@ -76,14 +86,15 @@ def train(config: Config, run_dir: Path) -> float:
     if resume:
         check_weights(module, resume.shapes, resume.path)
     stop = GracefulStop()
-    shown = reports(config, run_dir, val_split, data)
+    with first_rank_first():
+        shown = reports(config, run_dir, val_split, data)
     point = LogPoint(resume.step, resume.validation_due) if resume else None
     trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
-    return finish(trainer, config, run_dir)
+    return finish(trainer, config, run_dir) if is_first() else math.nan
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:

@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
-from showtell.data.batching import LengthBatches, Rows
+from showtell.data.batching import LengthBatches, Rows, dealt, share_of
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
+from showtell.ranks import Ranks
 from showtell.vocabulary import END
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 
 
 @dataclass
@@ -136,9 +137,21 @@ def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: in
     return watched(dataset, batch_size=None, sampler=plan, num_workers=num_workers, generator=generator)
 
 
+def load_shares(
+    dataset: Dataset[Batch], shares: Sequence[tuple[Rows, float]], sizes: Sequence[int], num_workers: int
+) -> Iterator[Batch]:
+    """A rank's batches, each with its `weight` and `captions_on_all_ranks`."""
+    batches = load_in_order(dataset, [rows for rows, _ in shares], num_workers)
+    for batch, (_, weight), size in zip(batches, shares, sizes, strict=True):
+        yield {**batch, "weight": weight, "captions_on_all_ranks": size}
+
+
 @dataclass
 class TrainLoader:
-    """The training batches from a position on; every `iter` starts where the position stands."""
+    """The training batches from a position on; every `iter` starts where the position stands.
+
+    Under several processes a rank loads its share of each batch.
+    """
 
     dataset: CaptionBatches
     batches: LengthBatches
@@ -146,6 +159,7 @@ class TrainLoader:
     position: Position = field(default_factory=Position)
     limit: int = 0
     overfit: bool = False
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __len__(self) -> int:
         return min(self.limit, len(self.batches)) if self.limit else len(self.batches)
@@ -153,20 +167,27 @@ class TrainLoader:
     def __iter__(self) -> Iterator[Batch]:
         if self.position.batch >= len(self):
             self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-        plan = self.batches.epoch(0 if self.overfit else self.position.epoch)[: len(self)]
-        return load_in_order(self.dataset, plan[self.position.batch :], self.num_workers)
+        plan = self.batches.epoch(0 if self.overfit else self.position.epoch)[self.position.batch : len(self)]
+        if self.ranks.size == 1:
+            return load_in_order(self.dataset, plan, self.num_workers)
+        shares = [share_of(rows, self.ranks) for rows in plan]
+        return load_shares(self.dataset, shares, [len(rows) for rows in plan], self.num_workers)
 
 
 @dataclass
 class FixedLoader:
-    """The same batches in the same order every time, for validation."""
+    """The same batches in the same order every time, for validation; under several processes they take turns."""
 
     dataset: Dataset[Batch]
     plan: Sequence[Rows]
     num_workers: int
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return -(-len(self.plan) // self.ranks.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return load_in_order(self.dataset, self.plan, self.num_workers)
+        if self.ranks.size == 1:
+            return load_in_order(self.dataset, self.plan, self.num_workers)
+        shares = dealt(self.plan, self.ranks)
+        return load_shares(self.dataset, shares, [len(rows) for rows, _ in shares], self.num_workers)

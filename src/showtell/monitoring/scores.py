@@ -1,12 +1,14 @@
 """Scores of the captions that validation decoded: logged as `val/...`, so that checkpoints can be chosen by them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
+from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import ReferenceCorpus
+from showtell.ranks import from_all, from_first, is_first
 
 Judge = Callable[[int, str], bool]
 
@@ -14,8 +16,9 @@ Judge = Callable[[int, str], bool]
 class Scores(Callback):
     """Scores real, decoded captions after each validation.
 
-    Under several processes every rank decodes its share, and all of them score the union, so that the numbers are
-    those of one process.
+    Under several processes every rank decodes its share, and rank 0 scores the union, so that the numbers are those of
+    one process. The others take them from it: early stopping and the best checkpoint are decided on each rank, and a
+    last bit that differed would part them.
 
     Args:
         references: what people said, by picture id.
@@ -29,15 +32,20 @@ class Scores(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores `pl_module.captions`."""
-        captions = gather(pl_module.captions)  # type: ignore[arg-type]
+        captions = gather_candidates(pl_module.captions)  # type: ignore[arg-type]
         pl_module.captions = captions  # type: ignore[assignment]
-        if not captions:
-            return
+        attention: Mapping[int, Any] = pl_module.attention  # type: ignore[assignment]
+        pl_module.attention = {picture: maps for part in from_all(attention) for picture, maps in part.items()}  # type: ignore[assignment]
+        if captions:
+            scores = from_first(self._scores(captions) if is_first() else {})
+            pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
+
+    def _scores(self, captions: Mapping[int, str]) -> dict[str, float]:
         scores = self._against_references(captions)
         if self.judge is not None:
             scores["true"] = sum(self.judge(picture, text) for picture, text in captions.items()) / len(captions)
         scores["distinct"] = len(set(captions.values())) / len(captions)
-        pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
+        return scores
 
     def _against_references(self, captions: Mapping[int, str]) -> dict[str, float]:
         known = {picture: text for picture, text in captions.items() if self.references.get(picture)}
@@ -47,12 +55,3 @@ class Scores(Callback):
             self.corpus = ReferenceCorpus({picture: self.references[picture] for picture in known})
         corpus = self.corpus.score(known).corpus
         return {name: value for name, value in corpus.items() if name != "cider_d"}  # the same number as cider
-
-
-def gather(captions: dict[int, str]) -> dict[int, str]:
-    """The captions of all ranks, in the order of picture ids."""
-    parts = [captions]
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        parts = [{} for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(parts, captions)
-    return dict(sorted({picture: text for part in parts for picture, text in part.items()}.items()))
