@@ -19,7 +19,7 @@ from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.io import VerifiedCheckpointIO
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config, DeviceConfig, monitor_mode
+from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
@@ -53,7 +53,7 @@ def build_trainer(
         accelerator=config.device.accelerator,
         devices=config.device.devices,
         num_nodes=config.device.num_nodes,
-        strategy=build_strategy(config.device),
+        strategy=build_strategy(config),
         precision=config.device.precision,  # type: ignore[arg-type]
         max_epochs=training.max_epochs,
         max_steps=training.max_steps,
@@ -71,12 +71,18 @@ def build_trainer(
     )
 
 
-def build_strategy(config: DeviceConfig) -> Strategy | str:
+def build_strategy(config: Config) -> Strategy | str:
     """DDP where there are several ranks; it finds their process group already there."""
     if present().size == 1:
         return "auto"
-    timeout = timedelta(seconds=config.timeout_seconds)
-    return DDPStrategy(timeout=timeout, gradient_as_bucket_view=True)
+    training = config.training
+    # hard attention learns where to look from teacher-forced captions only; DDP would wait for those gradients
+    others = training.scheduled_sampling > 0 or training.objective != "cross_entropy"
+    return DDPStrategy(
+        timeout=timedelta(seconds=config.device.timeout_seconds),
+        gradient_as_bucket_view=True,
+        find_unused_parameters=others and config.decoder.name == "hard_attention",
+    )
 
 
 def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:

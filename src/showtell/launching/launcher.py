@@ -26,6 +26,7 @@ from typing import IO
 
 import showtell
 from showtell.atomic import write_text_atomically
+from showtell.command_line import USER_ERROR
 from showtell.config import Config
 from showtell.launching.protocol import GRACE_SECONDS, LOST_CONNECTION, SILENCE_SECONDS
 from showtell.ranks import RENDEZVOUS
@@ -173,8 +174,10 @@ class Launcher:
 
     def _explain(self, rank: Rank, how: str) -> int:
         """Says which rank it was, unless rank 0 has said it all; and what to do."""
-        words = rank.last_words()
         code = rank.code or 1
+        if code == self.ranks[0].code == USER_ERROR:
+            return code
+        words = rank.last_words()
         others = f"; all {len(self.ranks)} ranks were ended"
         reason = f"rank {rank.number} {how}"
         if rank.number or code > 128 or how.startswith("was hung"):
