@@ -50,19 +50,19 @@ def numbers(run_dir: Path) -> list[tuple[str, float]]:
     return [(key, float(value)) for row in rows(run_dir) for key, value in row.items() if value]
 
 
-def alive(mark: str) -> dict[int, str]:
-    """Living processes whose command line holds a text; process id -> rank, or nothing for one that is no rank."""
+def alive(folder: Path) -> dict[int, str]:
+    """Living processes that work in a folder: process id -> rank, or nothing for one that is no rank."""
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (folder / "cmdline").read_bytes().decode(errors="replace")
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-            variables = (folder / "environ").read_bytes().split(b"\0")
+            place = (process / "cwd").readlink()
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+            variables = (process / "environ").read_bytes().split(b"\0")
         except (OSError, ValueError):
             continue
-        if mark in command and state != "Z" and int(folder.name) != os.getpid():
+        if place == folder and state != "Z" and int(process.name) != os.getpid():
             rank = next((v.partition(b"=")[2].decode() for v in variables if v.startswith(b"RANK=")), "")
-            found[int(folder.name)] = rank
+            found[int(process.name)] = rank
     return found
 
 
@@ -70,28 +70,35 @@ class Training:
     """A command that trains in `run_dir`."""
 
     def __init__(self, command: list[str], folder: Path, run_dir: Path) -> None:
+        self.folder = folder
         self.run_dir = run_dir
-        self.said = ""
+        self.log = folder / f"{run_dir.name}-{time.monotonic_ns()}.txt"
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            command, cwd=folder, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
 
     def wait(self, seconds: float = 300) -> int:
-        self.said = self.process.communicate(timeout=seconds)[0]
-        return self.process.returncode
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds} s:\n{self.said}") from None
 
     def reach(self, step: int) -> None:
         """Waits until so many steps are logged."""
         wait_until(lambda: steps(self.run_dir) >= step or self.process.poll() is not None, 200)
-        assert self.process.poll() is None, self.process.communicate()[0]
+        assert self.process.poll() is None, self.said
 
     def pid_of(self, rank: int) -> int:
-        return next(pid for pid, number in alive(str(self.run_dir)).items() if number == str(rank))
+        return next(pid for pid, number in alive(self.folder).items() if number == str(rank))
 
     def left(self) -> dict[int, str]:
-        return alive(str(self.run_dir))
+        return alive(self.folder)
 
     def kill(self) -> None:
         """Everything at once."""

@@ -86,12 +86,13 @@ def test_two_interrupts_end_all_at_once(long: Start) -> None:
 
 
 def test_what_a_dead_rank_leaves_goes_on_exactly(start: Start) -> None:
+    set_section(start, "training", checkpoint_every_steps=1)
     untouched = start.ranks("untouched")
     assert untouched.wait() == 0, untouched.said
-    training = start.ranks("run", "training.checkpoint_every_steps=1")
+    training = start.ranks("run")
     training.reach(20)
     os.kill(training.pid_of(1), signal.SIGKILL)
     assert training.wait(LIMIT) == 137, training.said
-    again = start.resumed(training, "training.checkpoint_every_steps=0")
+    again = start.resumed(training)
     assert again.wait() == 0, again.said
     assert not differences(outcome(untouched.run_dir), outcome(again.run_dir))
