@@ -2,11 +2,10 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
-from tests.launching.conftest import TRAIN, Start, alive, numbers, rows, set_section, steps, wait_until
+from tests.launching.conftest import TRAIN, Start, numbers, set_section, steps
 from tests.reliability.outcome import differences, outcome
 
 from showtell.config import Config, parse
