@@ -136,7 +136,10 @@ def resolve_device(config: DeviceConfig) -> torch.device:
     if config.accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     if config.devices > torch.cuda.device_count():
-        raise ConfigError(f"device.devices={config.devices}: this machine has {torch.cuda.device_count()} usable GPUs")
+        raise ConfigError(
+            f"device.devices={config.devices}: this machine has {torch.cuda.device_count()} usable GPUs; "
+            "use fewer, or device.accelerator=cpu"
+        )
     return torch.device("cuda")
 
 

@@ -65,7 +65,7 @@ def joined(ranks: Ranks, accelerator: str, timeout_seconds: int) -> Iterator[Non
 
     backend = "gloo"
     if accelerator != "cpu" and torch.cuda.is_available():
-        torch.cuda.set_device(ranks.local_rank)
+        torch.cuda.set_device(min(ranks.local_rank, torch.cuda.device_count() - 1))  # too few are an error later
         backend = "cpu:gloo,cuda:nccl"
     place = os.environ.get(RENDEZVOUS)
     timeout = timedelta(seconds=timeout_seconds)

@@ -3,7 +3,6 @@
 import logging
 import warnings
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,6 @@ def build_strategy(config: Config) -> Strategy | str:
     # hard attention learns where to look from teacher-forced captions only; DDP would wait for those gradients
     others = training.scheduled_sampling > 0 or training.objective != "cross_entropy"
     return DDPStrategy(
-        timeout=timedelta(seconds=config.device.timeout_seconds),
         gradient_as_bucket_view=True,
         find_unused_parameters=others and config.decoder.name == "hard_attention",
     )

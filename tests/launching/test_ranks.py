@@ -2,13 +2,14 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 from tests.launching.conftest import TRAIN, Start, numbers, set_section, steps
 from tests.reliability.outcome import differences, outcome
 
-from showtell.config import Config, parse
+from showtell.config import Config, SweepConfig, parse
 from showtell.run_directory import read_status
 from showtell.training import train
 
@@ -132,7 +133,10 @@ def test_a_resume_with_another_number_of_ranks_says_that_it_is_not_exact(start: 
 def test_torchrun(start: Start, nodes: tuple[str, ...]) -> None:
     expected = start.ranks("expected")
     assert expected.wait() == 0, expected.said
-    rendezvous = ("--rdzv_backend=c10d", "--rdzv_endpoint=localhost:29617", "--rdzv_id=showtell")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    rendezvous = ("--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}", "--rdzv_id=showtell")
     machines = 2 if len(nodes) == 2 else 1
     for name in sorted(f"torchrun{number}" for number in range(machines)):
         # each "machine" would choose a folder of its own; rank 0's is taken
@@ -176,3 +180,25 @@ def test_a_users_mistake_is_one_line(start: Start) -> None:
     assert training.wait() == 2
     assert len([line for line in training.said.splitlines() if "error" in line]) == 1, training.said
     assert "Traceback" not in training.said
+
+
+@pytest.mark.slow
+def test_a_hopeless_run_is_pruned_on_all_ranks(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    from optuna.distributions import FloatDistribution
+
+    from showtell.sweeps.search import Search, open_trial
+
+    search = Search(start.folder, {"x": FloatDistribution(0, 1)}, [], SweepConfig(trials=5), "min", 1)
+    *good, hopeless = [number for number, _ in search.proposals()]
+    for number in good:
+        trial = open_trial(search.path, number)
+        for epoch in range(6):
+            trial.report(1e-3, epoch)
+        search.study.tell(number, 1e-3)
+    for name, value in search.environment(hopeless).items():
+        monkeypatch.setenv(name, value)
+    training = start.ranks("run", "training.monitor=val/loss")
+    assert training.wait() == 0, training.said
+    status = read_status(training.run_dir)
+    assert (status.state, status.epoch) == ("pruned", 2)
