@@ -152,5 +152,5 @@ def start(tmp_path: Path, tiny_overrides: dict[str, Any]) -> Iterator[Start]:
         training.kill()
 
 
-def set_section(start: Start, name: str, **values: Any) -> None:
-    start.settings[name] = {**start.settings[name], **values}
+def set_section(start: Start, section: str, **values: Any) -> None:
+    start.settings[section] = {**start.settings[section], **values}

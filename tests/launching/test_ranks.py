@@ -55,8 +55,8 @@ def test_two_ranks_train_as_one_process(start: Start) -> None:
         (2, {"training": {"accumulate_batches": 3, "max_epochs": 40, "schedule": "cosine", "gradient_clip": 0.5}}),
         (2, {"decoder": {"name": "attention", "attention_size": 8}, "encoder": {"pooling": "grid"}}),
         (2, {"features": {"mode": "off"}, "data": {"num_workers": 1}}),
-        (2, {"training": {"weight_average": 0.9, "schedule": "plateau", "early_stopping_epochs": 2,
-                          "monitor": "val/loss", "learning_rate": 0.03, "max_epochs": 60}}),
+        (2, {"training": {"weight_average": 0.9, "schedule": "plateau", "early_stopping_epochs": 4,
+                          "monitor": "val/loss", "learning_rate": 0.003, "max_epochs": 14}}),
     ],
     ids=["three ranks", "accumulation", "attention", "pictures", "plateau, early stopping, average"],
 )  # fmt: skip
