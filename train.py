@@ -20,9 +20,10 @@ ConfigStore.instance().store("schema", Config)
 def main(composed: DictConfig) -> float:
     """Composed configuration -> one run; the best value is the objective of a sweep."""
     job = HydraConfig.get()
-    with one_line_errors():
+    run_dir = Path(os.path.relpath(job.runtime.output_dir))
+    with one_line_errors(run_dir):
         config = resumed_config(parse(composed), job.overrides.task)
-        return start(config, Path(os.path.relpath(job.runtime.output_dir)))
+        return start(config, run_dir)
 
 
 if __name__ == "__main__":

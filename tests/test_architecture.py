@@ -41,6 +41,7 @@ ALLOWED = {
         "models",
         "monitoring",
         "reporting",
+        "run_directory",
         "initial",
         "trainer",
     },

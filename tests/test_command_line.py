@@ -46,7 +46,7 @@ def test_help_names_every_group_with_an_example() -> None:
         ("device=gpu", "this machine has no usable GPU; use device=cpu"),
         ("encoder.name=resnet5", "encoder.name=resnet5 is neither efficientnet_lite0 nor a torchvision classifier"),
         ("encoder.weights=my.pt", "encoder.weights=my.pt: no file of that name"),
-        ("resume=runs/none_such", "no run was started there"),
+        ("resume=runs/none_such", "there is no such run directory"),
         ("decoder={a", "error: "),
     ],
 )

@@ -37,7 +37,7 @@ def test_tensorboard_shows_curves_samples_and_hyperparameters(tiny_run: Path) ->
     events.Reload()
     tags = events.Tags()
     wanted = {"train/loss", "train/gradient_norm", "train/learning_rate", "train/captions_per_second"}
-    wanted |= {"train/pictures_per_second", "val/loss", "val/perplexity", "val/cider", "best/val_loss"}
+    wanted |= {"train/pictures_per_second", "val/loss", "val/perplexity", "val/cider", "val_best/loss"}
     assert wanted <= set(tags["scalars"])
     assert "val/captions" in tags["images"]
     assert "val/captions/text_summary" in tags["tensors"]

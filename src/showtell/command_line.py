@@ -6,6 +6,8 @@ Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer 
 import difflib
 import os
 import re
+import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,26 +21,44 @@ from showtell.config import Config, ConfigError, parse
 from showtell.untrusted_yaml import check_folders, check_words, load_yaml
 
 USER_ERROR = 2
+TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+# Hydra's own
+FLAGS = (
+    "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r",
+    "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn",
+    "--config-dir", "-cd", "--info", "-i", "--experimental-rerun",
+)  # fmt: skip
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turns an error that the user can mend into one line and exit code 2; our own bugs keep their traceback."""
+def one_line_errors(run_dir: Path | None = None) -> Iterator[None]:
+    """Turns an error that the user can mend into one line and exit code 2; our own bugs keep their traceback.
+
+    Args:
+        run_dir: goes with the error when nothing was written into it but the configuration.
+    """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hands us the exception instead of printing it
     try:
         yield
+    except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
         if not _is_the_users(error):
             raise
         print(f"error: {explain(error)}", file=sys.stderr)
+        if run_dir and {path.name for path in run_dir.glob("*")} == {".hydra"}:
+            shutil.rmtree(run_dir)
+            if not any(run_dir.parent.iterdir()):
+                run_dir.parent.rmdir()
         raise SystemExit(USER_ERROR) from None
 
 
 def explain(error: Exception) -> str:
     """An error as one line: what, where, and what to do instead."""
     parts = [str(error), str(error.__cause__ or "")]
-    text = " ".join(re.sub(r"\s*\n\s*", " ", part).strip() for part in parts)
+    text = " ".join(re.sub(r"\s*\n\s*", " ", part).strip() for part in parts).strip()
     unknown = re.search(r"Key '([^']+)' (?:is )?not in '([^']+)'", text)
     if unknown:
         return _unknown_key(text, unknown[1])
@@ -48,6 +68,14 @@ def explain(error: Exception) -> str:
     if group:
         chosen = group[1].rpartition("/")[2]
         return f"{group[2]}={chosen}: there is no such option; choose one of {', '.join(group[3].split())}"
+    wrong_type = re.search(r"Value (.+) (?:of type '\w+' could not be converted to|is not a valid) (\w+)", text)
+    where = re.search(r"full_key: (\S+)|override ([^\s=]+)", text)
+    if wrong_type and where:
+        return f"{where[1] or where[2]}={wrong_type[1]}: {TYPES.get(wrong_type[2], wrong_type[2])} is wanted here"
+    if "hydra.cc/docs" in text:
+        word = re.search(r"override '(.*?)'|input '(.*)' See", text)
+        named = f"{word[1] or word[2]}: " if word else ""
+        return f"{named}cannot be read as KEY=VALUE or GROUP=OPTION; quote what holds brackets or blanks"
     return re.sub(r"(?: full_key: .*| Config search path.*)$", "", text)
 
 
@@ -81,17 +109,38 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     Raises:
         ConfigError: a word or a file that would call code, read the environment or unfold without end.
     """
+    check_flags(arguments)
     check_words(arguments)
     check_folders(folder, arguments)
     return resume_arguments(arguments)
 
 
+def check_flags(arguments: Sequence[str]) -> None:
+    """Refuses an option that Hydra does not know; it would print its own usage.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for word in arguments:
+        flag = word.partition("=")[0]
+        if flag.startswith("-") and flag not in FLAGS:
+            close = difflib.get_close_matches(flag, FLAGS, n=1)
+            hint = f"did you mean {close[0]}?" if close else "settings are written KEY=VALUE, without dashes"
+            raise ConfigError(f"{flag}: there is no such option; {hint}")
+
+
 def resume_arguments(arguments: Sequence[str]) -> list[str]:
-    """Sends a resumed run to its old directory, whose `.hydra` stays as the run began."""
+    """Sends a resumed run to its old directory.
+
+    Raises:
+        ConfigError: there is no such directory; Hydra would make it.
+    """
     resume = next((text.partition("=")[2] for text in arguments if text.startswith("resume=")), "")
     if resume in ("", "null"):
         return list(arguments)
     directory = run_directory(Path(resume.strip("'\"")))
+    if not directory.is_dir():
+        raise ConfigError(f"resume={resume}: there is no such run directory; `ls runs/*` shows those that are")
     quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
     return [*arguments, f"hydra.run.dir='{quoted}'", "hydra.output_subdir=null"]
 
@@ -102,7 +151,7 @@ def run_directory(path: Path) -> Path:
 
 
 def resumed_config(config: Config, overrides: Sequence[str]) -> Config:
-    """The configuration that the run was started with, changed by what this command line says.
+    """The configuration that the run was started or last resumed with, changed by what this command line says.
 
     Args:
         config: composed from this command line.

@@ -70,7 +70,7 @@ def contact_sheet(cards: Sequence[Image.Image], columns: int = 4, gap: int = 12)
     """Cards side by side; each row is as high as its highest card."""
     columns = min(columns, len(cards))
     rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
-    width = sum(card.width + gap for card in rows[0]) + gap
+    width = max(sum(card.width + gap for card in row) for row in rows) + gap
     sheet = Image.new("RGB", (width, sum(max(c.height for c in row) + gap for row in rows) + gap), PAPER)
     top = gap
     for row in rows:

@@ -3,9 +3,9 @@
     captioner = Captioner.from_checkpoint("runs/demo/STAMP/checkpoints/best.ckpt")
     captioner.caption(["dog.jpg", "cat.jpg"])
 
-The checkpoint brings configuration, vocabulary, transform and the decoder's weights. The frozen encoder is built by
-name; public weights are found or fetched again and compared by hash, others lie beside the checkpoint as
-`encoder.pt`.
+The checkpoint brings configuration, vocabulary, transform and the decoder's weights. The encoder is built by name;
+public weights are found or fetched again and compared by hash, others lie beside the checkpoint as `encoder.pt`;
+blocks that were fine-tuned then take their weights from the checkpoint.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,9 +24,10 @@ from showtell.checkpointing.io import load_checkpoint
 from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, StepFunction, decode
-from showtell.initial import speaking_weights
+from showtell.initial import speaking_weights, tuned_weights
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
+from showtell.models.finetuning import tuned_blocks
 from showtell.models.module import build_decoder
 from showtell.models.regions import attention_maps
 from showtell.models.weights import (
@@ -98,6 +99,8 @@ class Captioner:
         config = parse(card["config"])
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         encoder = _encoder(config.encoder, card, Path(path).parent)
+        if count := config.encoder.finetune_blocks:
+            load_weights(tuned_blocks(encoder, count), tuned_weights(checkpoint["state_dict"]), path)
         vocabulary = Vocabulary(card["vocabulary"])
         decoder = build_decoder(config.decoder, tuple(card["feature_shape"]), len(vocabulary))
         load_weights(decoder, speaking_weights(checkpoint["state_dict"]), path)

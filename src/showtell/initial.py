@@ -1,8 +1,9 @@
 """`init_from=CHECKPOINT`: a second stage of training that starts with the weights of a first one.
 
 Encoder, decoder and vocabulary threshold are the checkpoint's, whatever the command line says of them, because the
-weights mean nothing to others; data, training and decoding are the new run's. Unlike `resume`, the new run has its
-own optimizer, epochs and directory.
+weights mean nothing to others; data, training and decoding are the new run's. Only `encoder.finetune_blocks` may grow:
+blocks that the first stage tuned stay the run's own, with `training.encoder_learning_rate=0` as they are. Unlike
+`resume`, the new run has its own optimizer, epochs and directory.
 """
 
 from collections.abc import Mapping
@@ -20,16 +21,28 @@ from showtell.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint to start from."""
+    """A checkpoint to start from; `tuned` holds the weights of `tuned_count` blocks of the encoder."""
 
     path: Path
     config: Config
     vocabulary: Vocabulary
     weights: dict[str, Tensor]
+    tuned: dict[str, Tensor]
+
+    @property
+    def tuned_count(self) -> int:
+        """How many of the encoder's last blocks the first stage tuned."""
+        return self.config.encoder.finetune_blocks
 
     def adopted(self, config: Config) -> Config:
         """The new run's configuration with the checkpoint's encoder, decoder and vocabulary."""
-        return replace(config, encoder=self.config.encoder, decoder=self.config.decoder, vocab=self.config.vocab)
+        count = max(config.encoder.finetune_blocks, self.tuned_count)
+        encoder = replace(self.config.encoder, finetune_blocks=count)
+        return replace(config, encoder=encoder, decoder=self.config.decoder, vocab=self.config.vocab)
+
+    def load_into_blocks(self, blocks: nn.Module) -> None:
+        """Gives the encoder's last `tuned_count` blocks the weights of the first stage."""
+        load_weights(blocks, self.tuned, self.path)
 
     def load_into(self, decoder: nn.Module, vocabulary: Vocabulary) -> None:
         """Gives the decoder the weights.
@@ -56,11 +69,20 @@ def load_start(path: str) -> Start:
         file = file / "checkpoints" / "best.ckpt"
     checkpoint = load_checkpoint(file)
     card = checked_card(checkpoint, file)
-    weights = speaking_weights(checkpoint["state_dict"])
-    return Start(file, parse(card["config"]), Vocabulary(card["vocabulary"]), weights)
+    state = checkpoint["state_dict"]
+    config, vocabulary = parse(card["config"]), Vocabulary(card["vocabulary"])
+    return Start(file, config, vocabulary, speaking_weights(state), tuned_weights(state))
 
 
 def speaking_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights of the decoder that validation judged: the averaged one where the run kept an average."""
-    prefix = "average." if any(name.startswith("average.") for name in state) else "decoder."
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    return _under("average.", state) or _under("decoder.", state)
+
+
+def tuned_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of the encoder's tuned blocks that go with it; empty where the encoder was frozen."""
+    return _under("tuned_average.", state) or _under("tuned.", state)
+
+
+def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

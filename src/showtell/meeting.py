@@ -11,6 +11,7 @@ import torch
 from showtell import __version__
 from showtell.config import Config, ConfigError, DeviceConfig
 from showtell.data.annotations import SplitName
+from showtell.data.augmentation import Augmentation, AugmentedImages, says_left_or_right
 from showtell.data.caption_set import CaptionSet, load_captions, source_hash
 from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
 from showtell.data.files import sizes_hash
@@ -20,7 +21,7 @@ from showtell.data.readable import unreadable_pictures
 from showtell.data.shapes import ensure_shapes
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
-from showtell.models.weights import find_weights
+from showtell.models.weights import EncoderWeights, find_weights
 from showtell.ranks import first_rank_first
 from showtell.reporting import report_left_out
 from showtell.vocabulary import Vocabulary
@@ -38,15 +39,23 @@ class Meeting:
         self.config = config
         self.cache = Path(config.cache)
         self.device = resolve_device(config.device)
-        with first_rank_first():  # may download
-            self.weights = find_weights(config.encoder)
         self.precision = encoding_precision(config.features.precision, self.device)
-        self.fingerprint = encoder_fingerprint(config.encoder, self.weights, self.precision)
         self._stores: list[FeatureStore] = []
         self._captions: dict[SplitName, CaptionSet] = {}
         if config.data.format == "shapes":
             with first_rank_first():
                 ensure_shapes(Path(config.data.root), config.data.shapes)
+
+    @cached_property
+    def weights(self) -> EncoderWeights:
+        """The encoder's weights; asked for after the captions, so that missing data is not downloaded for."""
+        with first_rank_first():  # may download
+            return find_weights(self.config.encoder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells the encoder's answers from those of other weights, poolings and precisions."""
+        return encoder_fingerprint(self.config.encoder, self.weights, self.precision)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -72,7 +81,8 @@ class Meeting:
         images = self._stored if self.config.features.mode == "store" else self._decoded
         read, unreadable = images(name, captions)
         report_left_out(self.config, name, captions, unreadable)
-        return SplitData(captions, read, unreadable)
+        changing = name == "train" and self.config.data.augment.active
+        return SplitData(captions, read, unreadable, self._augmented(captions) if changing else None)
 
     def card(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """What a checkpoint tells about itself, in plain containers."""
@@ -120,6 +130,10 @@ class Meeting:
             self.config.data.num_workers,
         )
         return DecodedImages(captions.paths, transform), unreadable
+
+    def _augmented(self, captions: CaptionSet) -> AugmentedImages:
+        augmentation = Augmentation(self.config.data.augment, self.config.seed, says_left_or_right(captions))
+        return AugmentedImages(captions.paths, self.weights.transform, augmentation)
 
     def _fast_encoder(self) -> FastEncoder:
         return FastEncoder(self.encoder, self.device, self.precision)

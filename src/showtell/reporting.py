@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import shutil
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,9 @@ from showtell.atomic import write_text_atomically
 from showtell.config import Config, ConfigError
 from showtell.data.batching import Rows
 from showtell.data.caption_set import CaptionSet
-from showtell.data.module import CaptionData, SplitData
+from showtell.data.module import CaptionData
 from showtell.data.samples import thumbnails
-from showtell.data.shapes import is_true, load_scenes
+from showtell.data.shapes import load_scenes, truth_shares
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
 from showtell.run_directory import flat
@@ -52,17 +56,17 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet
     )
 
 
-def reports(config: Config, run_dir: Path, val: SplitData, data: CaptionData) -> list[Callback]:
+def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
     """The callbacks that score and show the captions of a validation."""
     judge = None
     if config.data.format == "shapes":
-        scenes = load_scenes(Path(config.data.root), "val")
-        judge = lambda picture, caption: is_true(caption, scenes[picture])  # noqa: E731
+        judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
+    train, val = data.train.captions, data.val.captions
     return [
-        Scores(val.captions.references, judge),
-        Samples(samples(config, val.captions, pictures[chosen]), run_dir),
+        Scores(val.references, lambda: train.references, judge),
+        Samples(samples(config, val, pictures[chosen]), run_dir),
     ]
 
 
@@ -78,18 +82,35 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     status = json.loads((run_dir / "status.json").read_text())
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            final = {f"best/{name.replace('/', '_')}": value for name, value in status["metrics"].items()}
+            final = {
+                f"val_best/{name.removeprefix('val/').replace('/', '_')}": value
+                for name, value in status["metrics"].items()
+            }
             logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
-    best = run_dir / "checkpoints" / "best.ckpt"
+    shown = shortest(run_dir)
+    best = shown / "checkpoints" / "best.ckpt"
+    longer = f"training.max_epochs={config.training.max_epochs * 2}"
     print(
         f"\n{best_line(config.training.monitor, status['best'])} "
-        f"Captioned pictures: {run_dir}/predictions/grid.png\n\n"
-        f"Watch the curves:   tensorboard --logdir {run_dir.parent}\n"
-        f"Caption pictures:   python predict.py {best} PICTURE_OR_FOLDER...\n"
-        f"Go on training:     python train.py resume={run_dir} training.max_epochs={config.training.max_epochs * 2}"
+        f"Captioned pictures: {shown}/predictions/grid.png\n\n"
+        f"Watch the curves:   {program('tensorboard')} --logdir {shown.parent}\n"
+        f"Caption pictures:   {program('python')} predict.py {best} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     {program('python')} train.py resume={shown} {longer}"
     )
     return math.nan if status["best"] is None else float(status["best"])
+
+
+def program(name: str) -> str:
+    """A program of this environment as one types it: its bare name where that is the one found."""
+    own = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) == str(own) or not own.is_file() else str(shortest(own))
+
+
+def shortest(path: Path) -> Path:
+    """A path to type: relative where it lies under the working directory."""
+    path = Path(os.path.abspath(path))
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def best_line(monitor: str, value: float | None) -> str:

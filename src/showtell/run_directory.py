@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from showtell.atomic import write_text_atomically
+
 STATUS = "status.json"
 # done is what no sweep starts again
 DONE = ("finished", "pruned")
@@ -53,8 +55,15 @@ def read_status(run_dir: Path) -> RunStatus | None:
         return None
 
 
+def remember_config(run_dir: Path, values: Mapping[str, Any]) -> None:
+    """Makes `.hydra/config.yaml` say how the run goes on, so that the next `resume=` need not be told again."""
+    (run_dir / ".hydra").mkdir(exist_ok=True)
+    text = yaml.safe_dump({**values, "resume": None}, sort_keys=False, allow_unicode=True)
+    write_text_atomically(run_dir / ".hydra" / "config.yaml", text)
+
+
 def read_config(run_dir: Path) -> dict[str, Any] | None:
-    """The configuration a run was started with, nested as in `.hydra/config.yaml`; None where there is none."""
+    """The configuration that a run was started or last resumed with, nested; None where there is none."""
     try:
         values = yaml.load((run_dir / ".hydra" / "config.yaml").read_text(encoding="utf-8"), _Loader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError):

@@ -1,6 +1,7 @@
 """Lightning's Trainer with Showtell's loggers, checkpoints and callbacks plugged in."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ def build_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
+        enable_progress_bar=sys.stdout.isatty(),
         default_root_dir=run_dir,
         logger=build_loggers(run_dir, resumed_at),
         callbacks=build_callbacks(config, run_dir, data, reports, stop),
@@ -108,8 +110,9 @@ def build_callbacks(
         *reports,
         Status(run_dir, training.monitor, mode),
         EpochLines(),
-        ProgressBar(curves),
     ]
+    if sys.stdout.isatty():
+        callbacks.append(ProgressBar(curves))
     callbacks += pruning_callbacks(training.monitor, run_dir)
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
@@ -127,6 +130,8 @@ def quieten_lightning() -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # the position of the data is in the checkpoint, in CaptionData
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    # an encoder's tuned blocks, on purpose
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     # scores are rank 0's on all ranks, see `Scores`

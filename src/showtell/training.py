@@ -22,6 +22,7 @@ from showtell.data.module import CaptionData
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import load_start
 from showtell.meeting import Meeting
+from showtell.models.finetuning import tuned_blocks
 from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
@@ -29,6 +30,7 @@ from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
+from showtell.run_directory import remember_config
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -67,6 +69,8 @@ def train(config: Config, run_dir: Path) -> float:
         resume.accept(card)
     if is_first():
         prepare_directory(run_dir, Path(config.cache))
+        if resume:
+            remember_config(run_dir, config.as_dict())
         write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
@@ -79,15 +83,19 @@ def train(config: Config, run_dir: Path) -> float:
         print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
     if config.device.compile:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
-    encoder = meeting.encoder if config.features.mode == "off" else None
+    encoder, tuned = meeting.encoder if config.features.mode == "off" else None, None
+    if encoder and config.encoder.finetune_blocks:
+        if start and start.tuned_count:
+            start.load_into_blocks(tuned_blocks(encoder, start.tuned_count))
+        tuned = tuned_blocks(encoder, config.encoder.finetune_blocks)
     self_critical = config.training.objective == "self_critical"
     reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
-    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward)
+    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
     if resume:
         check_weights(module, resume.shapes, resume.path)
     stop = GracefulStop()
     with first_rank_first():
-        shown = reports(config, run_dir, val_split, data)
+        shown = reports(config, run_dir, data)
     point = LogPoint(resume.step, resume.validation_due) if resume else None
     trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:

@@ -4,7 +4,7 @@ import pytest
 
 from showtell.data.shapes.captions import describe
 from showtell.data.shapes.scenes import think_up
-from showtell.data.shapes.truth import constant_caption_floor, is_true, truth_share
+from showtell.data.shapes.truth import constant_caption_floor, is_true, relations_hold, truth_shares
 
 
 def thing(kind, color, size, texture, box):
@@ -85,7 +85,8 @@ def test_captions_are_seldom_true_of_other_scenes():
     scenes = [think_up("val", index, 0) for index in range(150)]
     captions = [caption for index, scene in enumerate(scenes) for caption in describe(scene, str(index))]
     rng = random.Random(0)
-    assert truth_share(captions, [rng.choice(scenes) for _ in captions]) < 0.05
+    wrong = {picture: rng.choice(scenes) for picture in range(len(captions))}
+    assert truth_shares(dict(enumerate(captions)), wrong)["true"] < 0.05
 
 
 def test_shuffled_words_are_never_an_error_and_seldom_true():
@@ -107,3 +108,26 @@ def test_the_floor_is_the_best_constant_caption():
 def test_the_floor_tries_rare_captions_that_claim_little():
     captions = ["A house at night."] * 3 + ["A red star on the beach.", "A star."]
     assert constant_caption_floor(captions, [PAIR, THREE], candidates=1) == ("A star.", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("caption", "verdict"),
+    [
+        ("a star to the left of a house", True),
+        ("a green star to the left of a house", True),  # wrong looks, right place
+        ("a star to the right of a house", False),
+        ("a star above a house", False),
+        ("a star to the left of a fish", False),  # there is no fish
+        ("a star and a house", None),
+        ("star star star", None),
+    ],
+)
+def test_relations_are_judged_apart_from_looks(caption, verdict):
+    assert relations_hold(caption, PAIR) is verdict
+
+
+def test_shares_count_only_captions_that_place_something():
+    captions = {1: "a red star", 2: "a red star to the left of a house", 3: "a star above a house", 4: "a blue star"}
+    shares = truth_shares(captions, dict.fromkeys(captions, PAIR))
+    assert shares == {"true": 0.5, "relations_true": 0.5}
+    assert truth_shares({1: "a red star"}, {1: PAIR}) == {"true": 1.0}

@@ -6,13 +6,14 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from showtell import atomic, trainer
-from showtell.data import batching, loading
+from showtell.data import augmentation, batching, loading
 from showtell.data.images import PictureError
 
 
@@ -58,6 +59,26 @@ def position_forgotten() -> None:
     CaptionData.load_state_dict = lambda *_: None  # type: ignore[method-assign, assignment]
 
 
+def augmentation_without_a_key() -> None:
+    """Pictures are changed by a generator that lives as long as the process, as torchvision's transforms do."""
+    augmentation.draws = lambda *_: torch.rand(8).double().numpy()
+
+
+def augmentation_of_the_loaders_epoch() -> None:
+    """The key's epoch is counted where an epoch is loaded; a resumed process begins with 0."""
+    original, epochs = loading.TrainLoader.__iter__, count()
+
+    def iterate(self: loading.TrainLoader) -> Iterator[Any]:
+        number, real = next(epochs), loading.replace
+        loading.replace = lambda dataset, **_: real(dataset, epoch=number)  # type: ignore[assignment]
+        try:
+            return original(self)
+        finally:
+            loading.replace = real
+
+    loading.TrainLoader.__iter__ = iterate  # type: ignore[method-assign]
+
+
 def temporary_elsewhere() -> None:
     """The temporary file lies on another file system; the run dies half-way through the copy."""
     other = Path(tempfile.mkdtemp(dir="/dev/shm"))
@@ -83,6 +104,8 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "loader's counter": loaders_counter,
     "position forgotten": position_forgotten,
     "temporary elsewhere": temporary_elsewhere,
+    "augmentation without a key": augmentation_without_a_key,
+    "augmentation of the loader's epoch": augmentation_of_the_loaders_epoch,
 }
 
 

@@ -110,7 +110,7 @@ def test_words_in_another_order_are_refused():
 
     card = {"config": {}, "vocabulary": ["a", "b"], "encoder": {"sha256": "0" * 64}, "data": "x", "feature_shape": [3]}
     with pytest.raises(ResumeError, match="the vocabulary is not the one of the checkpoint"):
-        ResumePoint(Path("last.ckpt"), 1, False, card).accept({**card, "vocabulary": ["b", "a"]})
+        ResumePoint(Path("last.ckpt"), 0, 1, False, card).accept({**card, "vocabulary": ["b", "a"]})
 
 
 def test_a_finished_run_says_that_it_is_finished(forge, copy):
@@ -197,3 +197,19 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(forge, words, tmp_path
         assert {path: load_checkpoint(path)["global_step"] for path in before} == before
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_a_resume_was_told_is_remembered(forge, copy):
+    assert resume(forge, copy, "training.max_epochs=5", "training.learning_rate=1e-5") == 0, forge.said
+    assert resume(forge, copy) == 0, forge.said
+    assert "nothing is left to do" in forge.said
+    assert "note: " not in forge.said
+    status = json.loads((copy / "status.json").read_text())
+    assert (status["state"], status["epoch"], status["max_epochs"]) == ("finished", 5, 5)
+
+
+def test_less_than_what_is_done_is_refused(forge, copy):
+    before = outcome(copy)
+    assert resume(forge, copy, "training.max_epochs=1") == CODE
+    assert "training.max_epochs=1: " in one_line(forge)
+    assert differences(before, outcome(copy)) == []

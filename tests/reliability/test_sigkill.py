@@ -28,6 +28,18 @@ WAYS: dict[str, dict[str, Any]] = {
     },
 }
 
+SEEDED = list(WAYS)  # the ways that a seed chooses among
+_TUNED: dict[str, Any] = {
+    "features": {"mode": "off"},
+    "data": {"augment": {"crop_area": 0.5, "jitter": 0.3, "flip": True}},
+    "encoder": {"finetune_blocks": 2},
+    "training": {"weight_average": 0.9, "schedule": "cosine", "encoder_learning_rate": 1e-3},
+}
+WAYS |= {
+    "augmented and tuned": _TUNED,
+    "augmented and tuned, 2 workers": {**_TUNED, "data": {**_TUNED["data"], "num_workers": 2}},
+}
+
 
 class Reference:
     """The run that nobody touched: what it leaves, and its moments."""
@@ -94,7 +106,7 @@ def killed_and_resumed(forge: Forge, reference: Reference, way: str, strikes: li
 
 @pytest.mark.parametrize("seed", range(20))
 def test_sigkill(forge, reference, seed, tmp_path):
-    way = list(WAYS)[seed % len(WAYS)]
+    way = SEEDED[seed % len(SEEDED)]
     untouched = reference(way)
     assert not killed_and_resumed(forge, untouched, way, [untouched.strike(seed)], tmp_path / "run")
 
@@ -102,7 +114,7 @@ def test_sigkill(forge, reference, seed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 300))
 def test_sigkill_200(forge, reference, seed, tmp_path):
-    way = list(WAYS)[seed % len(WAYS)]
+    way = SEEDED[seed % len(SEEDED)]
     untouched = reference(way)
     assert not killed_and_resumed(forge, untouched, way, [untouched.strike(seed)], tmp_path / "run")
 
@@ -115,11 +127,21 @@ def test_killed_twice_in_one_epoch(forge, reference, way, tmp_path):
     assert not killed_and_resumed(forge, untouched, way, [steps[2], second], tmp_path / "run")
 
 
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))])
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in SEEDED])
+def test_sigkill_with_augmentation_and_tuned_blocks(forge, reference, way, seed, tmp_path):
+    """Workers or not, it is also the same run."""
+    untouched = reference(way)
+    assert not killed_and_resumed(forge, untouched, way, [untouched.strike(seed)], tmp_path / "run")
+    without_workers = reference("augmented and tuned").outcome
+    assert untouched.outcome["last.state_dict"] == without_workers["last.state_dict"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_any_time(forge, reference, seed, tmp_path):
     """Not at one of the moments, but whenever the clock says."""
-    way = list(WAYS)[seed % len(WAYS)]
+    way = SEEDED[seed % len(SEEDED)]
     run_dir = tmp_path / "run"
     seconds = random.Random(seed).uniform(0.3, 3.0)
     code = started(forge, run_dir, way, kill_after=seconds)
@@ -137,6 +159,8 @@ MUTANTS_WAYS = {
     "loader's counter": "pictures, 2 workers",
     "position forgotten": "store",
     "temporary elsewhere": "store",
+    "augmentation without a key": "augmented and tuned",
+    "augmentation of the loader's epoch": "augmented and tuned, 2 workers",
 }
 
 

@@ -17,6 +17,7 @@ from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.boundary import validation_is_due
 from showtell.checkpointing.card import checked_card
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
+from showtell.config import parse
 
 CHECKPOINTS = "checkpoints"
 
@@ -80,9 +81,10 @@ def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A checkpoint to go on from: where it lies, its optimizer step, and what it tells about itself."""
+    """A checkpoint to go on from: where it lies, its epoch and optimizer step, and what it tells about itself."""
 
     path: Path
+    epoch: int
     step: int
     validation_due: bool
     card: Mapping[str, Any]
@@ -107,6 +109,9 @@ class ResumePoint:
         check_identity("encoder's weights", self.card["encoder"]["sha256"][:16], card["encoder"]["sha256"][:16])
         check_identity("data set", self.card["data"], card["data"])
         check_identity("shape of features", str(self.card["feature_shape"]), str(card["feature_shape"]))
+        length = card["config"]["training"]["max_epochs"]
+        if length < self.epoch:
+            raise ResumeError(f"training.max_epochs={length}: {self.epoch} epochs are done; ask for more of them")
         return notes
 
 
@@ -121,9 +126,11 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
     card = checked_card(checkpoint, path)
+    card["config"] = parse(card["config"]).as_dict()  # settings that an older version did not have have their defaults
     try:
         shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
-        return ResumePoint(path, int(checkpoint["global_step"]), validation_is_due(checkpoint), card, shapes)
+        epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
+        return ResumePoint(path, epoch, step, validation_is_due(checkpoint), card, shapes)
     except (KeyError, TypeError, ValueError):
         raise ResumeError(f"{path} holds a model but no state of training; start a new run from it") from None
 

@@ -13,7 +13,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from showtell.config.checks import ConfigError, within
-from showtell.config.data import DataConfig, EncoderConfig, FeaturesConfig, ImageTransform, ShapesConfig
+from showtell.config.data import (
+    AugmentConfig,
+    DataConfig,
+    EncoderConfig,
+    FeaturesConfig,
+    ImageTransform,
+    ShapesConfig,
+)
 from showtell.config.decoder import (
     DECODERS,
     DECODING_METHODS,
@@ -28,6 +35,7 @@ __all__ = [
     "DECODERS",
     "DECODING_METHODS",
     "GRID_DECODERS",
+    "AugmentConfig",
     "Config",
     "ConfigError",
     "DataConfig",
@@ -75,6 +83,20 @@ class Config:
             raise ConfigError(
                 f"encoder.pooling=grid: decoder.name={self.decoder.name} reads one vector; "
                 "use encoder.pooling=average or decoder=attention"
+            )
+        if self.features.mode == "store":
+            self._refuse_what_stored_features_cannot_do()
+
+    def _refuse_what_stored_features_cannot_do(self) -> None:
+        if self.encoder.finetune_blocks:
+            raise ConfigError(
+                f"encoder.finetune_blocks={self.encoder.finetune_blocks}: stored features are a frozen encoder's; "
+                "use features=off (features.mode=off)"
+            )
+        if self.data.augment.active:
+            raise ConfigError(
+                f"data.augment={asdict(self.data.augment)}: stored features are those of unchanged pictures; "
+                "use features=off (features.mode=off)"
             )
 
     def as_dict(self) -> dict[str, Any]:

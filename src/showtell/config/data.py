@@ -40,6 +40,28 @@ class ShapesConfig:
 
 
 @dataclass(kw_only=True)
+class AugmentConfig:
+    """How training pictures are changed at random; with these values, not at all.
+
+    A crop keeps at least `crop_area` of a picture's area; `jitter` changes brightness, contrast and saturation by at
+    most this share; `flip` mirrors every second picture, unless its caption says left or right.
+    """
+
+    crop_area: float = 1.0
+    jitter: float = 0.0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        within("data.augment.crop_area", self.crop_area, 0.05, 1)
+        within("data.augment.jitter", self.jitter, 0, 0.9)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed."""
+        return self.crop_area < 1 or self.jitter > 0 or self.flip
+
+
+@dataclass(kw_only=True)
 class DataConfig:
     """Where pictures and captions lie. Relative paths start at `root`, and `root` at the working directory."""
 
@@ -56,6 +78,7 @@ class DataConfig:
     num_workers: int = 2
     bad_pictures: str = "skip"
     max_caption_words: int = 50
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     shapes: ShapesConfig = field(default_factory=ShapesConfig)
 
     def __post_init__(self) -> None:
@@ -79,9 +102,12 @@ class EncoderConfig:
     pooling: str = "auto"
     # side of the square that a picture is stretched to; 0: what the weights were trained with
     image_size: int = 0
+    # so many of its last blocks are trained too, and are part of the checkpoint; 0: all of it stays frozen
+    finetune_blocks: int = 0
 
     def __post_init__(self) -> None:
         one_of("encoder.pooling", self.pooling, POOLINGS)
+        within("encoder.finetune_blocks", self.finetune_blocks, 0)
         if self.image_size:
             within("encoder.image_size", self.image_size, 32)
 

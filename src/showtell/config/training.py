@@ -43,6 +43,8 @@ class TrainingConfig:
     batch_size: int = 64
     accumulate_batches: int = 1
     learning_rate: float = 1e-3
+    # of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them
+    encoder_learning_rate: float = 1e-5
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     # cross_entropy, or self_critical: captions that the decoder drew, rewarded by CIDEr-D
@@ -74,6 +76,7 @@ class TrainingConfig:
         within("training.batch_size", self.batch_size, 1)
         within("training.accumulate_batches", self.accumulate_batches, 1)
         within("training.learning_rate", self.learning_rate, 0, open_low=True)
+        within("training.encoder_learning_rate", self.encoder_learning_rate, 0)
         within("training.weight_decay", self.weight_decay, 0)
         one_of("training.objective", self.objective, OBJECTIVES)
         one_of("training.baseline", self.baseline, BASELINES)

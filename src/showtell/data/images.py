@@ -36,7 +36,7 @@ from showtell.data.find import find_pictures
 
 __all__ = [
     "MAX_PIXELS", "PictureError", "PictureFacts", "find_pictures", "inspect_picture", "load_picture",
-    "prepare", "read_picture",
+    "normalized", "prepare", "read_picture", "resized",
 ]  # fmt: skip
 
 MAX_PIXELS = 50_000_000
@@ -98,12 +98,21 @@ def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
     Returns:
         float32 (3, size, size).
     """
+    return normalized(resized(picture, transform), transform)
+
+
+def resized(picture: Tensor, transform: ImageTransform) -> Tensor:
+    """uint8 (3, height, width) stretched to (3, size, size)."""
     interpolation = InterpolationMode(transform.interpolation)
     size = [transform.size, transform.size]
-    small = functional.resize(picture, size, interpolation=interpolation, antialias=True)
+    small: Tensor = functional.resize(picture, size, interpolation=interpolation, antialias=True)
+    return small.contiguous()
+
+
+def normalized(small: Tensor, transform: ImageTransform) -> Tensor:
+    """(3, size, size) with values up to 255, uint8 or float32, to float32 as the encoder wants it."""
     mean, std = _mean_and_std(transform)
-    normalized: Tensor = small.contiguous().float().sub_(mean).div_(std)
-    return normalized
+    return small.to(torch.float32, copy=True).sub_(mean).div_(std)
 
 
 @cache

@@ -6,7 +6,7 @@ runs ahead; and not by Lightning's `set_epoch`, which does not reach a batch sam
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
+from showtell.data.augmentation import AugmentedImages
 from showtell.data.batching import LengthBatches, Rows, dealt, share_of
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
@@ -101,15 +102,21 @@ ReadImages = Callable[[NDArray[Any]], Tensor]
 
 @dataclass(frozen=True)
 class CaptionBatches(Dataset[Batch]):
-    """Makes a batch of caption rows: an item is named by its rows, so that a worker process can make it too."""
+    """Makes a batch of caption rows: an item is named by its rows, so that a worker process can make it too.
+
+    With `augmented` the pictures are changed at random, by the rows and the `epoch`.
+    """
 
     rows: CaptionRows
     read_images: ReadImages
+    augmented: AugmentedImages | None = None
+    epoch: int = 0
 
     def __getitem__(self, rows: Rows) -> Batch:
         pictures = self.rows.picture_of[rows]
+        augmented = self.augmented
         return {
-            "images": self.read_images(pictures),
+            "images": augmented(pictures, rows, self.epoch) if augmented else self.read_images(pictures),
             "captions": self.rows.captions(rows),
             "picture_ids": torch.from_numpy(self.rows.picture_ids[pictures]),
         }
@@ -167,11 +174,13 @@ class TrainLoader:
     def __iter__(self) -> Iterator[Batch]:
         if self.position.batch >= len(self):
             self.position.epoch, self.position.batch = self.position.epoch + 1, 0
-        plan = self.batches.epoch(0 if self.overfit else self.position.epoch)[self.position.batch : len(self)]
+        epoch = 0 if self.overfit else self.position.epoch
+        plan = self.batches.epoch(epoch)[self.position.batch : len(self)]
+        dataset = replace(self.dataset, epoch=epoch)
         if self.ranks.size == 1:
-            return load_in_order(self.dataset, plan, self.num_workers)
+            return load_in_order(dataset, plan, self.num_workers)
         shares = [share_of(rows, self.ranks) for rows in plan]
-        return load_shares(self.dataset, shares, [len(rows) for rows in plan], self.num_workers)
+        return load_shares(dataset, shares, [len(rows) for rows in plan], self.num_workers)
 
 
 @dataclass

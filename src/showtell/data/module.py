@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from showtell.config import TrainingConfig
+from showtell.data.augmentation import AugmentedImages
 from showtell.data.batching import LengthBatches, Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
@@ -25,11 +26,15 @@ from showtell.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class SplitData:
-    """A split ready for training: its captions, how its images are read, and which pictures cannot be."""
+    """A split ready for training: its captions, how its images are read, and which pictures cannot be.
+
+    `augmented` is how they are read where training changes them at random.
+    """
 
     captions: CaptionSet
     read_images: ReadImages
     unreadable: NDArray[np.bool_]
+    augmented: AugmentedImages | None = None
 
     def usable_rows(self) -> Rows:
         """The captions that have words and a readable picture."""
@@ -81,7 +86,7 @@ class CaptionData(pl.LightningDataModule):
                 "no training caption has words and a readable picture; run `python -m showtell.data check`"
             )
         lengths = train.captions.lengths
-        self._train = CaptionBatches(train.encoded(vocabulary), train.read_images)
+        self._train = CaptionBatches(train.encoded(vocabulary), train.read_images, train.augmented)
         self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)
         self.batches = LengthBatches(rows, lengths[rows], config.batch_size, seed)
         self.batches_per_epoch = len(self.train_dataloader())

@@ -53,8 +53,9 @@ def main() -> None:
     threading.Thread(target=_live_with_launcher, args=(line,), daemon=True).start()
     ranks = ranks_of_environment()
     assert ranks is not None
-    with one_line_errors():
-        train_as_rank(config, Path(sys.argv[1]), ranks)
+    run_dir = Path(sys.argv[1])
+    with one_line_errors(run_dir if ranks.rank == 0 else None):
+        train_as_rank(config, run_dir, ranks)
 
 
 def _first_line(line: socket.socket) -> bytes:

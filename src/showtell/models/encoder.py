@@ -1,7 +1,8 @@
 """The frozen CNN: a torchvision classifier, or EfficientNet-Lite0 whose ImageNet weights install as a package.
 
-An encoder is always in `eval()` mode and never has a gradient, so it gives the same answer for a picture every time;
-that is what makes the feature store possible. Shape legend: B batch, R regions, D feature.
+An encoder is always in `eval()` mode and has no gradient, so it gives the same answer for a picture every time; that is
+what makes the feature store possible. `finetuning.py` trains its last blocks where a run asks for that.
+Shape legend: B batch, R regions, D feature.
 """
 
 import hashlib

@@ -1,17 +1,17 @@
-"""The LightningModule: frozen encoder + decoder + cross-entropy, and the optimizer.
+"""The LightningModule: encoder + decoder + cross-entropy, and the optimizer.
 
 A batch is a dict: `images` holds pixels `(B, 3, S, S)` or, from the feature store, the encoder's answer for them;
 `captions` is `(B, T)` tokens with `<end>` last; `picture_ids` is `(B,)`. All captions of a batch have one length, so
 the mean over a batch is the mean over its tokens. Under several processes a batch also has a `weight`, this rank's
-share in it (`models.global_loss`). The encoder is absent where every feature comes from the store, and
-its weights are never part of the state dict. `card` is what a checkpoint tells about itself. Shape legend: B batch, T
-time, V vocabulary, S picture size.
+share in it (`models.global_loss`). The encoder is absent where every feature comes from the store, and of its weights
+only those of tuned blocks are part of the state dict. `card` is what a checkpoint tells about itself. Shape legend: B
+batch, T time, V vocabulary, S picture size.
 """
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from showtell.config import DecoderConfig, DecodingConfig, TrainingConfig
 from showtell.decoding import Hypothesis, decode
 from showtell.models.attention import SoftAttentionDecoder
+from showtell.models.encoder import Encoder
+from showtell.models.finetuning import TunedBlocks, parameter_groups
 from showtell.models.global_loss import mean_over_ranks
 from showtell.models.hard_attention import HardAttentionDecoder
 from showtell.models.lstm import LSTMDecoder
@@ -31,6 +33,7 @@ from showtell.models.transformer import TransformerDecoder
 from showtell.vocabulary import Vocabulary
 
 Batch = dict[str, Any]
+Module = TypeVar("Module", bound=nn.Module)
 DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
     "lstm": LSTMDecoder,
     "attention": SoftAttentionDecoder,
@@ -50,7 +53,7 @@ def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabul
 
 
 class CaptionModule(pl.LightningModule):
-    """Trains a decoder on what a frozen encoder sees."""
+    """Trains a decoder on what an encoder sees, and the encoder's `tuned` blocks where there are some."""
 
     def __init__(
         self,
@@ -59,18 +62,21 @@ class CaptionModule(pl.LightningModule):
         training: TrainingConfig,
         decoding: DecodingConfig,
         card: dict[str, Any],
-        encoder: nn.Module | None = None,
+        encoder: Encoder | None = None,
         reward: Reward | None = None,
+        tuned: TunedBlocks | None = None,
     ) -> None:
         super().__init__()
         self.decoder: Any = decoder
         self.average: Any = averaged_copy(decoder) if training.weight_average else None
+        self.tuned = tuned.requires_grad_(training.encoder_learning_rate > 0) if tuned is not None else None
+        self.tuned_average = averaged_copy(tuned) if tuned is not None and training.weight_average else None
         self.reward = reward
         self.vocabulary = vocabulary
         self.training_config = training
         self.decoding_config = decoding
         self.card = card
-        # a list hides the frozen encoder from parameters(), state_dict() and the optimizer
+        # a list hides the encoder's frozen part from parameters(), state_dict() and the optimizer
         self._encoder = [encoder]
         self.captions: dict[int, str] = {}
         # pictures whose attention is kept, and for each of these the words and maps of the last validation
@@ -78,8 +84,8 @@ class CaptionModule(pl.LightningModule):
         self.attention: dict[int, tuple[list[str], Tensor]] = {}
 
     @property
-    def encoder(self) -> nn.Module | None:
-        """The frozen encoder, where this run computes features itself."""
+    def encoder(self) -> Encoder | None:
+        """The encoder, where this run computes features itself."""
         return self._encoder[0]
 
     @property
@@ -88,13 +94,16 @@ class CaptionModule(pl.LightningModule):
         return self.decoder if self.average is None else self.average
 
     def features(self, images: Tensor) -> Tensor:
-        """What the decoder reads: the encoder's answer for pixels, or the stored answer as float."""
+        """What the decoder reads: the encoder's answer for pixels, or the stored answer as float.
+
+        Outside training an averaged decoder goes with averaged blocks.
+        """
         if self.encoder is None:
             return images.float()
         self.encoder.to(images.device)
-        with torch.no_grad():
-            features: Tensor = self.encoder(images).float()
-        return features
+        average = None if self.training else self.tuned_average
+        features: Tensor = self.encoder(images) if average is None else average.answer(self.encoder, images)
+        return features.float()
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy per token over the words of the caption and `<end>`."""
@@ -147,7 +156,10 @@ class CaptionModule(pl.LightningModule):
         super().optimizer_step(*args, **kwargs)
         if self.average is not None:
             step = self.trainer.global_step
-            move_average(self.average, self.decoder, min(self.training_config.weight_average, (1 + step) / (10 + step)))
+            decay = min(self.training_config.weight_average, (1 + step) / (10 + step))
+            move_average(self.average, self.decoder, decay)
+            if self.tuned_average is not None and self.tuned is not None:
+                move_average(self.tuned_average, self.tuned, decay)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """The first loader brings captions to score, the second pictures to caption."""
@@ -180,10 +192,10 @@ class CaptionModule(pl.LightningModule):
         checkpoint["showtell"] = self.card
 
     def configure_optimizers(self) -> Any:
-        """Adam over the decoder (which holds the embedding of the picture), and the learning-rate schedule."""
+        """Adam over the decoder (which holds the embedding of the picture) and tuned blocks, and the schedule."""
         config = self.training_config
         adam = torch.optim.Adam(
-            self.decoder.parameters(),
+            parameter_groups(self.decoder, self.tuned, config.encoder_learning_rate),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             # one kernel instead of a dozen per tensor: a fifth of the time; mixed precision cannot clip with it
@@ -199,18 +211,19 @@ class CaptionModule(pl.LightningModule):
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def averaged_copy(decoder: nn.Module) -> nn.Module:
+def averaged_copy(trained: Module) -> Module:
     """A copy that no optimizer touches; always in evaluation mode when it is asked."""
-    return copy.deepcopy(decoder).requires_grad_(False)
+    return copy.deepcopy(trained).requires_grad_(False)
 
 
 @torch.no_grad()
-def move_average(average: nn.Module, decoder: nn.Module, decay: float) -> None:
-    """Average <- decay * average + (1 - decay) * decoder, buffers included."""
+def move_average(average: nn.Module, trained: nn.Module, decay: float) -> None:
+    """Average <- decay * average + (1 - decay) * trained, buffers included; counters stay as they are."""
     # not the state dicts: a tied matrix has two names there, and would move twice
-    pairs = zip((*average.parameters(), *average.buffers()), (*decoder.parameters(), *decoder.buffers()), strict=True)
+    pairs = zip((*average.parameters(), *average.buffers()), (*trained.parameters(), *trained.buffers()), strict=True)
     for mean, value in pairs:
-        mean.lerp_(value, 1 - decay)
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
 
 
 def learning_rate_factor(step: int, config: TrainingConfig, total_steps: int) -> float:

@@ -20,7 +20,7 @@ from showtell.atomic import atomic_write
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 
 TRAVELLING_WEIGHTS = "encoder.pt"
-OFFLINE = "encoder=efficientnet_lite0 needs no download"
+OFFLINE = "encoder=efficientnet_lite0, which needs no download"
 _LITE0_TRANSFORM = ImageTransform(
     size=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
 )  # fmt: skip

@@ -109,7 +109,7 @@ class EpochLines(Callback):
         shown = {
             key: value.item()
             for key, value in trainer.callback_metrics.items()
-            if key == "train/epoch_loss" or key in ("val/loss", "val/true", "val/cider", "val/bleu4")
+            if key in ("train/epoch_loss", "val/loss", "val/true", "val/cider")
         }
         scores = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
         passed = time.perf_counter() - self.began
@@ -117,11 +117,15 @@ class EpochLines(Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """Rich's bar with the loss; it tells the time left and stays quiet where the output is no terminal."""
+    """Rich's bar with the loss and the time left; it counts epochs from 1, as the lines do."""
 
     def __init__(self, curves: Curves) -> None:
         super().__init__(refresh_rate=20)
         self._curves = curves
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        # as wide as the validation's name, or the bar would jump
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The newest training and validation loss."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from lightning_utilities.core.rank_zero import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
-_AT_THE_END = ("best/", "_hparams_")
+_AT_THE_END = ("val_best/", "_hparams_")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Samples(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 writer: Any = logger.experiment
-                writer.add_image("val/attention", np.asarray(sheet), trainer.global_step, dataformats="HWC")
+                writer.add_image("val/attention", np.asarray(sheet), logged_at(trainer), dataformats="HWC")
 
     def _show(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], captions: Mapping[int, str]) -> None:
         cards = [caption_card(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
@@ -75,6 +75,11 @@ class Samples(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 writer: Any = logger.experiment
-                step = max(0, trainer.global_step - 1)  # where Lightning logs the scores of the same validation
+                step = logged_at(trainer)
                 writer.add_image("val/captions", np.asarray(sheet), step, dataformats="HWC")
                 writer.add_text("val/captions", table, step)
+
+
+def logged_at(trainer: pl.Trainer) -> int:
+    """The step under which Lightning logs the scores of the same validation."""
+    return max(0, trainer.global_step - 1)

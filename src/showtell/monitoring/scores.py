@@ -1,16 +1,20 @@
 """Scores of the captions that validation decoded: logged as `val/...`, so that checkpoints can be chosen by them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.ranks import from_all, from_first, is_first
 
-Judge = Callable[[int, str], bool]
+Judge = Callable[[Mapping[int, str]], dict[str, float]]
+Texts = Mapping[int, Sequence[str]]
 
 
 class Scores(Callback):
@@ -22,11 +26,13 @@ class Scores(Callback):
 
     Args:
         references: what people said, by picture id.
-        judge: tells whether a caption is wholly true of a picture, where the data set knows; logged as `val/true`.
+        training: gives what people said of the training pictures; asked at the first validation.
+        judge: tells how many captions are true of their pictures, where the data set knows.
     """
 
-    def __init__(self, references: Mapping[int, Sequence[str]], judge: Judge | None = None) -> None:
+    def __init__(self, references: Texts, training: Callable[[], Texts], judge: Judge | None = None) -> None:
         self.references = references
+        self.training = training
         self.judge = judge
         self.corpus: ReferenceCorpus | None = None
 
@@ -43,9 +49,16 @@ class Scores(Callback):
     def _scores(self, captions: Mapping[int, str]) -> dict[str, float]:
         scores = self._against_references(captions)
         if self.judge is not None:
-            scores["true"] = sum(self.judge(picture, text) for picture, text in captions.items()) / len(captions)
-        scores["distinct"] = len(set(captions.values())) / len(captions)
-        return scores
+            scores |= self.judge(captions)
+        return scores | self._variety(list(captions.values()))
+
+    @cached_property
+    def _training_forms(self) -> frozenset[tuple[str, ...]]:
+        return caption_forms(text for texts in self.training().values() for text in texts)
+
+    def _variety(self, captions: Sequence[str]) -> dict[str, float]:
+        figures = asdict(caption_variety(captions, self._training_forms))
+        return figures | {"distinct": figures["distinct"] / figures.pop("captions")}
 
     def _against_references(self, captions: Mapping[int, str]) -> dict[str, float]:
         known = {picture: text for picture, text in captions.items() if self.references.get(picture)}

@@ -101,7 +101,7 @@ class Display:
         return table
 
     def _title(self, running: Mapping[Job, RunStatus], now: float) -> str:
-        failed = sum(outcome.failed for outcome in self.outcomes)
+        failed = sum(outcome.state == "failed" for outcome in self.outcomes)
         waiting = self.total - len(self.outcomes) - len(running)
         parts = [f"{len(self.outcomes)} of {self.total} done", f"{len(running)} running", f"{waiting} waiting"]
         return ", ".join([*parts, f"[bold red]{failed} failed[/]"] if failed else parts)

@@ -6,6 +6,6 @@ data set has, the share of captions that are wholly true.
 """
 
 from showtell.data.shapes.files import ensure_shapes, load_scenes
-from showtell.data.shapes.truth import constant_caption_floor, is_true, truth_share
+from showtell.data.shapes.truth import constant_caption_floor, is_true, truth_shares
 
-__all__ = ["constant_caption_floor", "ensure_shapes", "is_true", "load_scenes", "truth_share"]
+__all__ = ["constant_caption_floor", "ensure_shapes", "is_true", "load_scenes", "truth_shares"]

@@ -146,14 +146,38 @@ def _holds(claims: Claims, scene: Scene) -> bool:
     )
 
 
+def relations_hold(caption: str, scene: Scene) -> bool | None:
+    """Whether the things that a caption places are there and stand so, whatever looks it gives them.
+
+    A scene holds each kind of thing at most once, so a kind says which thing is meant.
+
+    Returns:
+        None where the caption is no sentence of the grammar, or places nothing.
+    """
+    claims = parse(caption)
+    if claims is None or not claims.relations:
+        return None
+    things = {thing["kind"]: thing for thing in scene["objects"]}
+    named = [things.get(dict(looks).get("kind", "")) for looks in claims.objects]
+    return all((a := named[i]) and (b := named[j]) and stands(r, a, b) for i, r, j in claims.relations)
+
+
 def _looks_right(looks: Looks, thing: Mapping[str, object]) -> bool:
     return all(thing[attribute] == value for attribute, value in looks)
 
 
-def truth_share(captions: Iterable[str], scenes: Iterable[Scene]) -> float:
-    """The share of captions that are wholly true, each of the scene at its own position."""
-    verdicts = [is_true(caption, scene) for caption, scene in zip(captions, scenes, strict=True)]
-    return sum(verdicts) / len(verdicts)
+def truth_shares(captions: Mapping[int, str], scenes: Mapping[int, Scene]) -> dict[str, float]:
+    """`true`, the share of captions that are wholly true, and `relations_true`, of those that tell where things stand.
+
+    Args:
+        captions: by picture id, at least one.
+        scenes: of at least these pictures.
+    """
+    true = [is_true(caption, scenes[picture]) for picture, caption in captions.items()]
+    placed = [relations_hold(caption, scenes[picture]) for picture, caption in captions.items()]
+    relations = [verdict for verdict in placed if verdict is not None]
+    shares = {"true": sum(true) / len(true)}
+    return shares | ({"relations_true": sum(relations) / len(relations)} if relations else {})
 
 
 def constant_caption_floor(

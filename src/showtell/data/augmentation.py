@@ -1,0 +1,121 @@
+"""Pictures changed at random, the same way whenever, wherever and by whomever the same caption is loaded.
+
+What happens to a picture is drawn from a counter-based generator (Philox, Salmon et al. 2011) whose key is (seed,
+epoch) and whose counter begins with the caption's row. There is no state to keep: worker processes, a resumed run and
+a run that nobody interrupted draw the same numbers. torchvision's random transforms draw from a generator that lives
+as long as its process, so only its functions are used; and a picture meets each of its captions in another shape.
+
+What may change is bounded by what captions say. Brightness, contrast and saturation, but not hue: "red" must stay
+true. A crop, but a large one: what is cut away was perhaps mentioned. A mirror image makes "left" false, so it is off
+unless asked for, and a caption that says left or right is left alone even then.
+
+All that is computed with floats is computed element by element, and a mean is a sum of integers: a sum of floats
+depends on the number of threads, which differs between a worker and the trainer.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from showtell.config import AugmentConfig, ImageTransform
+from showtell.data.batching import Rows
+from showtell.data.caption_set import CaptionSet
+from showtell.data.images import normalized, read_picture, resized
+from showtell.data.workers import note_done, note_reading
+
+LARGEST_STRETCH = 4 / 3
+# of red, green and blue in brightness: ITU-R BT.601
+LUMA = (0.299, 0.587, 0.114)
+
+
+def draws(seed: int, epoch: int, row: int) -> NDArray[np.float64]:
+    """`(8,)` numbers in [0, 1) for caption `row`; the order of an epoch uses row -1 of the same key."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, row + 1])).random(8)
+
+
+def crop(picture: Tensor, smallest_area: float, random: Sequence[float]) -> Tensor:
+    """A part of `(3, height, width)` with a random share of its area, proportions and place.
+
+    Inception's crop (Szegedy et al. 2015, arXiv 1409.4842, section 6), but with proportions relative to the picture's
+    own: an encoder sees the whole picture stretched to a square, so without a crop nothing changes.
+    """
+    area = smallest_area + (1 - smallest_area) * random[0]
+    stretch = math.exp(math.log(LARGEST_STRETCH) * (2 * random[1] - 1) / 2)
+    shares = min(1.0, math.sqrt(area) * stretch), min(1.0, math.sqrt(area) / stretch)
+    for axis, share, place in zip((1, 2), shares, random[2:4], strict=True):
+        kept = max(1, round(picture.shape[axis] * share))
+        picture = picture.narrow(axis, int(place * (picture.shape[axis] - kept + 1)), kept)
+    return picture
+
+
+def jitter(picture: Tensor, strength: float, random: Sequence[float]) -> Tensor:
+    """Random brightness, contrast and saturation of uint8 `(3, height, width)`, as float32 in [0, 255].
+
+    Each is a blend of the picture with black, with its mean gray, and with its own gray version, by a factor that lies
+    in [1 - strength, 1 + strength] (Krizhevsky 2013's colour jitter as torchvision has it).
+    """
+    brightness, contrast, saturation = (1 + strength * (2 * number - 1) for number in random)
+    mean = picture.sum(dtype=torch.int64).item() / picture.numel()
+    pixels = picture.float().mul_(contrast).add_(mean * (1 - contrast)).mul_(brightness).clamp_(0, 255)
+    gray = pixels[0] * LUMA[0] + pixels[1] * LUMA[1] + pixels[2] * LUMA[2]
+    return pixels.mul_(saturation).add_(gray.mul_(1 - saturation)).clamp_(0, 255)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to the picture of a caption in an epoch: a pure function of (seed, epoch, caption row).
+
+    Attributes:
+        config: how much may change.
+        seed: of the run.
+        sided: `(N,)` True for captions that say left or right, whose pictures are not mirrored.
+    """
+
+    config: AugmentConfig
+    seed: int
+    sided: NDArray[np.bool_]
+
+    def __call__(self, picture: Tensor, transform: ImageTransform, epoch: int, row: int) -> Tensor:
+        """uint8 `(3, height, width)` to the encoder's input `(3, size, size)`."""
+        random = draws(self.seed, epoch, row).tolist()
+        if self.config.crop_area < 1:
+            picture = crop(picture, self.config.crop_area, random[:4])
+        small = resized(picture, transform)
+        if self.config.flip and random[4] < 0.5 and not self.sided[row]:
+            small = functional.horizontal_flip(small)
+        return normalized(jitter(small, self.config.jitter, random[5:8]) if self.config.jitter else small, transform)
+
+
+@dataclass(frozen=True)
+class AugmentedImages:
+    """Decodes picture files for training: `(B, 3, S, S)` pixels, changed caption by caption."""
+
+    paths: Sequence[Path]
+    transform: ImageTransform
+    augmentation: Augmentation
+
+    def __call__(self, pictures: NDArray[np.integer], rows: Rows, epoch: int) -> Tensor:
+        """The pixels for rows of pictures `(B,)` as rows of captions `(B,)` see them in an epoch."""
+        pairs = zip(pictures.tolist(), rows.tolist(), strict=True)
+        pixels = [self._load(self.paths[picture], epoch, row) for picture, row in pairs]
+        note_done()
+        return torch.stack(pixels)
+
+    def _load(self, path: Path, epoch: int, row: int) -> Tensor:
+        note_reading(path)
+        return self.augmentation(read_picture(path), self.transform, epoch, row)
+
+
+def says_left_or_right(captions: CaptionSet) -> NDArray[np.bool_]:
+    """`(N,)` True for captions with a word such as left, right, leftmost or right-hand."""
+    sided = np.array([word.startswith(("left", "right")) for word in captions.words], dtype=np.int64)
+    before = np.concatenate([[0], np.cumsum(sided[captions.word_numbers])])
+    found: NDArray[np.bool_] = before[captions.starts[1:]] > before[captions.starts[:-1]]
+    return found

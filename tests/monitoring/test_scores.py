@@ -1,0 +1,49 @@
+import csv
+
+import pytest
+
+from showtell.monitoring.scores import Scores
+
+
+class Module:
+    """Takes the place of Lightning's module where a callback only reads captions and logs."""
+
+    def __init__(self, captions):
+        self.captions = captions
+        self.logged = {}
+
+    def log_dict(self, values):
+        self.logged |= values
+
+
+def scored(captions, references, training=None, judge=None):
+    module = Module(captions)
+    Scores(references, lambda: training or {}, judge).on_validation_epoch_end(None, module)
+    return module.logged
+
+
+def test_what_reviewers_ask_for_is_logged():
+    captions = {1: "a dog runs", 2: "a dog runs", 3: "a cat sits on a", 4: "the big big tree"}
+    references = {picture: ["a dog runs on grass", "a tree"] for picture in captions}
+    logged = scored(captions, references, training={7: ["A dog runs.", "Something else."]})
+    assert logged["val/distinct"] == 0.75
+    assert logged["val/novel"] == 0.5
+    assert logged["val/vocabulary"] == 9
+    assert logged["val/mean_length"] == pytest.approx((3 + 3 + 5 + 4) / 4)
+    assert logged["val/bad_endings"] == 0.25
+    assert logged["val/repeated_words"] == 0.25
+
+
+def test_the_judge_hears_all_captions():
+    logged = scored({1: "x", 2: "y"}, {1: ["a"], 2: ["b"]}, judge=lambda captions: {"true": len(captions) / 4})
+    assert logged["val/true"] == 0.5
+
+
+def test_no_captions_no_scores():
+    assert scored({}, {1: ["a"]}) == {}
+
+
+def test_a_run_logs_them(tiny_run):
+    with (tiny_run / "metrics.csv").open() as file:
+        row = [row for row in csv.DictReader(file) if row["val/cider"]][-1]
+    assert {"val/novel", "val/vocabulary", "val/mean_length", "val/repeated_words", "val/bad_endings"} <= row.keys()
