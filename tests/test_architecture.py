@@ -33,6 +33,7 @@ ALLOWED = {
     "pruning": {"run_directory", "sweeps"},
     "trainer": {"checkpointing", "monitoring", "data", "pruning"},
     "meeting": {"data", "models", "reporting"},
+    "shard_meeting": {"data", "meeting"},
     "training": {
         "checkpointing",
         "data",
@@ -41,6 +42,7 @@ ALLOWED = {
         "models",
         "monitoring",
         "reporting",
+        "shard_meeting",
         "run_directory",
         "initial",
         "trainer",

@@ -10,6 +10,8 @@ import torch
 from tests.conftest import draw_coco
 
 from showtell.command_line import USER_ERROR
+from showtell.config import parse
+from showtell.data.shards.command import Limits, write_shards
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 Main = Callable[..., Path]
@@ -145,6 +147,11 @@ def karpathy_layout(source: Path, root: Path) -> None:
     (root / "dataset_coco.json").write_text(json.dumps({"dataset": "coco", "images": images}))
 
 
+def shards_layout(source: Path, root: Path) -> None:
+    config = parse({"data": {"name": "custom", "format": "coco", "root": str(source)}}).data
+    write_shards(config, root, Limits(samples=4, megabytes=1, seed=0), root / "cache")
+
+
 LAYOUTS: dict[str, Callable[[Path, Path], None]] = {
     "coco2014": coco_layout(2014),
     "coco2017": coco_layout(2017),
@@ -156,6 +163,7 @@ LAYOUTS: dict[str, Callable[[Path, Path], None]] = {
         {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages.txt"},
     ),
     "flickr30k": flickr_layout("results_20130124.token", "flickr30k-images", {}),
+    "shards": shards_layout,
 }
 
 

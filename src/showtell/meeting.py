@@ -16,7 +16,7 @@ from showtell.data.caption_set import CaptionSet, load_captions, source_hash
 from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
 from showtell.data.files import sizes_hash
 from showtell.data.loading import DecodedImages, ReadImages, StoredImages
-from showtell.data.module import SplitData
+from showtell.data.module import SplitData, TrainSplit
 from showtell.data.readable import unreadable_pictures
 from showtell.data.shapes import ensure_shapes
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
@@ -37,6 +37,7 @@ class Meeting:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.data = config.data
         self.cache = Path(config.cache)
         self.device = resolve_device(config.device)
         self.precision = encoding_precision(config.features.precision, self.device)
@@ -74,10 +75,14 @@ class Meeting:
         """Rows of memory need no worker processes; pictures do."""
         return self.config.data.num_workers if self.config.features.mode == "off" else 0
 
+    def train_split(self) -> TrainSplit:
+        """What is trained on."""
+        return self.split("train")
+
     def split(self, name: SplitName) -> SplitData:
         """A split with its captions, and its images as stored features or as pictures."""
         with first_rank_first():
-            captions = self._captions[name] = load_captions(self.config.data, name, self.cache)
+            captions = self._captions[name] = load_captions(self.data, name, self.cache)
         images = self._stored if self.config.features.mode == "store" else self._decoded
         read, unreadable = images(name, captions)
         report_left_out(self.config, name, captions, unreadable)
@@ -92,12 +97,12 @@ class Meeting:
             "config": self.config.as_dict(),
             "vocabulary": vocabulary.words,
             "encoder": {"sha256": self.weights.sha256, "public": self.weights.public},
-            "data": self._data_hash(),
+            "data": self.data_hash(),
             "transform": asdict(self.weights.transform),
             "feature_shape": list(self.feature_shape),
         }
 
-    def _data_hash(self) -> str:
+    def data_hash(self) -> str:
         """Tells data sets apart by captions, names and sizes of pictures; copying a data set does not change it."""
         parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].path_names) for name in SPLITS]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
@@ -111,7 +116,7 @@ class Meeting:
         store = open_or_build(
             self.cache / "features",
             request,
-            self._fast_encoder,
+            self.fast_encoder,
             config.features.batch_size,
             config.data.num_workers,
         )
@@ -135,7 +140,8 @@ class Meeting:
         augmentation = Augmentation(self.config.data.augment, self.config.seed, says_left_or_right(captions))
         return AugmentedImages(captions.paths, self.weights.transform, augmentation)
 
-    def _fast_encoder(self) -> FastEncoder:
+    def fast_encoder(self) -> FastEncoder:
+        """The encoder at work on many pictures."""
         return FastEncoder(self.encoder, self.device, self.precision)
 
 

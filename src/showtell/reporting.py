@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,11 @@ def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable:
             print(f"{config.data.name} {name}: {len(lines)} {what}, e.g. {lines[0]}")
 
 
-def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, captions: CaptionSet, threshold: int) -> None:
+def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str], threshold: int) -> None:
     """`vocabulary.txt`, one word per line in order of tokens, and `vocabulary_dropped.txt` with what fell out."""
     kept = set(vocabulary.words)
-    dropped = [(word, count) for word, count in captions.counts.most_common() if word not in kept]
-    lost, total = sum(count for _, count in dropped), sum(captions.counts.values())
+    dropped = [(word, count) for word, count in counts.most_common() if word not in kept]
+    lost, total = sum(count for _, count in dropped), sum(counts.values())
     share = 100 * lost / max(1, total)
     head = f"# {len(dropped)} words seen fewer than {threshold} times: {share:.2f}% of all words become <unk>"
     write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
@@ -63,7 +64,7 @@ def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
         judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    train, val = data.train.captions, data.val.captions
+    train, val = data.train, data.val.captions
     return [
         Scores(val.references, lambda: train.references, judge),
         Samples(samples(config, val, pictures[chosen]), run_dir),

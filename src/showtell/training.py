@@ -6,7 +6,7 @@ resume.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError
-from showtell.data.module import CaptionData
+from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import load_start
 from showtell.meeting import Meeting
@@ -31,6 +31,7 @@ from showtell.monitoring.rewind import LogPoint
 from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run_directory import remember_config
+from showtell.shard_meeting import ShardMeeting
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -61,9 +62,9 @@ def train(config: Config, run_dir: Path) -> float:
     start = load_start(config.init_from) if config.init_from else None
     if start:
         config = start.adopted(config)
-    meeting = Meeting(config)
-    train_split, val_split = meeting.split("train"), meeting.split("val")
-    vocabulary = Vocabulary.from_counts(train_split.captions.counts, config.vocab.threshold)
+    meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
+    train_split, val_split = meeting.train_split(), meeting.split("val")
+    vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
@@ -71,7 +72,7 @@ def train(config: Config, run_dir: Path) -> float:
         prepare_directory(run_dir, Path(config.cache))
         if resume:
             remember_config(run_dir, config.as_dict())
-        write_vocabulary(run_dir, vocabulary, train_split.captions, config.vocab.threshold)
+        write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
@@ -89,7 +90,7 @@ def train(config: Config, run_dir: Path) -> float:
             start.load_into_blocks(tuned_blocks(encoder, start.tuned_count))
         tuned = tuned_blocks(encoder, config.encoder.finetune_blocks)
     self_critical = config.training.objective == "self_critical"
-    reward = reward_of(train_split.captions.references, vocabulary) if self_critical else None
+    reward = reward_of(train_split, vocabulary) if self_critical else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
     if resume:
         check_weights(module, resume.shapes, resume.path)
@@ -113,8 +114,14 @@ def prepare_directory(run_dir: Path, cache: Path) -> None:
         remove_stale_temporaries(folder)
 
 
-def reward_of(references: Mapping[int, Sequence[str]], vocabulary: Vocabulary) -> Reward:
+def reward_of(split: TrainSplit, vocabulary: Vocabulary) -> Reward:
     """CIDEr-D against the training captions, with the end of a caption as a word of its own."""
+    references = split.references
+    if references is None:
+        raise ConfigError(
+            "training.objective=self_critical needs all captions in memory and data=shards streams them; train this "
+            "stage on a data set with annotation files"
+        )
     ended = {picture: [f"{text} {CAPTION_END}" for text in texts] for picture, texts in references.items()}
     corpus = ReferenceCorpus(ended)
 

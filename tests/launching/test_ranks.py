@@ -10,6 +10,7 @@ from tests.launching.conftest import TRAIN, Start, numbers, set_section, steps
 from tests.reliability.outcome import differences, outcome
 
 from showtell.config import Config, SweepConfig, parse
+from showtell.data.shards.command import Limits, write_shards
 from showtell.run_directory import read_status
 from showtell.training import train
 
@@ -202,3 +203,18 @@ def test_a_hopeless_run_is_pruned_on_all_ranks(start: Start, monkeypatch: pytest
     assert training.wait() == 0, training.said
     status = read_status(training.run_dir)
     assert (status.state, status.epoch) == ("pruned", 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("features", ["store", "off"])
+def test_two_ranks_train_from_shards(start: Start, tiny_coco: Path, features: str) -> None:
+    data = parse({"data": {"name": "tiny", "format": "coco", "root": str(tiny_coco)}}).data
+    write_shards(data, start.folder / "shards", Limits(samples=5, megabytes=1, seed=0), start.folder / "cache")
+    set_section(start, "data", format="shards", root=str(start.folder / "shards"), num_workers=1, shuffle_buffer=12)
+    set_section(start, "data", train_shards="train-*.tar", val_shards="val-*.tar")
+    set_section(start, "features", mode=features)
+    set_section(start, "training", batch_size=7, max_epochs=2)
+    start.settings["cache"] = str(start.folder / "cache")
+    training = start.ranks("run")
+    assert training.wait() == 0, training.said
+    assert steps(training.run_dir) == 16  # 48 captions of two lengths by 7, twice

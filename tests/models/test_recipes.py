@@ -109,6 +109,28 @@ def test_the_estimator_is_on_average_the_gradient_of_the_expected_reward():
     assert nn.functional.cosine_similarity(exact[3:], estimate[3:], dim=0) > 0.97
 
 
+def test_drawing_and_scoring_miss_the_same_channels():
+    """Where they do, the captions that were drawn are as likely under the scored features as under the drawing ones."""
+    decoder, features = decoder_and_features("attention")
+    seen = []
+    decoder.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    real = decoder.initial_state
+    decoder.initial_state = lambda given: seen.append(given) or real(given)
+
+    def reward(ids, captions):
+        return np.arange(len(captions), dtype=float)
+
+    torch.manual_seed(0)
+    self_critical_loss(decoder, features, [7, 9], reward, 3, "greedy", dropout=0.5)
+    drawn, critic, scored = seen[0], seen[1], seen[2][::3]
+    assert torch.equal(drawn, scored)
+    assert torch.equal(drawn, critic)
+    hidden = drawn == 0
+    assert torch.equal(hidden, hidden[:, :1].expand_as(hidden))  # a channel is missing in all regions
+    assert not torch.equal(hidden[0], hidden[1])  # of each picture others
+    assert torch.equal(drawn[~hidden], 2 * features[~hidden])
+
+
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, "dog", "cat", "unheard"])
 
 

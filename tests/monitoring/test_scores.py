@@ -39,6 +39,12 @@ def test_the_judge_hears_all_captions():
     assert logged["val/true"] == 0.5
 
 
+def test_without_training_captions_novelty_is_not_logged():
+    module = Module({1: "a dog"})
+    Scores({1: ["a dog"]}, lambda: None).on_validation_epoch_end(None, module)
+    assert "val/novel" not in module.logged and module.logged["val/distinct"] == 1
+
+
 def test_no_captions_no_scores():
     assert scored({}, {1: ["a"]}) == {}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from showtell.config.checks import one_of, within
 
-DATA_FORMATS = ("coco", "karpathy", "flickr", "shapes")
+DATA_FORMATS = ("coco", "karpathy", "flickr", "shapes", "shards")
 BAD_PICTURE_POLICIES = ("skip", "fail")
 POOLINGS = ("auto", "average", "quarters", "grid")
 FEATURE_MODES = ("store", "off")
@@ -75,6 +75,11 @@ class DataConfig:
     # files with one picture name per line (Flickr8k's way of naming its splits)
     train_split: str | None = None
     val_split: str | None = None
+    # tar shards: a path with {000000..000331}, * or ?; several are separated by ::
+    train_shards: str | None = None
+    val_shards: str | None = None
+    # shards: captions among which the order is shuffled
+    shuffle_buffer: int = 10_000
     num_workers: int = 2
     bad_pictures: str = "skip"
     max_caption_words: int = 50
@@ -84,6 +89,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         one_of("data.format", self.format, DATA_FORMATS)
         one_of("data.bad_pictures", self.bad_pictures, BAD_PICTURE_POLICIES)
+        within("data.shuffle_buffer", self.shuffle_buffer, 1)
         within("data.num_workers", self.num_workers, 0)
         within("data.max_caption_words", self.max_caption_words, 1)
 

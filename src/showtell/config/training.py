@@ -52,6 +52,8 @@ class TrainingConfig:
     # self_critical: captions drawn per picture, and what their reward is compared with
     drawn_captions: int = 5
     baseline: str = "mean"
+    # self_critical: share of the features' channels that the drawing decoder does not see
+    reward_dropout: float = 0.0
     # probability of feeding the decoder's own word at the last epoch; it grows linearly from 0
     scheduled_sampling: float = 0.0
     # decay of the moving average of the weights that validation and prediction use; 0: none
@@ -81,6 +83,7 @@ class TrainingConfig:
         one_of("training.objective", self.objective, OBJECTIVES)
         one_of("training.baseline", self.baseline, BASELINES)
         within("training.drawn_captions", self.drawn_captions, 2 if self.baseline == "mean" else 1)
+        within("training.reward_dropout", self.reward_dropout, 0, 0.99)
         within("training.label_smoothing", self.label_smoothing, 0, 0.99)
         within("training.scheduled_sampling", self.scheduled_sampling, 0, 1)
         within("training.weight_average", self.weight_average, 0, 0.99999)

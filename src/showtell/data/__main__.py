@@ -3,8 +3,9 @@
 import sys
 
 from showtell.data import report, stores
+from showtell.data.shards import command
 
-COMMANDS = {"check": report.main, "stores": stores.main}
+COMMANDS = {"check": report.main, "stores": stores.main, "shards": command.main}
 
 
 def main(arguments: list[str]) -> int:

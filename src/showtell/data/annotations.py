@@ -76,6 +76,8 @@ def _read(config: DataConfig, root: Path, split: SplitName) -> Split:
 
 
 def _root(config: DataConfig) -> Path:
+    if config.format == "shards":
+        raise AnnotationError(f"data={config.name} lies in shards and has no annotation files; give another data set")
     root = Path(config.root).expanduser()
     if not root.is_dir():
         drawn = config.format == "shapes"

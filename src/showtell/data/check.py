@@ -19,6 +19,9 @@ from rich.progress import track
 from showtell.config import DataConfig
 from showtell.data.annotations import Picture, SplitName, read_split
 from showtell.data.images import PictureError, PictureFacts, inspect_picture
+from showtell.data.shards.index import unreadable
+from showtell.data.shards.members import read_members
+from showtell.data.shards.pattern import ShardError, find_shards
 from showtell.data.tokenize import tokenize_all
 from showtell.vocabulary import Vocabulary
 
@@ -100,6 +103,7 @@ def check(config: DataConfig, *, decode: bool = True, console: Console | None = 
 
     Raises:
         AnnotationError: the data set cannot be read at all.
+        ShardError: its shards cannot.
     """
     config = replace(config, bad_pictures="skip")
     train, val = (_check_split(config, name, decode, console) for name in ("train", "val"))
@@ -108,6 +112,8 @@ def check(config: DataConfig, *, decode: bool = True, console: Console | None = 
 
 
 def _check_split(config: DataConfig, name: str, decode: bool, console: Console | None) -> SplitReport:
+    if config.format == "shards":
+        return _check_shards(config, name, decode)
     split = read_split(config, cast(SplitName, name))
     captions = tokenize_all(caption for picture in split.pictures for caption in picture.captions)
     return SplitReport(
@@ -120,6 +126,26 @@ def _check_split(config: DataConfig, name: str, decode: bool, console: Console |
         files=frozenset(picture.path for picture in split.pictures),
         decoded=_check_pictures(split.pictures, name, console) if decode else None,
     )
+
+
+def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
+    """A split in shards, one after the other; pictures are decoded, and only those that cannot be are told of."""
+    pattern = config.train_shards if name == "train" else config.val_shards
+    paths = find_shards(config.root, pattern, f"data.{name}_shards")
+    lengths: Counter[int] = Counter()
+    words: Counter[str] = Counter()
+    skipped: list[str] = []
+    samples = 0
+    for path in paths:
+        content = read_members(path)
+        samples += len(content.samples)
+        skipped += content.notes + (list(unreadable(path, content.samples).values()) if decode else [])
+        captions = tokenize_all(caption for sample in content.samples for caption in sample.captions)
+        lengths.update(map(len, captions))
+        words.update(word for caption in captions for word in caption)
+    if not samples:
+        raise ShardError(f"data={config.name}: no usable sample in the {name} shards; {(skipped or ['all empty'])[0]}")
+    return SplitReport(name, samples, lengths.total(), skipped, lengths, words, frozenset(paths), None)
 
 
 def _check_pictures(pictures: Sequence[Picture], name: str, console: Console | None) -> PictureReport:

@@ -155,7 +155,7 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
     progress = Progress(f"encoding {request.name}", len(request.paths), "pictures", start=len(state) - len(waiting))
     for rows, pixels, unreadable in _decoded(request, _own_rows(waiting, batch_size), batch_size, num_workers):
         if len(rows):
-            features[rows] = _as_stored(encoder(pixels), request.dtype)
+            features[rows] = as_stored(encoder(pixels), request.dtype)
             state[rows] = STORED
         state[unreadable] = UNREADABLE
         if is_first():
@@ -179,7 +179,8 @@ def _own_rows(waiting: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
     return np.concatenate([waiting[:0], *own])
 
 
-def _as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
+def as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
+    """The answer on the CPU in the type of the file; refused where numbers do not fit."""
     stored = answer.to("cpu", dtype=getattr(torch, dtype))
     if not torch.isfinite(stored).all():
         what = "is not finite" if not torch.isfinite(answer).all() else f"is too large for {dtype}"

@@ -35,8 +35,8 @@ from showtell.data.files import shown, why_unreadable
 from showtell.data.find import find_pictures
 
 __all__ = [
-    "MAX_PIXELS", "PictureError", "PictureFacts", "find_pictures", "inspect_picture", "load_picture",
-    "normalized", "prepare", "read_picture", "resized",
+    "MAX_PIXELS", "PictureError", "PictureFacts", "decode_picture", "find_pictures", "inspect_picture",
+    "load_picture", "normalized", "prepare", "read_picture", "resized",
 ]  # fmt: skip
 
 MAX_PIXELS = 50_000_000
@@ -83,6 +83,13 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         PictureError: no such picture, or one that cannot be decoded.
     """
     return _decode(path, max_pixels)[0]
+
+
+def decode_picture(data: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """`read_picture` for a file's content that is in memory already; `name` is for messages."""
+    if not 0 < len(data) <= MAX_BYTES:
+        raise PictureError(f"{shown(name)}: {len(data):,} bytes are no picture of bearable size; save it again")
+    return _decode_bytes(data, name, max_pixels)[0]
 
 
 def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
@@ -140,8 +147,11 @@ def inspect_picture(path: str | Path) -> PictureFacts:
 
 
 def _decode(path: str | Path, max_pixels: int) -> tuple[Tensor, ImageFile, int]:
+    return _decode_bytes(_read_bytes(path), path, max_pixels)
+
+
+def _decode_bytes(data: bytes, path: str | Path, max_pixels: int) -> tuple[Tensor, ImageFile, int]:
     """The upright pixels, the opened file and its EXIF orientation."""
-    data = _read_bytes(path)
     plugin = _plugin(data, path)
     # decoders raise whatever their parser stumbles over (SyntaxError, struct.error, ...): one thing for us
     try:

@@ -5,10 +5,12 @@ its batches the trainer has finished. They are counted where a step ends, not wh
 runs ahead; and not by Lightning's `set_epoch`, which does not reach a batch sampler and comes too late with workers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
 from showtell.data.augmentation import AugmentedImages
-from showtell.data.batching import LengthBatches, Rows, dealt, share_of
+from showtell.data.batching import Rows, dealt, share_of
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
 from showtell.ranks import Ranks
@@ -136,7 +138,16 @@ class PictureBatches(Dataset[Batch]):
         }
 
 
-def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: int) -> Iterator[Batch]:
+class Plan(Protocol):
+    """The batches of every epoch: a fixed number of them, in an order that follows from the epoch."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int) -> Iterable[Rows]:
+        """The caption rows of each batch, in the order of training."""
+
+
+def load_in_order(dataset: Dataset[Batch], plan: Iterable[Rows], num_workers: int) -> Iterator[Batch]:
     """The batches of a plan. With workers, whole batches are made in other processes, in the same order."""
     if num_workers == 0:
         return (dataset[rows] for rows in plan)
@@ -145,11 +156,18 @@ def load_in_order(dataset: Dataset[Batch], plan: Sequence[Rows], num_workers: in
 
 
 def load_shares(
-    dataset: Dataset[Batch], shares: Sequence[tuple[Rows, float]], sizes: Sequence[int], num_workers: int
+    dataset: Dataset[Batch], shares: Iterable[tuple[Rows, float, int]], num_workers: int
 ) -> Iterator[Batch]:
-    """A rank's batches, each with its `weight` and `captions_on_all_ranks`."""
-    batches = load_in_order(dataset, [rows for rows, _ in shares], num_workers)
-    for batch, (_, weight), size in zip(batches, shares, sizes, strict=True):
+    """A rank's batches from its rows of each, its weight, and the number of all rows: the last two are added."""
+    loading: deque[tuple[float, int]] = deque()  # loading runs ahead
+
+    def rows() -> Iterator[Rows]:
+        for own, weight, size in shares:
+            loading.append((weight, size))
+            yield own
+
+    for batch in load_in_order(dataset, rows(), num_workers):
+        weight, size = loading.popleft()
         yield {**batch, "weight": weight, "captions_on_all_ranks": size}
 
 
@@ -160,8 +178,8 @@ class TrainLoader:
     Under several processes a rank loads its share of each batch.
     """
 
-    dataset: CaptionBatches
-    batches: LengthBatches
+    dataset: Any  # a dataclass with `epoch`: CaptionBatches or ShardBatches
+    batches: Plan
     num_workers: int
     position: Position = field(default_factory=Position)
     limit: int = 0
@@ -175,12 +193,12 @@ class TrainLoader:
         if self.position.batch >= len(self):
             self.position.epoch, self.position.batch = self.position.epoch + 1, 0
         epoch = 0 if self.overfit else self.position.epoch
-        plan = self.batches.epoch(epoch)[self.position.batch : len(self)]
         dataset = replace(self.dataset, epoch=epoch)
+        plan = islice(self.batches.epoch(epoch), self.position.batch, len(self))
         if self.ranks.size == 1:
             return load_in_order(dataset, plan, self.num_workers)
-        shares = [share_of(rows, self.ranks) for rows in plan]
-        return load_shares(dataset, shares, [len(rows) for rows in plan], self.num_workers)
+        shares = ((*share_of(rows, self.ranks), len(rows)) for rows in plan)
+        return load_shares(dataset, shares, self.num_workers)
 
 
 @dataclass
@@ -198,5 +216,5 @@ class FixedLoader:
     def __iter__(self) -> Iterator[Batch]:
         if self.ranks.size == 1:
             return load_in_order(self.dataset, self.plan, self.num_workers)
-        shares = dealt(self.plan, self.ranks)
-        return load_shares(self.dataset, shares, [len(rows) for rows, _ in shares], self.num_workers)
+        shares = ((rows, weight, len(rows)) for rows, weight in dealt(self.plan, self.ranks))
+        return load_shares(self.dataset, shares, self.num_workers)

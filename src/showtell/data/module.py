@@ -1,27 +1,49 @@
 """The LightningDataModule: caption-length batches, and the position in them that a checkpoint keeps."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
 from showtell.data.augmentation import AugmentedImages
 from showtell.data.batching import LengthBatches, Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
+    Batch,
     CaptionBatches,
     CaptionRows,
     FixedLoader,
     PictureBatches,
+    Plan,
     Position,
     ReadImages,
     TrainLoader,
 )
 from showtell.ranks import Ranks
 from showtell.vocabulary import Vocabulary
+
+
+class TrainSplit(Protocol):
+    """What training asks of a split, whether it lies in memory or in shards."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each word occurs."""
+
+    @property
+    def references(self) -> Mapping[int, Sequence[str]] | None:
+        """The captions as they were written, by picture id; None where they are not kept."""
+
+    def training_batches(
+        self, vocabulary: Vocabulary, batch_size: int, seed: int, world: int = 1
+    ) -> tuple[Dataset[Batch], Plan]:
+        """What makes a batch of caption rows, and the rows of each batch of an epoch; rank r's are `rows[r::world]`."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,28 @@ class SplitData:
     read_images: ReadImages
     unreadable: NDArray[np.bool_]
     augmented: AugmentedImages | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each word occurs."""
+        return self.captions.counts
+
+    @property
+    def references(self) -> Mapping[int, Sequence[str]]:
+        """The captions as they were written, by picture id."""
+        return self.captions.references
+
+    def training_batches(
+        self, vocabulary: Vocabulary, batch_size: int, seed: int, world: int = 1
+    ) -> tuple[Dataset[Batch], Plan]:
+        """What makes a batch of caption rows, and the rows of each batch of an epoch, whatever the number of ranks."""
+        rows = self.usable_rows()
+        if len(rows) == 0:
+            raise ValueError(
+                "no training caption has words and a readable picture; run `python -m showtell.data check`"
+            )
+        plan = LengthBatches(rows, self.captions.lengths[rows], batch_size, seed)
+        return CaptionBatches(self.encoded(vocabulary), self.read_images, self.augmented), plan
 
     def usable_rows(self) -> Rows:
         """The captions that have words and a readable picture."""
@@ -65,7 +109,7 @@ class CaptionData(pl.LightningDataModule):
 
     def __init__(
         self,
-        train: SplitData,
+        train: TrainSplit,
         val: SplitData,
         vocabulary: Vocabulary,
         config: TrainingConfig,
@@ -80,15 +124,8 @@ class CaptionData(pl.LightningDataModule):
         self.num_workers = num_workers
         self.ranks = ranks or Ranks()
         self.position = Position()
-        rows = train.usable_rows()
-        if len(rows) == 0:
-            raise ValueError(
-                "no training caption has words and a readable picture; run `python -m showtell.data check`"
-            )
-        lengths = train.captions.lengths
-        self._train = CaptionBatches(train.encoded(vocabulary), train.read_images, train.augmented)
+        self._train, self.batches = train.training_batches(vocabulary, config.batch_size, seed, self.ranks.size)
         self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)
-        self.batches = LengthBatches(rows, lengths[rows], config.batch_size, seed)
         self.batches_per_epoch = len(self.train_dataloader())
 
     def train_dataloader(self) -> TrainLoader:

@@ -12,6 +12,7 @@ from showtell.data.annotations import AnnotationError
 from showtell.data.check import Report, SplitReport, check
 from showtell.data.files import shown
 from showtell.data.settings import data_config
+from showtell.data.shards.pattern import ShardError
 
 _LISTED = 10
 _BAR = 40
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         report = check(data_config(options.settings), decode=not options.fast, console=Console(stderr=True))
-    except (AnnotationError, ConfigError) as error:
+    except (AnnotationError, ConfigError, ShardError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(render(report))

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from showtell.config import DecoderConfig, DecodingConfig, TrainingConfig
+from showtell.config import GRID_DECODERS, DecoderConfig, DecodingConfig, TrainingConfig
 from showtell.decoding import Hypothesis, decode
 from showtell.models.attention import SoftAttentionDecoder
 from showtell.models.encoder import Encoder
@@ -46,9 +46,9 @@ DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
 def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> nn.Module:
     """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`.
 
-    The LSTM reads all regions as one vector, the others attend to them.
+    Decoders that do not attend read all regions as one vector.
     """
-    size = math.prod(feature_shape) if config.name == "lstm" else feature_shape[-1]
+    size = feature_shape[-1] if config.name in GRID_DECODERS else math.prod(feature_shape)
     return DECODER_CLASSES[config.name](config, size, vocabulary_size)
 
 
@@ -121,7 +121,13 @@ class CaptionModule(pl.LightningModule):
         if self.reward is not None:
             config, pictures = self.training_config, batch["picture_ids"].tolist()
             return self_critical_loss(
-                self.decoder, features, pictures, self.reward, config.drawn_captions, config.baseline
+                self.decoder,
+                features,
+                pictures,
+                self.reward,
+                config.drawn_captions,
+                config.baseline,
+                config.reward_dropout,
             )
         if self.scheduled_share() > 0:
             logits, extra = scheduled_sampling(self.decoder, features, captions, self.scheduled_share()), 0.0

@@ -26,11 +26,12 @@ class Scores(Callback):
 
     Args:
         references: what people said, by picture id.
-        training: gives what people said of the training pictures; asked at the first validation.
+        training: gives what people said of the training pictures; asked at the first validation. None where that is
+            not kept: then `val/novel` is not logged.
         judge: tells how many captions are true of their pictures, where the data set knows.
     """
 
-    def __init__(self, references: Texts, training: Callable[[], Texts], judge: Judge | None = None) -> None:
+    def __init__(self, references: Texts, training: Callable[[], Texts | None], judge: Judge | None = None) -> None:
         self.references = references
         self.training = training
         self.judge = judge
@@ -53,12 +54,14 @@ class Scores(Callback):
         return scores | self._variety(list(captions.values()))
 
     @cached_property
-    def _training_forms(self) -> frozenset[tuple[str, ...]]:
-        return caption_forms(text for texts in self.training().values() for text in texts)
+    def _training_forms(self) -> frozenset[tuple[str, ...]] | None:
+        training = self.training()
+        return None if training is None else caption_forms(text for texts in training.values() for text in texts)
 
     def _variety(self, captions: Sequence[str]) -> dict[str, float]:
         figures = asdict(caption_variety(captions, self._training_forms))
-        return figures | {"distinct": figures["distinct"] / figures.pop("captions")}
+        figures["distinct"] /= figures.pop("captions")
+        return {name: value for name, value in figures.items() if value is not None}
 
     def _against_references(self, captions: Mapping[int, str]) -> dict[str, float]:
         known = {picture: text for picture, text in captions.items() if self.references.get(picture)}

@@ -1,0 +1,225 @@
+"""`python -m showtell.data shards`: writes any data set that Showtell reads as shards.
+
+Which sample goes into which shard follows from the data set, the seed and the limits alone, and each shard is written
+whole or not at all; so a command that was cut goes on when it is given again. A folder with other shards is refused.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from showtell.atomic import remove_stale_temporaries, write_text_atomically
+from showtell.config import DataConfig, ImageTransform
+from showtell.data.annotations import SplitName
+from showtell.data.caption_set import CaptionSet, load_captions
+from showtell.data.feature_store import FeatureStore, StoreRequest
+from showtell.data.files import shown, stamp, why_unreadable
+from showtell.data.images import MAX_BYTES
+from showtell.data.progress import Progress
+from showtell.data.settings import data_config
+from showtell.data.shapes import ensure_shapes
+from showtell.data.shards.encoding import EncodingRequest, about_features
+from showtell.data.shards.pattern import ShardError
+from showtell.data.shards.writing import ShardWriter, shard_writer
+from showtell.data.stores import list_stores
+
+SPLITS: tuple[SplitName, ...] = ("train", "val")
+MANIFEST = "shards.json"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a shard may become; one sample is always allowed."""
+
+    samples: int
+    megabytes: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A split that is to be written: its usable pictures in order, and their features if these are asked for."""
+
+    name: SplitName
+    captions: CaptionSet
+    rows: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    notes: list[str]
+    store: FeatureStore | None
+    about: dict[str, Any]
+
+    def shards(self, limits: Limits) -> list[NDArray[np.int64]]:
+        """The rows of each shard, in a random order: neighbours in a file are alike, and a stream mixes little."""
+        random = np.random.Generator(np.random.Philox(key=[limits.seed, SPLITS.index(self.name)]))
+        order = random.permutation(len(self.rows))
+        cuts, count, size = [], 0, 0
+        for place, number in enumerate(order):
+            if count and (count >= limits.samples or size + self.sizes[number] > limits.megabytes * 1e6):
+                cuts.append(place)
+                count = size = 0
+            count, size = count + 1, size + int(self.sizes[number])
+        return [self.rows[part] for part in np.split(order, cuts)]
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the shards; 2 if something stands in the way."""
+    parser = argparse.ArgumentParser(
+        prog="python -m showtell.data shards",
+        description="Write a data set as tar shards in WebDataset's format: train-*.tar and val-*.tar.",
+        epilog="example: python -m showtell.data shards data=shapes --output data/shards; python train.py data=shards",
+    )
+    parser.add_argument("settings", nargs="*", help="data=NAME and data.key=value, as for train.py")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the shards go")
+    parser.add_argument("--samples", type=int, default=1000, help="at most so many pictures per shard (1000)")
+    parser.add_argument("--megabytes", type=float, default=1000.0, help="at most so many MB per shard (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
+    parser.add_argument("--features", metavar="ENCODER", help="write this encoder's stored features, not the pictures")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        if options.samples < 1 or options.megabytes <= 0 or not 0 <= options.seed < 2**31:
+            raise ShardError("--samples and --megabytes must be positive, --seed at least 0")
+        limits = Limits(options.samples, options.megabytes, options.seed)
+        write_shards(data_config(options.settings), options.output, limits, options.cache, options.features)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def write_shards(config: DataConfig, output: Path, limits: Limits, cache: Path, encoder: str | None = None) -> None:
+    """Writes both splits.
+
+    Args:
+        config: the data set.
+        output: the folder of the shards.
+        limits: the size of a shard.
+        cache: where tokenized captions and feature stores are kept.
+        encoder: whose stored features are written; None writes pictures.
+
+    Raises:
+        ShardError: the folder holds other shards, or the features are not stored.
+        AnnotationError: the data set cannot be read.
+        WriteError: the disk is full, or a permission is missing.
+    """
+    if config.format == "shards":
+        raise ShardError("data=shards is written already; give the data set that the shards are to be made of")
+    if config.format == "shapes":
+        ensure_shapes(Path(config.root), config.shapes)
+    sources = [_source(config, name, cache, encoder) for name in SPLITS]
+    plans = [source.shards(limits) for source in sources]
+    _claim(output, _content_key(sources, limits, encoder), sources, plans)
+    for source, plan in zip(sources, plans, strict=True):
+        for note in source.notes[:10]:
+            print(f"{config.name} {source.name}: {note}")
+        _write_split(source, plan, output)
+
+
+def _source(config: DataConfig, name: SplitName, cache: Path, encoder: str | None) -> Source:
+    captions = load_captions(config, name, cache)
+    store, about = _stored(config, name, captions, cache, encoder) if encoder else (None, {})
+    told = np.bincount(captions.picture_of[captions.lengths > 0], minlength=len(captions.picture_ids))
+    rows, sizes, notes = [], [], list(captions.skipped)
+    for row, path in enumerate(captions.path_names):
+        if store is not None and store.unreadable[row]:
+            reason: str | None = "could not be read by the encoder"
+        else:
+            reason = why_unreadable(path) or _why_unsuitable(os.path.getsize(path))
+        if reason or not told[row]:
+            notes.append(f"{shown(path)} {reason or 'has no caption'}; left out")
+            continue
+        rows.append(row)
+        sizes.append(os.path.getsize(path) if store is None else int(store.features[row].nbytes))
+    if not rows:
+        raise ShardError(f"data={config.name}: no usable picture in the {name} split; {notes[0] if notes else ''}")
+    return Source(name, captions, np.array(rows), np.array(sizes), notes, store, about)
+
+
+def _why_unsuitable(size: int) -> str | None:
+    return None if 0 < size <= MAX_BYTES else f"has {size:,} bytes and is no picture"
+
+
+def _stored(
+    config: DataConfig, name: str, captions: CaptionSet, cache: Path, encoder: str
+) -> tuple[FeatureStore, dict[str, Any]]:
+    """The one complete store of an encoder over exactly these pictures."""
+    label, found = f"{config.name}-{name}-{encoder}", []
+    for facts in list_stores(cache):
+        about = json.loads((facts.directory / "about.json").read_text(encoding="utf-8"))
+        if facts.complete and about["name"] == label:
+            transform = ImageTransform(**about["transform"])  # with lists for tuples; only written out again
+            request = StoreRequest(label, captions.path_names, about["encoder"], transform, about["dtype"])
+            if request.key() == facts.key:
+                found.append((facts.directory, EncodingRequest(about["encoder"], transform, about["dtype"])))
+    if len(found) != 1:
+        what = "no complete feature store" if not found else f"{len(found)} feature stores"
+        raise ShardError(
+            f"--features {encoder}: {cache}/features holds {what} named {label} of these pictures; train once with "
+            f"encoder={encoder} (training.max_steps=1 is enough), or delete the others: python -m showtell.data stores"
+        )
+    directory, encoding = found[0]
+    return FeatureStore(directory), about_features(encoding, [])
+
+
+def _content_key(sources: Sequence[Source], limits: Limits, encoder: str | None) -> str:
+    """A hash of everything that the shards follow from."""
+    digest = hashlib.sha256(json.dumps([1, asdict(limits), encoder]).encode())
+    for source in sources:
+        digest.update(json.dumps(source.about).encode() + source.captions.texts_file.read_bytes())
+        names = source.captions.path_names
+        for row in source.rows.tolist():
+            digest.update(f"{row} {stamp(names[row])}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _claim(output: Path, key: str, sources: Sequence[Source], plans: Sequence[Sequence[Any]]) -> None:
+    """Notes in the folder what is being written there, or refuses it."""
+    manifest = output / MANIFEST
+    if manifest.is_file():
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or found.get("key") != key:
+            raise ShardError(f"{output} holds shards of other data or limits; choose another --output, or empty it")
+    elif any(output.glob("*.tar")):
+        raise ShardError(f"{output} holds tar files already; choose another --output")
+    splits = {
+        source.name: {"shards": len(plan), "samples": len(source.rows), "left_out": len(source.notes)}
+        for source, plan in zip(sources, plans, strict=True)
+    }
+    write_text_atomically(manifest, json.dumps({"key": key, **splits}, indent=1) + "\n")
+    remove_stale_temporaries(output)
+
+
+def _write_split(source: Source, plan: Sequence[NDArray[np.int64]], output: Path) -> None:
+    progress = Progress(f"writing {source.name}", len(source.rows), "samples")
+    names, ids = source.captions.path_names, source.captions.picture_ids
+    digits = max(6, len(str(len(names))))
+    for number, rows in enumerate(plan):
+        path = output / f"{source.name}-{number:06d}.tar"
+        if not path.is_file():
+            with shard_writer(path) as writer:
+                for row in rows.tolist():
+                    _add(
+                        writer, source, f"{row:0{digits}d}", row, names[row], source.captions.references[int(ids[row])]
+                    )
+                if source.about:
+                    writer.about(source.about)
+        progress.advance(len(rows))
+    progress.close()
+
+
+def _add(writer: ShardWriter, source: Source, key: str, row: int, path: str, captions: Sequence[str]) -> None:
+    if source.store is None:
+        writer.add(key, captions, picture=Path(path).read_bytes())
+        return
+    # validation shows pictures, so they come along there
+    picture = Path(path).read_bytes() if source.name == "val" else None
+    writer.add(key, captions, picture=picture, features=source.store.features[row])

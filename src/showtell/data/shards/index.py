@@ -1,0 +1,209 @@
+"""The index of one shard: its captions as numbers of words, and where its pictures and features lie.
+
+It is made in one pass, kept in the cache under a hash of the shard's path, size and time and of the tokenizer, and
+then stands for the shard wherever only captions matter: in the vocabulary, in the plan of an epoch, in a resume. Words
+are numbered within the shard, so shards are indexed independently of each other and of any vocabulary. It takes some
+60 bytes per caption.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import nltk
+import numpy as np
+from numpy.typing import NDArray
+
+from showtell.atomic import atomic_write
+from showtell.data.files import shown, stamp
+from showtell.data.images import PictureError, decode_picture
+from showtell.data.shards.members import Extent, Sample, ShardContent, read_members
+from showtell.data.tokenize import tokenize_all
+from showtell.data.workers import note_done, note_reading
+
+INDEX_VERSION = 1
+NOWHERE = Extent(-1, 0)
+
+
+@dataclass(frozen=True)
+class IndexRequest:
+    """What an index follows from besides its shard; with `decode` every picture is tried."""
+
+    max_caption_words: int
+    decode: bool
+
+    def file(self, folder: Path, shard: Path) -> Path:
+        """Where the index of a shard is kept."""
+        facts = [INDEX_VERSION, nltk.__version__, self.max_caption_words, self.decode, os.path.abspath(shard)]
+        digest = hashlib.sha256(json.dumps([*facts, stamp(shard)]).encode("utf-8", "surrogateescape"))
+        return folder / f"{shard.stem[:60]}-{digest.hexdigest()[:16]}.npz"
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """The index of a shard with P samples and N captions.
+
+    Attributes:
+        words: the distinct words.
+        word_numbers: `(sum of lengths,)` int32.
+        starts: `(N + 1,)` int64, where each caption begins.
+        sample_of: `(N,)` int32.
+        pictures: `(P, 2)` int64, offset and size; the offset is -1 where there is none that can be read.
+        features: `(P, 2)` int64, likewise.
+        keys: the P keys.
+        notes: a line for each thing left out.
+        about: what the shard's writer says of it.
+        feature_shape: of one sample's features; empty where there are none.
+        feature_dtype: of the features.
+        feature_header: bytes before the numbers.
+    """
+
+    words: list[str]
+    word_numbers: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    sample_of: NDArray[np.int32]
+    pictures: NDArray[np.int64]
+    features: NDArray[np.int64]
+    keys: list[str]
+    notes: list[str]
+    about: dict[str, Any]
+    feature_shape: tuple[int, ...]
+    feature_dtype: str
+    feature_header: int
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """`(N,)` words per caption."""
+        return np.diff(self.starts)
+
+    def usable(self, what: str) -> NDArray[np.bool_]:
+        """`(N,)` whether a caption has words and its sample has `what`: `pictures` or `features`."""
+        there = (self.features if what == "features" else self.pictures)[:, 0] >= 0
+        return (self.lengths > 0) & there[self.sample_of]
+
+    def counts(self, what: str) -> Counter[str]:
+        """How often each word occurs in the usable captions."""
+        used = np.repeat(self.usable(what), self.lengths)
+        numbers = np.bincount(self.word_numbers[used], minlength=len(self.words))
+        return Counter({word: count for word, count in zip(self.words, numbers.tolist(), strict=True) if count})
+
+
+def load_index(file: Path) -> ShardIndex:
+    """Reads an index."""
+    with np.load(file, allow_pickle=False) as found:
+        facts = json.loads(bytes(found["facts"]))
+        arrays = {name: found[name] for name in ("word_numbers", "starts", "sample_of", "pictures", "features")}
+    return ShardIndex(**arrays, **{**facts, "feature_shape": tuple(facts["feature_shape"])})
+
+
+def load_lengths(file: Path, what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and lengths of the usable captions, without the words."""
+    with np.load(file, allow_pickle=False) as found:
+        lengths = np.diff(found["starts"])
+        there = found[what][:, 0] >= 0
+        rows = np.flatnonzero((lengths > 0) & there[found["sample_of"]])
+    return rows, lengths[rows]
+
+
+def write_index(shard: Path, file: Path, request: IndexRequest) -> None:
+    """Indexes a shard.
+
+    Raises:
+        ShardError: it is no tar file.
+    """
+    content = read_members(shard)
+    pictures = _extents(sample.picture for sample in content.samples)
+    if request.decode:
+        for row, reason in unreadable(shard, content.samples).items():
+            content.notes.append(f"{reason}; left out")
+            pictures[row] = (-1, 0)
+    features, facts = _features(shard, content)
+    tokenized = [
+        words[: request.max_caption_words] for sample in content.samples for words in tokenize_all(sample.captions)
+    ]
+    counts = Counter(word for words in tokenized for word in words)
+    number = {word: i for i, word in enumerate(counts)}
+    starts = np.zeros(len(tokenized) + 1, dtype=np.int64)
+    np.cumsum([len(words) for words in tokenized], out=starts[1:])
+    sizes = [len(sample.captions) for sample in content.samples]
+    facts |= {"words": list(counts), "keys": [sample.key for sample in content.samples]}
+    facts |= {"notes": content.notes + list(map(str, content.about.get("left_out", []))), "about": content.about}
+    with atomic_write(file) as opened:
+        np.savez(
+            opened,
+            word_numbers=np.array([number[word] for words in tokenized for word in words], dtype=np.int32),
+            starts=starts,
+            sample_of=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
+            pictures=pictures,
+            features=features,
+            facts=np.frombuffer(json.dumps(facts).encode("ascii"), dtype=np.uint8),
+        )
+
+
+def _extents(extents: Any) -> NDArray[np.int64]:
+    rows = [(e.offset, e.size) for e in (extent or NOWHERE for extent in extents)]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def unreadable(shard: Path, samples: Sequence[Sample]) -> dict[int, str]:
+    """Decodes the pictures of a shard: the rows of those that cannot be, with the reason."""
+    reasons = {}
+    with shard.open("rb") as file:
+        for row, sample in enumerate(samples):
+            if sample.picture is None:
+                continue
+            note_reading(name := member_name(shard, sample.key))
+            try:
+                decode_picture(os.pread(file.fileno(), sample.picture.size, sample.picture.offset), name)
+            except PictureError as error:
+                reasons[row] = str(error)
+    note_done()
+    return reasons
+
+
+def member_name(shard: Path, key: str) -> str:
+    """How messages name a sample."""
+    return f"{shard}: {shown(key)}"
+
+
+def _features(shard: Path, content: ShardContent) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Where features lie, and the shape that those of the first sample have; others are left out with a note."""
+    extents = _extents(sample.features for sample in content.samples)
+    facts: dict[str, Any] = {"feature_shape": [], "feature_dtype": "", "feature_header": 0}
+    first: tuple[Any, ...] | None = None
+    with shard.open("rb") as file:
+        for row, sample in enumerate(content.samples):
+            if sample.features is None:
+                continue
+            found = _header(file.fileno(), sample)
+            first = first or found
+            if found is None or found != first:
+                kind = "no array of float16 or float32" if found is None else "features of another shape"
+                content.notes.append(f"{member_name(shard, sample.key)} holds {kind}; left out")
+                extents[row] = (-1, 0)
+    if first:
+        facts = {"feature_shape": list(first[0]), "feature_dtype": first[1], "feature_header": first[2]}
+    return extents, facts
+
+
+def _header(descriptor: int, sample: Sample) -> tuple[tuple[int, ...], str, int] | None:
+    """Shape, dtype and length of the header of an array; None if it cannot be used."""
+    assert sample.features is not None
+    start = BytesIO(os.pread(descriptor, min(sample.features.size, 1024), sample.features.offset))
+    try:
+        version = np.lib.format.read_magic(start)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(start)
+    except (ValueError, UnicodeDecodeError):
+        return None
+    length = int(np.prod(shape)) * dtype.itemsize
+    fits = start.tell() + length == sample.features.size
+    usable = dtype.str in ("<f2", "<f4") and len(shape) in (1, 2) and length > 0 and not (fortran and len(shape) > 1)
+    return (shape, dtype.str, start.tell()) if fits and usable else None

@@ -1,0 +1,214 @@
+"""All shards of a split as one long list of captions, of which only totals are in memory.
+
+A caption's row is its number in the whole split, a sample's row likewise; which shard it lies in follows from a table
+with one entry per shard. The words are counted once over all shards and kept, so that another threshold is a matter of
+milliseconds. Memory is bounded by the number of distinct words and of shards, never by that of captions.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from showtell.atomic import atomic_write, remove_stale_temporaries
+from showtell.data.files import stamp
+from showtell.data.progress import Progress
+from showtell.data.shards.index import IndexRequest, ShardIndex, load_index, load_lengths, write_index
+from showtell.data.shards.pattern import ShardError
+from showtell.data.workers import watched
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """The indexed shards of a split.
+
+    Attributes:
+        paths: the S shards.
+        files: their indexes.
+        what: `pictures` or `features`: what is read of a sample, and what a caption needs to be usable.
+        first_caption: `(S + 1,)` int64, the row at which a shard's captions begin.
+        first_sample: `(S + 1,)` int64, likewise for samples.
+        length_counts: usable captions of 0, 1, 2, ... words.
+        counts: how often each word occurs in them.
+        num_notes: things left out.
+        left_out: the file with a line for each of these.
+        feature_shape: `(D,)` or `(R, D)`; empty for pictures.
+        encoders: fingerprints of the encoders that made the features, as far as their writers say; "" where not.
+    """
+
+    paths: list[Path]
+    files: list[Path]
+    what: str
+    first_caption: NDArray[np.int64]
+    first_sample: NDArray[np.int64]
+    length_counts: NDArray[np.int64]
+    counts: Counter[str]
+    num_notes: int
+    left_out: Path
+    feature_shape: tuple[int, ...]
+    encoders: list[str]
+
+    @property
+    def num_captions(self) -> int:
+        """The usable captions."""
+        return int(self.length_counts.sum())
+
+    def usable_rows(self, shard: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and lengths of a shard's usable captions."""
+        rows, lengths = load_lengths(self.files[shard], self.what)
+        return rows + self.first_caption[shard], lengths
+
+    def content_hash(self) -> str:
+        """Tells data sets apart by names and sizes of shards; stays the same when they are copied elsewhere."""
+        facts = [[path.name, stamp(path).partition(" ")[0]] for path in self.paths]
+        return hashlib.sha256(json.dumps([self.what, facts]).encode()).hexdigest()[:16]
+
+
+def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder: Path, num_workers: int) -> ShardSet:
+    """The shards with their indexes, made first where they are not there.
+
+    One process indexes under a lock, others wait for it; a killed one is gone on from.
+
+    Args:
+        paths: the shards.
+        what: `pictures` or `features`.
+        request: what an index follows from.
+        folder: where indexes are kept.
+        num_workers: processes that read shards.
+
+    Raises:
+        ShardError: a shard that is no tar file, or nothing in any that can be used.
+    """
+    files = [request.file(folder, path) for path in paths]
+    key = hashlib.sha256(json.dumps([what, *(file.name for file in files)]).encode()).hexdigest()[:16]
+    summary = folder / f"summary-{key}.npz"
+    if not summary.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not summary.is_file():
+                remove_stale_temporaries(folder)
+                _index_missing(paths, files, request, num_workers)
+                _summarize(files, what, summary)
+    found = _load_summary(list(paths), files, what, summary)
+    if not found.num_captions:
+        raise ShardError(_nothing(found))
+    return found
+
+
+def _index_missing(paths: Sequence[Path], files: Sequence[Path], request: IndexRequest, num_workers: int) -> None:
+    todo = [(path, file) for path, file in zip(paths, files, strict=True) if not file.is_file()]
+    progress = Progress("indexing", len(todo), "shards")
+    for error in _indexed(_Indexing(todo, request), min(num_workers, len(todo) // 2)):
+        if error:
+            raise ShardError(error)
+        progress.advance(1)
+    if todo:
+        progress.close()
+
+
+class _Indexing(Dataset[str]):
+    """Indexes a shard; the item is the user's mistake in words, or nothing."""
+
+    def __init__(self, todo: Sequence[tuple[Path, Path]], request: IndexRequest) -> None:
+        self.todo = todo
+        self.request = request
+
+    def __len__(self) -> int:
+        return len(self.todo)
+
+    def __getitem__(self, row: int) -> str:
+        try:
+            write_index(*self.todo[row], self.request)
+        except (ShardError, OSError) as error:
+            return str(error)
+        return ""
+
+
+def _indexed(dataset: _Indexing, num_workers: int) -> Iterable[str]:
+    if num_workers == 0:
+        return (dataset[row] for row in range(len(dataset)))
+    return watched(dataset, batch_size=None, num_workers=num_workers)
+
+
+def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
+    captions, samples = [0], [0]
+    lengths: Counter[int] = Counter()
+    words: Counter[str] = Counter()
+    shape: tuple[int, ...] = ()
+    encoders: set[str] = set()
+    notes = 0
+    with atomic_write(_left_out(summary), "w") as listed:
+        for file in files:
+            index = load_index(file)
+            shape = shape or index.feature_shape
+            _check_shape(index, shape, file)
+            encoders |= {str(index.about.get("encoder", ""))} if index.feature_shape else set()
+            captions.append(captions[-1] + len(index.lengths))
+            samples.append(samples[-1] + len(index.keys))
+            usable = index.usable(what)
+            lengths.update(index.lengths[usable].tolist())
+            words.update(index.counts(what))
+            for note in [*index.notes, *_lacking(index, what)]:
+                notes += 1
+                listed.write(note + "\n")
+    ordered = sorted(words.items(), key=lambda item: (-item[1], item[0]))
+    if what == "pictures":
+        shape, encoders = (), set()
+    facts = {"words": [word for word, _ in ordered], "notes": notes, "shape": shape, "encoders": sorted(encoders)}
+    with atomic_write(summary) as opened:
+        np.savez(
+            opened,
+            first_caption=np.array(captions, dtype=np.int64),
+            first_sample=np.array(samples, dtype=np.int64),
+            length_counts=np.array([lengths[n] for n in range(max(lengths, default=0) + 1)], dtype=np.int64),
+            word_counts=np.array([count for _, count in ordered], dtype=np.int64),
+            facts=np.frombuffer(json.dumps(facts).encode("ascii"), dtype=np.uint8),
+        )
+
+
+def _load_summary(paths: list[Path], files: list[Path], what: str, summary: Path) -> ShardSet:
+    with np.load(summary, allow_pickle=False) as found:
+        facts = json.loads(bytes(found["facts"]))
+        counts = Counter(dict(zip(facts["words"], found["word_counts"].tolist(), strict=True)))
+        arrays = {name: found[name] for name in ("first_caption", "first_sample", "length_counts")}
+    return ShardSet(
+        paths,
+        files,
+        what,
+        **arrays,
+        counts=counts,
+        num_notes=facts["notes"],
+        left_out=_left_out(summary),
+        feature_shape=tuple(facts["shape"]),
+        encoders=facts["encoders"],
+    )
+
+
+def _left_out(summary: Path) -> Path:
+    return summary.with_name(f"{summary.stem}-left-out.txt")
+
+
+def _check_shape(index: ShardIndex, shape: tuple[int, ...], file: Path) -> None:
+    if index.feature_shape and index.feature_shape != shape:
+        raise ShardError(
+            f"{file.stem.rpartition('-')[0]}: features of shape {index.feature_shape}, those of the shards before "
+            f"{shape}; name shards of one encoder only"
+        )
+
+
+def _lacking(index: ShardIndex, what: str) -> list[str]:
+    """One line where samples lack what is asked for altogether."""
+    lacking = int((getattr(index, what)[:, 0] < 0).sum()) - sum("left out" in note for note in index.notes)
+    return [f"{lacking} samples hold no {what}; left out"] if lacking > 0 else []
+
+
+def _nothing(found: ShardSet) -> str:
+    first = found.left_out.read_text(encoding="utf-8").partition("\n")[0]
+    return f"{found.paths[0]}: no caption with {found.what} in {len(found.paths)} shard(s); {first or 'it is empty'}"

@@ -1,0 +1,118 @@
+"""Validation shards become ordinary files in the cache.
+
+Validation is small and wants everything at once: references to score against, pictures to show, the same batches every
+time. So its shards are unpacked once, into COCO's layout, and everything that works on a folder works on them. Names
+are our own numbers; no name from a tar reaches a path.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+
+from showtell.atomic import atomic_write, write_text_atomically
+from showtell.config import DataConfig
+from showtell.data.files import stamp
+from showtell.data.shards.index import load_index, member_name
+from showtell.data.shards.members import read_members
+from showtell.data.shards.pattern import ShardError
+from showtell.data.shards.shard_set import ShardSet
+from showtell.data.shards.writing import suffix_of
+
+MAX_BYTES = 64 * 2**30
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A folder in COCO's layout; `features` is the file `(P, ...)` with those of the pictures in order, if any."""
+
+    folder: Path
+    features: Path | None
+
+    def data_config(self, config: DataConfig) -> DataConfig:
+        """The settings under which the folder is read as the validation split."""
+        return replace(
+            config, format="coco", root=str(self.folder), val_annotations="captions.json", val_images="pictures"
+        )
+
+
+def unpack(shards: ShardSet, cache: Path, key: str) -> Unpacked:
+    """Writes the samples of shards as files, or finds that done.
+
+    Args:
+        shards: the indexed shards; `what` decides which samples are taken, and whether features are kept.
+        cache: the folder that the new one goes into.
+        key: the setting that names the shards, for messages.
+
+    Raises:
+        ShardError: they are no small validation set.
+    """
+    stamps = [[str(path), stamp(path)] for path in shards.paths]
+    digest = hashlib.sha256(json.dumps([1, shards.what, stamps]).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    folder = cache / f"unpacked-{digest}"
+    size = sum(path.stat().st_size for path in shards.paths)
+    if size > MAX_BYTES:
+        raise ShardError(
+            f"{key}: {size / 1e9:.0f} GB are too much for validation, which is unpacked; name fewer shards"
+        )
+    if not (folder / "complete").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not (folder / "complete").is_file():
+                _unpack(shards, folder)
+    features = folder / "features.npy"
+    return Unpacked(folder, features if features.is_file() else None)
+
+
+def _unpack(shards: ShardSet, folder: Path) -> None:
+    shutil.rmtree(folder / "pictures", ignore_errors=True)
+    (folder / "pictures").mkdir()
+    images: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
+    features: list[NDArray[Any]] = []
+    for path, file in zip(shards.paths, shards.files, strict=True):
+        index = load_index(file)
+        texts = _captions(path, index.keys)
+        wanted = (index.features if shards.what == "features" else index.pictures)[:, 0] >= 0
+        with path.open("rb") as opened:
+            for row in np.flatnonzero(wanted):
+                number = len(images) + 1
+                offset, size = index.pictures[row].tolist()
+                name = _write_picture(folder / "pictures", number, os.pread(opened.fileno(), size, max(offset, 0)))
+                images.append({"id": number, "file_name": name})
+                notes += [{"image_id": number, "caption": text} for text in texts[index.keys[row]]]
+                if shards.what == "features":
+                    offset, size = (index.features[row] + np.array([1, -1]) * index.feature_header).tolist()
+                    features.append(np.frombuffer(os.pread(opened.fileno(), size, offset), index.feature_dtype))
+    if features:
+        with atomic_write(folder / "features.npy") as target:
+            np.save(target, np.stack(features).reshape(len(features), *shards.feature_shape), allow_pickle=False)
+    annotations = [{"id": number, **note} for number, note in enumerate(notes, 1)]
+    write_text_atomically(folder / "captions.json", json.dumps({"images": images, "annotations": annotations}))
+    write_text_atomically(folder / "complete", "")
+
+
+def _captions(path: Path, keys: Sequence[str]) -> dict[str, list[str]]:
+    found = {sample.key: sample.captions for sample in read_members(path).samples}
+    if missing := [key for key in keys if key not in found]:
+        raise ShardError(f"{member_name(path, missing[0])} is gone: the shard has changed; start again")
+    return found
+
+
+def _write_picture(folder: Path, number: int, data: bytes) -> str:
+    """Writes a picture, or a gray one where the shard has none: something must be shown beside a caption."""
+    name = f"{number:08d}.{suffix_of(data) if data else 'png'}"
+    if data:
+        (folder / name).write_bytes(data)
+    else:
+        Image.new("RGB", (64, 64), (128, 128, 128)).save(folder / name)
+    return name
