@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -11,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.ranks import from_all, from_first, is_first
+from showtell.ranks import from_first, is_first
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
@@ -41,8 +40,6 @@ class Scores(Callback):
         """Scores `pl_module.captions`."""
         captions = gather_candidates(pl_module.captions)  # type: ignore[arg-type]
         pl_module.captions = captions  # type: ignore[assignment]
-        attention: Mapping[int, Any] = pl_module.attention  # type: ignore[assignment]
-        pl_module.attention = {picture: maps for part in from_all(attention) for picture, maps in part.items()}  # type: ignore[assignment]
         if captions:
             scores = from_first(self._scores(captions) if is_first() else {})
             pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
