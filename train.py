@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from showtell.command_line import checked_arguments, one_line_errors, print_help, resumed_config
 from showtell.config import Config, parse
+from showtell.launching.start import arguments_of_rank, start
 
 ConfigStore.instance().store("schema", Config)
 
@@ -22,14 +23,12 @@ def main(composed: DictConfig) -> float:
     run_dir = Path(os.path.relpath(job.runtime.output_dir))
     with one_line_errors(run_dir):
         config = resumed_config(parse(composed), job.overrides.task)
-        from showtell.training import train  # late: --help and --cfg job must not wait for torch
-
-        return train(config, run_dir)
+        return start(config, run_dir)
 
 
 if __name__ == "__main__":
     with one_line_errors():
         conf = Path(__file__).parent / "conf"
         if not print_help(sys.argv[1:], conf):
-            sys.argv[1:] = checked_arguments(sys.argv[1:], conf)
+            sys.argv[1:] = arguments_of_rank(checked_arguments(sys.argv[1:], conf))
             main()

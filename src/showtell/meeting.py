@@ -22,6 +22,7 @@ from showtell.data.shapes import ensure_shapes
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.weights import EncoderWeights, find_weights
+from showtell.ranks import first_rank_first
 from showtell.reporting import report_left_out
 from showtell.vocabulary import Vocabulary
 
@@ -43,12 +44,14 @@ class Meeting:
         self._stores: list[FeatureStore] = []
         self._captions: dict[SplitName, CaptionSet] = {}
         if config.data.format == "shapes":
-            ensure_shapes(Path(config.data.root), config.data.shapes)
+            with first_rank_first():
+                ensure_shapes(Path(config.data.root), config.data.shapes)
 
     @cached_property
     def weights(self) -> EncoderWeights:
         """The encoder's weights; asked for after the captions, so that missing data is not downloaded for."""
-        return find_weights(self.config.encoder)
+        with first_rank_first():  # may download
+            return find_weights(self.config.encoder)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,7 +81,8 @@ class Meeting:
 
     def split(self, name: SplitName) -> SplitData:
         """A split with its captions, and its images as stored features or as pictures."""
-        captions = self._captions[name] = load_captions(self.data, name, self.cache)
+        with first_rank_first():
+            captions = self._captions[name] = load_captions(self.data, name, self.cache)
         images = self._stored if self.config.features.mode == "store" else self._decoded
         read, unreadable = images(name, captions)
         report_left_out(self.config, name, captions, unreadable)
@@ -142,14 +146,21 @@ class Meeting:
 
 
 def resolve_device(config: DeviceConfig) -> torch.device:
-    """The device of rank 0.
+    """The device of this rank.
 
     Raises:
-        ConfigError: a GPU is asked for and there is none.
+        ConfigError: a GPU is asked for and there is none, or more of them than there are.
     """
     if config.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("device.accelerator=gpu: this machine has no usable GPU; use device=cpu or device=auto")
-    return torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    if config.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if config.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"device.devices={config.devices}: this machine has {torch.cuda.device_count()} usable GPUs; "
+            "use fewer, or device.accelerator=cpu"
+        )
+    return torch.device("cuda")
 
 
 def choose_place(place: str, num_bytes: int, device: torch.device) -> str:

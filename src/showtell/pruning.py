@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from showtell.atomic import write_text_atomically
+from showtell.ranks import from_first, is_first
 from showtell.run_directory import STATUS
 
 if TYPE_CHECKING:
@@ -44,16 +45,19 @@ class Pruning(Callback):
         self.pruned = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Reports, and asks; the last epoch is never given up."""
+        """Reports, and asks; the last epoch is never given up. Rank 0 asks for all."""
         value = trainer.callback_metrics.get(self.monitor)
-        if value is None or not trainer.is_global_zero:
+        if value is None:
             return
+        self.pruned = from_first(is_first() and self._is_hopeless(value.item(), trainer))
+        trainer.should_stop = trainer.should_stop or self.pruned
+
+    def _is_hopeless(self, value: float, trainer: pl.Trainer) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a resumed epoch is reported again, and the first report stands
-            self.trial.report(value.item(), trainer.current_epoch)
+            self.trial.report(value, trainer.current_epoch)
         last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
-        if not last and self.trial.should_prune():
-            self.pruned = trainer.should_stop = True
+        return not last and self.trial.should_prune()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Says so in `status.json`."""

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from showtell.checkpointing.best import BestCheckpoint
 from showtell.checkpointing.finite import FiniteLoss
@@ -24,6 +26,7 @@ from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.rewind import LogPoint, rewind_events
 from showtell.monitoring.status import Status
 from showtell.pruning import pruning_callbacks
+from showtell.ranks import present
 
 
 def build_trainer(
@@ -49,6 +52,8 @@ def build_trainer(
     return pl.Trainer(
         accelerator=config.device.accelerator,
         devices=config.device.devices,
+        num_nodes=config.device.num_nodes,
+        strategy=build_strategy(config),
         precision=config.device.precision,  # type: ignore[arg-type]
         max_epochs=training.max_epochs,
         max_steps=training.max_steps,
@@ -62,7 +67,21 @@ def build_trainer(
         default_root_dir=run_dir,
         logger=build_loggers(run_dir, resumed_at),
         callbacks=build_callbacks(config, run_dir, data, reports, stop),
-        plugins=[VerifiedCheckpointIO()],
+        # the environment tells ranks that were started before Lightning, by torchrun or by us
+        plugins=[VerifiedCheckpointIO(), *([TorchElasticEnvironment()] if present().size > 1 else [])],
+    )
+
+
+def build_strategy(config: Config) -> Strategy | str:
+    """DDP where there are several ranks; it finds their process group already there."""
+    if present().size == 1:
+        return "auto"
+    training = config.training
+    # hard attention learns where to look from teacher-forced captions only; DDP would wait for those gradients
+    others = training.scheduled_sampling > 0 or training.objective != "cross_entropy"
+    return DDPStrategy(
+        gradient_as_bucket_view=True,
+        find_unused_parameters=others and config.decoder.name == "hard_attention",
     )
 
 
@@ -115,6 +134,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # scores are rank 0's on all ranks, see `Scores`
+    warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
 
 
 class ExactSteps(Callback):

@@ -5,6 +5,7 @@ hands both sides what they need, and runs Lightning's Trainer. What it leaves in
 resume.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
+from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run_directory import remember_config
 from showtell.shard_meeting import ShardMeeting
@@ -39,6 +41,8 @@ CAPTION_END = "endofcaption"
 def train(config: Config, run_dir: Path) -> float:
     """Trains one run, from its beginning or from where `config.resume` stopped.
 
+    With several ranks, each of them calls this (`launching` starts them); rank 0 prints, logs and writes.
+
     Args:
         config: the run.
         run_dir: where checkpoints, curves and captions go.
@@ -49,6 +53,11 @@ def train(config: Config, run_dir: Path) -> float:
     Raises:
         ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
+    if config.device.devices * config.device.num_nodes != present().size:
+        raise ConfigError(
+            f"device.devices={config.device.devices} needs processes that train.py starts; "
+            "call launching.start.start, or use device.devices=1"
+        )
     resume = find_resume_point(config.resume) if config.resume else None
     start = load_start(config.init_from) if config.init_from else None
     if start:
@@ -59,12 +68,13 @@ def train(config: Config, run_dir: Path) -> float:
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
-    prepare_directory(run_dir, Path(config.cache))
-    if resume:
-        remember_config(run_dir, config.as_dict())
-    write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
-    save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
-    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers)
+    if is_first():
+        prepare_directory(run_dir, Path(config.cache))
+        if resume:
+            remember_config(run_dir, config.as_dict())
+        write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
+        save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
+    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
     if start:
@@ -85,14 +95,15 @@ def train(config: Config, run_dir: Path) -> float:
     if resume:
         check_weights(module, resume.shapes, resume.path)
     stop = GracefulStop()
-    shown = reports(config, run_dir, data)
+    with first_rank_first():
+        shown = reports(config, run_dir, data)
     point = LogPoint(resume.step, resume.validation_due) if resume else None
     trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
-    return finish(trainer, config, run_dir)
+    return finish(trainer, config, run_dir) if is_first() else math.nan
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:

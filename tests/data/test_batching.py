@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from showtell.data.batching import LengthBatches
+from showtell.data.batching import LengthBatches, dealt, share_of
+from showtell.ranks import Ranks
 
 LENGTHS = np.random.default_rng(0).integers(3, 9, size=203)
 ROWS = np.arange(1000, 1203)
@@ -46,3 +47,38 @@ def test_number_of_batches_is_the_rounded_up_count_of_each_length() -> None:
 
 def test_nothing_gives_nothing() -> None:
     assert LengthBatches(np.empty(0, np.int64), np.empty(0, np.int64), 5, 0).epoch(0) == []
+
+
+@pytest.mark.parametrize("size", [2, 3, 8, 11])
+@pytest.mark.parametrize("epoch", [0, 5])
+def test_ranks_share_every_batch(size: int, epoch: int) -> None:
+    plan = batches().epoch(epoch)
+    shares = [[share_of(rows, Ranks(rank, size)) for rows in plan] for rank in range(size)]
+    assert len({len(own) for own in shares}) == 1  # as many steps on all
+    for rows, *parts in zip(plan, *shares, strict=True):
+        counted = [own for own, weight in parts if weight]
+        assert sorted(np.concatenate(counted)) == sorted(rows)  # each caption once
+        assert len({LENGTHS[own[0] - 1000] for own, _ in parts}) == 1  # one length on all, nobody without a row
+        assert max(map(len, counted)) - min(map(len, counted)) <= 1
+        for own, weight in parts:
+            assert weight == pytest.approx(len(own) * size / len(rows) if weight else 0)
+        assert sum(weight for _, weight in parts) == pytest.approx(size)
+
+
+def test_the_weights_make_the_mean_over_ranks_the_mean_over_rows() -> None:
+    values = np.random.default_rng(1).random(2000)
+    for rows in batches().epoch(2):
+        for size in (2, 3, 16):
+            parts = [share_of(rows, Ranks(rank, size)) for rank in range(size)]
+            mean = np.mean([weight * values[own].mean() for own, weight in parts])
+            assert mean == pytest.approx(values[rows].mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 40])
+def test_validation_deals_whole_batches(size: int) -> None:
+    plan = batches().in_order()
+    dealings = [dealt(plan, Ranks(rank, size)) for rank in range(size)]
+    assert len({len(own) for own in dealings}) == 1
+    counted = [tuple(rows) for own in dealings for rows, weight in own if weight == 1]
+    assert sorted(counted) == sorted(tuple(rows) for rows in plan)
+    assert dealt([], Ranks(0, size)) == []

@@ -10,10 +10,13 @@ from showtell.config import DataConfig, ImageTransform, TrainingConfig
 from showtell.data.caption_set import load_captions
 from showtell.data.loading import DecodedImages, StoredImages, TrainLoader
 from showtell.data.module import CaptionData, SplitData
+from showtell.ranks import Ranks
 from showtell.vocabulary import END, Vocabulary
 
 
-def data(root: Path, cache: Path, *, stored: bool = True, workers: int = 0, **training: object) -> CaptionData:
+def data(
+    root: Path, cache: Path, *, stored: bool = True, workers: int = 0, ranks: Ranks | None = None, **training: object
+) -> CaptionData:
     config = DataConfig(name="tiny", format="coco", root=str(root))
     splits = []
     for name in ("train", "val"):
@@ -23,7 +26,7 @@ def data(root: Path, cache: Path, *, stored: bool = True, workers: int = 0, **tr
         splits.append(SplitData(captions, read, np.zeros(len(captions.paths), bool)))
     vocabulary = Vocabulary.from_counts(splits[0].captions.counts, 1)
     settings = TrainingConfig(batch_size=7, **training)  # type: ignore[arg-type]
-    return CaptionData(splits[0], splits[1], vocabulary, settings, seed=3, num_workers=workers)
+    return CaptionData(splits[0], splits[1], vocabulary, settings, seed=3, num_workers=workers, ranks=ranks)
 
 
 def seen(loader: TrainLoader, module: CaptionData) -> list[tuple[int, ...]]:
@@ -90,3 +93,26 @@ def test_overfitting_repeats_the_first_batches(tiny_coco: Path, tmp_path: Path) 
     loader = module.train_dataloader()
     assert len(loader) == 2
     assert seen(loader, module) == seen(loader, module)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ranks_load_the_batches_of_one_process(tiny_coco: Path, tmp_path: Path, workers: int) -> None:
+    whole = list(data(tiny_coco, tmp_path).train_dataloader())
+    ranks = [data(tiny_coco, tmp_path, workers=workers, ranks=Ranks(rank, 4)) for rank in range(4)]
+    assert {module.batches_per_epoch for module in ranks} == {len(whole)}
+    empty = 0
+    for expected, *parts in zip(whole, *(module.train_dataloader() for module in ranks), strict=True):
+        found = torch.cat([batch["picture_ids"] for batch in parts if batch["weight"]])
+        assert sorted(found.tolist()) == sorted(expected["picture_ids"].tolist())
+        assert {batch["captions"].shape[1] for batch in parts} == {expected["captions"].shape[1]}
+        assert {batch["captions_on_all_ranks"] for batch in parts} == {len(expected["captions"])}
+        empty += sum(batch["weight"] == 0 for batch in parts)
+    assert empty  # batches of three captions, whose fourth rank takes part all the same
+
+
+def test_ranks_validate_every_row_once(tiny_coco: Path, tmp_path: Path) -> None:
+    loaders = [data(tiny_coco, tmp_path, ranks=Ranks(rank, 4)).val_dataloader() for rank in range(4)]
+    for kind, count in ((0, 12), (1, 6)):
+        batches = [batch for loader in loaders for batch in loader[kind]]
+        assert sum(len(batch["picture_ids"]) for batch in batches if batch["weight"]) == count
+        assert len({len(loader[kind]) for loader in loaders}) == 1

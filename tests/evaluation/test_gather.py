@@ -16,18 +16,19 @@ CANDIDATES = {i: f"a dog {i % 3} runs on grass" for i in PICTURES}
 # what one of several processes does: captions every n-th picture of a list that is padded to a multiple of n
 RANK = """
 import json, sys
-import torch.distributed as dist
+import os
 from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import score_captions
+from showtell.ranks import Ranks, joined
 rank, world, store, result = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 candidates, references = [{int(k): v for k, v in part.items()} for part in json.load(sys.stdin)]
-dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+os.environ["SHOWTELL_RENDEZVOUS"] = store
 ids = sorted(candidates)
 ids += ids[: -len(ids) % world]
 mine = {i: candidates[i] for i in ids[rank::world]}
-scores = score_captions(gather_candidates(mine), references)
+with joined(Ranks(rank, world, rank, world), "cpu", 60):
+    scores = score_captions(gather_candidates(mine), references)
 json.dump([scores.corpus, list(scores.pictures.items())], open(f"{result}-{rank}", "w"))
-dist.destroy_process_group()
 """
 
 

@@ -3,7 +3,8 @@
 Stock Lightning trains on to the end without a word. The check must not make a GPU wait: the loss is copied to
 the host in the background before the backward pass, and looked at just before the optimizer's step, when the
 backward pass is still running. So the weights are untouched, and the last step boundary can be saved as the
-last finite state.
+last finite state. Under several processes the loss is that of all ranks (`models.global_loss`), so all of them raise at
+the same step.
 """
 
 import math
@@ -12,6 +13,8 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback
+
+from showtell.ranks import from_all
 
 _SHOWN = 8
 
@@ -64,10 +67,10 @@ class FiniteLoss(Callback):
 
 
 def _pictures(batch: Any) -> str:
-    """The batch's picture ids in words."""
+    """The batch's picture ids in words, those of all ranks."""
     ids = batch.get("picture_ids") if isinstance(batch, dict) else None
     if ids is None:
         return "unknown pictures"
-    numbers = [int(number) for number in ids.reshape(-1)]
+    numbers = [int(number) for part in from_all(ids.reshape(-1).tolist()) for number in part]
     more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
     return f"the pictures {', '.join(map(str, numbers[:_SHOWN]))}{more}"

@@ -40,7 +40,7 @@ FREE = (
     "features.batch_size", "training.max_epochs", "training.max_steps", "training.monitor",
     "training.log_every_steps",
     "training.checkpoint_every_steps", "training.checkpoint_every_minutes", "training.sample_pictures",
-    "training.early_stopping_epochs", "sweep",
+    "training.early_stopping_epochs", "sweep", "device.timeout_seconds",
 )  # fmt: skip
 # what a schedule is stretched over: with one of these schedules, the length is not free
 _LENGTHS = ("training.max_epochs", "training.max_steps")

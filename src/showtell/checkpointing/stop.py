@@ -6,6 +6,9 @@ else. At a step boundary (or after a validation batch) the flag is handed to Lig
 its own path (loggers are finalized, workers joined), and `LastCheckpoint` saves the boundary. A second SIGINT
 ends the process at once. Under SLURM, SIGUSR1 (`sbatch --signal=USR1@120`) also puts the job back in the
 queue.
+
+Several ranks ask one another at the beginning of each step, and look at the answer at its end, when it has long come:
+so they all stop after the same step, whichever of them was signalled.
 """
 
 import os
@@ -32,6 +35,7 @@ class GracefulStop(Callback):
         self.signal: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
         self._interrupts = 0
+        self._question: tuple[torch.Tensor, Any] | None = None
 
     def __enter__(self) -> "GracefulStop":
         """Catches the signals from here on."""
@@ -51,6 +55,12 @@ class GracefulStop(Callback):
             _requeue()
         raise SystemExit(128 + self.signal) from (error if isinstance(error, Exception) else None)
 
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Keeps Lightning from asking the other ranks too: in its signal handler, where they do not answer."""
+        if trainer.world_size > 1:
+            trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[method-assign, assignment]
+            trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _do_nothing  # type: ignore[method-assign]
+
     def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Takes SIGTERM back from Lightning."""
         self._install()
@@ -58,6 +68,10 @@ class GracefulStop(Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Takes SIGTERM back from Lightning."""
         self._install()
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Asks the other ranks."""
+        self._ask(trainer)
 
     def on_train_batch_end(
         self,
@@ -72,14 +86,29 @@ class GracefulStop(Callback):
             self._hand_over(trainer)
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
-        """Stops within the validation, which a resumed run starts again; ranks may differ in its length."""
-        if trainer.world_size == 1:
-            self._hand_over(trainer)
+        """Stops within the validation, which a resumed run starts again; all ranks have as many batches of it."""
+        self._ask(trainer)
+        self._hand_over(trainer)
+
+    def _ask(self, trainer: lightning.Trainer) -> None:
+        if trainer.world_size > 1:
+            # on the CPU, also where training is on GPUs, which need not wait for it
+            flag = torch.tensor(int(self.signal is not None))
+            work = torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX, async_op=True)
+            self._question = flag, work
 
     def _hand_over(self, trainer: lightning.Trainer) -> None:
-        if _any_rank(trainer, self.signal is not None):
+        if self._is_wanted(trainer):
             self.signal = self.signal or signal.SIGTERM
             trainer._signal_connector.received_sigterm = True
+
+    def _is_wanted(self, trainer: lightning.Trainer) -> bool:
+        if trainer.world_size == 1:
+            return self.signal is not None
+        assert self._question is not None
+        flag, work = self._question
+        work.wait()
+        return bool(flag)
 
     def _install(self) -> None:
         for number in SIGNALS:
@@ -95,12 +124,8 @@ class GracefulStop(Callback):
             self.signal = signal.Signals(number)
 
 
-def _any_rank(trainer: lightning.Trainer, flag: bool) -> bool:
-    if trainer.world_size == 1:
-        return flag
-    flags = torch.tensor(int(flag), device=trainer.strategy.root_device)
-    torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
-    return bool(flags)
+def _do_nothing(*_: Any) -> None:
+    pass
 
 
 def _requeue() -> None:

@@ -15,17 +15,23 @@ SWEEP_SAMPLERS = ("tpe", "random")
 
 @dataclass(kw_only=True)
 class DeviceConfig:
-    """What the run computes on."""
+    """What the run computes on: `devices` processes on each of `num_nodes` machines, one per GPU where there are GPUs.
+
+    A collective of several processes gives up after `timeout_seconds`.
+    """
 
     accelerator: str = "auto"
     devices: int = 1
+    num_nodes: int = 1
+    timeout_seconds: int = 1800
     precision: str = "32-true"
     compile: bool = False
 
     def __post_init__(self) -> None:
         one_of("device.accelerator", self.accelerator, ACCELERATORS)
         one_of("device.precision", self.precision, PRECISIONS)
-        within("device.devices", self.devices, 1)
+        for key in ("devices", "num_nodes", "timeout_seconds"):
+            within(f"device.{key}", getattr(self, key), 1)
 
 
 @dataclass(kw_only=True)

@@ -6,8 +6,12 @@ step takes a slice. Under several processes every rank computes the same plan an
 that all ranks run the same number of steps on the same length.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from showtell.ranks import Ranks
 
 Rows = NDArray[np.int64]
 
@@ -44,3 +48,24 @@ class LengthBatches:
 
     def _cut(self, group: Rows) -> list[Rows]:
         return [group[start : start + self.batch_size] for start in range(0, len(group), self.batch_size)]
+
+
+def share_of(rows: Rows, ranks: Ranks) -> tuple[Rows, float]:
+    """A rank's part of a training batch, and its weight among the ranks' mean losses.
+
+    Rows go round in turn, so that shares differ by one row at most. With the weight `rows of this rank * ranks / rows
+    of all` the mean over ranks is the mean over rows. A rank without a row takes one with weight 0, because it has to
+    take part in the step.
+    """
+    own = rows[ranks.rank :: ranks.size]
+    return (own, len(own) * ranks.size / len(rows)) if len(own) else (rows[:1], 0.0)
+
+
+def dealt(plan: Sequence[Rows], ranks: Ranks) -> list[tuple[Rows, float]]:
+    """A rank's part of a validation: whole batches in turn, so that each is computed as in a single process.
+
+    All ranks get the same number: who goes short repeats another's batch with weight 0, the others have weight 1.
+    """
+    own = [(rows, 1.0) for rows in plan[ranks.rank :: ranks.size]]
+    missing = -(-len(plan) // ranks.size) - len(own)
+    return own + [(rows, 0.0) for rows in plan[:missing]]

@@ -10,7 +10,9 @@ In it:
 - `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
 - `complete`: the marker that is written last. Without it a store is not used.
 
-One process builds under a file lock, others wait for it. The lock dies with its holder.
+One run builds under a file lock, others wait for it. The lock dies with its holder. The ranks of a run build together:
+batches are those of a single process, so that every bit is the same, and go round in turn. Ranks of further machines
+wait, because two machines that map one file over a network would overwrite each other's neighbouring rows.
 """
 
 import hashlib
@@ -19,6 +21,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +39,7 @@ from showtell.data.files import stamp
 from showtell.data.images import PictureError, load_picture
 from showtell.data.progress import Progress
 from showtell.data.workers import note_done, note_reading, watched
+from showtell.ranks import first_rank_first, from_all, from_first, is_first, present
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
 
@@ -108,7 +112,7 @@ def open_or_build(
     batch_size: int,
     num_workers: int,
 ) -> FeatureStore:
-    """The store for a request, built first where it is not complete.
+    """The store for a request, built first where it is not complete. All ranks of a run must ask.
 
     Args:
         root: folder of all stores.
@@ -121,12 +125,13 @@ def open_or_build(
         StoreError: the disk is too small.
     """
     directory = root / f"{request.name}-{request.key()}"
-    if not (directory / "complete").is_file():
+    if from_first(not (directory / "complete").is_file()):
         directory.mkdir(parents=True, exist_ok=True)
-        with _locked(directory):
-            if not (directory / "complete").is_file():
-                remove_stale_temporaries(directory)
+        with _locked(directory) if is_first() else nullcontext():
+            if from_first(not (directory / "complete").is_file()):
                 _build(directory, request, make_encoder(), batch_size, num_workers)
+    if not (directory / "complete").is_file():
+        raise StoreError(f"{directory} cannot be seen here; set cache=DIR to a folder that all machines share")
     return FeatureStore(directory)
 
 
@@ -141,22 +146,37 @@ def _locked(directory: Path) -> FileLock:
 
 
 def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batch_size: int, num_workers: int) -> None:
-    shape = (len(request.paths), *encoder.feature_shape)
-    state, features = _files(directory, shape, request.dtype)
-    _describe(directory, request, encoder.feature_shape)
-    waiting = np.flatnonzero(state == WAITING)
+    with first_rank_first():
+        if is_first():
+            remove_stale_temporaries(directory)
+            _prepare(directory, request, encoder.feature_shape)
+    state, features = _mapped(directory, request, encoder.feature_shape)
+    waiting = from_first(np.flatnonzero(state == WAITING))
     progress = Progress(f"encoding {request.name}", len(request.paths), "pictures", start=len(state) - len(waiting))
-    for rows, pixels, unreadable in _decoded(request, waiting, batch_size, num_workers):
+    for rows, pixels, unreadable in _decoded(request, _own_rows(waiting, batch_size), batch_size, num_workers):
         if len(rows):
             features[rows] = as_stored(encoder(pixels), request.dtype)
             state[rows] = STORED
         state[unreadable] = UNREADABLE
-        progress.advance(len(rows) + len(unreadable))
-    progress.close()
+        if is_first():
+            progress.reach(int(np.count_nonzero(state != WAITING)))  # the other ranks' too: the file is shared
     features.flush()
     state.flush()
-    with atomic_write(directory / "complete") as file:
-        file.write(b"")
+    from_all(None)
+    if is_first():
+        progress.reach(len(state))
+        progress.close()
+        with atomic_write(directory / "complete") as file:
+            file.write(b"")
+    from_first(None)
+
+
+def _own_rows(waiting: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
+    """What this rank encodes: the batches of a single process, in turn."""
+    ranks = present()
+    batches = [waiting[start : start + batch_size] for start in range(0, len(waiting), batch_size)]
+    own = batches[ranks.rank :: ranks.local_size] if ranks.rank < ranks.local_size else []
+    return np.concatenate([waiting[:0], *own])
 
 
 def as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
@@ -168,10 +188,10 @@ def as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
     return stored.numpy()
 
 
-def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[Any, Any]:
-    """Maps the two files, made at their full size first so that a disk that is too small is noticed now."""
+def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
+    """Makes the two files at their full size, so that a disk that is too small is noticed now, and describes them."""
     path = directory / "features.bin"
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = len(request.paths) * int(np.prod(feature_shape)) * np.dtype(request.dtype).itemsize
     present = path.stat().st_size if path.is_file() else 0
     if present != size:
         free = shutil.disk_usage(directory).free
@@ -181,7 +201,7 @@ def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[Any, An
                 "set cache=DIR to another disk, or train from pictures with features=off"
             )
         with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
-            file.write(bytes(shape[0]))
+            file.write(bytes(len(request.paths)))
         try:
             with path.open("ab") as file:
                 file.truncate(size)
@@ -193,8 +213,14 @@ def _files(directory: Path, shape: tuple[int, ...], dtype: str) -> tuple[Any, An
                 f"{directory}: cannot set aside {size / 1e9:.2f} GB for the features ({error.strerror}); make room, "
                 "set cache=DIR to another disk, or train from pictures with features=off"
             ) from None
-    state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(shape[0],))
-    return state, np.memmap(path, dtype, "r+", shape=shape)
+    _describe(directory, request, feature_shape)
+
+
+def _mapped(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """The two files, as arrays that ranks of one machine share."""
+    count = len(request.paths)
+    state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(count,))
+    return state, np.memmap(directory / "features.bin", request.dtype, "r+", shape=(count, *feature_shape))
 
 
 def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:

@@ -5,6 +5,7 @@ its batches the trainer has finished. They are counted where a step ends, not wh
 runs ahead; and not by Lightning's `set_epoch`, which does not reach a batch sampler and comes too late with workers.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -19,12 +20,13 @@ from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
 from showtell.data.augmentation import AugmentedImages
-from showtell.data.batching import Rows
+from showtell.data.batching import Rows, dealt, share_of
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
+from showtell.ranks import Ranks
 from showtell.vocabulary import END
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 
 
 @dataclass
@@ -153,9 +155,28 @@ def load_in_order(dataset: Dataset[Batch], plan: Iterable[Rows], num_workers: in
     return watched(dataset, batch_size=None, sampler=plan, num_workers=num_workers, generator=generator)
 
 
+def load_shares(
+    dataset: Dataset[Batch], shares: Iterable[tuple[Rows, float, int]], num_workers: int
+) -> Iterator[Batch]:
+    """A rank's batches from its rows of each, its weight, and the number of all rows: the last two are added."""
+    loading: deque[tuple[float, int]] = deque()  # loading runs ahead
+
+    def rows() -> Iterator[Rows]:
+        for own, weight, size in shares:
+            loading.append((weight, size))
+            yield own
+
+    for batch in load_in_order(dataset, rows(), num_workers):
+        weight, size = loading.popleft()
+        yield {**batch, "weight": weight, "captions_on_all_ranks": size}
+
+
 @dataclass
 class TrainLoader:
-    """The training batches from a position on; every `iter` starts where the position stands."""
+    """The training batches from a position on; every `iter` starts where the position stands.
+
+    Under several processes a rank loads its share of each batch.
+    """
 
     dataset: Any  # a dataclass with `epoch`: CaptionBatches or ShardBatches
     batches: Plan
@@ -163,6 +184,7 @@ class TrainLoader:
     position: Position = field(default_factory=Position)
     limit: int = 0
     overfit: bool = False
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __len__(self) -> int:
         return min(self.limit, len(self.batches)) if self.limit else len(self.batches)
@@ -171,20 +193,28 @@ class TrainLoader:
         if self.position.batch >= len(self):
             self.position.epoch, self.position.batch = self.position.epoch + 1, 0
         epoch = 0 if self.overfit else self.position.epoch
+        dataset = replace(self.dataset, epoch=epoch)
         plan = islice(self.batches.epoch(epoch), self.position.batch, len(self))
-        return load_in_order(replace(self.dataset, epoch=epoch), plan, self.num_workers)
+        if self.ranks.size == 1:
+            return load_in_order(dataset, plan, self.num_workers)
+        shares = ((*share_of(rows, self.ranks), len(rows)) for rows in plan)
+        return load_shares(dataset, shares, self.num_workers)
 
 
 @dataclass
 class FixedLoader:
-    """The same batches in the same order every time, for validation."""
+    """The same batches in the same order every time, for validation; under several processes they take turns."""
 
     dataset: Dataset[Batch]
     plan: Sequence[Rows]
     num_workers: int
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return -(-len(self.plan) // self.ranks.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return load_in_order(self.dataset, self.plan, self.num_workers)
+        if self.ranks.size == 1:
+            return load_in_order(self.dataset, self.plan, self.num_workers)
+        shares = ((rows, weight, len(rows)) for rows, weight in dealt(self.plan, self.ranks))
+        return load_shares(self.dataset, shares, self.num_workers)

@@ -25,6 +25,7 @@ from showtell.data.loading import (
     ReadImages,
     TrainLoader,
 )
+from showtell.ranks import Ranks
 from showtell.vocabulary import Vocabulary
 
 
@@ -101,7 +102,10 @@ class SplitData:
 
 
 class CaptionData(pl.LightningDataModule):
-    """Training batches in an order fixed by (seed, epoch); for validation captions to score and pictures to caption."""
+    """Training batches in an order fixed by (seed, epoch); for validation captions to score and pictures to caption.
+
+    Under several processes `training.batch_size` and the position are those of all ranks together.
+    """
 
     def __init__(
         self,
@@ -111,14 +115,16 @@ class CaptionData(pl.LightningDataModule):
         config: TrainingConfig,
         seed: int,
         num_workers: int,
+        ranks: Ranks | None = None,
     ) -> None:
         super().__init__()
         self.train = train
         self.val = val
         self.config = config
         self.num_workers = num_workers
+        self.ranks = ranks or Ranks()
         self.position = Position()
-        self._train, self.batches = train.training_batches(vocabulary, config.batch_size, seed)
+        self._train, self.batches = train.training_batches(vocabulary, config.batch_size, seed, self.ranks.size)
         self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)
         self.batches_per_epoch = len(self.train_dataloader())
 
@@ -126,7 +132,7 @@ class CaptionData(pl.LightningDataModule):
         """The batches from the position on."""
         limit = self.config.overfit_batches or self.config.limit_train_batches
         overfit = self.config.overfit_batches > 0
-        return TrainLoader(self._train, self.batches, self.num_workers, self.position, limit, overfit)
+        return TrainLoader(self._train, self.batches, self.num_workers, self.position, limit, overfit, self.ranks)
 
     def val_dataloader(self) -> list[FixedLoader]:
         """Captions to score, and pictures to caption."""
@@ -138,8 +144,8 @@ class CaptionData(pl.LightningDataModule):
         limit = self.config.limit_val_batches or None
         shown = PictureBatches(self.val.captions.picture_ids, self.val.read_images)
         return [
-            FixedLoader(self._val, captions[:limit], self.num_workers),
-            FixedLoader(shown, parts[:limit], self.num_workers),
+            FixedLoader(self._val, captions[:limit], self.num_workers, self.ranks),
+            FixedLoader(shown, parts[:limit], self.num_workers, self.ranks),
         ]
 
     def val_pictures(self) -> Rows:

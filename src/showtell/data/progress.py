@@ -21,7 +21,11 @@ class Progress:
 
     def advance(self, count: int) -> None:
         """Adds finished units."""
-        self.done += count
+        self.reach(self.done + count)
+
+    def reach(self, done: int) -> None:
+        """Sets how many units are finished."""
+        self.done = done
         if time.monotonic() - self.printed > (0.2 if self.live else 10):
             self._print("\r" if self.live else "\n")
 

@@ -7,6 +7,8 @@ away.
 
 from collections.abc import Mapping, Sequence
 
+from showtell.ranks import from_all
+
 
 def merge_candidates(parts: Sequence[Mapping[int, str]]) -> dict[int, str]:
     """One caption per picture, in the order of ids; of several parts that have it, the first one's counts."""
@@ -18,14 +20,8 @@ def merge_candidates(parts: Sequence[Mapping[int, str]]) -> dict[int, str]:
 
 
 def gather_candidates(candidates: Mapping[int, str]) -> dict[int, str]:
-    """The candidates of all processes, the same on each of them; in a single process only sorted.
+    """The candidates of all ranks, the same on each of them; in a single process only sorted.
 
-    A collective call: every process of the default `torch.distributed` group must make it.
+    A collective call: every rank must make it.
     """
-    import torch.distributed as dist  # here: scoring itself needs no torch
-
-    if not (dist.is_available() and dist.is_initialized()):
-        return merge_candidates([candidates])
-    parts: list[dict[int, str]] = [{} for _ in range(dist.get_world_size())]
-    dist.all_gather_object(parts, dict(candidates))
-    return merge_candidates(parts)
+    return merge_candidates(from_all(dict(candidates)))

@@ -2,9 +2,10 @@
 
 A batch is a dict: `images` holds pixels `(B, 3, S, S)` or, from the feature store, the encoder's answer for them;
 `captions` is `(B, T)` tokens with `<end>` last; `picture_ids` is `(B,)`. All captions of a batch have one length, so
-the mean over a batch is the mean over its tokens. The encoder is absent where every feature comes from the store, and
-of its weights only those of tuned blocks are part of the state dict. `card` is what a checkpoint tells about itself.
-Shape legend: B batch, T time, V vocabulary, S picture size.
+the mean over a batch is the mean over its tokens. Under several processes a batch also has a `weight`, this rank's
+share in it (`models.global_loss`). The encoder is absent where every feature comes from the store, and of its weights
+only those of tuned blocks are part of the state dict. `card` is what a checkpoint tells about itself. Shape legend: B
+batch, T time, V vocabulary, S picture size.
 """
 
 import copy
@@ -21,6 +22,7 @@ from showtell.decoding import Hypothesis, decode
 from showtell.models.attention import SoftAttentionDecoder
 from showtell.models.encoder import Encoder
 from showtell.models.finetuning import TunedBlocks, parameter_groups
+from showtell.models.global_loss import mean_over_ranks
 from showtell.models.hard_attention import HardAttentionDecoder
 from showtell.models.lstm import LSTMDecoder
 from showtell.models.regions import attention_maps
@@ -30,7 +32,7 @@ from showtell.models.topdown import TopDownDecoder
 from showtell.models.transformer import TransformerDecoder
 from showtell.vocabulary import Vocabulary
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 Module = TypeVar("Module", bound=nn.Module)
 DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
     "lstm": LSTMDecoder,
@@ -148,7 +150,8 @@ class CaptionModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch; what is logged about it is `monitoring.curves`'s business."""
-        return self.training_loss(batch)
+        loss = self.training_loss(batch)
+        return mean_over_ranks(loss * batch["weight"]) if "weight" in batch else loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Moves the average a little towards the new weights; it is in the state dict, so a resumed run has it too.
@@ -167,7 +170,7 @@ class CaptionModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """The first loader brings captions to score, the second pictures to caption."""
         if "captions" in batch:
-            tokens = batch["captions"].numel()
+            tokens = int(batch["captions"].numel() * batch.get("weight", 1))  # a repeated batch does not count
             self.log("val/loss", self.loss(batch), batch_size=tokens, add_dataloader_idx=False, sync_dist=True)
             return
         answers = self.caption(batch["images"])

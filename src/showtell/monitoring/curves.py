@@ -43,15 +43,16 @@ class Curves(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: dict[str, Tensor],
+        batch: dict[str, Any],
         batch_idx: int,
     ) -> None:
         """Counts, and logs when it is time."""
         loss = outputs["loss"].detach()
-        tokens = batch["captions"].numel()
-        self.loss_sum = self.loss_sum + loss * tokens
-        self.tokens += tokens
-        self.captions += len(batch["captions"])
+        captions, length = batch["captions"].shape
+        captions = batch.get("captions_on_all_ranks", captions)  # whose loss it is
+        self.loss_sum = self.loss_sum + loss * (captions * length)
+        self.tokens += captions * length
+        self.captions += captions
         if self.gradient_norm is None:
             return
         now = time.perf_counter()

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell.atomic import atomic_write
 from showtell.drawing import Pixels, attention_sheet, caption_card, contact_sheet
+from showtell.ranks import from_all
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Samples(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes files and events."""
         captions: Mapping[int, str] = pl_module.captions  # type: ignore[assignment]
+        # every rank has looked at its share of the pictures
+        parts: list[Mapping[int, Any]] = from_all(pl_module.attention)  # type: ignore[arg-type]
         if not trainer.is_global_zero or not captions:
             return
         self.directory.mkdir(exist_ok=True)
@@ -50,7 +53,7 @@ class Samples(Callback):
         shown = [sample for sample in self.samples if sample.id in captions]
         if shown:
             self._show(trainer, shown, captions)
-        looked: Mapping[int, Any] = pl_module.attention  # type: ignore[assignment]
+        looked = {picture: maps for part in parts for picture, maps in part.items()}
         if looked:
             self._show_attention(trainer, [sample for sample in shown if sample.id in looked], looked)
 

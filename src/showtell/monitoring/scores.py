@@ -5,11 +5,12 @@ from dataclasses import asdict
 from functools import cached_property
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
 from showtell.evaluation.diversity import caption_forms, caption_variety
+from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import ReferenceCorpus
+from showtell.ranks import from_first, is_first
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
@@ -18,8 +19,9 @@ Texts = Mapping[int, Sequence[str]]
 class Scores(Callback):
     """Scores real, decoded captions after each validation.
 
-    Under several processes every rank decodes its share, and all of them score the union, so that the numbers are
-    those of one process.
+    Under several processes every rank decodes its share, and rank 0 scores the union, so that the numbers are those of
+    one process. The others take them from it: early stopping and the best checkpoint are decided on each rank, and a
+    last bit that differed would part them.
 
     Args:
         references: what people said, by picture id.
@@ -36,15 +38,17 @@ class Scores(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores `pl_module.captions`."""
-        captions = gather(pl_module.captions)  # type: ignore[arg-type]
+        captions = gather_candidates(pl_module.captions)  # type: ignore[arg-type]
         pl_module.captions = captions  # type: ignore[assignment]
-        if not captions:
-            return
+        if captions:
+            scores = from_first(self._scores(captions) if is_first() else {})
+            pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
+
+    def _scores(self, captions: Mapping[int, str]) -> dict[str, float]:
         scores = self._against_references(captions)
         if self.judge is not None:
             scores |= self.judge(captions)
-        scores |= self._variety(list(captions.values()))
-        pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
+        return scores | self._variety(list(captions.values()))
 
     @cached_property
     def _training_forms(self) -> frozenset[tuple[str, ...]] | None:
@@ -64,12 +68,3 @@ class Scores(Callback):
             self.corpus = ReferenceCorpus({picture: self.references[picture] for picture in known})
         corpus = self.corpus.score(known).corpus
         return {name: value for name, value in corpus.items() if name != "cider_d"}  # the same number as cider
-
-
-def gather(captions: dict[int, str]) -> dict[int, str]:
-    """The captions of all ranks, in the order of picture ids."""
-    parts = [captions]
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        parts = [{} for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(parts, captions)
-    return dict(sorted({picture: text for part in parts for picture, text in part.items()}.items()))

@@ -53,10 +53,11 @@ class LocalBackend:
         places = max(1, len(self.gpus) // max(1, self.gpus_per_job))
         self.slots = config.sweep.jobs or places
         self.places = places
+        self.ranks_per_job = config.device.devices
 
     def start(self, launch: Launch, slot: int) -> Process:
         """Starts a process with its share of cores, and its GPUs."""
-        share = {**thread_limits(self.slots), **self._gpus(slot)}
+        share = {**thread_limits(self.slots * self.ranks_per_job), **self._gpus(slot)}
         return GuardedProcess(replace(launch, environment={**share, **launch.environment}))
 
     def close(self) -> None:

@@ -1,0 +1,238 @@
+"""Starts the ranks of a run on this machine, passes signals on, and ends all of them when one dies or hangs.
+
+A rank has failed when it ends otherwise than by 0 or a saved stop, or when it is silent: no sign of life (`rank`) and
+no CPU time either for `SILENCE_SECONDS`. The second condition keeps a rank alive that reads a gigabyte of JSON in one
+call of C. What it does not catch is a collective in which ranks wait for one another for ever, each alive; those time
+out after `device.timeout_seconds`. The others get `GRACE_SECONDS` to save the last step, then they are killed.
+
+Ranks stay in this process's group, so that a terminal, a sweep's guard or a batch system reaches them all. Nothing
+heavy is imported here: the launcher is a process of some 50 MB that sleeps.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import showtell
+from showtell.atomic import write_text_atomically
+from showtell.command_line import USER_ERROR
+from showtell.config import Config
+from showtell.launching.protocol import GRACE_SECONDS, LOST_CONNECTION, SILENCE_SECONDS
+from showtell.ranks import RENDEZVOUS
+from showtell.run_directory import STATUS, read_status
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+SAVED = tuple(128 + number for number in SIGNALS)
+_POLL_SECONDS = 0.2
+_TAIL = 4096
+
+
+class Rank:
+    """A rank as a process: its exit code once it has one, and when it last showed that it lives."""
+
+    def __init__(self, number: int, command: list[str], environment: dict[str, str], first_line: bytes) -> None:
+        self.number = number
+        self.code: int | None = None
+        self.errors: IO[bytes] | None = tempfile.TemporaryFile() if number else None  # noqa: SIM115
+        self.line, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL if number else None,  # rank 0 speaks for all
+                stderr=self.errors,
+                env=environment,
+            )
+        self.line.sendall(first_line)
+        self.line.setblocking(False)
+        self.seen = time.monotonic()
+        self._computed = 0
+
+    def poll(self) -> int | None:
+        """The exit code, 128 + n for a signal, or None while it runs."""
+        code = self._process.poll()
+        self.code = code if code is None or code >= 0 else 128 - code
+        return self.code
+
+    def listen(self) -> None:
+        """Takes note of signs of life, and of CPU time."""
+        with suppress(OSError):  # nothing new, or the end
+            if self.line.recv(4096):
+                self.seen = time.monotonic()
+        computed = _cpu_ticks(self._process.pid)
+        if computed != self._computed:
+            self._computed, self.seen = computed, time.monotonic()
+
+    def send(self, number: int) -> None:
+        """Passes a signal on."""
+        self._process.send_signal(number)
+
+    def last_words(self) -> str:
+        """The end of what it wrote to standard error, unless everybody has seen that already."""
+        if self.errors is None:
+            return ""
+        self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - _TAIL))
+        return self.errors.read().decode("utf-8", "replace").strip()
+
+
+class Launcher:
+    """Runs one run's ranks to their end; `run` gives the exit code."""
+
+    def __init__(self, config: Config, run_dir: Path) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        self.ranks: list[Rank] = []
+        self.signals: list[int] = []
+
+    def run(self) -> int:
+        """Starts the ranks and waits for them.
+
+        Returns:
+            0; 128 + n after a signal; otherwise the code of the rank that failed first, 1 for one that hung.
+        """
+        with tempfile.TemporaryDirectory(prefix="showtell") as folder, self._catching_signals():
+            try:
+                self._start(Path(folder) / "rendezvous")
+                failure = self._watch()
+            finally:
+                for rank in self.ranks:
+                    rank.send(signal.SIGKILL)
+                    rank._process.wait()
+                    rank.line.close()
+        if self.signals and (not failure or self._impatient):
+            return 128 + self.signals[0]
+        return self._explain(*failure) if failure else max(rank.code or 0 for rank in self.ranks)
+
+    @property
+    def _impatient(self) -> bool:
+        return self.signals.count(signal.SIGINT) > 1
+
+    def _start(self, rendezvous: Path) -> None:
+        count = self.config.device.devices
+        command = [sys.executable, "-P", "-m", "showtell.launching.rank", str(self.run_dir)]
+        first_line = json.dumps(self.config.as_dict()).encode() + b"\n"
+        common = {**os.environ, **environment_of_ranks(count), RENDEZVOUS: str(rendezvous)}
+        for number in range(count):
+            own = {"RANK": str(number), "LOCAL_RANK": str(number)}
+            self.ranks.append(Rank(number, command, {**common, **own}, first_line))
+
+    def _watch(self) -> tuple[Rank, str] | None:
+        """Waits until all ranks have ended; the rank that failed first and how, or None."""
+        failure: tuple[Rank, str] | None = None
+        deadline, passed_on, before = float("inf"), 0, time.monotonic()
+        while running := [rank for rank in self.ranks if rank.poll() is None]:
+            select.select([rank.line for rank in running], [], [], _POLL_SECONDS)
+            time.sleep(_POLL_SECONDS / 4)  # a rank that has closed its line is always ready
+            now = time.monotonic()
+            if now - before > SILENCE_SECONDS / 2:  # all of us were suspended, or the machine was
+                for rank in running:
+                    rank.seen = now
+            before = now
+            for number in self.signals[passed_on:]:
+                self._pass_on(number)
+                passed_on += 1
+            failure = self._better(failure)
+            if failure and deadline == float("inf"):
+                deadline = now + GRACE_SECONDS
+            if now > deadline:
+                for rank in running:
+                    rank.send(signal.SIGKILL)
+        return self._better(failure)
+
+    def _better(self, known: tuple[Rank, str] | None) -> tuple[Rank, str] | None:
+        """A failure, or one that is nearer to the cause: a lost connection is another rank's fault."""
+        if known and known[0].code != LOST_CONNECTION:
+            return known
+        now = time.monotonic()
+        for rank in self.ranks:
+            if rank.code is None:
+                rank.listen()
+                if now - rank.seen > SILENCE_SECONDS:
+                    rank.send(signal.SIGKILL)
+                    return rank, f"was hung: no sign of life for {SILENCE_SECONDS:.0f} s"
+            elif rank.code not in (0, LOST_CONNECTION, *SAVED):
+                return rank, _how(rank.code)
+        lost = [rank for rank in self.ranks if rank.code == LOST_CONNECTION]
+        return known or ((lost[0], "lost the connection to the others") if lost else None)
+
+    def _pass_on(self, number: int) -> None:
+        # a terminal sends SIGINT to all of us, and a second one would end the ranks at once
+        passed = signal.SIGKILL if self._impatient else signal.SIGTERM if number == signal.SIGINT else number
+        for rank in self.ranks:
+            rank.send(passed)
+
+    def _explain(self, rank: Rank, how: str) -> int:
+        """Says which rank it was, unless rank 0 has said it all; and what to do."""
+        code = rank.code or 1
+        if code == self.ranks[0].code == USER_ERROR:
+            return code
+        words = rank.last_words()
+        others = f"; all {len(self.ranks)} ranks were ended"
+        reason = f"rank {rank.number} {how}"
+        if rank.number or code > 128 or how.startswith("was hung"):
+            if words:
+                print("\n".join(f"rank {rank.number}: {line}" for line in words.splitlines()[-15:]), file=sys.stderr)
+            self._correct_status(reason)
+        saved = (self.run_dir / "checkpoints" / "last.ckpt").is_file()
+        remedy = f"; go on with: python train.py resume={self.run_dir}" if saved else ""
+        print(f"error: {reason}{others}{remedy}", file=sys.stderr, flush=True)
+        return 1 if how.startswith("was hung") else code
+
+    def _correct_status(self, reason: str) -> None:
+        """Rank 0 knows of it only that a connection broke, if it lived to say so."""
+        status = read_status(self.run_dir)
+        if status and status.state in ("running", "failed"):
+            path = self.run_dir / STATUS
+            values = json.loads(path.read_text(encoding="utf-8")) | {"state": "failed", "reason": reason}
+            write_text_atomically(path, json.dumps(values, indent=1) + "\n")
+
+    @contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.signals.append(number)
+
+
+def environment_of_ranks(count: int) -> dict[str, str]:
+    """What all ranks find: their number, this very Showtell, their share of the cores, a network that needs no name."""
+    places = [str(Path(showtell.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    values = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    values["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    defaults = {name: str(max(1, cores // count)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    if Path("/sys/class/net/lo").exists():
+        defaults["GLOO_SOCKET_IFNAME"] = "lo"
+    return values | {name: value for name, value in defaults.items() if name not in os.environ}
+
+
+def _how(code: int) -> str:
+    if code > 128:
+        with suppress(ValueError):
+            return f"was ended by {signal.Signals(code - 128).name}"
+    return f"failed with exit code {code}"
+
+
+def _cpu_ticks(pid: int) -> int:
+    """User and system time of a process in ticks; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,98 @@
+"""A rank that dies or hangs ends all of them, soon, with its name; and nothing is left behind."""
+
+import os
+import signal
+import time
+
+import pytest
+from tests.launching.conftest import Start, set_section, steps, wait_until
+from tests.reliability.outcome import differences, outcome
+
+from showtell.run_directory import read_status
+
+LIMIT = 30.0
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def long(start: Start) -> Start:
+    set_section(start, "training", max_epochs=2000)
+    return start
+
+
+def ends(training, since: float) -> int:
+    """The exit code, once all have ended within the limit."""
+    code = training.wait(LIMIT)
+    wait_until(lambda: not training.left(), LIMIT - (time.monotonic() - since))
+    return code
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_rank_dies(long: Start, rank: int, number: signal.Signals) -> None:
+    training = long.ranks("run")
+    training.reach(3)
+    since = time.monotonic()
+    os.kill(training.pid_of(rank), number)
+    assert ends(training, since) == 128 + number, training.said
+    assert f"error: rank {rank} was ended by {number.name}; all 2 ranks were ended" in training.said
+    assert read_status(training.run_dir).state == "failed"
+    assert read_status(training.run_dir).reason == f"rank {rank} was ended by {number.name}"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_hangs(long: Start, rank: int) -> None:
+    training = long.ranks("run")
+    training.reach(3)
+    since = time.monotonic()
+    os.kill(training.pid_of(rank), signal.SIGSTOP)
+    assert ends(training, since) == 1, training.said
+    assert f"error: rank {rank} was hung: no sign of life" in training.said
+
+
+@pytest.mark.parametrize("when", ["importing", "training"])
+def test_the_launcher_is_killed(long: Start, when: str) -> None:
+    training = long.ranks("run")
+    if when == "training":
+        training.reach(3)
+    else:
+        wait_until(lambda: "1" in training.left().values(), 60)
+    since = time.monotonic()
+    os.kill(training.process.pid, signal.SIGKILL)
+    assert ends(training, since) == -signal.SIGKILL
+    assert when == "importing" or "is saved in" in training.said
+
+
+def test_all_are_suspended_and_go_on(long: Start) -> None:
+    training = long.ranks("run")
+    training.reach(3)
+    os.killpg(training.process.pid, signal.SIGSTOP)
+    time.sleep(15)
+    os.killpg(training.process.pid, signal.SIGCONT)
+    before = steps(training.run_dir)
+    training.reach(before + 5)
+    os.kill(training.process.pid, signal.SIGTERM)
+    assert training.wait(LIMIT) == 143, training.said
+
+
+def test_two_interrupts_end_all_at_once(long: Start) -> None:
+    training = long.ranks("run")
+    training.reach(3)
+    for _ in range(2):
+        os.killpg(training.process.pid, signal.SIGINT)  # as a terminal does
+        time.sleep(0.05)
+    assert training.wait(LIMIT) == 130, training.said
+    assert not training.left() and "Traceback" not in training.said
+
+
+def test_what_a_dead_rank_leaves_goes_on_exactly(start: Start) -> None:
+    set_section(start, "training", checkpoint_every_steps=1)
+    untouched = start.ranks("untouched")
+    assert untouched.wait() == 0, untouched.said
+    training = start.ranks("run")
+    training.reach(20)
+    os.kill(training.pid_of(1), signal.SIGKILL)
+    assert training.wait(LIMIT) == 137, training.said
+    again = start.resumed(training)
+    assert again.wait() == 0, again.said
+    assert not differences(outcome(untouched.run_dir), outcome(again.run_dir))
