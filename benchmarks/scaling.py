@@ -177,7 +177,7 @@ def duration(seconds: float) -> str:
 
 def gigabytes(number: float) -> str:
     """Bytes in GB or TB."""
-    return f"{number / 1e12:.3g} TB" if number >= 1e12 else f"{number / 1e9:.2g} GB"
+    return f"{number / 1e12:.3g} TB" if number >= 1e12 else f"{number / 1e9:.3g} GB"
 
 
 def measured(rates: Rates) -> Rates:

@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from torch import nn
 
 from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
-from showtell.checkpointing.resume import find_resume_point
+from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError
 from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.initial import load_start
+from showtell.initial import Start, load_start
 from showtell.meeting import Meeting
-from showtell.models.finetuning import tuned_blocks
+from showtell.models.encoder import Encoder
+from showtell.models.finetuning import TunedBlocks, tuned_blocks
 from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
@@ -76,7 +79,24 @@ def train(config: Config, run_dir: Path) -> float:
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    decoder = build_decoder(config.decoder, meeting.feature_shape, len(vocabulary))
+    decoder = first_decoder(config, meeting.feature_shape, vocabulary, start)
+    encoder = meeting.encoder if config.features.mode == "off" else None
+    tuned = first_blocks(config, encoder, start)
+    reward = reward_of(train_split, vocabulary) if config.training.objective == "self_critical" else None
+    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
+    if resume:
+        check_weights(module, resume.shapes, resume.path)
+    with first_rank_first():
+        shown = reports(config, run_dir, data)
+    fit(config, run_dir, data, module, shown, resume)
+    return finish(module.trainer, config, run_dir) if is_first() else math.nan
+
+
+def first_decoder(
+    config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
+) -> nn.Module:
+    """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
+    decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
     if start:
         start.load_into(decoder, vocabulary)
     elif config.decoder.word_vectors:
@@ -84,26 +104,34 @@ def train(config: Config, run_dir: Path) -> float:
         print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
     if config.device.compile:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
-    encoder, tuned = meeting.encoder if config.features.mode == "off" else None, None
-    if encoder and config.encoder.finetune_blocks:
-        if start and start.tuned_count:
-            start.load_into_blocks(tuned_blocks(encoder, start.tuned_count))
-        tuned = tuned_blocks(encoder, config.encoder.finetune_blocks)
-    self_critical = config.training.objective == "self_critical"
-    reward = reward_of(train_split, vocabulary) if self_critical else None
-    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
-    if resume:
-        check_weights(module, resume.shapes, resume.path)
+    return decoder
+
+
+def first_blocks(config: Config, encoder: Encoder | None, start: Start | None) -> TunedBlocks | None:
+    """The blocks of the encoder that are trained, as training begins with them."""
+    if encoder is None or not config.encoder.finetune_blocks:
+        return None
+    if start and start.tuned_count:
+        start.load_into_blocks(tuned_blocks(encoder, start.tuned_count))
+    return tuned_blocks(encoder, config.encoder.finetune_blocks)
+
+
+def fit(
+    config: Config,
+    run_dir: Path,
+    data: CaptionData,
+    module: CaptionModule,
+    shown: Sequence[Callback],
+    resume: ResumePoint | None,
+) -> None:
+    """Trains to the end; a signal saves and raises."""
     stop = GracefulStop()
-    with first_rank_first():
-        shown = reports(config, run_dir, data)
     point = LogPoint(resume.step, resume.validation_due) if resume else None
     trainer = build_trainer(config, run_dir, data, shown, stop, point)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
-    return finish(trainer, config, run_dir) if is_first() else math.nan
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:
