@@ -117,7 +117,8 @@ def test_the_floor_tries_rare_captions_that_claim_little():
         ("a green star to the left of a house", True),  # wrong looks, right place
         ("a star to the right of a house", False),
         ("a star above a house", False),
-        ("a star to the left of a fish", False),  # there is no fish
+        ("a star to the left of a fish", None),  # there is no fish
+        ("a star to the left of a star", None),  # there is one
         ("a star and a house", None),
         ("star star star", None),
     ],

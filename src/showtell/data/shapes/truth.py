@@ -147,19 +147,23 @@ def _holds(claims: Claims, scene: Scene) -> bool:
 
 
 def relations_hold(caption: str, scene: Scene) -> bool | None:
-    """Whether the things that a caption places are there and stand so, whatever looks it gives them.
+    """Whether the things that a caption places stand so, whatever looks it gives them.
 
-    A scene holds each kind of thing at most once, so a kind says which thing is meant.
+    A scene holds each kind of thing at most once, so a kind says which thing is meant, and one that is placed beside
+    itself is not there a second time.
 
     Returns:
-        None where the caption is no sentence of the grammar, or places nothing.
+        None where there is nothing to judge: no sentence of the grammar, nothing placed, or a thing that is not there.
     """
     claims = parse(caption)
     if claims is None or not claims.relations:
         return None
     things = {thing["kind"]: thing for thing in scene["objects"]}
     named = [things.get(dict(looks).get("kind", "")) for looks in claims.objects]
-    return all((a := named[i]) and (b := named[j]) and stands(r, a, b) for i, r, j in claims.relations)
+    pairs = [(relation, named[i], named[j]) for i, relation, j in claims.relations]
+    if not all(a and b and a is not b for _, a, b in pairs):
+        return None
+    return all(stands(relation, a, b) for relation, a, b in pairs if a and b)
 
 
 def _looks_right(looks: Looks, thing: Mapping[str, object]) -> bool:
@@ -167,7 +171,7 @@ def _looks_right(looks: Looks, thing: Mapping[str, object]) -> bool:
 
 
 def truth_shares(captions: Mapping[int, str], scenes: Mapping[int, Scene]) -> dict[str, float]:
-    """`true`, the share of captions that are wholly true, and `relations_true`, of those that tell where things stand.
+    """`true`, the share of captions wholly true; `relations_true`, of those that place things of the picture.
 
     Args:
         captions: by picture id, at least one.
