@@ -75,7 +75,7 @@ def test_encoder_trains(option: str, main: Main, words: list[str]) -> None:
 
 @pytest.mark.parametrize("option", options("device"))
 def test_device_trains_or_says_what_is_missing(
-    option: str, main: Main, words: list[str], capsys: pytest.CaptureFixture[str]
+    option: str, main: Main, words: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     rest = [word for word in words if not word.startswith("device")]
     if "gpu" not in option or torch.cuda.device_count() > 1:
@@ -84,7 +84,7 @@ def test_device_trains_or_says_what_is_missing(
     with pytest.raises(SystemExit) as ended:
         main(option, *rest)
     assert ended.value.code == USER_ERROR
-    assert "no usable GPU; use device=cpu" in capsys.readouterr().err
+    assert "no usable GPU; use device=cpu" in capfd.readouterr().err
 
 
 def coco_layout(year: int) -> Callable[[Path, Path], None]:

@@ -136,7 +136,7 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
         ConfigError: there is no such directory; Hydra would make it.
     """
     resume = next((text.partition("=")[2] for text in arguments if text.startswith("resume=")), "")
-    if resume in ("", "null"):
+    if resume in ("", "null") or {"-m", "--multirun"} & set(arguments):  # the launcher refuses it with -m
         return list(arguments)
     directory = run_directory(Path(resume.strip("'\"")))
     if not directory.is_dir():

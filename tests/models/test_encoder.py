@@ -196,5 +196,5 @@ def test_no_network_is_one_line_with_the_file_the_folder_and_the_offline_encoder
         find_weights(config("resnet50", "IMAGENET1K_V2"))
     line = str(refused.value)
     assert "\n" not in line
-    for part in ("resnet50-11ad3fa6.pth", torch.hub.get_dir(), "encoder=efficientnet_lite0 needs no download"):
+    for part in ("resnet50-11ad3fa6.pth", torch.hub.get_dir(), "encoder=efficientnet_lite0, which needs no download"):
         assert part in line

@@ -85,6 +85,14 @@ class Rank:
         self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - _TAIL))
         return self.errors.read().decode("utf-8", "replace").strip()
 
+    def close(self) -> None:
+        """Ends it, if it still runs, and lets go of its line and of what it wrote."""
+        self.send(signal.SIGKILL)
+        self._process.wait()
+        self.line.close()
+        if self.errors is not None:
+            self.errors.close()
+
 
 class Launcher:
     """Runs one run's ranks to their end; `run` gives the exit code."""
@@ -105,14 +113,12 @@ class Launcher:
             try:
                 self._start(Path(folder) / "rendezvous")
                 failure = self._watch()
+                if self.signals and (not failure or self._impatient):
+                    return 128 + self.signals[0]
+                return self._explain(*failure) if failure else max(rank.code or 0 for rank in self.ranks)
             finally:
                 for rank in self.ranks:
-                    rank.send(signal.SIGKILL)
-                    rank._process.wait()
-                    rank.line.close()
-        if self.signals and (not failure or self._impatient):
-            return 128 + self.signals[0]
-        return self._explain(*failure) if failure else max(rank.code or 0 for rank in self.ranks)
+                    rank.close()
 
     @property
     def _impatient(self) -> bool:
