@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig
-from showtell.models.module import averaged_copy, build_decoder, move_average
+from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, DecodingConfig, TrainingConfig
+from showtell.models.module import CaptionModule, averaged_copy, build_decoder, move_average
 from showtell.models.scheduled_sampling import scheduled_sampling
 from showtell.models.self_critical import log_probabilities, padded, self_critical_loss
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors
@@ -129,6 +129,24 @@ def test_drawing_and_scoring_miss_the_same_channels():
     assert torch.equal(hidden, hidden[:, :1].expand_as(hidden))  # a channel is missing in all regions
     assert not torch.equal(hidden[0], hidden[1])  # of each picture others
     assert torch.equal(drawn[~hidden], 2 * features[~hidden])
+
+
+def test_self_critical_training_can_be_mixed_with_cross_entropy():
+    decoder, features = decoder_and_features()
+    batch = {"images": features, "captions": torch.tensor([[3, 4, 1], [5, 3, 1]]), "picture_ids": torch.tensor([7, 9])}
+
+    def loss(reward, **training):
+        config = TrainingConfig(objective="self_critical", **training)
+        torch.manual_seed(0)
+        words = Vocabulary([*SPECIAL_TOKENS, *(f"word{i}" for i in range(V - 3))])
+        return CaptionModule(decoder, words, config, DecodingConfig(), {}, reward=reward).eval().training_loss(batch)
+
+    def reward(ids, captions):
+        return np.array([len(caption) for caption in captions], dtype=float)
+
+    drawn, mixed = loss(reward), loss(reward, cross_entropy_weight=0.25)
+    assert torch.allclose(mixed, drawn + 0.25 * loss(None))
+    assert not torch.allclose(mixed, drawn)
 
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, "dog", "cat", "unheard"])

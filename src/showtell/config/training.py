@@ -54,6 +54,8 @@ class TrainingConfig:
     baseline: str = "mean"
     # self_critical: share of the features' channels that the drawing decoder does not see
     reward_dropout: float = 0.0
+    # self_critical: what is added of cross-entropy
+    cross_entropy_weight: float = 0.0
     # probability of feeding the decoder's own word at the last epoch; it grows linearly from 0
     scheduled_sampling: float = 0.0
     # decay of the moving average of the weights that validation and prediction use; 0: none
@@ -84,6 +86,7 @@ class TrainingConfig:
         one_of("training.baseline", self.baseline, BASELINES)
         within("training.drawn_captions", self.drawn_captions, 2 if self.baseline == "mean" else 1)
         within("training.reward_dropout", self.reward_dropout, 0, 0.99)
+        within("training.cross_entropy_weight", self.cross_entropy_weight, 0)
         within("training.label_smoothing", self.label_smoothing, 0, 0.99)
         within("training.scheduled_sampling", self.scheduled_sampling, 0, 1)
         within("training.weight_average", self.weight_average, 0, 0.99999)

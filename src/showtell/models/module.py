@@ -112,23 +112,27 @@ class CaptionModule(pl.LightningModule):
         return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten())
 
     def training_loss(self, batch: Batch) -> Tensor:
-        """What is minimized: cross-entropy with label smoothing, and the term that a decoder adds to it.
+        """What is minimized: cross-entropy, the self-critical loss, or a mixture of both.
+
+        The mixture (Paulus et al. 2018, arXiv 1705.04304, section 3.3) keeps captions as long as people write them.
+        """
+        captions, features = batch["captions"], self.features(batch["images"])
+        if self.reward is None:
+            return self.caption_loss(features, captions)
+        config, pictures = self.training_config, batch["picture_ids"].tolist()
+        reward, hidden = self.reward, config.reward_dropout
+        loss = self_critical_loss(
+            self.decoder, features, pictures, reward, config.drawn_captions, config.baseline, hidden
+        )
+        share = config.cross_entropy_weight
+        return loss + share * self.caption_loss(features, captions) if share else loss
+
+    def caption_loss(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Cross-entropy with label smoothing, and the term that a decoder adds to it.
 
         Label smoothing is Szegedy et al. 2016 (arXiv 1512.00567), section 7. Validation stays with the plain `loss`,
         so that runs with different settings can be compared.
         """
-        captions, features = batch["captions"], self.features(batch["images"])
-        if self.reward is not None:
-            config, pictures = self.training_config, batch["picture_ids"].tolist()
-            return self_critical_loss(
-                self.decoder,
-                features,
-                pictures,
-                self.reward,
-                config.drawn_captions,
-                config.baseline,
-                config.reward_dropout,
-            )
         if self.scheduled_share() > 0:
             logits, extra = scheduled_sampling(self.decoder, features, captions, self.scheduled_share()), 0.0
         elif hasattr(self.decoder, "teacher_forced"):
