@@ -91,13 +91,18 @@ def mean_and_spread(values: list[float]) -> tuple[float, float]:
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+def shown(value: float) -> str:
+    """A number without more digits than it means."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 4 else f"{value:.3f}"
+
+
 def card(recipe: str, rows: list[Row]) -> str:
     """The recipe's settings, how it is run, and what its seeds reached."""
     first, _, experiment = recipe.rpartition("+")
     settings = (ROOT / "conf" / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8").strip()
     command = f"python train.py experiment={experiment} data=custom data.root=FOLDER"
     command += f" init_from=RUN_OF_{first}/checkpoints/last.ckpt" if first else ""
-    cells = ["{:.3g} ± {:.2g}".format(*mean_and_spread([row[key] for row in rows])) for key in COLUMNS]
+    cells = [" ± ".join(map(shown, mean_and_spread([row[key] for row in rows]))) for key in COLUMNS]
     lines = [f"### {recipe}", "", f"`{command}`", "", "```yaml", settings, "```", "", f"Mean ± standard deviation of "
              f"{len(rows)} seeds, {threads()}:", "", "| " + " | ".join(COLUMNS.values()) + " |",
              "|---" * len(COLUMNS) + "|", "| " + " | ".join(cells) + " |", ""]  # fmt: skip

@@ -2,7 +2,7 @@
 
     PYTHONPATH=src python benchmarks/sweep_cost.py [--data DIR] [--epochs 12]
 
-The sweep is `train.py -m` over three hidden sizes, two thresholds and two seeds, one run after another, with an empty
+The sweep is `train.py -m experiment=small_photos decoding=greedy` over three hidden sizes, two thresholds and two seeds, one run after another, with an empty
 cache: starts of Python, the encoder's pass, validation with captions and scores, checkpoints and logs are all in its
 time. The bare loops are forward, backward and Adam on the same batches of stored features and nothing else, one after
 another in one process. Both by the clock, so that the machine should have nothing else to do.
@@ -27,7 +27,7 @@ from showtell.meeting import Meeting
 from showtell.models.module import CaptionModule, build_decoder
 from showtell.vocabulary import Vocabulary
 
-HIDDEN, THRESHOLDS, SEEDS = (100, 256, 512), (4, 8), (1, 2)
+HIDDEN, THRESHOLDS, SEEDS = (128, 256, 512), (4, 8), (1, 2)
 
 
 def main() -> None:
@@ -50,8 +50,8 @@ def main() -> None:
 
 def run_sweep(data: Path, epochs: int, folder: Path) -> None:
     """`train.py -m`, as a user types it."""
-    words = ["data=custom", f"data.root={data}", "decoder=lstm", f"training.max_epochs={epochs}", "device=cpu"]
-    words += ["experiment=null", "training.batch_size=32", "name=sweep", f"cache={folder}/cache"]
+    words = ["experiment=small_photos", f"data.root={data}", f"training.max_epochs={epochs}", "device=cpu"]
+    words += ["decoding=greedy", "name=sweep", f"cache={folder}/cache"]
     words += [f"decoder.hidden_size={listed(HIDDEN)}", f"vocab.threshold={listed(THRESHOLDS)}", f"seed={listed(SEEDS)}"]
     train = Path(__file__).resolve().parents[1] / "train.py"
     command = [sys.executable, str(train), "-m", *words, f"hydra.sweep.dir={folder}/runs", "sweep.jobs=1"]
@@ -78,7 +78,13 @@ def config_of(data: Path, epochs: int, folder: Path, hidden: int, threshold: int
             "seed": seed,
             "cache": str(folder / "cache"),
             "data": {"name": "custom", "format": "coco", "root": str(data), **annotations, **images},
-            "decoder": {"hidden_size": hidden},
+            "decoder": {
+                "hidden_size": hidden,
+                "dropout": 0.5,
+                "word_dropout": 0.2,
+                "feature_dropout": 0.2,
+                "image_every_step": True,
+            },
             "vocab": {"threshold": threshold},
             "training": {"max_epochs": epochs, "batch_size": 32},
         }

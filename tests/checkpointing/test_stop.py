@@ -81,13 +81,19 @@ def test_slurm_saves_and_requeues(start, tmp_path):
 
 
 def test_handlers_are_restored_and_a_late_signal_still_counts():
-    before = [signal.getsignal(number) for number in SIGNALS]
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     with GracefulStop():
         pass
-    with pytest.raises(SystemExit) as caught, GracefulStop():
-        signal.raise_signal(signal.SIGHUP)
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+    try:
+        with pytest.raises(SystemExit) as caught, GracefulStop():
+            signal.raise_signal(signal.SIGHUP)
+        # a Ctrl-C while Python shuts down must not print a traceback
+        after = {number: signal.getsignal(number) for number in SIGNALS}
+        assert after == before | {signal.SIGINT: signal.SIG_DFL}
+    finally:
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
     assert caught.value.code == 129
-    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def test_an_error_without_a_signal_stays_what_it_is():

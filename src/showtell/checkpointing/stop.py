@@ -51,6 +51,7 @@ class GracefulStop(Callback):
             signal.signal(number, handler)
         if self.signal is None:
             return
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is saved: a further Ctrl-C ends the rest without a traceback
         if self.signal == signal.SIGUSR1:
             _requeue()
         raise SystemExit(128 + self.signal) from (error if isinstance(error, Exception) else None)
