@@ -2,10 +2,11 @@
 
     PYTHONPATH=src python benchmarks/sweep_cost.py [--data DIR] [--epochs 12]
 
-The sweep is `train.py -m experiment=small_photos decoding=greedy` over three hidden sizes, two thresholds and two seeds, one run after another, with an empty
-cache: starts of Python, the encoder's pass, validation with captions and scores, checkpoints and logs are all in its
-time. The bare loops are forward, backward and Adam on the same batches of stored features and nothing else, one after
-another in one process. Both by the clock, so that the machine should have nothing else to do.
+The sweep is `train.py -m experiment=small_photos decoding=greedy` over three hidden sizes, two thresholds and two seeds,
+one run after another, with an empty cache: starts of Python, the encoder's pass, validation with captions and scores,
+checkpoints and logs are all in its time. The bare loops are forward, backward and Adam on the same batches of stored
+features and nothing else, one after another in one process. Both by the clock, so that the machine should have nothing
+else to do.
 """
 
 import argparse
