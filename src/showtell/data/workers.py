@@ -9,6 +9,7 @@ end the step. It is killed when its loader is done with it.
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing import RawArray
@@ -58,10 +59,14 @@ def watched(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> Itera
     signal_handling._SIGCHLD_handler_set = True  # PyTorch's raises anywhere; `_Watch` has one of its own
     slots = [RawArray("c", _SLOT) for _ in range(num_workers)]
     start = partial(_start, slots)
-    loader: DataLoader[Any] = DataLoader(
-        dataset, num_workers=num_workers, timeout=TIMEOUT_SECONDS, worker_init_fn=start, **options
-    )
-    return _items(iter(loader), slots)
+    with warnings.catch_warnings():
+        # on a single core, too, workers read while training computes
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        loader: DataLoader[Any] = DataLoader(
+            dataset, num_workers=num_workers, timeout=TIMEOUT_SECONDS, worker_init_fn=start, **options
+        )
+        iterator = iter(loader)
+    return _items(iterator, slots)
 
 
 def _start(slots: list[Any], number: int) -> None:
