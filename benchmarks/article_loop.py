@@ -15,7 +15,6 @@ CPU time of the process and its children, with one thread. Random weights: the v
 
 import argparse
 import json
-import os
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +23,7 @@ from typing import Any
 import nltk
 import pytorch_lightning as pl
 import torch
-from machine import at_least
+from machine import DATA, at_least, cpu
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from torch import nn
@@ -35,13 +34,7 @@ from showtell.config import parse
 from showtell.data.feature_store import StoreRequest, open_or_build
 from showtell.models.encoding import FastEncoder
 
-DATA = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 EMBEDDING, HIDDEN, BUILT = 256, 100, 48
-
-
-def cpu() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 class ArticleLoop:

@@ -6,6 +6,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
+# real pictures and captions; each script has --data for others
+DATA = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
+
 
 def machine(device: str = "cpu") -> str:
     """The processor (or GPU), its cores, and how busy it is: the average number of running processes."""
@@ -17,6 +20,12 @@ def machine(device: str = "cpu") -> str:
     return (
         f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {load}, torch {torch.__version__}"
     )
+
+
+def cpu() -> float:
+    """Seconds of CPU time of this process and its ended children."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def report(

@@ -11,7 +11,6 @@ median turn counts.
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from machine import at_least
+from machine import DATA, at_least
 
 from showtell.config import ImageTransform
 from showtell.data.images import decode_picture, load_picture, prepare
@@ -30,7 +29,6 @@ from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.writing import shard_writer
 from showtell.vocabulary import Vocabulary
 
-DATA = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 TRANSFORM = ImageTransform()
 WORDS = [f"word{number}" for number in range(5000)]
 FEATURES, PER_SHARD, TURNS, BATCH = 1280, 2000, 5, 20

@@ -9,12 +9,11 @@ of. Random weights: the values do not matter here.
 """
 
 import argparse
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from machine import at_least
+from machine import DATA, at_least, cpu
 from torch import Tensor
 
 from showtell.config import EncoderConfig
@@ -22,13 +21,7 @@ from showtell.data.feature_store import StoreRequest, open_or_build
 from showtell.models.encoder import build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 
-DATA = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 TURN = 16
-
-
-def cpu() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def main() -> None:

@@ -19,8 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from article_loop import DATA
-from machine import at_most, report
+from machine import DATA, at_most, report
 
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData

@@ -18,8 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -31,6 +30,7 @@ from showtell.config import Config
 from showtell.launching.protocol import GRACE_SECONDS, LOST_CONNECTION, SILENCE_SECONDS
 from showtell.ranks import RENDEZVOUS
 from showtell.run_directory import STATUS, read_status
+from showtell.signals import catching
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 SAVED = tuple(128 + number for number in SIGNALS)
@@ -109,7 +109,7 @@ class Launcher:
         Returns:
             0; 128 + n after a signal; otherwise the code of the rank that failed first, 1 for one that hung.
         """
-        with tempfile.TemporaryDirectory(prefix="showtell") as folder, self._catching_signals():
+        with tempfile.TemporaryDirectory(prefix="showtell") as folder, catching(SIGNALS, self._handle):
             try:
                 self._start(Path(folder) / "rendezvous")
                 failure = self._watch()
@@ -202,15 +202,6 @@ class Launcher:
             path = self.run_dir / STATUS
             values = json.loads(path.read_text(encoding="utf-8")) | {"state": "failed", "reason": reason}
             write_text_atomically(path, json.dumps(values, indent=1) + "\n")
-
-    @contextmanager
-    def _catching_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)

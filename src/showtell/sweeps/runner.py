@@ -7,11 +7,11 @@ is no other job's business: its end, in whatever way, frees its slot and becomes
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 from showtell.config import ConfigError
+from showtell.signals import catching
 from showtell.sweeps.backends import Backend, Process
 from showtell.sweeps.display import Display
 from showtell.sweeps.job import Job, ToDo
@@ -66,7 +66,7 @@ class Runner:
             One outcome per job that was asked for, in the order of their ends.
         """
         waiting = iter(jobs)
-        with self.display, self._catching_signals():
+        with self.display, catching(STOPPING, self._handle):
             try:
                 while self._fill(waiting) or self._running:
                     time.sleep(POLL_SECONDS)
@@ -114,15 +114,6 @@ class Runner:
             settle(outcome)
         self.display.ended(outcome)
         self.ended(outcome)
-
-    @contextmanager
-    def _catching_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._handle) for number in STOPPING}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
