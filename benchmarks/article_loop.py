@@ -31,7 +31,8 @@ from torchvision import models, transforms
 
 import showtell.training as training
 from showtell.config import parse
-from showtell.data.feature_store import StoreRequest, open_or_build
+from showtell.data.feature_store import open_or_build
+from showtell.data.store_request import StoreRequest
 from showtell.models.encoding import FastEncoder
 
 EMBEDDING, HIDDEN, BUILT = 256, 100, 48

@@ -4,7 +4,8 @@
 
 Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the self-critical second stage started from
 A's last checkpoint. Scores are those of the last epoch, which no validation picture has chosen; that of the best epoch,
-which `best.ckpt` holds, stands beside it. With `--write` the cards in docs/recipes.md are written anew.
+which `best.ckpt` holds, stands beside it. With `--write` these recipes' cards in docs/recipes.md are written anew; the
+others stay.
 """
 
 import argparse
@@ -30,15 +31,14 @@ COLUMNS = {
 
 def main() -> None:
     options = arguments()
-    cards = []
+    cards = {}
     for recipe in options.recipes:
         rows = [measure(recipe, seed, options) for seed in range(1, options.seeds + 1)]
         cider, spread = mean_and_spread([row["cider"] for row in rows])
         print(f"{recipe:40} CIDEr {cider:.3f} (sd {spread:.3f}) of {len(rows)} seeds", flush=True)
-        cards.append(card(recipe, rows))
-    if options.write:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(cards) + END + rest.partition(END)[2], encoding="utf-8")
+        cards[recipe] = card(recipe, rows, options.set)
+        if options.write:
+            PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), cards), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
@@ -86,6 +86,14 @@ def scores(run: Path) -> Row:
     return {**last, "best_cider": best, "pictures_per_second": statistics.median(speeds)}
 
 
+def rewritten(page: str, cards: dict[str, str]) -> str:
+    """The page with new cards in place of the old ones of the same recipes, and those of other recipes kept."""
+    before, _, rest = page.partition(BEGIN)
+    old, _, after = rest.partition(END)
+    kept = {text.split("\n", 1)[0].strip(): f"### {text.strip()}\n" for text in old.split("### ")[1:]}
+    return f"{before}{BEGIN}\n\n" + "\n".join((kept | cards).values()) + END + after
+
+
 def mean_and_spread(values: list[float]) -> tuple[float, float]:
     """Mean and sample standard deviation, 0 for a single value."""
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
@@ -96,11 +104,12 @@ def shown(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 4 else f"{value:.3f}"
 
 
-def card(recipe: str, rows: list[Row]) -> str:
+def card(recipe: str, rows: list[Row], settings_changed: list[str]) -> str:
     """The recipe's settings, how it is run, and what its seeds reached."""
     first, _, experiment = recipe.rpartition("+")
     settings = (ROOT / "conf" / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8").strip()
     command = f"python train.py experiment={experiment} data=custom data.root=FOLDER"
+    command += "".join(f" {word}" for word in settings_changed)
     command += f" init_from=RUN_OF_{first}/checkpoints/last.ckpt" if first else ""
     cells = [" ± ".join(map(shown, mean_and_spread([row[key] for row in rows]))) for key in COLUMNS]
     lines = [f"### {recipe}", "", f"`{command}`", "", "```yaml", settings, "```", "", f"Mean ± standard deviation of "

@@ -1,7 +1,7 @@
 """What data side and model side need of each other: captions, stored features, the encoder, and the card of the run."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from showtell.config import Config, ConfigError, DeviceConfig
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation, AugmentedImages, says_left_or_right
 from showtell.data.caption_set import CaptionSet, load_captions, source_hash
-from showtell.data.feature_store import FeatureStore, StoreRequest, open_or_build
+from showtell.data.feature_store import FeatureStore, open_or_build
 from showtell.data.files import sizes_hash
-from showtell.data.loading import DecodedImages, ReadImages, StoredImages
+from showtell.data.loading import DecodedImages, StoredImages
 from showtell.data.module import SplitData, TrainSplit
 from showtell.data.readable import unreadable_pictures
 from showtell.data.shapes import ensure_shapes
+from showtell.data.store_request import StoreRequest
+from showtell.data.views import StoredViews, view_augmentation
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.weights import EncoderWeights, find_weights
@@ -83,11 +85,11 @@ class Meeting:
         """A split with its captions, and its images as stored features or as pictures."""
         with first_rank_first():
             captions = self._captions[name] = load_captions(self.data, name, self.cache)
-        images = self._stored if self.config.features.mode == "store" else self._decoded
-        read, unreadable = images(name, captions)
-        report_left_out(self.config, name, captions, unreadable)
         changing = name == "train" and self.config.data.augment.active
-        return SplitData(captions, read, unreadable, self._augmented(captions) if changing else None)
+        images = self._stored if self.config.features.mode == "store" else self._decoded
+        split = images(name, captions, changing)
+        report_left_out(self.config, name, captions, split.unreadable)
+        return split
 
     def card(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """What a checkpoint tells about itself, in plain containers."""
@@ -107,38 +109,35 @@ class Meeting:
         parts = [source_hash(self.config.data, name) + sizes_hash(self._captions[name].path_names) for name in SPLITS]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
-    def _stored(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
-        config = self.config
-        label = f"{config.data.name}-{name}-{config.encoder.name}"
-        request = StoreRequest(
-            label, captions.path_names, self.fingerprint, self.weights.transform, config.features.dtype
-        )
-        store = open_or_build(
-            self.cache / "features",
-            request,
-            self.fast_encoder,
-            config.features.batch_size,
-            config.data.num_workers,
-        )
+    def _stored(self, name: str, captions: CaptionSet, changing: bool) -> SplitData:
+        """The split as the encoder answered to it; with `changing`, also to changed pictures."""
+        features = self.config.features
+        label = f"{self.data.name}-{name}-{self.config.encoder.name}"
+        request = StoreRequest(label, captions.path_names, self.fingerprint, self.weights.transform, features.dtype)
+        store = self._open(request)
         self._stores.append(store)
-        return StoredImages(
-            store.tensor(choose_place(config.features.place, store.num_bytes, self.device))
-        ), store.unreadable
+        if not changing:
+            place = choose_place(features.place, store.num_bytes, self.device)
+            return SplitData(captions, StoredImages(store.tensor(place)), store.unreadable)
+        augmentation = view_augmentation(self.data.augment, captions)
+        views = self._open(replace(request, name=f"{label}-views", augmentation=augmentation, views=features.views - 1))
+        place = choose_place(features.place, store.num_bytes + views.num_bytes, self.device)
+        plain = store.tensor(place)
+        changed = StoredViews(plain, views.tensor(place), len(captions.lengths), self.config.seed)
+        return SplitData(captions, StoredImages(plain), store.unreadable, changed)
 
-    def _decoded(self, name: str, captions: CaptionSet) -> tuple[ReadImages, Any]:
-        transform = self.weights.transform
-        unreadable = unreadable_pictures(
-            f"{self.config.data.name}-{name}",
-            captions.paths,
-            transform,
-            self.cache,
-            self.config.data.num_workers,
-        )
-        return DecodedImages(captions.paths, transform), unreadable
+    def _open(self, request: StoreRequest) -> FeatureStore:
+        workers, batch_size = self.data.num_workers, self.config.features.batch_size
+        return open_or_build(self.cache / "features", request, self.fast_encoder, batch_size, workers)
 
-    def _augmented(self, captions: CaptionSet) -> AugmentedImages:
-        augmentation = Augmentation(self.config.data.augment, self.config.seed, says_left_or_right(captions))
-        return AugmentedImages(captions.paths, self.weights.transform, augmentation)
+    def _decoded(self, name: str, captions: CaptionSet, changing: bool) -> SplitData:
+        """The split as pictures, with `changing` as changed ones."""
+        transform, paths = self.weights.transform, captions.paths
+        label = f"{self.data.name}-{name}"
+        unreadable = unreadable_pictures(label, paths, transform, self.cache, self.data.num_workers)
+        augmentation = Augmentation(self.data.augment, self.config.seed, says_left_or_right(captions))
+        changed = AugmentedImages(paths, transform, augmentation) if changing else None
+        return SplitData(captions, DecodedImages(paths, transform), unreadable, changed)
 
     def fast_encoder(self) -> FastEncoder:
         """The encoder at work on many pictures."""

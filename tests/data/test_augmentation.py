@@ -198,8 +198,11 @@ def test_captions_that_know_left_from_right() -> None:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"data": {"augment": {"jitter": 0.2}}}, r"stored features are those of unchanged pictures; use features=off"),
-        ({"data": {"augment": {"flip": True}}}, r"use features=off"),
+        (
+            {"data": {"augment": {"jitter": 0.2}}},
+            r"stored features are those of unchanged pictures; use features.views=8",
+        ),
+        ({"data": {"augment": {"flip": True}}}, r"or features=off"),
         ({"data": {"augment": {"crop_area": 0.0}}}, r"data.augment.crop_area=0.0 is out of range"),
         ({"data": {"augment": {"jitter": 1.5}}}, r"data.augment.jitter=1.5 is out of range"),
         ({"data": {"augment": {"hue": 0.5}}}, r"data.augment.hue: there is no such setting"),

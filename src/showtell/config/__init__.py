@@ -84,8 +84,20 @@ class Config:
                 f"encoder.pooling=grid: decoder.name={self.decoder.name} reads one vector; "
                 "use encoder.pooling=average or decoder=attention"
             )
+        self._refuse_views_of_nothing()
         if self.features.mode == "store":
             self._refuse_what_stored_features_cannot_do()
+
+    def _refuse_views_of_nothing(self) -> None:
+        if self.features.views == 1:
+            return
+        views = f"features.views={self.features.views}"
+        if self.features.mode == "off":
+            raise ConfigError(
+                f"{views}: with features=off every caption changes its picture anew; use features.views=1"
+            )
+        if not self.data.augment.active:
+            raise ConfigError(f"{views}: nothing changes the pictures; set data.augment.crop_area, jitter or flip")
 
     def _refuse_what_stored_features_cannot_do(self) -> None:
         if self.encoder.finetune_blocks:
@@ -93,10 +105,10 @@ class Config:
                 f"encoder.finetune_blocks={self.encoder.finetune_blocks}: stored features are a frozen encoder's; "
                 "use features=off (features.mode=off)"
             )
-        if self.data.augment.active:
+        if self.data.augment.active and self.features.views == 1:
             raise ConfigError(
                 f"data.augment={asdict(self.data.augment)}: stored features are those of unchanged pictures; "
-                "use features=off (features.mode=off)"
+                "use features.views=8 to store changed ones too, or features=off (features.mode=off)"
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -120,9 +120,14 @@ class EncoderConfig:
 
 @dataclass(kw_only=True)
 class FeaturesConfig:
-    """Whether the encoder's answers are kept on disk (`store`) or computed in every step (`off`)."""
+    """Whether the encoder's answers are kept on disk (`store`) or computed in every step (`off`).
+
+    With `data.augment`, `views` answers are kept of each training picture: one to the picture as it is, the others to
+    changed ones.
+    """
 
     mode: str = "store"
+    views: int = 1
     dtype: str = "float16"
     place: str = "auto"
     precision: str = "auto"
@@ -134,3 +139,4 @@ class FeaturesConfig:
         one_of("features.dtype", self.dtype, FEATURE_DTYPES)
         one_of("features.place", self.place, FEATURE_PLACES)
         within("features.batch_size", self.batch_size, 1)
+        within("features.views", self.views, 1, 1000)

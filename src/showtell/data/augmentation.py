@@ -15,8 +15,9 @@ depends on the number of threads, which differs between a worker and the trainer
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -82,6 +83,10 @@ class Augmentation:
     seed: int
     sided: NDArray[np.bool_]
 
+    def identity(self) -> list[Any]:
+        """Everything that its outcomes follow from, for a hash."""
+        return [asdict(self.config), self.seed, np.packbits(self.sided).tobytes().hex()]
+
     def __call__(self, picture: Tensor, transform: ImageTransform, epoch: int, row: int) -> Tensor:
         """uint8 `(3, height, width)` to the encoder's input `(3, size, size)`."""
         random = draws(self.seed, epoch, row).tolist()
@@ -91,6 +96,14 @@ class Augmentation:
         if self.config.flip and random[4] < 0.5 and not self.sided[row]:
             small = functional.horizontal_flip(small)
         return normalized(jitter(small, self.config.jitter, random[5:8]) if self.config.jitter else small, transform)
+
+
+class ReadChanged(Protocol):
+    """How training reads images that change from epoch to epoch."""
+
+    def __call__(self, pictures: NDArray[np.integer], rows: Rows, epoch: int, /) -> Tensor:
+        """The images `(B, ...)` for rows of pictures `(B,)` as rows of captions `(B,)` see them in an epoch."""
+        ...
 
 
 @dataclass(frozen=True)

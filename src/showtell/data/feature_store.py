@@ -10,19 +10,21 @@ In it:
 - `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
 - `complete`: the marker that is written last. Without it a store is not used.
 
+A store of views has several rows per picture: it was changed at random before the encoder saw it, in a way that
+belongs to the key too.
+
 One run builds under a file lock, others wait for it. The lock dies with its holder. The ranks of a run build together:
 batches are those of a single process, so that every bit is the same, and go round in turn. Ranks of further machines
 wait, because two machines that map one file over a network would overwrite each other's neighbouring rows.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,10 +36,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from showtell.atomic import atomic_write, remove_stale_temporaries
-from showtell.config import ImageTransform
-from showtell.data.files import stamp
-from showtell.data.images import PictureError, load_picture
+from showtell.data.images import PictureError
 from showtell.data.progress import Progress
+from showtell.data.store_request import StoreRequest
 from showtell.data.workers import note_done, note_reading, watched
 from showtell.ranks import first_rank_first, from_all, from_first, is_first, present
 
@@ -56,28 +57,6 @@ class PictureEncoder(Protocol):
 
 class StoreError(ValueError):
     """A store that cannot be built; one line with the remedy."""
-
-
-@dataclass(frozen=True)
-class StoreRequest:
-    """What is to be stored: pictures, in order, and what decides their features.
-
-    `encoder` is the encoder's fingerprint: weights, pooling, precision.
-    """
-
-    name: str
-    paths: Sequence[str | Path]
-    encoder: str
-    transform: ImageTransform
-    dtype: str
-
-    def key(self) -> str:
-        """The hash that names the store. Costs one `stat` per picture and opens none."""
-        facts = [self.encoder, asdict(self.transform), self.dtype]
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for path in self.paths:
-            digest.update(f"{path}\0{stamp(path)}\n".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:16]
 
 
 class FeatureStore:
@@ -152,7 +131,7 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
             _prepare(directory, request, encoder.feature_shape)
     state, features = _mapped(directory, request, encoder.feature_shape)
     waiting = from_first(np.flatnonzero(state == WAITING))
-    progress = Progress(f"encoding {request.name}", len(request.paths), "pictures", start=len(state) - len(waiting))
+    progress = Progress(f"encoding {request.name}", request.rows, "pictures", start=len(state) - len(waiting))
     for rows, pixels, unreadable in _decoded(request, _own_rows(waiting, batch_size), batch_size, num_workers):
         if len(rows):
             features[rows] = as_stored(encoder(pixels), request.dtype)
@@ -191,7 +170,7 @@ def as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
 def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
     """Makes the two files at their full size, so that a disk that is too small is noticed now, and describes them."""
     path = directory / "features.bin"
-    size = len(request.paths) * int(np.prod(feature_shape)) * np.dtype(request.dtype).itemsize
+    size = request.rows * int(np.prod(feature_shape)) * np.dtype(request.dtype).itemsize
     present = path.stat().st_size if path.is_file() else 0
     if present != size:
         free = shutil.disk_usage(directory).free
@@ -201,7 +180,7 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
                 "set cache=DIR to another disk, or train from pictures with features=off"
             )
         with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
-            file.write(bytes(len(request.paths)))
+            file.write(bytes(request.rows))
         try:
             with path.open("ab") as file:
                 file.truncate(size)
@@ -218,7 +197,7 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
 
 def _mapped(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> tuple[Any, Any]:
     """The two files, as arrays that ranks of one machine share."""
-    count = len(request.paths)
+    count = request.rows
     state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(count,))
     return state, np.memmap(directory / "features.bin", request.dtype, "r+", shape=(count, *feature_shape))
 
@@ -226,7 +205,7 @@ def _mapped(directory: Path, request: StoreRequest, feature_shape: tuple[int, ..
 def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
     about = {
         "name": request.name,
-        "pictures": len(request.paths),
+        "pictures": request.rows,
         "encoder": request.encoder,
         "transform": asdict(request.transform),
         "feature_shape": list(feature_shape),
@@ -240,10 +219,9 @@ def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, 
 class _Pictures(Dataset[tuple[int, Tensor | None]]):
     """Decodes one picture; None where it cannot be read."""
 
-    def __init__(self, paths: Sequence[str | Path], rows: NDArray[np.int64], transform: ImageTransform) -> None:
-        self.paths = paths
+    def __init__(self, request: StoreRequest, rows: NDArray[np.int64]) -> None:
+        self.request = request
         self.rows = rows
-        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -251,8 +229,8 @@ class _Pictures(Dataset[tuple[int, Tensor | None]]):
     def __getitem__(self, i: int) -> tuple[int, Tensor | None]:
         row = int(self.rows[i])
         try:
-            note_reading(self.paths[row])
-            return row, load_picture(self.paths[row], self.transform)
+            note_reading(self.request.path(row))
+            return row, self.request.load(row)
         except PictureError:
             return row, None
         finally:
@@ -271,7 +249,7 @@ def _decoded(
 ) -> Iterator[tuple[list[int], Tensor, list[int]]]:
     # one worker process per core would fight with the encoder for the cores; small jobs need none
     workers = min(num_workers, len(rows) // (4 * batch_size))
-    dataset = _Pictures(request.paths, rows, request.transform)
+    dataset = _Pictures(request, rows)
     if workers == 0:
         return iter(DataLoader(dataset, batch_size, collate_fn=_collate))
     return watched(dataset, batch_size=batch_size, num_workers=workers, collate_fn=_collate)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
-from showtell.data.augmentation import AugmentedImages
+from showtell.data.augmentation import ReadChanged
 from showtell.data.batching import Rows, dealt, share_of
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
@@ -111,7 +111,7 @@ class CaptionBatches(Dataset[Batch]):
 
     rows: CaptionRows
     read_images: ReadImages
-    augmented: AugmentedImages | None = None
+    augmented: ReadChanged | None = None
     epoch: int = 0
 
     def __getitem__(self, rows: Rows) -> Batch:

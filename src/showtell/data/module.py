@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
-from showtell.data.augmentation import AugmentedImages
+from showtell.data.augmentation import ReadChanged
 from showtell.data.batching import LengthBatches, Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
@@ -56,7 +56,7 @@ class SplitData:
     captions: CaptionSet
     read_images: ReadImages
     unreadable: NDArray[np.bool_]
-    augmented: AugmentedImages | None = None
+    augmented: ReadChanged | None = None
 
     @property
     def counts(self) -> Counter[str]:

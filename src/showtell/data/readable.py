@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.config import ImageTransform
-from showtell.data.feature_store import StoreRequest, open_or_build
+from showtell.data.feature_store import open_or_build
+from showtell.data.store_request import StoreRequest
 
 
 class _Nothing:

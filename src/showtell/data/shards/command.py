@@ -21,7 +21,7 @@ from showtell.atomic import remove_stale_temporaries, write_text_atomically
 from showtell.config import DataConfig, ImageTransform
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore, StoreRequest
+from showtell.data.feature_store import FeatureStore
 from showtell.data.files import shown, stamp, why_unreadable
 from showtell.data.images import MAX_BYTES
 from showtell.data.progress import Progress
@@ -30,6 +30,7 @@ from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.encoding import EncodingRequest, about_features
 from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.writing import ShardWriter, shard_writer
+from showtell.data.store_request import StoreRequest
 from showtell.data.stores import list_stores
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
