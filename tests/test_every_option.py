@@ -61,7 +61,7 @@ def test_option_trains(option: str, main: Main, words: list[str]) -> None:
     rest = [word for word in words if not word.startswith(group)]
     if group == "vocab":
         rest = [word for word in words if not word.startswith("vocab")]
-    if name in ("scst", "finetune"):
+    if name in ("scst", "coco_scst", "finetune"):
         rest = [*rest, f"init_from={main(*words)}", "decoder=lstm"]
     assert finished(main(option, *rest, *extra))
 
