@@ -16,6 +16,19 @@ LOCK_NAME = ".job.lock"
 
 
 @dataclass(frozen=True)
+class Program:
+    """What runs a single job.
+
+    `command` comes before its arguments, `hydra` are overrides of Hydra that all jobs get, `modules` what every job
+    imports.
+    """
+
+    command: tuple[str, ...]
+    hydra: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Launch:
     """A command, where it belongs, and what it finds in its environment beyond the usual."""
 
