@@ -85,9 +85,14 @@ class ForkedProcess:
             list(launch.command), str(launch.directory / LOCK_NAME), str(launch.log), dict(launch.environment)
         )
         with theirs:
-            socket.send_fds(line, [b"!"], [theirs.fileno()])
-            self._door.setblocking(False)
-            self._unsent = order.packed()
+            try:
+                socket.send_fds(line, [b"!"], [theirs.fileno()])
+            except OSError:
+                self._door.close()
+                raise
+        self._door.setblocking(False)
+        self._unsent = order.packed()
+        self._exchange()
 
     def poll(self) -> int | None:
         """The exit code, 128 + n for a signal, or None while the job waits or runs."""

@@ -146,10 +146,17 @@ def _become_job(order: Order, parent: int, output: IO[bytes], said: bytes) -> No
     os.environ.update(order.environment)
     sys.argv = order.command[1:]
     sys.excepthook = _without_our_frames
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()  # Python's own generator does so by itself
+    _draw_afresh()
     _show_as(order.command)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, guard.FORWARDED)
+
+
+def _draw_afresh() -> None:
+    """Seeds from the system what an import has seeded from it; Python's own generator does so by itself."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.seed()
 
 
 def _received(door: socket.socket) -> Order:

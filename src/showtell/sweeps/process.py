@@ -82,6 +82,8 @@ class GuardedProcess:
         self._guard.wait()
 
     def _clear_away(self) -> None:
+        assert self._guard.stdin
+        self._guard.stdin.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._guard.pid, signal.SIGKILL)
 
