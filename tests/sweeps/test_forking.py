@@ -1,7 +1,10 @@
 """A job from the nursery cannot tell that it did not start by itself, and nobody else can."""
 
+import ast
 import os
+import re
 import signal
+import subprocess
 import sys
 import threading
 
@@ -11,7 +14,7 @@ from showtell.sweeps.forking import ForkedProcess, Nursery
 from showtell.sweeps.guard import BUSY, locked
 from showtell.sweeps.process import LOCK_NAME, GuardedProcess, Launch, Program
 
-from .conftest import wait_until
+from .conftest import REPOSITORY, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 
@@ -53,6 +56,23 @@ def look():
 print(json.dumps(look(), indent=1))
 atexit.register(print, "the end")
 print("to stderr", file=sys.stderr)
+"""
+IMPORTS = """
+import importlib, os, sys, threading
+import torch
+
+def refuse(*_):
+    raise AssertionError("a GPU was looked at")
+
+for name in ("_cuda_getDeviceCount", "_cuda_init"):
+    if hasattr(torch._C, name):
+        setattr(torch._C, name, refuse)
+before = torch.default_generator.get_state()
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+assert "pytorch_lightning" in sys.modules
+assert torch.equal(before, torch.default_generator.get_state())
+assert threading.active_count() == len(os.listdir("/proc/self/task")) == 1
 """
 ENDS = {
     "returns": "",
@@ -117,6 +137,15 @@ def test_a_forked_job_is_what_a_new_process_would_be(nursery, launch, tmp_path, 
     assert "the end" in text or end in ("leaves", "killed", "segfault", "terminated")
 
 
+@pytest.mark.slow
+def test_what_a_run_imports_computes_nothing_and_starts_no_thread():
+    (modules,) = re.findall(r"^IMPORTED_LATE = (.*)$", (REPOSITORY / "train.py").read_text(), re.MULTILINE)
+    command = [sys.executable, "-c", IMPORTS, "hydra", *ast.literal_eval(modules)]
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "2"}  # OpenBLAS's own are harmless, see the nursery
+    environment = {**os.environ, **threads, "PYTHONPATH": str(REPOSITORY / "src")}
+    subprocess.run(command, env=environment, check=True)
+
+
 def test_what_imports_print_is_in_every_log(nursery, launch, tmp_path, monkeypatch):
     (tmp_path / "chatty.py").write_text("import sys\nprint('said')\nprint('warned', file=sys.stderr)")
     mother = nursery("import chatty\nprint('done')", "chatty")  # a script's folder is searched, as ever
@@ -167,6 +196,27 @@ def test_a_dead_nursery_leaves_its_jobs_alone_and_new_ones_do_without(nursery, l
     assert ended(process) == 0
     (tmp_path / "open").touch()
     assert ended(mother.start(launch("b", str(tmp_path / "open")))) == 0
+
+
+def test_a_sweep_that_is_stopping_starts_nothing_anew(nursery, launch, tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    (tmp_path / "slow.py").write_text(f"open({str(tmp_path / 'gate')!r}).read()")
+    mother = nursery("print('done')", "slow")
+    one = launch("a")
+    process = mother.start(one)
+    process.stop()
+    mother._process.kill()
+    assert ended(process) == 128 + signal.SIGKILL
+    assert not one.log.exists()
+
+
+def test_the_code_of_a_job_that_ended_before_it_was_stopped_is_heard(nursery, launch):
+    mother = nursery("raise SystemExit(7)")
+    process = mother.start(launch("a"))
+    wait_until(lambda: not process._exchange() and process._group)
+    wait_until(lambda: not alive(process._group))
+    process.stop()
+    assert ended(process) == 7
 
 
 def test_a_locked_run_is_busy(nursery, launch):

@@ -79,6 +79,7 @@ class ForkedProcess:
         self._launch = launch
         self._said = b""
         self._ended = False
+        self._stopped = False
         self._instead: GuardedProcess | None = None
         self._door, theirs = socket.socketpair()
         order = nursery.Order(
@@ -102,17 +103,19 @@ class ForkedProcess:
         if not self._ended:
             return None
         self._door.close()
-        if self._group is None:
+        if self._group is None and not self._stopped:
             self._instead = GuardedProcess(self._launch)
             return None
         self._clear_away()
-        return int(self._words[1]) if len(self._words) > 1 else 128 + signal.SIGKILL  # somebody killed the guard
+        # without a word somebody has killed the guard, or the nursery before there was one
+        return int(self._words[1]) if len(self._words) > 1 else 128 + signal.SIGKILL
 
     def stop(self) -> None:
         """Asks the job to save and exit."""
         if self._instead:
             self._instead.stop()
         elif not self._ended:
+            self._stopped = True
             self._unsent += b"!"
             self._exchange()
 
@@ -142,9 +145,10 @@ class ForkedProcess:
 
     def _exchange(self) -> None:
         """Sends what is left of the order, and listens."""
-        try:
+        with contextlib.suppress(OSError):  # no room for now, or nobody there; what was said before can still be heard
             while self._unsent:
                 self._unsent = self._unsent[self._door.send(self._unsent) :]
+        try:
             while part := self._door.recv(4096):
                 self._said += part
             self._ended = True

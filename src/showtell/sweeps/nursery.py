@@ -55,7 +55,8 @@ def main() -> None:
     guard.die_with_parent()
     script, _, *modules = sys.argv[1:]
     sys.argv = [script]
-    sys.path[0] = os.path.dirname(script)  # as of `python SCRIPT`
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(script)  # as of `python SCRIPT`
     for module in modules:
         importlib.import_module(module)
     said = _printed()
