@@ -107,9 +107,12 @@ def _become_guard(door: socket.socket) -> tuple[Order, int, IO[bytes]]:
     """Forks the job and becomes its guard; returns in the job: what is ordered, its guard, its log."""
     os.setsid()
     parent = os.getpid()
-    door.sendall(f"{parent}\n".encode())
+    try:
+        door.sendall(f"{parent}\n".encode())
+    except OSError:  # the sweep has changed its mind
+        os._exit(guard.NOT_STARTED)
     order = _received(door)
-    if _has_ended(door):  # the sweep has changed its mind
+    if _has_ended(door):  # or changes it now
         os._exit(guard.NOT_STARTED)
     signal.pthread_sigmask(signal.SIG_BLOCK, guard.FORWARDED)  # until somebody is there to obey
     try:
