@@ -42,7 +42,7 @@ def look():
         "signals": [str(signal.getsignal(number)) for number in signal.valid_signals()],
         "blocked": blocked(),
         "death": dies_with_parent(),
-        "family": [os.getsid(0) == os.getppid() == os.getpgrp(), "guard.py" in words(os.getppid())[3]],
+        "family": os.getsid(0) == os.getppid() == os.getpgrp(),
         "files": sorted(os.readlink(f"/proc/self/fd/{n}") for n in (0, 1, 2)),
         "open": len([n for n in os.listdir("/proc/self/fd")]),
         "threads": [t.name for t in threading.enumerate()],
