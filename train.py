@@ -13,6 +13,8 @@ from showtell.command_line import checked_arguments, one_line_errors, print_help
 from showtell.config import Config, parse
 from showtell.launching.start import arguments_of_rank, start
 
+# what a run imports beyond this; a sweep does so once for all its runs
+IMPORTED_LATE = ("showtell.training", "torch.utils.tensorboard")
 ConfigStore.instance().store("schema", Config)
 
 

@@ -1,13 +1,14 @@
 """The main job end to end, on pictures that the tests draw."""
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from showtell.checkpointing.resume import ResumeError
@@ -39,7 +40,13 @@ def test_tensorboard_shows_curves_samples_and_hyperparameters(tiny_run: Path) ->
     wanted = {"train/loss", "train/gradient_norm", "train/learning_rate", "train/captions_per_second"}
     wanted |= {"train/pictures_per_second", "val/loss", "val/perplexity", "val/cider", "val_best/loss"}
     assert wanted <= set(tags["scalars"])
-    assert "val/captions" in tags["images"]
+    newest = events.Images("val/captions")[-1]
+    with (
+        Image.open(tiny_run / "predictions/grid.png") as grid,
+        Image.open(io.BytesIO(newest.encoded_image_string)) as shown,
+    ):
+        assert shown.size == grid.size == (newest.width, newest.height)
+        assert ImageStat.Stat(ImageChops.difference(shown, grid)).mean == pytest.approx([0, 0, 0], abs=3)
     assert "val/captions/text_summary" in tags["tensors"]
     assert "_hparams_/experiment" in str(events.summary_metadata.keys())
 

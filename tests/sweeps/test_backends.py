@@ -42,6 +42,10 @@ def test_cores_are_divided_unless_the_user_decided(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     assert thread_limits(3) == {"OMP_NUM_THREADS": "2"}
     assert thread_limits(100) == {"OMP_NUM_THREADS": "1"}
+    monkeypatch.delenv("MKL_NUM_THREADS")
+    assert thread_limits(3) == {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert thread_limits(3) == {}
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path, monkeypatch):

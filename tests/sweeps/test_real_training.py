@@ -1,12 +1,16 @@
 """The real train.py under a sweep, on a few drawn pictures."""
 
+import csv
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
+import torch
 
+from showtell.checkpointing.io import load_checkpoint
 from showtell.config import SweepConfig
 from showtell.run_directory import read_status
 
@@ -38,6 +42,39 @@ def test_a_grid_of_debug_runs(sweep):
     assert len(list((sweep.folder / "cache" / "features").glob("*train*/"))) == 1
     again = sweep(*words)
     assert again.returncode == 0 and "2 jobs: 2 skipped" in again.stdout
+
+
+def test_a_run_of_a_sweep_is_the_run_that_one_starts_by_hand(sweep):
+    words = [*TINY, "decoder.hidden_size=16", "training.max_epochs=2", "seed=3"]
+    done = sweep(*words, "sweep.jobs=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    swept = next(sweep.runs.glob("*seed-3*"))
+    by_hand = [sys.executable, sweep.script, *words, "name=by_hand", "hydra.run.dir=runs/by_hand/run"]
+    environment = {**os.environ, **sweep.environment}
+    plain = subprocess.run(by_hand, cwd=sweep.folder, env=environment, capture_output=True, text=True, check=True)
+    run = sweep.folder / "runs" / "by_hand" / "run"
+    for name in ("last", "best"):
+        one, other = (load_checkpoint(folder / "checkpoints" / f"{name}.ckpt") for folder in (swept, run))
+        assert one["global_step"] == other["global_step"] > 0
+        assert one["state_dict"].keys() == other["state_dict"].keys()
+        assert all(torch.equal(value, other["state_dict"][key]) for key, value in one["state_dict"].items())
+    assert logged(swept) == logged(run) and len(logged(run)) > 2
+    names = {path.relative_to(run) for path in run.rglob("*") if path.is_file() and "events" not in path.name}
+    assert {path.relative_to(swept) for path in swept.rglob("*") if path.is_file()} >= names
+    here = plain.stdout.replace("by_hand/run", f"{sweep.name}/{swept.name}").replace("by_hand", sweep.name)
+    assert untimed((swept / "out.log").read_text()) == untimed(here)
+
+
+def logged(run):
+    """The rows of `metrics.csv` without what tells the time."""
+    with (run / "metrics.csv").open() as file:
+        return [{key: value for key, value in row.items() if "second" not in key} for row in csv.DictReader(file)]
+
+
+def untimed(text):
+    """Without times, and without the encoder's pass, which only the first of two runs makes."""
+    lines = [re.sub(r"\d+ s$", "", line) for line in text.split("\n")]
+    return [line for line in lines if not line.startswith("encoding ")]
 
 
 def test_an_interrupted_sweep_saves_and_resumes_real_runs(sweep):

@@ -103,6 +103,20 @@ def test_no_job_outlives_a_sweep_that_is_killed(sweep):
 
 
 @on_linux
+def test_a_killed_nursery_costs_no_run(sweep):
+    process = sweep.start("seed=1,2", "sweep.jobs=1", "training.max_epochs=3", TICK="1")
+    wait_until(lambda: len(list(sweep.runs.glob("*/status.json"))) == 1)
+    words = sweep.processes()
+    nursery = next(pid for pid in words if any(b"nursery.py" in word for word in words[pid]))
+    job = next(pid for pid in words if any(b"fake_train.py" in word for word in words[pid]) and pid != nursery)
+    assert os.getsid(job) not in (os.getsid(nursery), os.getsid(process.pid))
+    os.kill(nursery, signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "2 jobs: 2 finished" in out
+    assert sweep.starts() == {"seed-1": ["0"], "seed-2": ["0"]}
+
+
+@on_linux
 @pytest.mark.slow
 def test_no_job_outlives_its_guard(sweep):
     process = sweep.start("seed=1", "training.max_epochs=60", TICK="1")

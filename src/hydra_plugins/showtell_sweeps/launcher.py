@@ -30,15 +30,19 @@ _OF_THE_SWEEP = (
     "hydra/launcher",
     "hydra/sweeper",
 )
+# what of Hydra a run imports
+_MODULES = ("hydra", "hydra._internal.hydra")
 
 
 class ShowtellLauncher(Launcher):
     """Runs the jobs of a sweep side by side; see `showtell.sweeps`."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Remembers what Hydra hands over; the task function is found again by the jobs' own command lines."""
+        """Remembers what Hydra hands over; the jobs' own command lines find the task function again."""
         self.hydra_context = hydra_context
         self.composed = config
+        # the script itself says what its task function imports later
+        self.modules = (*_MODULES, *getattr(task_function, "__globals__", {}).get("IMPORTED_LATE", ()))
 
     @property
     def sweep_dir(self) -> Path:
@@ -103,7 +107,7 @@ class ShowtellLauncher(Launcher):
             ConfigError: a setting of the sweep cannot be used.
         """
         from showtell.sweeps.conduct import conduct  # late: Hydra imports its plugins for `--help` too
-        from showtell.sweeps.runner import Program
+        from showtell.sweeps.process import Program
 
         config = self.config()
         if config.resume is not None:
@@ -111,7 +115,9 @@ class ShowtellLauncher(Launcher):
                 "resume= goes with a single run; a sweep goes on where it stopped by the same command again"
             )
         program = Program(
-            (sys.executable, str(Path(sys.argv[0]).resolve()), *self._config_dirs()), self._hydra_overrides()
+            (sys.executable, str(Path(sys.argv[0]).resolve()), *self._config_dirs()),
+            self._hydra_overrides(),
+            self.modules,
         )
         return conduct(jobs, total, program, config, self.sweep_dir, ended, before)
 

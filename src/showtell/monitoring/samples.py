@@ -1,15 +1,17 @@
 """What the model says: captions of a fixed set of validation pictures in TensorBoard and as a PNG, every epoch."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from showtell.atomic import atomic_write
 from showtell.drawing import Pixels, attention_sheet, caption_card, contact_sheet
@@ -60,27 +62,38 @@ class Samples(Callback):
     def _show_attention(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], looked: Mapping[int, Any]) -> None:
         """`predictions/attention.png`, and the same in TensorBoard: each picture word by word."""
         sheets = [attention_sheet(s.pixels, looked[s.id][0], looked[s.id][1].numpy(), side=120) for s in shown[:6]]
-        sheet = contact_sheet(sheets, columns=1)
-        with atomic_write(self.directory / "attention.png") as file:
-            sheet.save(file, format="PNG")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                writer: Any = logger.experiment
-                writer.add_image("val/attention", np.asarray(sheet), logged_at(trainer), dataformats="HWC")
+        self._keep(trainer, contact_sheet(sheets, columns=1), "attention.png", "val/attention")
 
     def _show(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], captions: Mapping[int, str]) -> None:
         cards = [caption_card(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
-        sheet = contact_sheet(cards)
-        with atomic_write(self.directory / "grid.png") as file:
-            sheet.save(file, format="PNG")
+        self._keep(trainer, contact_sheet(cards), "grid.png", "val/captions")
         rows = [f"| {s.id} | {captions[s.id]} | {' / '.join(s.references)} |" for s in shown]
         table = "\n".join(["| picture | generated | references |", "|---|---|---|", *rows])
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                writer: Any = logger.experiment
-                step = logged_at(trainer)
-                writer.add_image("val/captions", np.asarray(sheet), step, dataformats="HWC")
-                writer.add_text("val/captions", table, step)
+        for writer in boards(trainer):
+            writer.add_text("val/captions", table, logged_at(trainer))
+
+    def _keep(self, trainer: pl.Trainer, sheet: Image.Image, file_name: str, tag: str) -> None:
+        with atomic_write(self.directory / file_name) as file:
+            sheet.save(file, format="PNG", compress_level=1)  # a third of the time, for a file 8% larger
+        for writer in boards(trainer):
+            writer.file_writer.add_summary(image_summary(tag, sheet), logged_at(trainer))
+
+
+def image_summary(tag: str, sheet: Image.Image) -> Any:
+    """A picture for TensorBoard, as JPEG.
+
+    `SummaryWriter.add_image` makes a PNG of it, here 2 MB every epoch. Encoding that, and its checksum, which
+    TensorBoard computes byte by byte in Python, took longer than all the rest of a validation on a small data set.
+    """
+    encoded = io.BytesIO()
+    sheet.save(encoded, format="JPEG", quality=90, subsampling=0)  # whole colours, for the letters' sake
+    image = Summary.Image(width=sheet.width, height=sheet.height, colorspace=3, encoded_image_string=encoded.getvalue())
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
+
+
+def boards(trainer: pl.Trainer) -> list[Any]:
+    """TensorBoard's writers of this run."""
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def logged_at(trainer: pl.Trainer) -> int:

@@ -9,12 +9,14 @@ Talking to submitit and Ray directly takes fewer lines than working around that.
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from showtell.config import Config, ConfigError
-from showtell.sweeps.process import GuardedProcess, Launch
+from showtell.sweeps.forking import Nursery
+from showtell.sweeps.process import GuardedProcess, Launch, Program
 
 UNLIMITED = 10_000
 
@@ -47,21 +49,30 @@ class Backend(Protocol):
 class LocalBackend:
     """Processes of this machine, which share its cores evenly and have its GPUs to themselves as far as these reach."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, program: Program | None = None) -> None:
         self.gpus = [] if config.device.accelerator == "cpu" else visible_gpus()
         self.gpus_per_job = config.device.devices if self.gpus else 0
         places = max(1, len(self.gpus) // max(1, self.gpus_per_job))
         self.slots = config.sweep.jobs or places
         self.places = places
         self.ranks_per_job = config.device.devices
+        self.threads = thread_limits(self.slots * self.ranks_per_job)
+        # a job of several ranks only starts them, and needs none of what they import
+        self.program = program if sys.platform == "linux" and self.ranks_per_job == 1 else None
+        self.nursery: Nursery | None = None
 
     def start(self, launch: Launch, slot: int) -> Process:
         """Starts a process with its share of cores, and its GPUs."""
-        share = {**thread_limits(self.slots * self.ranks_per_job), **self._gpus(slot)}
-        return GuardedProcess(replace(launch, environment={**share, **launch.environment}))
+        launch = replace(launch, environment={**self.threads, **self._gpus(slot), **launch.environment})
+        if self.program is None:
+            return GuardedProcess(launch)
+        self.nursery = self.nursery or Nursery(self.program, self.threads)
+        return self.nursery.start(launch)
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Ends what jobs were forked from."""
+        if self.nursery:
+            self.nursery.close()
 
     def _gpus(self, slot: int) -> dict[str, str]:
         if len(self.gpus) < 2:
@@ -73,7 +84,8 @@ class LocalBackend:
 def thread_limits(jobs: int) -> dict[str, str]:
     """Cores divided by jobs, unless the user has decided: two jobs with all threads each get in each other's way."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    # MKL goes by OMP_NUM_THREADS where it has no number of its own
+    names = () if "OMP_NUM_THREADS" in os.environ else ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     return {name: str(max(1, cores // jobs)) for name in names if name not in os.environ}
 
 
@@ -92,12 +104,13 @@ def visible_gpus() -> list[str]:
     return answer.stdout.split() if answer.returncode == 0 else []
 
 
-def build_backend(config: Config, folder: Path) -> Backend:
+def build_backend(config: Config, folder: Path, program: Program | None = None) -> Backend:
     """The backend that `sweep.backend` names.
 
     Args:
         config: of the sweep.
         folder: where a cluster's own files go.
+        program: what all jobs run; known beforehand, this machine has its imports done once for all of them.
 
     Raises:
         ConfigError: its library is not installed, or there is no cluster.
@@ -118,4 +131,4 @@ def build_backend(config: Config, folder: Path) -> Backend:
         ) from None
     except (RuntimeError, OSError) as error:  # no SLURM here, no Ray there
         raise ConfigError(f"sweep.backend={name}: {str(error).splitlines()[0]}") from None
-    return LocalBackend(config)
+    return LocalBackend(config, program)

@@ -9,7 +9,8 @@ from showtell.sweeps.backends import build_backend
 from showtell.sweeps.display import Display, summary
 from showtell.sweeps.job import Job
 from showtell.sweeps.outcome import Ended
-from showtell.sweeps.runner import Program, Runner, exit_code
+from showtell.sweeps.process import Program
+from showtell.sweeps.runner import Runner, exit_code
 
 
 def conduct(
@@ -38,7 +39,7 @@ def conduct(
     Raises:
         ConfigError: the backend cannot be used.
     """
-    backend = build_backend(config, folder)
+    backend = build_backend(config, folder, program)
     display = Display(total)
     runner = Runner(program, backend, display, ended)
     display.note(f"{total} jobs, {min(backend.slots, total)} at once, in {folder}")

@@ -16,6 +16,19 @@ LOCK_NAME = ".job.lock"
 
 
 @dataclass(frozen=True)
+class Program:
+    """What runs a single job.
+
+    `command` comes before its arguments, `hydra` are overrides of Hydra that all jobs get, `modules` what every job
+    imports.
+    """
+
+    command: tuple[str, ...]
+    hydra: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Launch:
     """A command, where it belongs, and what it finds in its environment beyond the usual."""
 
@@ -69,6 +82,8 @@ class GuardedProcess:
         self._guard.wait()
 
     def _clear_away(self) -> None:
+        assert self._guard.stdin
+        self._guard.stdin.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._guard.pid, signal.SIGKILL)
 

@@ -7,7 +7,6 @@ is no other job's business: its end, in whatever way, frees its slot and becomes
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from types import FrameType
 
 from showtell.config import ConfigError
@@ -16,19 +15,11 @@ from showtell.sweeps.backends import Backend, Process
 from showtell.sweeps.display import Display
 from showtell.sweeps.job import Job, ToDo
 from showtell.sweeps.outcome import Ended, Outcome, judge, settle
-from showtell.sweeps.process import Launch
+from showtell.sweeps.process import Launch, Program
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class Program:
-    """What runs a single job: the command before its arguments, and overrides of Hydra that all jobs get."""
-
-    command: tuple[str, ...]
-    hydra: tuple[str, ...] = ()
 
 
 class Runner:
