@@ -50,6 +50,39 @@ def test_a_rank_hangs(long: Start, rank: int) -> None:
     assert f"error: rank {rank} was hung: no sign of life" in training.said
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_rank_of_torchrun_dies(long: Start, rank: int, number: signal.Signals) -> None:
+    (training,) = long.torchrun("run")
+    training.reach(3)
+    since, pid = time.monotonic(), training.pid_of(rank)
+    os.kill(pid, number)
+    assert ends(training, since) == 1, training.said
+    assert f"rank      : {rank} (local_rank: {rank})" in training.said
+    assert f"Signal {number} ({number.name}) received by PID {pid}" in training.said
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_of_torchrun_hangs(long: Start, rank: int) -> None:
+    (training,) = long.torchrun("run")
+    training.reach(3)
+    since = time.monotonic()
+    os.kill(training.pid_of(rank), signal.SIGSTOP)
+    assert ends(training, since) == 1, training.said
+    assert training.said.count("was hung") == 1, training.said
+    assert f"error: rank {rank} was hung: no sign of life for 12 s; it was killed" in training.said
+    assert read_status(training.run_dir).state == "failed"
+
+
+def test_torchrun_is_killed(long: Start) -> None:
+    (training,) = long.torchrun("run")
+    training.reach(3)
+    since = time.monotonic()
+    os.kill(training.process.pid, signal.SIGKILL)
+    assert ends(training, since) == -signal.SIGKILL
+    assert "is saved in" in training.said
+
+
 @pytest.mark.parametrize("when", ["importing", "training"])
 def test_the_launcher_is_killed(long: Start, when: str) -> None:
     training = long.ranks("run")

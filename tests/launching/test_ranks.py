@@ -2,11 +2,10 @@
 
 import os
 import signal
-import socket
 from pathlib import Path
 
 import pytest
-from tests.launching.conftest import TRAIN, Start, numbers, set_section, steps
+from tests.launching.conftest import TRAIN, Start, numbers, set_section, steps, wait_until
 from tests.reliability.outcome import differences, outcome
 
 from showtell.config import Config, SweepConfig, parse
@@ -128,21 +127,11 @@ def test_a_resume_with_another_number_of_ranks_says_that_it_is_not_exact(start: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "nodes", [("--nproc_per_node=2",), ("--nnodes=2", "--nproc_per_node=1")], ids=["1 x 2", "2 x 1"]
-)
-def test_torchrun(start: Start, nodes: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("machines", [1, 2])
+def test_torchrun(start: Start, machines: int) -> None:
     expected = start.ranks("expected")
     assert expected.wait() == 0, expected.said
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    rendezvous = ("--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}", "--rdzv_id=showtell")
-    machines = 2 if len(nodes) == 2 else 1
-    for name in sorted(f"torchrun{number}" for number in range(machines)):
-        # each "machine" would choose a folder of its own; rank 0's is taken
-        start(name, "device=ddp", "device.accelerator=cpu", before=("-m", "torch.distributed.run", *rendezvous, *nodes))
-    started = start.all[1:]
+    started = start.torchrun("torchrun", machines=machines)
     assert [training.wait() for training in started] == [0] * machines, "\n".join(t.said for t in started)
     (run_dir,) = (training.run_dir for training in started if training.run_dir.exists())
     assert numbers(run_dir) == numbers(expected.run_dir)
@@ -150,6 +139,7 @@ def test_torchrun(start: Start, nodes: tuple[str, ...]) -> None:
     if machines == 2:
         assert "torchrun decides: device.devices=1 device.num_nodes=2" in "".join(t.said for t in started)
     assert not (start.folder / ".hydra").exists() and not list(start.folder.glob("*.log"))
+    wait_until(lambda: not started[0].left(), 10)
 
 
 @pytest.mark.slow
