@@ -55,10 +55,17 @@ def test_two_ranks_train_as_one_process(start: Start) -> None:
         (2, {"training": {"accumulate_batches": 3, "max_epochs": 40, "schedule": "cosine", "gradient_clip": 0.5}}),
         (2, {"decoder": {"name": "attention", "attention_size": 8}, "encoder": {"pooling": "grid"}}),
         (2, {"features": {"mode": "off"}, "data": {"num_workers": 1}}),
+        (2, {"features": {"mode": "off"}, "data": {"augment": {"crop_area": 0.7, "jitter": 0.2}},
+             "encoder": {"finetune_blocks": 2},
+             "training": {"encoder_learning_rate": 1e-4, "weight_average": 0.9, "gradient_clip": 5.0, "max_epochs": 13,
+                          "warmup_steps": 5, "schedule": "cosine"}}),
+        (2, {"decoder": {"name": "topdown", "attention_size": 8}, "training": {"label_smoothing": 0.1}}),
+        (2, {"decoder": {"name": "transformer", "num_heads": 2, "num_layers": 1},
+             "training": {"label_smoothing": 0.1, "weight_average": 0.9}}),
         (2, {"training": {"weight_average": 0.9, "schedule": "plateau", "early_stopping_epochs": 4,
                           "monitor": "val/loss", "learning_rate": 0.003, "max_epochs": 14}}),
     ],
-    ids=["three ranks", "accumulation", "attention", "pictures", "plateau, early stopping, average"],
+    ids=["three ranks", "accumulation", "attention", "pictures", "tuned encoder", "top-down", "transformer", "plateau"],
 )  # fmt: skip
 def test_ranks_train_as_one_process(start: Start, count: int, sections: dict) -> None:
     set_section(start, "decoder", dropout=0.0)
