@@ -17,6 +17,7 @@ from pathlib import Path
 
 from showtell.command_line import one_line_errors
 from showtell.config import Config, parse
+from showtell.launching.machines import watch_machines
 from showtell.launching.protocol import BEAT_SECONDS, LOST_CONNECTION, end_soon
 from showtell.ranks import Ranks, from_first, joined, ranks_of_environment
 
@@ -34,6 +35,7 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
     try:
         with joined(ranks, config.device.accelerator, config.device.timeout_seconds):
             values, directory = from_first((config.as_dict(), str(run_dir)))
+            watch_machines(ranks, run_dir)
             return train(parse(values), Path(directory))
     except RuntimeError as error:
         if not _LOST.search(str(error)):

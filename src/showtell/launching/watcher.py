@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,25 +25,38 @@ from showtell.launching.pulse import Pulse
 from showtell.run_directory import record_failure
 
 _POLL_SECONDS = 0.2
+Child = subprocess.Popen[bytes]
 
 
 def be_watched(rank: int, run_dir: Path) -> None:
     """Has this process watched to its end; when who started it has gone, it saves and ends as after SIGTERM."""
     line, theirs = socket.socketpair()
-    words = ["-P", "-m", "showtell.launching.watcher", str(os.getpid()), str(rank), str(run_dir)]
-    found = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
     with theirs:
-        watcher = subprocess.Popen(
-            [sys.executable, *words],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": found},
-            start_new_session=True,  # what strikes the rank's group must not strike it
-        )
+        watcher = start_beside(["showtell.launching.watcher", os.getpid(), rank, run_dir], theirs.fileno())
     threading.Thread(target=_beat, args=(line, os.getppid(), watcher), daemon=True).start()
 
 
-def _beat(line: socket.socket, starter: int, watcher: "subprocess.Popen[bytes]") -> None:
+def start_beside(words: Sequence[object], stdin: int, environment: Mapping[str, str] | None = None) -> Child:
+    """Starts a module of Showtell's as a process beside this rank; nothing that strikes the rank's group strikes it."""
+    places = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", *map(str, words)],
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": places, **(environment or {})},
+        start_new_session=True,
+    )
+
+
+def end_rank(pid: int, rank: int, run_dir: Path, reason: str) -> None:
+    """Kills the rank that one watches, and says why where its run is told about."""
+    os.kill(pid, signal.SIGKILL)
+    if rank == 0:
+        record_failure(run_dir, reason)
+    print(f"error: {reason}; rank {rank} was killed, so torchrun ends the others", file=sys.stderr, flush=True)
+
+
+def _beat(line: socket.socket, starter: int, watcher: Child) -> None:
     line.settimeout(BEAT_SECONDS)
     while os.getppid() == starter:
         with suppress(OSError):  # a watcher that was stopped or killed is no reason to end
@@ -59,10 +73,7 @@ def main() -> None:
     pulse = Pulse(socket.socket(fileno=os.dup(0)), pid)
     while os.getppid() == pid:  # as long as the rank lives, so the number is nobody else's
         if not pulse.listen():
-            os.kill(pid, signal.SIGKILL)
-            if rank == 0:
-                record_failure(run_dir, f"rank 0 {HUNG}")
-            print(f"error: rank {rank} {HUNG}; it was killed, so torchrun ends the others", file=sys.stderr, flush=True)
+            end_rank(pid, rank, run_dir, f"rank {rank} {HUNG}")
             return
         select.select([pulse.line], [], [], BEAT_SECONDS)
         time.sleep(_POLL_SECONDS)  # a line that was closed is always ready
