@@ -62,7 +62,7 @@ def test_two_ranks_train_as_one_process(start: Start) -> None:
         (2, {"decoder": {"name": "attention", "attention_size": 8}, "encoder": {"pooling": "grid"}}),
         (2, {"features": {"mode": "off"}, "data": {"num_workers": 1}}),
         (2, {"features": {"mode": "off"}, "data": {"augment": {"crop_area": 0.7, "jitter": 0.2}},
-             "encoder": {"finetune_blocks": 2},
+             "encoder": {"finetune_blocks": 2, "image_size": 64},
              "training": {"encoder_learning_rate": 1e-4, "weight_average": 0.9, "gradient_clip": 5.0, "max_epochs": 13,
                           "warmup_steps": 5, "schedule": "cosine"}}),
         (2, {"decoder": {"name": "topdown", "attention_size": 8}, "training": {"label_smoothing": 0.1}}),
