@@ -104,13 +104,14 @@ def test_a_machine_freezes(long: Start, first: bool) -> None:
     assert other.wait(120) == 1  # torchrun itself may wait for the other machine's
 
 
-def test_torchrun_is_killed(long: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_torchrun_is_ended(long: Start, number: signal.Signals) -> None:
     (training,) = long.torchrun("run")
     training.reach(3)
     since = time.monotonic()
-    os.kill(training.process.pid, signal.SIGKILL)
-    assert ends(training, since) == -signal.SIGKILL
-    assert "is saved in" in training.said
+    os.kill(training.process.pid, number)
+    assert ends(training, since) == (-number if number == signal.SIGKILL else 1)
+    assert "is saved in" in training.said and read_status(training.run_dir).state == "stopped"
 
 
 @pytest.mark.parametrize("when", ["importing", "training"])
