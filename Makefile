@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+INSTALL = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet \
+	--disable-pip-version-check)
 
 .PHONY: help setup train test test-slow lint bench clean
 
 help:
 	@echo "make train      train the embedded demo (ARGS='decoder=lstm512' is passed on)"
 	@echo "make test       lint, types and the default tests"
-	@echo "make test-slow  the slow tests"
+	@echo "make test-slow  the slow tests; installs Ray first"
 	@echo "make bench      every benchmark; rewrites docs/benchmarks.md"
 
 setup: .venv/installed
@@ -16,22 +18,24 @@ setup: .venv/installed
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Showtell needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
-	@if command -v uv >/dev/null; then \
-		uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
-		uv pip install --quiet --python $(BIN)/python -e '.[dev,sweep]'; \
-	else \
-		$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,sweep]'; \
-	fi
+	@if command -v uv >/dev/null; then uv venv --quiet --allow-existing --python $(PYTHON) .venv; \
+		else $(PYTHON) -m venv .venv; fi
+	@$(INSTALL) -e '.[dev,sweep]'
 	@touch $@
 
 train: setup
 	$(BIN)/python train.py $(ARGS)
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 -rs $(ARGS)
 
-test-slow: setup
-	$(BIN)/python -m pytest -m slow $(ARGS)
+test-slow: setup .venv/ray
+	$(BIN)/python -m pytest -m slow -rs $(ARGS)
+
+# 240 MB that only the slow tests of a sweep on a Ray cluster want
+.venv/ray: .venv/installed
+	@$(INSTALL) -e '.[ray]'
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .

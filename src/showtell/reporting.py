@@ -89,17 +89,23 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
             }
             logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
-    shown = shortest(run_dir)
-    best = shown / "checkpoints" / "best.ckpt"
-    longer = f"training.max_epochs={config.training.max_epochs * 2}"
-    print(
-        f"\n{best_line(config.training.monitor, status['best'])} "
-        f"Captioned pictures: {shown}/predictions/grid.png\n\n"
-        f"Watch the curves:   {program('tensorboard')} --logdir {shown.parent}\n"
-        f"Caption pictures:   {program('python')} predict.py {best} PICTURE_OR_FOLDER...\n"
-        f"Go on training:     {program('python')} train.py resume={shown} {longer}"
-    )
+    print(f"\n{what_next(config, shortest(run_dir), status['best'], trainer.global_step)}")
     return math.nan if status["best"] is None else float(status["best"])
+
+
+def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> str:
+    """The best value, and the commands that one types after a run; none names a file that is not there."""
+    training = config.training
+    pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
+    checkpoint = run_dir / "checkpoints" / ("last.ckpt" if best is None else "best.ckpt")
+    cut = 0 < training.max_steps <= step
+    longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
+    return (
+        f"{best_line(training.monitor, best)}{pictures}\n\n"
+        f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
+        f"Caption pictures:   {program('python')} predict.py {checkpoint} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     {program('python')} train.py resume={run_dir} training.{longer}"
+    )
 
 
 def program(name: str) -> str:

@@ -55,6 +55,15 @@ def read_status(run_dir: Path) -> RunStatus | None:
         return None
 
 
+def record_failure(run_dir: Path, reason: str) -> None:
+    """Makes the status of a run that has ended say why, where the run itself could not."""
+    status = read_status(run_dir)
+    if status and status.state in ("running", "failed"):
+        path = run_dir / STATUS
+        values = json.loads(path.read_text(encoding="utf-8")) | {"state": "failed", "reason": reason}
+        write_text_atomically(path, json.dumps(values, indent=1) + "\n")
+
+
 def remember_config(run_dir: Path, values: Mapping[str, Any]) -> None:
     """Makes `.hydra/config.yaml` say how the run goes on, so that the next `resume=` need not be told again."""
     (run_dir / ".hydra").mkdir(exist_ok=True)

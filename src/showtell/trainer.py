@@ -78,7 +78,8 @@ def build_strategy(config: Config) -> Strategy | str:
         return "auto"
     training = config.training
     # hard attention learns where to look from teacher-forced captions only; DDP would wait for those gradients
-    others = training.scheduled_sampling > 0 or training.objective != "cross_entropy"
+    none = training.objective == "self_critical" and not training.cross_entropy_weight
+    others = training.scheduled_sampling > 0 or none
     return DDPStrategy(
         gradient_as_bucket_view=True,
         find_unused_parameters=others and config.decoder.name == "hard_attention",

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -66,6 +67,16 @@ def alive(folder: Path) -> dict[int, str]:
     return found
 
 
+def watches(pid: int) -> bool:
+    return b"showtell.launching.watcher" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return int(free.getsockname()[1])
+
+
 class Training:
     """A command that trains in `run_dir`."""
 
@@ -95,7 +106,7 @@ class Training:
         assert self.process.poll() is None, self.said
 
     def pid_of(self, rank: int) -> int:
-        return next(pid for pid, number in alive(self.folder).items() if number == str(rank))
+        return next(pid for pid, number in alive(self.folder).items() if number == str(rank) and not watches(pid))
 
     def left(self) -> dict[int, str]:
         return alive(self.folder)
@@ -129,6 +140,17 @@ class Start:
 
     def ranks(self, name: str, *words: str, count: int = 2) -> Training:
         return self(name, "device=ddp", f"device.devices={count}", "device.accelerator=cpu", *words)
+
+    def torchrun(self, name: str, *words: str, machines: int = 1) -> list[Training]:
+        """Two ranks, on one machine or each on a machine of its own, which is one more torchrun on this one.
+
+        Each machine would choose a folder of its own; rank 0's is taken.
+        """
+        rendezvous = ("--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{free_port()}", "--rdzv_id=showtell")
+        numbers = (f"--nnodes={machines}", f"--nproc_per_node={2 // machines}")
+        before = ("-m", "torch.distributed.run", *rendezvous, *numbers)
+        words = ("device=ddp", "device.accelerator=cpu", *words)
+        return [self(f"{name}{number}", *words, before=before) for number in range(machines)]
 
     def resumed(self, training: Training, *words: str) -> Training:
         return self.raw([str(TRAIN), f"resume={training.run_dir}", "hydra/job_logging=none", *words], training.run_dir)

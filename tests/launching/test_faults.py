@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from tests.launching.conftest import Start, set_section, steps, wait_until
@@ -48,6 +50,68 @@ def test_a_rank_hangs(long: Start, rank: int) -> None:
     os.kill(training.pid_of(rank), signal.SIGSTOP)
     assert ends(training, since) == 1, training.said
     assert f"error: rank {rank} was hung: no sign of life" in training.said
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_rank_of_torchrun_dies(long: Start, rank: int, number: signal.Signals) -> None:
+    (training,) = long.torchrun("run")
+    training.reach(3)
+    since, pid = time.monotonic(), training.pid_of(rank)
+    os.kill(pid, number)
+    assert ends(training, since) == 1, training.said
+    assert f"rank      : {rank} (local_rank: {rank})" in training.said
+    assert f"Signal {number} ({number.name}) received by PID {pid}" in training.said
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_of_torchrun_hangs(long: Start, rank: int) -> None:
+    (training,) = long.torchrun("run")
+    training.reach(3)
+    since = time.monotonic()
+    os.kill(training.pid_of(rank), signal.SIGSTOP)
+    assert ends(training, since) == 1, training.said
+    assert training.said.count("was hung") == 1, training.said
+    assert f"error: rank {rank} was hung: no sign of life for 12 s; rank {rank} was killed" in training.said
+    assert read_status(training.run_dir).state == "failed"
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    parents = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
+    return found
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["with rank 0", "without"])
+def test_a_machine_freezes(long: Start, first: bool) -> None:
+    started = long.torchrun("run", machines=2)
+    wait_until(lambda: max(steps(training.run_dir) for training in started) >= 3, 200)
+    frozen, other = sorted(started, key=lambda training: training.run_dir.exists() != first)
+    for pid in family(frozen.process.pid):
+        os.kill(pid, signal.SIGSTOP)
+    since, ranks = time.monotonic(), family(other.process.pid)[1:]
+    assert ranks
+    wait_until(lambda: not set(ranks) & set(other.left()), LIMIT - (time.monotonic() - since))
+    assert (
+        f"error: the machine of rank {int(not first)} was silent for 20 s; rank {int(first)} was killed" in other.said
+    )
+    assert other.wait(120) == 1  # torchrun itself may wait for the other machine's
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_torchrun_is_ended(long: Start, number: signal.Signals) -> None:
+    (training,) = long.torchrun("run")
+    training.reach(3)
+    since = time.monotonic()
+    os.kill(training.process.pid, number)
+    assert ends(training, since) == (-number if number == signal.SIGKILL else 1)
+    assert "is saved in" in training.said and read_status(training.run_dir).state == "stopped"
 
 
 @pytest.mark.parametrize("when", ["importing", "training"])

@@ -13,7 +13,7 @@ from benchmarks.leaderboard import write_run, write_runs
 from showtell.leaderboard.__main__ import main
 from showtell.leaderboard.compare import compare
 from showtell.leaderboard.page import render
-from showtell.leaderboard.plots import parallel_coordinates
+from showtell.leaderboard.plots import curves, metric_by_parameter, parallel_coordinates
 from showtell.leaderboard.runs import find_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -112,6 +112,23 @@ def test_parallel_coordinates_keep_every_run_and_its_values(runs):
         str(r.parameters["decoder.hidden_size"]) for r in board.runs
     ]
     assert by_label["val/loss"]["values"] == [run.status.best for run in board.runs]
+
+
+def test_curves_are_called_by_what_sets_runs_apart_or_else_by_their_folder(tmp_path):
+    for number, seed in enumerate((1, 2, 2)):
+        write_run(tmp_path / f"run{number}", {"seed": seed, "decoder.hidden_size": 8 * seed, "vocab.threshold": 1})
+    named = {trace["name"] for trace in curves(compare(find_runs([tmp_path])))["data"]}
+    assert named == {"hidden_size=8 seed=1", "run1", "run2"}
+    points = metric_by_parameter(compare(find_runs([tmp_path])))[0]["data"][0]
+    assert set(points["text"]) == named
+
+
+def test_links_stand_beside_the_score_that_decides(runs):
+    main([str(runs)])
+    head = re.search(r"<thead>.*?</thead>", (runs / "leaderboard.html").read_text())[0]
+    columns = re.findall(r"<button type=button>([^<]*)", head)
+    place = columns.index("val/loss")
+    assert columns[place : place + 4] == ["val/loss", "n", "state", "runs"] and "val/cider" in columns[place + 4 :]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

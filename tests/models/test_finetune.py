@@ -192,7 +192,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: dict[str, dic
     stage = {**tiny_overrides, "encoder": SMALL}
     train(parse({**stage, "training": {**stage["training"], "max_epochs": 4, "learning_rate": 0.02}}), first)
     rates = {"max_epochs": 1, "learning_rate": 1e-9, "encoder_learning_rate": 1e-3, "weight_average": 0.5}
-    tuning = {"features": {"mode": "off"}, "encoder": {"finetune_blocks": 2}, "data": {**stage["data"], **DATA}}
+    features = {"mode": "off", "precision": "float32"}  # auto is bfloat16 on some processors
+    tuning = {"features": features, "encoder": {"finetune_blocks": 2}, "data": {**stage["data"], **DATA}}
     training = {**stage["training"], **rates}
     train(parse({**stage, **tuning, "training": training, "init_from": str(first)}), second)
     return {"first": first, "second": second}

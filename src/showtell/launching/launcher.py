@@ -1,9 +1,8 @@
 """Starts the ranks of a run on this machine, passes signals on, and ends all of them when one dies or hangs.
 
-A rank has failed when it ends otherwise than by 0 or a saved stop, or when it is silent: no sign of life (`rank`) and
-no CPU time either for `SILENCE_SECONDS`. The second condition keeps a rank alive that reads a gigabyte of JSON in one
-call of C. What it does not catch is a collective in which ranks wait for one another for ever, each alive; those time
-out after `device.timeout_seconds`. The others get `GRACE_SECONDS` to save the last step, then they are killed.
+A rank has failed when it ends otherwise than by 0 or a saved stop, or when it is silent (`pulse`). What that does not
+catch is a collective in which ranks wait for one another for ever, each alive; those time out after
+`device.timeout_seconds`. The others get `GRACE_SECONDS` to save the last step, then they are killed.
 
 Ranks stay in this process's group, so that a terminal, a sweep's guard or a batch system reaches them all. Nothing
 heavy is imported here: the launcher is a process of some 50 MB that sleeps.
@@ -24,28 +23,27 @@ from types import FrameType
 from typing import IO
 
 import showtell
-from showtell.atomic import write_text_atomically
 from showtell.command_line import USER_ERROR
 from showtell.config import Config
-from showtell.launching.protocol import GRACE_SECONDS, LOST_CONNECTION, SILENCE_SECONDS
+from showtell.launching.protocol import GRACE_SECONDS, HUNG, LOST_CONNECTION, SIGNALS
+from showtell.launching.pulse import Pulse
 from showtell.ranks import RENDEZVOUS
-from showtell.run_directory import STATUS, read_status
+from showtell.run_directory import record_failure
 from showtell.signals import catching
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 SAVED = tuple(128 + number for number in SIGNALS)
 _POLL_SECONDS = 0.2
 _TAIL = 4096
 
 
 class Rank:
-    """A rank as a process: its exit code once it has one, and when it last showed that it lives."""
+    """A rank as a process: its exit code once it has one, and its pulse."""
 
     def __init__(self, number: int, command: list[str], environment: dict[str, str], first_line: bytes) -> None:
         self.number = number
         self.code: int | None = None
         self.errors: IO[bytes] | None = tempfile.TemporaryFile() if number else None  # noqa: SIM115
-        self.line, theirs = socket.socketpair()
+        line, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -54,25 +52,14 @@ class Rank:
                 stderr=self.errors,
                 env=environment,
             )
-        self.line.sendall(first_line)
-        self.line.setblocking(False)
-        self.seen = time.monotonic()
-        self._computed = 0
+        line.sendall(first_line)
+        self.pulse = Pulse(line, self._process.pid)
 
     def poll(self) -> int | None:
         """The exit code, 128 + n for a signal, or None while it runs."""
         code = self._process.poll()
         self.code = code if code is None or code >= 0 else 128 - code
         return self.code
-
-    def listen(self) -> None:
-        """Takes note of signs of life, and of CPU time."""
-        with suppress(OSError):  # nothing new, or the end
-            if self.line.recv(4096):
-                self.seen = time.monotonic()
-        computed = _cpu_ticks(self._process.pid)
-        if computed != self._computed:
-            self._computed, self.seen = computed, time.monotonic()
 
     def send(self, number: int) -> None:
         """Passes a signal on."""
@@ -89,7 +76,7 @@ class Rank:
         """Ends it, if it still runs, and lets go of its line and of what it wrote."""
         self.send(signal.SIGKILL)
         self._process.wait()
-        self.line.close()
+        self.pulse.line.close()
         if self.errors is not None:
             self.errors.close()
 
@@ -136,22 +123,17 @@ class Launcher:
     def _watch(self) -> tuple[Rank, str] | None:
         """Waits until all ranks have ended; the rank that failed first and how, or None."""
         failure: tuple[Rank, str] | None = None
-        deadline, passed_on, before = float("inf"), 0, time.monotonic()
+        deadline, passed_on = float("inf"), 0
         while running := [rank for rank in self.ranks if rank.poll() is None]:
-            select.select([rank.line for rank in running], [], [], _POLL_SECONDS)
+            select.select([rank.pulse.line for rank in running], [], [], _POLL_SECONDS)
             time.sleep(_POLL_SECONDS / 4)  # a rank that has closed its line is always ready
-            now = time.monotonic()
-            if now - before > SILENCE_SECONDS / 2:  # all of us were suspended, or the machine was
-                for rank in running:
-                    rank.seen = now
-            before = now
             for number in self.signals[passed_on:]:
                 self._pass_on(number)
                 passed_on += 1
             failure = self._better(failure)
             if failure and deadline == float("inf"):
-                deadline = now + GRACE_SECONDS
-            if now > deadline:
+                deadline = time.monotonic() + GRACE_SECONDS
+            if time.monotonic() > deadline:
                 for rank in running:
                     rank.send(signal.SIGKILL)
         return self._better(failure)
@@ -160,13 +142,11 @@ class Launcher:
         """A failure, or one that is nearer to the cause: a lost connection is another rank's fault."""
         if known and known[0].code != LOST_CONNECTION:
             return known
-        now = time.monotonic()
         for rank in self.ranks:
             if rank.code is None:
-                rank.listen()
-                if now - rank.seen > SILENCE_SECONDS:
+                if not rank.pulse.listen():
                     rank.send(signal.SIGKILL)
-                    return rank, f"was hung: no sign of life for {SILENCE_SECONDS:.0f} s"
+                    return rank, HUNG
             elif rank.code not in (0, LOST_CONNECTION, *SAVED):
                 return rank, _how(rank.code)
         lost = [rank for rank in self.ranks if rank.code == LOST_CONNECTION]
@@ -186,22 +166,14 @@ class Launcher:
         words = rank.last_words()
         others = f"; all {len(self.ranks)} ranks were ended"
         reason = f"rank {rank.number} {how}"
-        if rank.number or code > 128 or how.startswith("was hung"):
+        if rank.number or code > 128 or how == HUNG:
             if words:
                 print("\n".join(f"rank {rank.number}: {line}" for line in words.splitlines()[-15:]), file=sys.stderr)
-            self._correct_status(reason)
+            record_failure(self.run_dir, reason)  # rank 0 knows only that a connection broke, if it lived to say so
         saved = (self.run_dir / "checkpoints" / "last.ckpt").is_file()
         remedy = f"; go on with: python train.py resume={self.run_dir}" if saved else ""
         print(f"error: {reason}{others}{remedy}", file=sys.stderr, flush=True)
-        return 1 if how.startswith("was hung") else code
-
-    def _correct_status(self, reason: str) -> None:
-        """Rank 0 knows of it only that a connection broke, if it lived to say so."""
-        status = read_status(self.run_dir)
-        if status and status.state in ("running", "failed"):
-            path = self.run_dir / STATUS
-            values = json.loads(path.read_text(encoding="utf-8")) | {"state": "failed", "reason": reason}
-            write_text_atomically(path, json.dumps(values, indent=1) + "\n")
+        return 1 if how == HUNG else code
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)
@@ -224,12 +196,3 @@ def _how(code: int) -> str:
         with suppress(ValueError):
             return f"was ended by {signal.Signals(code - 128).name}"
     return f"failed with exit code {code}"
-
-
-def _cpu_ticks(pid: int) -> int:
-    """User and system time of a process in ticks; 0 where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[11]) + int(fields[12])
-    except (OSError, ValueError, IndexError):
-        return 0

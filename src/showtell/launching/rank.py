@@ -12,13 +12,13 @@ import signal
 import socket
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from showtell.command_line import one_line_errors
 from showtell.config import Config, parse
-from showtell.launching.protocol import BEAT_SECONDS, GRACE_SECONDS, LOST_CONNECTION
+from showtell.launching.machines import watch_machines
+from showtell.launching.protocol import BEAT_SECONDS, LOST_CONNECTION, end_soon
 from showtell.ranks import Ranks, from_first, joined, ranks_of_environment
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
@@ -35,6 +35,7 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
     try:
         with joined(ranks, config.device.accelerator, config.device.timeout_seconds):
             values, directory = from_first((config.as_dict(), str(run_dir)))
+            watch_machines(ranks, run_dir)
             return train(parse(values), Path(directory))
     except RuntimeError as error:
         if not _LOST.search(str(error)):
@@ -83,9 +84,7 @@ def _live_with_launcher(line: socket.socket) -> None:
                 line.send(b".")
         except OSError:
             break
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)
+    end_soon()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from showtell.config import Config, ConfigError, parse
 from showtell.launching.launcher import Launcher
+from showtell.launching.watcher import be_watched
 from showtell.ranks import Ranks, ranks_of_environment
 from showtell.run_directory import read_status
 
@@ -41,6 +42,7 @@ def start(config: Config, run_dir: Path) -> float:
     if ranks:
         from showtell.launching.rank import train_as_rank
 
+        be_watched(ranks.rank, run_dir)
         return train_as_rank(as_started(config, ranks), run_dir, ranks)
     if config.device.num_nodes > 1:
         raise ConfigError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.leaderboard.compare import Leaderboard, Row
-from showtell.leaderboard.plots import Figure, curves, label, metric_by_parameter, parallel_coordinates
+from showtell.leaderboard.plots import Figure, curves, folder_name, metric_by_parameter, parallel_coordinates
 from showtell.leaderboard.runs import Run
 from showtell.leaderboard.terminal import short_names, shown
 
@@ -82,7 +82,8 @@ def _head(board: Leaderboard) -> str:
 
 def _table(board: Leaderboard, folder: Path) -> str:
     names = short_names(board.parameters)
-    heads = ["#", *(names[key] for key in board.parameters), *board.metrics, "n", "epochs", "seconds", "state", "runs"]
+    first, others = board.metrics[:1], board.metrics[1:]
+    heads = ["#", *(names[key] for key in board.parameters), *first, "n", "state", "runs", *others, "epochs", "seconds"]
     cells = "".join(f"<th scope=col aria-sort=none><button type=button>{escape(head)}</button></th>" for head in heads)
     numbers = {id(run): place for place, run in enumerate(board.runs)}
     rows = "".join(_row(rank, row, board, folder, numbers) for rank, row in enumerate(board.rows, 1))
@@ -90,13 +91,25 @@ def _table(board: Leaderboard, folder: Path) -> str:
 
 
 def _row(rank: int, row: Row, board: Leaderboard, folder: Path, numbers: dict[int, int]) -> str:
-    cells = [_cell(rank), *(_cell(shown(row.parameters[key])) for key in board.parameters)]
-    for metric in board.metrics:
-        score = row.score(metric)
-        cells.append(_cell(score or "", "" if score is None else repr(score.mean)))
-    cells += [_cell(len(row.runs)), _cell(row.epochs), _cell(f"{row.seconds:.0f}"), _cell(row.state)]
     links = "".join(_run(run, folder, numbers[id(run)]) for run in row.runs)
-    return f'<tr class="{escape(row.state)}">{"".join(cells)}<td class=runs>{links}</td></tr>'
+    scores = [_score(row, metric) for metric in board.metrics]
+    cells = [
+        _cell(rank),
+        *(_cell(shown(row.parameters[key])) for key in board.parameters),
+        *scores[:1],
+        _cell(len(row.runs)),
+        _cell(row.state),
+        f"<td class=runs>{links}</td>",  # not behind all the metrics, where nobody would find it
+        *scores[1:],
+        _cell(row.epochs),
+        _cell(f"{row.seconds:.0f}"),
+    ]
+    return f'<tr class="{escape(row.state)}">{"".join(cells)}</tr>'
+
+
+def _score(row: Row, metric: str) -> str:
+    score = row.score(metric)
+    return _cell(score or "", "" if score is None else repr(score.mean))
 
 
 def _cell(value: object, sort_by: str | None = None) -> str:
@@ -111,7 +124,7 @@ def _run(run: Run, folder: Path, number: int) -> str:
             path = os.path.relpath(run.directory / file, folder).replace(os.sep, "/")
             parts.append(f'<a href="{escape(_url(path))}">{name}</a>')
     seed = "" if run.seed is None else f"seed {escape(str(run.seed))}: "
-    return f'<div title="{escape(label(run))}">{seed}{" · ".join(parts)}</div>'
+    return f'<div title="{escape(folder_name(run))}">{seed}{" · ".join(parts)}</div>'
 
 
 def _url(path: str) -> str:

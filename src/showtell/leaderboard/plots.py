@@ -5,6 +5,7 @@ then takes a fraction of the time it takes to import `plotly.graph_objects`.
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,19 +39,21 @@ def metric_by_parameter(board: Leaderboard) -> list[Figure]:
     """One plot per parameter: every run is a point, and a line joins the means."""
     runs = scored(board)
     names = short_names(board.parameters)
-    return [_by_parameter(board, runs, key, names[key]) for key in board.parameters] if len(runs) > 1 else []
+    told = [label for run, label in zip(board.runs, labels(board), strict=True) if run.metric(board.metric) is not None]
+    return [_by_parameter(board, runs, told, key, names[key]) for key in board.parameters] if len(runs) > 1 else []
 
 
 def curves(board: Leaderboard) -> Figure | None:
     """The metric over the epochs, one line per run in the order of `board.runs`; None where no run has a curve."""
     traces = []
-    for run in board.runs:
+    for run, label in zip(board.runs, labels(board), strict=True):
         epochs, values = run.curve(board.metric)
-        style = {"mode": "lines" if len(epochs) > 1 else "markers", "name": label(run), "opacity": 0.8}
+        style = {"mode": "lines" if len(epochs) > 1 else "markers", "name": label, "opacity": 0.8}
         traces.append({"type": "scatter", "x": epochs, "y": values, "hoverlabel": {"namelength": -1}, **style})
     if not any(trace["x"] for trace in traces):
         return None
     layout = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"title": {"text": board.metric}}, "height": 460}
+    layout["legend"] = {"orientation": "h", "y": -0.2}  # beside the plot, long names would leave little of it
     return {
         "data": traces,
         "layout": {**layout, "margin": MARGIN, "showlegend": len(traces) <= 12, "hovermode": "closest"},
@@ -62,17 +65,31 @@ def scored(board: Leaderboard) -> list[Run]:
     return [run for run in board.runs if run.metric(board.metric) is not None]
 
 
-def label(run: Run) -> str:
-    """What a run is called: the name of its folder."""
+def labels(board: Leaderboard) -> list[str]:
+    """What each of `board.runs` is called in a plot: what sets it apart, or its folder where nothing does.
+
+    A folder's name lists all that the command line said, and is cut where that is long.
+    """
+    names, seeds = short_names(board.parameters), {run.seed for run in board.runs}
+    told = []
+    for run in board.runs:
+        parts = [f"{names[key]}={shown(run.parameters.get(key)) or 'none'}" for key in board.parameters]
+        told.append(" ".join([*parts, f"seed={run.seed}"] if len(seeds) > 1 else parts))
+    times = Counter(told)
+    return [text if times[text] == 1 else folder_name(run) for text, run in zip(told, board.runs, strict=True)]
+
+
+def folder_name(run: Run) -> str:
+    """The name of a run's folder."""
     return run.directory.name or str(run.directory.resolve().name)
 
 
-def _by_parameter(board: Leaderboard, runs: Sequence[Run], key: str, name: str) -> Figure:
+def _by_parameter(board: Leaderboard, runs: Sequence[Run], told: list[str], key: str, name: str) -> Figure:
     values = [run.parameters.get(key) for run in runs]
     numeric = all(_is_number(value) for value in values)
     places: list[Any] = values if numeric else [shown(value) or "none" for value in values]
     scores = [run.metric(board.metric) or 0.0 for run in runs]
-    points = {"mode": "markers", "x": places, "y": scores, "text": [label(run) for run in runs]}
+    points = {"mode": "markers", "x": places, "y": scores, "text": told}
     dots = {"marker": {"opacity": 0.6, "size": 8}}
     dashes = {"line": {"dash": "dot"}, "marker": {"symbol": "line-ew-open", "size": 14}}
     horizontal = {"title": {"text": name}, **(_number_scale(values) if numeric else {"type": "category"})}

@@ -28,7 +28,7 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         self.reinforce_weight = config.reinforce_weight
         self.entropy_weight = config.entropy_weight
         self.register_buffer("baseline", torch.zeros(()))
-        self._expected = torch.zeros(0)
+        self._expected: Tensor | None = None
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and a term whose gradient is that of eq. 12 with baseline and entropy (section 4.1), per word.
@@ -36,12 +36,13 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         The moving baseline b_k = 0.9 b_{k-1} + 0.1 log p(y | s_k, a) is a buffer: it is part of the checkpoint.
         """
         # drawn once per caption, for all its words
-        self._expected = torch.rand(len(captions), 1, device=captions.device) < EXPECTED
+        self._expected = expected = torch.rand(len(captions), 1, device=captions.device) < EXPECTED
         logits, weights, looks = self.unrolled(features, captions)
+        self._expected = None
         log_likelihood = logits.log_softmax(2).gather(2, captions.unsqueeze(2)).squeeze(2).sum(1).detach()
         advantage = (log_likelihood - self.baseline) / captions.shape[1]
         # log p(s | a); captions that took the expectation drew nothing
-        log_drawn = (weights * looks).sum(2).clamp_min(TINY).log().sum(1) * ~self._expected.squeeze(1)
+        log_drawn = (weights * looks).sum(2).clamp_min(TINY).log().sum(1) * ~expected.squeeze(1)
         entropy = -(weights * weights.clamp_min(TINY).log()).sum(2).mean()
         reward = self.reinforce_weight * (advantage * log_drawn).mean() / captions.shape[1]
         if self.training:
@@ -53,6 +54,6 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         if not self.training:
             return torch.zeros_like(weights).scatter_(1, weights.argmax(dim=1, keepdim=True), 1.0)
         drawn = torch.zeros_like(weights).scatter_(1, torch.multinomial(weights.detach(), 1), 1.0)
-        if len(self._expected) != len(weights):  # `step` while training, as scheduled sampling does
+        if self._expected is None:  # `step` while training, as scheduled sampling does
             return drawn
         return torch.where(self._expected, weights, drawn)
