@@ -1,5 +1,8 @@
 """Tokenized captions: what nltk says, once per content."""
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,20 @@ def test_changed_captions_are_noticed(tiny_coco: Path, tmp_path: Path) -> None:
 def test_long_captions_are_cut(tiny_coco: Path, tmp_path: Path) -> None:
     captions = load_captions(config(tiny_coco, max_caption_words=5), "train", tmp_path)
     assert captions.lengths.max() == 5
+
+
+def test_runs_that_start_together_tokenize_once(
+    tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, tokenize, calls = threading.Barrier(2, timeout=1), caption_set.tokenize_all, []
+
+    def counted(captions: list[str]) -> list[list[str]]:
+        calls.append(1)
+        with contextlib.suppress(threading.BrokenBarrierError):  # only a second one that tokenizes would come
+            both.wait()
+        return tokenize(captions)
+
+    monkeypatch.setattr(caption_set, "tokenize_all", counted)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: load_captions(config(tiny_coco), "train", tmp_path), range(2))
+    assert len(calls) == 1 and (first.word_numbers == second.word_numbers).all()

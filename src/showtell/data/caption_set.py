@@ -16,6 +16,7 @@ from typing import Any
 
 import nltk
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from showtell.atomic import atomic_write, remove_stale_temporaries
@@ -106,7 +107,9 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
     if not arrays.is_file():
         directory.mkdir(parents=True, exist_ok=True)
-        _write(read_split(config, split, check_files=False), config.max_caption_words, arrays, texts)
+        with FileLock(directory / "lock"):  # runs that start together tokenize once
+            if not arrays.is_file():
+                _write(read_split(config, split, check_files=False), config.max_caption_words, arrays, texts)
     with np.load(arrays, allow_pickle=False) as found:
         words = bytes(found["words"]).decode("utf-8").split("\n") if found["words"].size else []
         return CaptionSet(
