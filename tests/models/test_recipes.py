@@ -56,6 +56,13 @@ def test_log_probabilities_are_those_of_what_decoding_may_say():
     assert total[[0, 2]].sum().item() == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_low_temperature_sharpens_the_policy():
+    decoder, features = decoder_and_features()
+    every = torch.arange(V).unsqueeze(1)
+    plain, sharp = (log_probabilities(decoder, features[:1].expand(V, -1), every, t).exp() for t in (1.0, 0.5))
+    torch.testing.assert_close(sharp, plain.square() / plain.square().sum())
+
+
 def test_padding_counts_one_end_per_caption():
     tokens, mask = padded([(4,), (5, 6, 3)], torch.device("cpu"))
     assert tokens.tolist() == [[4, 1, 1, 1], [5, 6, 3, 1]]
@@ -86,7 +93,8 @@ def test_self_critical_training_finds_what_is_rewarded(name, baseline):
     assert np.mean(means[-5:]) > np.mean(means[:5]) + 0.3
 
 
-def test_the_estimator_is_on_average_the_gradient_of_the_expected_reward():
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_the_estimator_is_on_average_the_gradient_of_the_expected_reward(temperature):
     """Captions of at most one word after which they must end, so that all of them can be listed."""
     decoder, features = decoder_and_features()
     decoder.eval()
@@ -97,13 +105,12 @@ def test_the_estimator_is_on_average_the_gradient_of_the_expected_reward():
         return np.array([worth.get(tokens[0], 0.0) for tokens in captions])
 
     # the first word decides the reward: E[r] = sum over first words
-    first = torch.tensor([[token] for token in range(V)])
-    probs = log_probabilities(decoder, features[:1].expand(V, -1), first).exp().squeeze(1)
-    allowed = probs * torch.tensor([token not in (0, 1, 2) for token in range(V)])
-    expected = sum(worth.get(t, 0.0) * allowed[t] / allowed.sum() for t in range(V))
+    logits = decoder(features[:1], torch.tensor([[4]]))[0, 0] / temperature
+    probs = logits[3:].softmax(0)  # a caption neither begins with a special token nor is empty
+    expected = sum(worth.get(token, 0.0) * prob for token, prob in enumerate(probs, start=3))
     (exact,) = torch.autograd.grad(expected, output.bias)
     torch.manual_seed(0)
-    loss = self_critical_loss(decoder, features[:1], [1], reward, 4000, "mean")
+    loss = self_critical_loss(decoder, features[:1], [1], reward, 4000, "mean", temperature=temperature)
     (estimate,) = torch.autograd.grad(-loss, output.bias)
     # the loss is per word, so only the direction can be compared
     assert nn.functional.cosine_similarity(exact[3:], estimate[3:], dim=0) > 0.97

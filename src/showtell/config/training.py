@@ -52,6 +52,8 @@ class TrainingConfig:
     # self_critical: captions drawn per picture, and what their reward is compared with
     drawn_captions: int = 5
     baseline: str = "mean"
+    # self_critical: of the policy that draws and is trained; below 1 it is sharper than the decoder itself
+    draw_temperature: float = 1.0
     # self_critical: share of the features' channels that the drawing decoder does not see
     reward_dropout: float = 0.0
     # self_critical: what is added of cross-entropy
@@ -85,6 +87,7 @@ class TrainingConfig:
         one_of("training.objective", self.objective, OBJECTIVES)
         one_of("training.baseline", self.baseline, BASELINES)
         within("training.drawn_captions", self.drawn_captions, 2 if self.baseline == "mean" else 1)
+        within("training.draw_temperature", self.draw_temperature, 0.05, 10)
         within("training.reward_dropout", self.reward_dropout, 0, 0.99)
         within("training.cross_entropy_weight", self.cross_entropy_weight, 0)
         within("training.label_smoothing", self.label_smoothing, 0, 0.99)

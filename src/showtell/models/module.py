@@ -120,9 +120,15 @@ class CaptionModule(pl.LightningModule):
         if self.reward is None:
             return self.caption_loss(features, captions)
         config, pictures = self.training_config, batch["picture_ids"].tolist()
-        reward, hidden = self.reward, config.reward_dropout
         loss = self_critical_loss(
-            self.decoder, features, pictures, reward, config.drawn_captions, config.baseline, hidden
+            self.decoder,
+            features,
+            pictures,
+            self.reward,
+            config.drawn_captions,
+            config.baseline,
+            config.reward_dropout,
+            config.draw_temperature,
         )
         share = config.cross_entropy_weight
         return loss + share * self.caption_loss(features, captions) if share else loss

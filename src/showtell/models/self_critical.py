@@ -3,12 +3,14 @@
 The gradient is eq. 7 of the paper, (r(w^s) - b) * grad log p(w^s), where w^s is drawn from the decoder and b is the
 reward of its greedy caption (eq. 8), or the mean reward of the picture's other drawn captions (Luo 2020, arXiv
 2003.09971), which needs no greedy pass. Drawing and scoring both run without the decoder's dropout, so that the
-gradient belongs to the decoder that drew. But a decoder knows a few hundred pictures by heart, and is rewarded for
-it; so channels of each picture's features can be hidden, the same ones for drawing and for scoring. Drawing keeps no
-graph: the log-probabilities come from one teacher-forced pass over all drawn captions, which is much cheaper than
-stepping. The reward is handed in, because models know no metrics. A reward that does not count `<end>` as a word
-teaches captions that break off after "with a" (the fault most often reported of this method); `training.reward_of`
-counts it.
+gradient belongs to the decoder that drew. It may draw at a temperature below 1: what is trained is then the sharper
+policy, softmax(logits / temperature), whose captions resemble those that a beam finds; a decoder that few captions
+taught spreads its words so far that it is mostly told which of its worst captions is the least bad. But a decoder knows
+a few hundred pictures by heart, and is rewarded for it; so channels of each picture's features can be hidden, the same
+ones for drawing and for scoring. Drawing keeps no graph: the log-probabilities come from one teacher-forced pass over
+all drawn captions, which is much cheaper than stepping. The reward is handed in, because models know no metrics. A
+reward that does not count `<end>` as a word teaches captions that break off after "with a" (the fault most often
+reported of this method); `training.reward_of` counts it.
 Shape legend: B pictures, K captions drawn per picture, T words with `<end>`, V vocabulary.
 """
 
@@ -36,6 +38,7 @@ def self_critical_loss(
     samples: int,
     baseline: str,
     dropout: float = 0.0,
+    temperature: float = 1.0,
 ) -> Tensor:
     """A term whose gradient is the policy gradient, per word.
 
@@ -47,18 +50,19 @@ def self_critical_loss(
         samples: K.
         baseline: `greedy` or `mean`.
         dropout: share of the features' channels that are dropped.
+        temperature: of the policy.
     """
     was_training = decoder.training
     decoder.eval()
     features = without_channels(features, dropout)
-    drawn = _captions(decoder, features, DecodingConfig(method="sample", num_captions=samples))
+    drawn = _captions(decoder, features, DecodingConfig(method="sample", num_captions=samples, temperature=temperature))
     rewards = _rewards(reward, picture_ids, drawn).to(features.device)
     if baseline == "greedy":
         critic = _rewards(reward, picture_ids, _captions(decoder, features, DecodingConfig())).to(features.device)
     else:
         critic = (rewards.sum(dim=1, keepdim=True) - rewards) / (samples - 1)
     tokens, mask = padded([caption.tokens for captions in drawn for caption in captions], features.device)
-    log_probs = log_probabilities(decoder, features.repeat_interleave(samples, 0), tokens)
+    log_probs = log_probabilities(decoder, features.repeat_interleave(samples, 0), tokens, temperature)
     decoder.train(was_training)
     advantage = (rewards - critic).flatten().unsqueeze(1)
     return -(advantage * log_probs * mask).sum() / mask.sum()
@@ -72,9 +76,9 @@ def without_channels(features: Tensor, share: float) -> Tensor:
     return features * mask.view(len(features), *[1] * (features.ndim - 2), -1)
 
 
-def log_probabilities(decoder: nn.Module, features: Tensor, tokens: Tensor) -> Tensor:
+def log_probabilities(decoder: nn.Module, features: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
     """Of each token `(N, T)` given those before it, among the words that decoding may say."""
-    logits = decoder(features, tokens).float()
+    logits = decoder(features, tokens).float() / temperature
     never = torch.zeros(logits.shape[2], dtype=torch.bool, device=logits.device)
     never[[START, UNK]] = True
     log_probs = logits.masked_fill(never, -1e9).log_softmax(dim=2)
