@@ -135,9 +135,11 @@ class Meeting:
         transform, paths = self.weights.transform, captions.paths
         label = f"{self.data.name}-{name}"
         unreadable = unreadable_pictures(label, paths, transform, self.cache, self.data.num_workers)
+        read = DecodedImages(paths, transform)
+        if not changing:
+            return SplitData(captions, read, unreadable)
         augmentation = Augmentation(self.data.augment, self.config.seed, says_left_or_right(captions))
-        changed = AugmentedImages(paths, transform, augmentation) if changing else None
-        return SplitData(captions, DecodedImages(paths, transform), unreadable, changed)
+        return SplitData(captions, read, unreadable, AugmentedImages(paths, transform, augmentation))
 
     def fast_encoder(self) -> FastEncoder:
         """The encoder at work on many pictures."""

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.launching.conftest import Clock
 
 from showtell.launching import machines
 from showtell.launching.machines import Machines, watch_machines
@@ -12,13 +13,6 @@ from showtell.launching.protocol import MACHINE_SILENCE_SECONDS
 from showtell.ranks import Ranks
 
 Join = Callable[[str, int], Machines]
-
-
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.launching.conftest import wait_until
+from tests.launching.conftest import Clock, wait_until
 
 from showtell.launching import pulse
 from showtell.launching.protocol import SILENCE_SECONDS
@@ -15,13 +15,6 @@ from showtell.launching.pulse import Pulse, cpu_ticks
 
 SLEEPS = "input()"
 COMPUTES = "input(), sum(range(10**12))"  # one call of C that lets no other thread run
-
-
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture
