@@ -50,7 +50,7 @@ ALLOWED = {
     },
     "launching": {"command_line", "run_directory", "training"},
     "inference": {"models", "decoding", "data", "checkpointing", "initial"},
-    "prediction": {"inference", "data", "evaluation", "decoding", "gallery"},
+    "prediction": {"inference", "checkpointing", "data", "evaluation", "decoding", "gallery"},
 }
 ONLY_IN = {"hydra": {"train.py"}, "omegaconf": {"src/showtell/config/__init__.py", "train.py"}}
 

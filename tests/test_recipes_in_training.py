@@ -1,5 +1,6 @@
 """Decoders and recipes through the real `train`: resume, prediction, second stage."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from showtell.config import Config, ConfigError
 from showtell.inference import Captioner
+from showtell.initial import load_start
 from showtell.training import train
 
 MakeConfig = Callable[..., Config]
@@ -64,6 +66,16 @@ def test_an_average_is_what_predicts_and_what_a_second_stage_starts_with(
 def test_a_second_stage_refuses_another_vocabulary(tiny_config: MakeConfig, tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="vocabulary"):
         train(tiny_config(init_from=str(tiny_run), data={"max_caption_words": 2}), tmp_path)
+
+
+def test_a_second_stage_takes_the_best_checkpoint_of_a_run_or_the_last(tiny_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_run / "checkpoints", tmp_path / "checkpoints")
+    assert load_start(str(tmp_path)).path == folder / "best.ckpt"
+    (folder / "best.ckpt").unlink()
+    assert load_start(str(tmp_path)).path == folder / "last.ckpt"
+    (folder / "last.ckpt").unlink()
+    with pytest.raises(ValueError, match=r"last.ckpt: No such file or directory; pass a run, or a file"):
+        load_start(str(tmp_path))
 
 
 def test_attention_is_shown(tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from showtell.checkpointing.card import checked_card, load_weights
-from showtell.checkpointing.io import load_checkpoint
+from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.config import Config, ConfigError, parse
 from showtell.vocabulary import Vocabulary
 
@@ -59,14 +59,12 @@ class Start:
 
 
 def load_start(path: str) -> Start:
-    """Reads the checkpoint, or the best one of a run directory.
+    """Reads the checkpoint; of a run directory the best one, or the last where no best is chosen yet.
 
     Raises:
         ValueError: there is none, or it is broken; one line.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "checkpoints" / "best.ckpt"
+    file = checkpoint_file(Path(path))
     checkpoint = load_checkpoint(file)
     card = checked_card(checkpoint, file)
     state = checkpoint["state_dict"]

@@ -124,7 +124,7 @@ def test_messages_tell_apart(good, tmp_path):
     assert "another program" in refused(good)
     torch.save({**content(), "showtell": {"format": FORMAT_VERSION}}, good)
     assert "lost its checksum" in refused(good, DamagedError)
-    assert "No such file" in refused(tmp_path / "missing.ckpt")
+    assert "No such file or directory; pass a run" in refused(tmp_path / "missing.ckpt")
 
 
 @pytest.mark.parametrize(

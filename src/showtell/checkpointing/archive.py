@@ -96,7 +96,12 @@ def open_local(path: str | os.PathLike[str]) -> IO[bytes]:
             raise CheckpointError(f"{name} is not a regular file; pass the path of a checkpoint file")
         file = os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {name}: {os.strerror(error.errno or 0)}") from None
+        remedy = (
+            "check its permissions"
+            if isinstance(error, PermissionError)
+            else "pass a run, or a file of its checkpoints/"
+        )
+        raise CheckpointError(f"cannot read the checkpoint {name}: {os.strerror(error.errno or 0)}; {remedy}") from None
     size = os.fstat(file.fileno()).st_size
     if size == 0 or size > MAX_BYTES or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

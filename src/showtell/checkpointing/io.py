@@ -110,6 +110,15 @@ def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
         raise DamagedError(f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one")
 
 
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet."""
+    if not path.is_dir():
+        return path
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    best = folder / BEST
+    return best if best.is_file() else folder / LAST
+
+
 def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, list[str]]:
     """The checkpoint to go on from: `last.ckpt`, or if it is damaged the newest undamaged other one.
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.config import Config, ConfigError, DecodingConfig
 from showtell.inference import Captioner
 from showtell.prediction.ensemble import Ensemble
 from showtell.prediction.options import decoding_from_flags
-
-BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,6 @@ def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     named = [i for i, word in enumerate(words) if i == 0 or word.endswith(".ckpt") or _is_run(Path(word))]
     checkpoints = [checkpoint_file(Path(words[i])) for i in named]
     return checkpoints, [word for i, word in enumerate(words) if i not in named]
-
-
-def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet."""
-    if not path.is_dir():
-        return path
-    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    best = folder / BEST
-    return best if best.is_file() else folder / LAST
 
 
 def _is_run(path: Path) -> bool:
