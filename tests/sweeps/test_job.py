@@ -86,6 +86,14 @@ def test_any_value_gives_one_safe_folder_of_its_own(value):
     assert name != folder_name([f"vocab.x={value}!", "seed=1"])
 
 
+def test_a_long_name_tells_the_last_parts_of_its_keys():
+    words = [f"training.{key}=0.5" for key in ("learning_rate", "weight_average", "reward_dropout", "draw_temperature")]
+    words += [f"decoder.{key}=0.5" for key in ("dropout", "word_dropout", "feature_dropout")] + ["vocab.threshold=4"]
+    name = folder_name(words, ["vocab.threshold=4"])
+    assert name.startswith("dropout-0.5__feature_dropout-0.5__") and "__threshold-4-" in name
+    assert name == folder_name(words, ["decoder.dropout=0.5"])  # a sweep that is extended finds its runs
+
+
 def test_order_of_words_does_not_matter():
     assert folder_name(["seed=1", "vocab=min4"]) == folder_name(["vocab=min4", "seed=1"])
 

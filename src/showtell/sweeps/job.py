@@ -16,7 +16,7 @@ from typing import Any
 from showtell.config import Config, ConfigError, parse
 from showtell.run_directory import DONE, flat, read_config, read_status
 
-MAX_NAME = 120  # of 255 bytes that file systems allow
+MAX_NAME = 180  # of 255 bytes that file systems allow
 # settings that leave a run what it is; a folder's name leaves them out, unless it is them that the sweep varies
 NOT_OF_THE_RUN = (
     "resume", "cache", "sweep", "data.num_workers", "device", "features.place", "features.batch_size",
@@ -107,8 +107,9 @@ class Job:
 def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
     """A folder's name that tells the overrides: `decoder.hidden_size-256__vocab.threshold-8`.
 
-    `=` and `,` cannot be passed back on the command line and `/` would nest, so they are replaced; a hash keeps what
-    lost something apart.
+    `=` and `,` cannot be passed back on the command line and `/` would nest, so they are replaced; a name that grows
+    too long tells only the last parts of the keys, then is cut. A hash keeps what lost something apart. Equal words
+    give equal names whatever else the sweep varies, so that a sweep which is extended finds its runs.
 
     Args:
         overrides: `key=value` words; their order does not matter.
@@ -116,9 +117,13 @@ def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
     """
     differ = set(varied)
     kept = sorted(word for word in overrides if word in differ or tells_runs_apart(word))
-    plain = "__".join(word.lstrip("+").replace("=", "-", 1) for word in kept)
-    name = re.sub(r"[^\w.+-]+", "_", plain.replace("'", "").replace('"', ""), flags=re.ASCII)
-    if name == plain and 0 < len(name) <= MAX_NAME:
+    told = [word.lstrip("+").split("=", 1) for word in kept]
+    full = "__".join("-".join(words) for words in told)
+    if len(full) > MAX_NAME:
+        told = [[words[0].rpartition(".")[2], *words[1:]] for words in told]
+    unquoted = re.sub("['\"]", "", "__".join("-".join(words) for words in told))
+    name = re.sub(r"[^\w.+-]+", "_", unquoted, flags=re.ASCII)
+    if name == full and 0 < len(name) <= MAX_NAME:
         return name
     digest = hashlib.sha256("\n".join(kept).encode()).hexdigest()[:8]
     return f"{name[:MAX_NAME]}-{digest}" if kept else "default"
