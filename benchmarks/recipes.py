@@ -5,13 +5,16 @@
 Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the self-critical second stage started from
 A's last checkpoint. Scores are those of the last epoch, which no validation picture has chosen; that of the best epoch,
 which `best.ckpt` holds, stands beside it. With `--write` these recipes' cards in docs/recipes.md are written anew; the
-others stay.
+others stay. `--folds 1 2 3 4` leaves the folder's own split, and trains and validates on others: all pictures are dealt
+into eight parts, and part K is the validation set of fold K, so that a recipe is judged by pictures that did not choose
+its settings.
 """
 
 import argparse
 import csv
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "recipes.md"
+FOLDS = 8
 BEGIN, END = "<!-- begin: written by benchmarks/recipes.py --write -->", "<!-- end -->"
 Row = dict[str, float]
 COLUMNS = {
@@ -31,14 +35,52 @@ COLUMNS = {
 
 def main() -> None:
     options = arguments()
+    places = [(options.data, options.runs)]
+    if options.folds:
+        places = [(another_split(options.data, fold, options.runs / f"fold{fold}"), options.runs / f"fold{fold}")
+                  for fold in options.folds]  # fmt: skip
     cards = {}
     for recipe in options.recipes:
-        rows = [measure(recipe, seed, options) for seed in range(1, options.seeds + 1)]
-        cider, spread = mean_and_spread([row["cider"] for row in rows])
-        print(f"{recipe:40} CIDEr {cider:.3f} (sd {spread:.3f}) of {len(rows)} seeds", flush=True)
+        rows = []
+        for data, runs in places:
+            found = [measure(recipe, seed, data, runs, options) for seed in range(1, options.seeds + 1)]
+            print(f"{recipe:40} {told(found)}, {data}", flush=True)
+            rows += found
+        if options.folds:
+            print(f"{recipe:40} {told(rows)}, all folds", flush=True)
         cards[recipe] = card(recipe, rows, options.set)
         if options.write:
             PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), cards), encoding="utf-8")
+
+
+def told(rows: list[Row]) -> str:
+    """The CIDEr of some runs in one line, and of their starts."""
+    line = "CIDEr {:.3f} (sd {:.3f}) of {} runs".format(*mean_and_spread([row["cider"] for row in rows]), len(rows))
+    if "start_cider" in rows[0]:
+        start = statistics.mean(row["start_cider"] for row in rows)
+        line += f", over {start:.3f}: {gain_over_start(rows)}"
+    return line
+
+
+def another_split(data: Path, fold: int, folder: Path) -> Path:
+    """Writes the data set's pictures as another split of theirs, and returns its folder."""
+    wholes = [json.loads((data / f"captions_{split}.json").read_text(encoding="utf-8")) for split in ("train", "val")]
+    pictures = [picture for whole in wholes for picture in whole["images"]]
+    captions = [caption for whole in wholes for caption in whole["annotations"]]
+    ids = sorted(picture["id"] for picture in pictures)
+    random.Random(7).shuffle(ids)
+    held_out = set(ids[fold - 1 :: FOLDS])
+    folder = folder / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "images").exists():
+        (folder / "images").symlink_to((data / "images").resolve())
+    for split, wanted in (("val", True), ("train", False)):
+        part = {
+            "images": [picture for picture in pictures if (picture["id"] in held_out) == wanted],
+            "annotations": [caption for caption in captions if (caption["image_id"] in held_out) == wanted],
+        }
+        (folder / f"captions_{split}.json").write_text(json.dumps(part), encoding="utf-8")
+    return folder
 
 
 def arguments() -> argparse.Namespace:
@@ -46,23 +88,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("recipes", nargs="+")
     parser.add_argument("--data", type=Path, required=True, help="folder with images/ and captions_{train,val}.json")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--folds", type=int, nargs="*", choices=range(1, FOLDS + 1), default=[], help="other splits")
     parser.add_argument("--runs", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further words for train.py")
     parser.add_argument("--write", action="store_true", help="rewrite the cards in docs/recipes.md")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.folds and options.write:
+        parser.error("a card is of the folder's own split: leave out --folds or --write")
+    return options
 
 
-def measure(recipe: str, seed: int, options: argparse.Namespace) -> Row:
+def measure(recipe: str, seed: int, data: Path, runs: Path, options: argparse.Namespace) -> Row:
     """Trains one seed, unless that is done, and reads its scores."""
-    run = options.runs / recipe / str(seed)
+    run = runs / recipe / str(seed)
     first, _, experiment = recipe.rpartition("+")
-    words = [f"experiment={experiment}", "data=custom", f"data.root={options.data}", f"cache={options.cache}"]
+    words = [f"experiment={experiment}", "data=custom", f"data.root={data}", f"cache={options.cache}"]
     words += [f"seed={seed}", f"hydra.run.dir={run}", *options.set]
     start = {}
     if first:
-        start = measure(first, seed, options)
-        words.append(f"init_from={options.runs / first / str(seed) / 'checkpoints' / 'last.ckpt'}")
+        start = measure(first, seed, data, runs, options)
+        words.append(f"init_from={runs / first / str(seed) / 'checkpoints' / 'last.ckpt'}")
     if status_of(run).get("state") != "finished":
         subprocess.run([sys.executable, ROOT / "train.py", *words], check=True, stdout=sys.stderr)
     minutes = status_of(run)["seconds"] / 60 + start.get("minutes", 0.0)
@@ -116,9 +162,13 @@ def card(recipe: str, rows: list[Row], settings_changed: list[str]) -> str:
              f"{len(rows)} seeds, {threads()}:", "", "| " + " | ".join(COLUMNS.values()) + " |",
              "|---" * len(COLUMNS) + "|", "| " + " | ".join(cells) + " |", ""]  # fmt: skip
     if first:
-        gains = [row["cider"] / row["start_cider"] - 1 for row in rows]
-        lines += ["CIDEr over its own start: {:+.1%} ± {:.1%}.".format(*mean_and_spread(gains)), ""]
+        lines += [f"CIDEr over its own start: {gain_over_start(rows)}.", ""]
     return "\n".join(lines)
+
+
+def gain_over_start(rows: list[Row]) -> str:
+    """Mean and spread of what each run gained on the run that it started from."""
+    return "{:+.1%} ± {:.1%}".format(*mean_and_spread([row["cider"] / row["start_cider"] - 1 for row in rows]))
 
 
 def threads() -> str:
