@@ -3,7 +3,7 @@
 Encoder, decoder and vocabulary threshold are the checkpoint's, whatever the command line says of them, because the
 weights mean nothing to others; data, training and decoding are the new run's. Only `encoder.finetune_blocks` may grow:
 blocks that the first stage tuned stay the run's own, with `training.encoder_learning_rate=0` as they are. Unlike
-`resume`, the new run has its own optimizer, epochs and directory.
+`resume`, the new run has its own optimizer, epochs and directory; it can be resumed when the first stage is gone.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,17 @@ from showtell.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint to start from; `tuned` holds the weights of `tuned_count` blocks of the encoder."""
+    """A checkpoint to start from; `tuned` holds the weights of `tuned_count` blocks of the encoder.
+
+    `encoder_sha256` tells the weights of the frozen encoder.
+    """
 
     path: Path
     config: Config
     vocabulary: Vocabulary
     weights: dict[str, Tensor]
     tuned: dict[str, Tensor]
+    encoder_sha256: str
 
     @property
     def tuned_count(self) -> int:
@@ -36,9 +40,19 @@ class Start:
 
     def adopted(self, config: Config) -> Config:
         """The new run's configuration with the checkpoint's encoder, decoder and vocabulary."""
-        count = max(config.encoder.finetune_blocks, self.tuned_count)
-        encoder = replace(self.config.encoder, finetune_blocks=count)
-        return replace(config, encoder=encoder, decoder=self.config.decoder, vocab=self.config.vocab)
+        return adopted(config, self.config)
+
+    def check_encoder(self, sha256: str) -> None:
+        """Refuses to start on the features of an encoder with other weights than the first stage's.
+
+        Raises:
+            ConfigError: they are others.
+        """
+        if sha256 != self.encoder_sha256:
+            raise ConfigError(
+                f"init_from={self.path}: its encoder's weights ({self.encoder_sha256[:16]}) are not those found now "
+                f"({sha256[:16]}); put the old ones back, or train the first stage anew"
+            )
 
     def load_into_blocks(self, blocks: nn.Module) -> None:
         """Gives the encoder's last `tuned_count` blocks the weights of the first stage."""
@@ -58,6 +72,13 @@ class Start:
         load_weights(decoder, self.weights, self.path)
 
 
+def adopted(config: Config, first: Config) -> Config:
+    """A second stage's configuration with the first one's encoder, decoder and vocabulary."""
+    count = max(config.encoder.finetune_blocks, first.encoder.finetune_blocks)
+    encoder = replace(first.encoder, finetune_blocks=count)
+    return replace(config, encoder=encoder, decoder=first.decoder, vocab=first.vocab)
+
+
 def load_start(path: str) -> Start:
     """Reads the checkpoint; of a run directory the best one, or the last where no best is chosen yet.
 
@@ -69,7 +90,8 @@ def load_start(path: str) -> Start:
     card = checked_card(checkpoint, file)
     state = checkpoint["state_dict"]
     config, vocabulary = parse(card["config"]), Vocabulary(card["vocabulary"])
-    return Start(file, config, vocabulary, speaking_weights(state), tuned_weights(state))
+    sha256 = str(card["encoder"]["sha256"])
+    return Start(file, config, vocabulary, speaking_weights(state), tuned_weights(state), sha256)
 
 
 def speaking_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:

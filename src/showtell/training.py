@@ -19,10 +19,10 @@ from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config, ConfigError
+from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.initial import Start, load_start
+from showtell.initial import Start, adopted, load_start
 from showtell.meeting import Meeting
 from showtell.models.encoder import Encoder
 from showtell.models.finetuning import TunedBlocks, tuned_blocks
@@ -62,18 +62,22 @@ def train(config: Config, run_dir: Path) -> float:
             "call launching.start.start, or use device.devices=1"
         )
     resume = find_resume_point(config.resume) if config.resume else None
-    start = load_start(config.init_from) if config.init_from else None
+    start = load_start(config.init_from) if config.init_from and not resume else None
     if start:
         config = start.adopted(config)
+    elif resume and config.init_from:
+        config = adopted(config, parse(resume.card["config"]))
     meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
     train_split, val_split = meeting.train_split(), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
+    if start:
+        start.check_encoder(card["encoder"]["sha256"])
     if is_first():
         prepare_directory(run_dir, Path(config.cache))
-        if resume:
+        if resume or start:
             remember_config(run_dir, config.as_dict())
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)

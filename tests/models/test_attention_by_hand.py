@@ -1,12 +1,15 @@
 """One step of each attending decoder, computed with numpy from the papers' formulas."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from showtell.config import DecoderConfig
+from showtell.config import GRID_DECODERS, DecoderConfig
 from showtell.models.attention import KEYS, REGIONS, SoftAttentionDecoder
 from showtell.models.hard_attention import HardAttentionDecoder
+from showtell.models.module import build_decoder
 from showtell.models.regions import grid_shape
 from showtell.models.topdown import TopDownDecoder
 from showtell.models.transformer import Block, sinusoids
@@ -109,32 +112,35 @@ def test_doubly_stochastic_penalty():
     decoder = SoftAttentionDecoder(DecoderConfig(embedding_size=E, hidden_size=H, attention_penalty=2.0), D, V).eval()
     features, captions = torch.randn(2, R, D), torch.tensor([[3, 4, 1], [5, 6, 1]])
     _, alpha, _ = decoder.unrolled(features, captions)
-    by_hand = sum(2.0 * sum((1 - alpha[b, :, i].sum()) ** 2 for i in range(R)) for b in range(2)) / 2
+    by_hand = sum(2.0 * sum((1 - alpha[b, :, i].sum()) ** 2 for i in range(R)) for b in range(2)) / 2 / 3  # per word
     penalty = decoder.teacher_forced(features, captions)[1]
     assert penalty.item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
-def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(monkeypatch):
-    """Eq. 11 summed over every location, against the mean of many draws of eq. 12; one word, so all can be listed."""
+@pytest.mark.parametrize("caption", [[4], [4, 5]])
+def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(monkeypatch, caption):
+    """Eq. 11 summed over all sequences of locations, against the mean of many draws of eq. 12, both per word."""
     monkeypatch.setattr("showtell.models.hard_attention.EXPECTED", 0.0)
     torch.manual_seed(0)
     config = DecoderConfig(embedding_size=E, hidden_size=H, attention_size=A, entropy_weight=0.0)
     decoder = HardAttentionDecoder(config, D, V).train()
     decoder.energy.weight.data.mul_(4)
-    features, captions = torch.randn(1, R, D) * 2, torch.tensor([[4]])
+    features, captions = torch.randn(1, R, D) * 2, torch.tensor([caption])
 
     decoder.eval()
-    places = []
-    for place in range(R):
-        monkeypatch.setattr(decoder, "look", lambda alpha, p=place: torch.eye(R)[p].expand_as(alpha))
+    expected, steps = torch.zeros(()), range(len(caption))
+    for places in itertools.product(range(R), repeat=len(caption)):
+        left = iter(places)
+        monkeypatch.setattr(decoder, "look", lambda alpha, left=left: torch.eye(R)[next(left)].expand_as(alpha))
         logits, alpha, _ = decoder.unrolled(features, captions)
-        places.append(alpha[0, 0, place] * logits.log_softmax(2)[0, 0, 4])
+        log_likelihood = sum(logits.log_softmax(2)[0, step, caption[step]] for step in steps)
+        expected = expected + torch.stack([alpha[0, step, places[step]] for step in steps]).prod() * log_likelihood
     monkeypatch.undo()
     monkeypatch.setattr("showtell.models.hard_attention.EXPECTED", 0.0)
-    (exact,) = torch.autograd.grad(-sum(places), decoder.energy.weight)
+    (exact,) = torch.autograd.grad(-expected / len(caption), decoder.energy.weight)
 
     decoder.train()
-    decoder.baseline.fill_(logits.detach().log_softmax(2)[0, 0, 4])  # less variance, the same mean
+    decoder.baseline.fill_(expected.item())  # less variance, the same mean
     draws = 20000
     many, words = features.expand(draws, -1, -1), captions.expand(draws, -1)
     logits, extra = decoder.teacher_forced(many, words)
@@ -142,6 +148,14 @@ def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(m
     (estimate,) = torch.autograd.grad(loss, decoder.energy.weight)
     assert exact.abs().max() > 0.01
     torch.testing.assert_close(estimate, exact, atol=0.05 * float(exact.abs().max()), rtol=0.0)
+
+
+@pytest.mark.parametrize("name", GRID_DECODERS)
+def test_one_region_leaves_no_weight_without_a_gradient(name):
+    """Several processes wait for the gradient of every weight."""
+    decoder = build_decoder(DecoderConfig(name=name, embedding_size=E, hidden_size=H, num_heads=2), (D,), V)
+    decoder(torch.randn(2, D), torch.tensor([[3, 4, 1], [5, 6, 1]])).sum().backward()
+    assert [key for key, weight in decoder.named_parameters() if weight.grad is None] == []
 
 
 def test_hard_attention_keeps_a_moving_baseline_and_is_certain_in_evaluation():

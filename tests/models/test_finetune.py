@@ -1,6 +1,7 @@
 """The encoder's last blocks in training: exactly they, with frozen statistics, in the checkpoint and in prediction."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint
+from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
 from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, DecoderConfig, DecodingConfig, EncoderConfig, TrainingConfig, parse
 from showtell.inference import Captioner
@@ -16,6 +17,7 @@ from showtell.initial import load_start
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.finetuning import TunedBlocks, tuned_blocks
 from showtell.models.module import CaptionModule, build_decoder
+from showtell.run_directory import read_config
 from showtell.training import train
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -250,6 +252,32 @@ def test_a_third_stage_goes_on_with_the_tuned_encoder(
     assert any(name.startswith("10.") for name in moved)
     for name, value in second.items():
         torch.testing.assert_close(moved[name], value, atol=2e-3, rtol=0)  # one step of Adam
+
+
+def test_a_second_stage_goes_on_without_the_first(runs: dict[str, Path], tmp_path: Path) -> None:
+    first = shutil.copytree(runs["first"], tmp_path / "first")
+    stage = load_checkpoint(runs["second"] / "checkpoints/last.ckpt")["showtell"]["config"]
+    settings = {**stage, "init_from": str(first), "training": {**stage["training"], "max_epochs": 2}}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(parse(settings), whole)
+    train(parse({**settings, "training": {**settings["training"], "max_steps": 3}}), parts)
+    assert read_config(parts)["encoder"]["name"] == SMALL["name"]
+    shutil.rmtree(first)
+    train(parse({**settings, "encoder": {}, "resume": str(parts)}), parts)  # the encoder is the first stage's
+    assert same(last(whole), last(parts))
+
+
+def test_a_second_stage_refuses_another_encoders_weights(
+    runs: dict[str, Path], tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    start = load_start(str(runs["first"]))
+    start.check_encoder(start.encoder_sha256)
+    first = shutil.copytree(runs["first"], tmp_path / "first")
+    checkpoint = load_checkpoint(first / "checkpoints/best.ckpt")
+    checkpoint["showtell"]["encoder"]["sha256"] = "0" * 64
+    save_checkpoint(checkpoint, first / "checkpoints/best.ckpt")
+    with pytest.raises(ConfigError, match=r"best.ckpt: its encoder's weights \(0{16}\) are not those found now"):
+        train(tiny_config(init_from=str(first)), tmp_path / "second")
 
 
 def test_a_tuned_encoder_has_no_stored_features(runs: dict[str, Path], tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -53,7 +53,23 @@ def test_log_probabilities_are_those_of_what_decoding_may_say():
     every = torch.tensor([[token] for token in range(V)])
     total = log_probabilities(decoder, features[:1].expand(V, -1), every).exp()
     assert total.sum().item() == pytest.approx(1.0, abs=1e-5)
-    assert total[[0, 2]].sum().item() == pytest.approx(0.0, abs=1e-6)
+    assert total[:3].sum().item() == pytest.approx(0.0, abs=1e-6)  # nor <end>: no caption is empty
+    after = torch.tensor([[4, token] for token in range(V)])
+    later = log_probabilities(decoder, features[:1].expand(V, -1), after)[:, 1].exp()
+    assert later.sum().item() == pytest.approx(1.0, abs=1e-5)
+    assert later[[0, 2]].sum().item() == pytest.approx(0.0, abs=1e-6)
+    assert later[1] > 0
+
+
+def test_an_end_that_was_forced_has_no_gradient(monkeypatch):
+    monkeypatch.setattr("showtell.models.self_critical.LONGEST", 1)
+    monkeypatch.setattr("showtell.models.self_critical.log_probabilities", lambda *_: log_probs)
+    decoder, features = decoder_and_features()
+    log_probs = torch.zeros(6, 2, requires_grad=True)
+    rewards = np.arange(6.0)
+    self_critical_loss(decoder, features, [7, 9], lambda *_: rewards, 3, "mean").backward()
+    assert log_probs.grad[:, 0].abs().max() > 0
+    assert torch.equal(log_probs.grad[:, 1], torch.zeros(6))
 
 
 def test_a_low_temperature_sharpens_the_policy():

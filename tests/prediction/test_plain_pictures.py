@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from tests.prediction.conftest import Said, load
+
+from showtell.config import ConfigError
 
 Call = Callable[..., Said]
 
@@ -42,6 +45,21 @@ def test_pictures_with_captions_are_saved(call: Call, tiny_run: Path, tiny_coco:
     call(tiny_run, picture, "--save-pictures", tmp_path / "cards")
     with Image.open(tmp_path / "cards" / f"{picture.stem}.png") as card:
         assert card.width == 480
+
+
+def test_pictures_of_one_name_are_saved_under_names_of_their_own(
+    call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path
+) -> None:
+    picture = next((tiny_coco / "val").iterdir())
+    files = [tmp_path / folder / "dog.jpg" for folder in ("a", "b", "c/a")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_bytes(picture.read_bytes())
+    call(tiny_run, *files, picture, "--save-pictures", tmp_path / "cards")
+    names = {f"{name}.png" for name in ("a_dog", "b_dog", "a_dog_2", picture.stem)}
+    assert {path.name for path in (tmp_path / "cards").iterdir()} == names
+    with pytest.raises(ConfigError, match="--attention and --save-pictures would write the same files"):
+        call(tiny_run, picture, "--save-pictures", tmp_path / "cards", "--attention", tmp_path / "cards")
 
 
 def test_sampling_repeats_with_its_seed(call: Call, tiny_run: Path, tiny_coco: Path) -> None:

@@ -58,6 +58,14 @@ def test_another_run_in_the_folder_is_refused(tmp_path):
         job(tmp_path / "run", decoder={"hidden_size": 256}).to_do()
 
 
+def test_the_decoder_of_a_second_stage_is_no_other_run(tmp_path):
+    """A run's own configuration names the first stage's decoder, the command line perhaps none."""
+    begin(job(tmp_path / "run", init_from="first", decoder={"hidden_size": 256}), "finished")
+    assert job(tmp_path / "run", init_from="first").to_do() is ToDo.NOTHING
+    with pytest.raises(ConfigError, match="holds a run with init_from=first instead of second"):
+        job(tmp_path / "run", init_from="second").to_do()
+
+
 def test_two_jobs_in_one_folder_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="two jobs"):
         check_folders([job(tmp_path / "run"), job(tmp_path / "run")])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from showtell.config.checks import one_of, within
+from showtell.config.checks import ConfigError, one_of, within
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -95,6 +95,8 @@ class TrainingConfig:
         within("training.weight_average", self.weight_average, 0, 0.99999)
         within("training.gradient_clip", self.gradient_clip, 0)
         one_of("training.schedule", self.schedule, SCHEDULES)
+        if self.schedule == "plateau" and self.warmup_steps:
+            raise ConfigError("training.warmup_steps: schedule=plateau has no warm-up; set it to 0, or schedule=cosine")
         for key in (
             "warmup_steps", "early_stopping_epochs", "checkpoint_every_steps", "checkpoint_every_minutes",
             "sample_pictures", "val_pictures", "overfit_batches", "limit_train_batches", "limit_val_batches",

@@ -1,7 +1,7 @@
 """Stored views: augmentation for a frozen encoder at the speed of stored features.
 
 A frozen encoder's answer to a changed picture can be stored like any other. So `features.views` answers are kept of
-each training picture, the first to the picture as it is, and a caption meets one of them, another one in each epoch.
+each training picture, the first to the picture as it is, and in each epoch a caption meets one that is drawn anew.
 Which one is a pure function of (seed, epoch, caption row), as in `augmentation`, and so is each view of its number and
 picture: all runs share the store, whatever their seeds. A mirror image is kept only of pictures none of whose captions
 says left or right.

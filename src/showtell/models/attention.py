@@ -3,8 +3,9 @@
 Numbers of equations are the paper's. The next word sees the picture through a context z_t, a mean of the regions
 a_i with weights alpha_ti that the LSTM chooses anew for every word. What does not depend on the step before (keys
 of the regions, the words' part of the gates, the output words) is computed for all T at once, and what the hidden
-state feeds (query, gate beta, recurrent part of the LSTM) is one matrix product per step. Two things are not the
-paper's: the regions know their place (see `regions.py`), and may be projected first.
+state feeds (query, gate beta, recurrent part of the LSTM) is one matrix product per step. Not the paper's: regions are
+normalized, know their place (see `regions.py`) and may be projected first; words and features have a dropout of
+their own.
 Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A
 attention.
 """
@@ -55,8 +56,8 @@ class SoftAttentionDecoder(nn.Module):
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and what training adds to cross-entropy: doubly stochastic attention's term, over captions."""
         logits, weights, _ = self.unrolled(features, captions)
-        # eq. 14: lambda sum_i (1 - sum_t alpha_ti)^2
-        penalty = self.penalty_weight * (1 - weights.sum(dim=1)).square().sum(dim=1).mean()
+        # eq. 14: lambda sum_i (1 - sum_t alpha_ti)^2; per word, as cross-entropy is
+        penalty = self.penalty_weight * (1 - weights.sum(dim=1)).square().sum(dim=1).mean() / captions.shape[1]
         return logits, penalty
 
     def unrolled(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -40,7 +40,7 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         logits, weights, looks = self.unrolled(features, captions)
         self._expected = None
         log_likelihood = logits.log_softmax(2).gather(2, captions.unsqueeze(2)).squeeze(2).sum(1).detach()
-        advantage = (log_likelihood - self.baseline) / captions.shape[1]
+        advantage = log_likelihood - self.baseline
         # log p(s | a); captions that took the expectation drew nothing
         log_drawn = (weights * looks).sum(2).clamp_min(TINY).log().sum(1) * ~expected.squeeze(1)
         entropy = -(weights * weights.clamp_min(TINY).log()).sum(2).mean()

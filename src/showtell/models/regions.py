@@ -54,8 +54,6 @@ class Regions(nn.Module):
         features = features.unsqueeze(1) if features.ndim == 2 else features
         seen = self.normalize(features)
         regions: Tensor = self.project(self.dropout(seen.transpose(1, 2)).transpose(1, 2))
-        if regions.shape[1] == 1:
-            return regions
         places: Tensor = self.place(grid_places(regions.shape[1]).to(regions))
         return regions + places
 

@@ -11,6 +11,7 @@ ones for drawing and for scoring. Drawing keeps no graph: the log-probabilities 
 all drawn captions, which is much cheaper than stepping. The reward is handed in, because models know no metrics. A
 reward that does not count `<end>` as a word teaches captions that break off after "with a" (the fault most often
 reported of this method); `training.reward_of` counts it.
+Drawn captions have at most `LONGEST` words.
 Shape legend: B pictures, K captions drawn per picture, T words with `<end>`, V vocabulary.
 """
 
@@ -26,6 +27,7 @@ from showtell.config import DecodingConfig
 from showtell.decoding import Hypothesis, decode
 from showtell.vocabulary import END, START, UNK
 
+LONGEST = 20
 Reward = Callable[[Sequence[int], Sequence[Sequence[int]]], NDArray[Any]]
 """From picture ids and as many captions (tokens without `<end>`) to one number each."""
 
@@ -62,6 +64,7 @@ def self_critical_loss(
     else:
         critic = (rewards.sum(dim=1, keepdim=True) - rewards) / (samples - 1)
     tokens, mask = padded([caption.tokens for captions in drawn for caption in captions], features.device)
+    mask[:, LONGEST:] = 0  # the `<end>` after the last possible word was not drawn
     log_probs = log_probabilities(decoder, features.repeat_interleave(samples, 0), tokens, temperature)
     decoder.train(was_training)
     advantage = (rewards - critic).flatten().unsqueeze(1)
@@ -77,11 +80,13 @@ def without_channels(features: Tensor, share: float) -> Tensor:
 
 
 def log_probabilities(decoder: nn.Module, features: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
-    """Of each token `(N, T)` given those before it, among the words that decoding may say."""
+    """Of each token `(N, T)` given those before it, among the words that decoding may say there."""
     logits = decoder(features, tokens).float() / temperature
     never = torch.zeros(logits.shape[2], dtype=torch.bool, device=logits.device)
     never[[START, UNK]] = True
-    log_probs = logits.masked_fill(never, -1e9).log_softmax(dim=2)
+    logits = logits.masked_fill(never, -1e9)
+    logits[:, 0, END] = -1e9
+    log_probs = logits.log_softmax(dim=2)
     chosen: Tensor = log_probs.gather(2, tokens.unsqueeze(2)).squeeze(2)
     return chosen
 
@@ -97,7 +102,7 @@ def padded(captions: Sequence[Sequence[int]], device: torch.device) -> tuple[Ten
 
 def _captions(decoder: Any, features: Tensor, config: DecodingConfig) -> list[list[Hypothesis]]:
     with torch.no_grad():
-        return decode(decoder.step, decoder.initial_state(features), replace(config, max_length=20))
+        return decode(decoder.step, decoder.initial_state(features), replace(config, max_length=LONGEST))
 
 
 def _rewards(reward: Reward, picture_ids: Sequence[int], captions: list[list[Hypothesis]]) -> Tensor:

@@ -50,7 +50,7 @@ class TopDownDecoder(nn.Module):
             hiddens.append(state[2])
             weights.append(state[WEIGHTS])
         coverage = torch.stack(weights, dim=1).sum(dim=1)
-        penalty = self.penalty_weight * (1 - coverage).square().sum(dim=1).mean()
+        penalty = self.penalty_weight * (1 - coverage).square().sum(dim=1).mean() / captions.shape[1]
         return self.output(torch.stack(hiddens, dim=1)), penalty
 
     def initial_state(self, features: Tensor) -> State:

@@ -16,7 +16,15 @@ from showtell.gallery.page import write_gallery
 from showtell.inference import Captioned, Captioner
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
 from showtell.prediction.pictures import annotated_pictures, plain_pictures
-from showtell.prediction.results import labelled, save_attention, save_picture, scores_file, write_results, write_scores
+from showtell.prediction.results import (
+    labelled,
+    output_names,
+    save_attention,
+    save_picture,
+    scores_file,
+    write_results,
+    write_scores,
+)
 from showtell.prediction.show import gallery_page
 from showtell.prediction.systems import System, load_systems, split_arguments
 
@@ -80,6 +88,10 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
         (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
+        (
+            options.attention and options.attention == options.save_pictures,
+            "--attention and --save-pictures would write the same files; name two folders",
+        ),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
         (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
         (options.gallery_pictures < 1, f"--gallery-pictures {options.gallery_pictures}: it must be at least 1"),
@@ -115,7 +127,7 @@ def caption_all(
     stream = system.captioner.stream(paths, system.decoding, options.batch_size, workers, generator)
     progress = Progress(f"captioning with {system.label}", len(pictures), "pictures")
     done, failed = {}, {}
-    for picture, captioned in zip(pictures, stream, strict=True):
+    for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
         if captioned.error is None:
             done[picture.id] = captioned
         else:
@@ -126,9 +138,9 @@ def caption_all(
             said_by = [system.label] if named else []
             print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
         if options.save_pictures and captioned.error is None:
-            save_picture(captioned, options.save_pictures)
+            save_picture(captioned, options.save_pictures / f"{name}.png")
         if options.attention and captioned.error is None and isinstance(system.captioner, Captioner):
-            save_attention(system.captioner, captioned, options.attention)
+            save_attention(system.captioner, captioned, options.attention / f"{name}.png")
     if options.annotations:
         progress.close()
     return Prediction(system, done), failed

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,18 @@ def write_json(path: Path, content: object) -> None:
     write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
-def save_attention(captioner: Captioner, captioned: Captioned, directory: Path) -> None:
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name of its own per picture: the file's without ending, where several have one with the folder's before it."""
+    several = Counter(path.stem for path in paths)
+    names: dict[str, None] = {}
+    for path in paths:
+        name = path.stem if several[path.stem] == 1 else f"{path.resolve().parent.name}_{path.stem}"
+        free = (other for number in count(2) if (other := f"{name}_{number}") not in names)
+        names[next(free) if name in names else name] = None
+    return list(names)
+
+
+def save_attention(captioner: Captioner, captioned: Captioned, file: Path) -> None:
     """Writes the picture once per word of its caption, lit where the model looked.
 
     Raises:
@@ -86,14 +99,14 @@ def save_attention(captioner: Captioner, captioned: Captioned, directory: Path) 
         raise ConfigError(
             f"--attention: decoder={captioner.config.decoder.name} attends to nothing; train with decoder=attention"
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     pixels = read_picture(captioned.path).permute(1, 2, 0).numpy()
-    with atomic_write(directory / f"{captioned.path.stem}.png") as file:
-        attention_sheet(pixels, captioned.words[0], maps).save(file, format="PNG")
+    with atomic_write(file) as stream:
+        attention_sheet(pixels, captioned.words[0], maps).save(stream, format="PNG")
 
 
-def save_picture(captioned: Captioned, directory: Path) -> None:
+def save_picture(captioned: Captioned, file: Path) -> None:
     """Writes the picture with its caption below it."""
     card = caption_card(read_picture(captioned.path).permute(1, 2, 0).numpy(), captioned.captions[0], width=480)
-    with atomic_write(directory / f"{captioned.path.stem}.png") as file:
-        card.save(file, format="PNG")
+    with atomic_write(file) as stream:
+        card.save(stream, format="PNG")

@@ -100,7 +100,8 @@ class Job:
         except ConfigError:  # written by another version
             before = flat(saved)
         after = flat(self.config.as_dict())
-        keys = sorted(before.keys() | after.keys())
+        adopted = ("encoder", "decoder", "vocab") if self.config.init_from else ()  # are the checkpoint's
+        keys = sorted(key for key in before.keys() | after.keys() if not _belongs(key, adopted))
         return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
 
 
