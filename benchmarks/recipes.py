@@ -6,8 +6,7 @@ Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the
 A's last checkpoint. Scores are those of the last epoch, which no validation picture has chosen; that of the best epoch,
 which `best.ckpt` holds, stands beside it. With `--write` these recipes' cards in docs/recipes.md are written anew; the
 others stay. `--folds 1 2 3 4` leaves the folder's own split, and trains and validates on others: all pictures are dealt
-into eight parts, and part K is the validation set of fold K, so that a recipe is judged by pictures that did not choose
-its settings.
+into eight parts, and part K is the validation set of fold K, so that a figure does not hang on one hundred pictures.
 """
 
 import argparse
