@@ -47,6 +47,11 @@ def test_feature_shapes(name: str, pooling: str, shape: tuple[int, ...]) -> None
     assert build_encoder(config(name, pooling=pooling)).feature_shape() == shape
 
 
+def test_quarters_want_a_first_layer() -> None:
+    with pytest.raises(ConfigError, match="needs a first layer, which densenet121 does not show"):
+        build_encoder(config("densenet121", pooling="quarters"))
+
+
 def test_resnet_average_is_torchvisions_own_pooling() -> None:
     from torchvision import models
 

@@ -149,7 +149,7 @@ def _build_torchvision(config: EncoderConfig) -> _Network:
     extra = {"init_weights": True, "aux_logits": True} if config.name in ("googlenet", "inception_v3") else {}
     model = _seeded(models.get_model, config.name, weights=None, **extra)
     trunk = _convolutional_trunk(model)
-    stem = 3 if hasattr(model, "layer4") else 1 if hasattr(model, "features") else 0
+    stem = 3 if hasattr(model, "layer4") else int(trunk is not None and trunk is getattr(model, "features", None))
     if config.pooling == "quarters" and not (stem and isinstance(trunk, nn.Sequential)):
         raise ConfigError(
             f"encoder.pooling=quarters needs a first layer, which {config.name} does not show; use a resnet or average"
