@@ -78,6 +78,11 @@ def test_a_second_stage_takes_the_best_checkpoint_of_a_run_or_the_last(tiny_run:
         load_start(str(tmp_path))
 
 
+def test_self_critical_training_wants_a_trained_start(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give a trained run's directory, init_from="):
+        train(tiny_config(training={"objective": "self_critical"}), tmp_path)
+
+
 def test_attention_is_shown(tiny_config: MakeConfig, tmp_path: Path) -> None:
     train(tiny_config(decoder={**SMALL, "name": "attention"}, training={"max_epochs": 1}), tmp_path)
     assert (tmp_path / "predictions/attention.png").stat().st_size > 1000

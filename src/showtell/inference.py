@@ -144,6 +144,11 @@ class Captioner:
         step: StepFunction = self.decoder.step
         return decode(step, self.state(pixels), decoding or self.config.decoding, generator)
 
+    @property
+    def attends(self) -> bool:
+        """Whether `look` has something to show."""
+        return hasattr(self.decoder, "attention")
+
     @torch.inference_mode()
     def look(self, captioned: Captioned) -> NDArray[np.float32] | None:
         """Where the model looked for each word of the best caption, `(words, rows, columns)`.

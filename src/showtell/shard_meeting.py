@@ -38,6 +38,11 @@ class ShardMeeting(Meeting):
             raise ConfigError(
                 f"data.augment={asdict(data.augment)}: not with data=shards; set it back, or use a folder"
             )
+        if config.training.objective == "self_critical":
+            raise ConfigError(
+                "training.objective=self_critical needs all captions in memory and data=shards streams them; train "
+                "this stage on a data set with annotation files"
+            )
         self.folder = self.cache / "shards"
         self.paths: dict[SplitName, list[Path]] = {
             "train": find_shards(data.root, data.train_shards, "data.train_shards"),

@@ -68,6 +68,11 @@ def train(config: Config, run_dir: Path) -> float:
     elif resume and config.init_from:
         config = adopted(config, parse(resume.card["config"]))
     meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
+    if config.training.objective == "self_critical" and not config.init_from:
+        raise ConfigError(
+            "training.objective=self_critical: an untrained decoder draws nothing worth a reward; "
+            "give a trained run's directory, init_from=runs/NAME/STAMP"
+        )
     train_split, val_split = meeting.train_split(), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
@@ -149,11 +154,7 @@ def prepare_directory(run_dir: Path, cache: Path) -> None:
 def reward_of(split: TrainSplit, vocabulary: Vocabulary) -> Reward:
     """CIDEr-D against the training captions, with the end of a caption as a word of its own."""
     references = split.references
-    if references is None:
-        raise ConfigError(
-            "training.objective=self_critical needs all captions in memory and data=shards streams them; train this "
-            "stage on a data set with annotation files"
-        )
+    assert references is not None  # shards have refused
     ended = {picture: [f"{text} {CAPTION_END}" for text in texts] for picture, texts in references.items()}
     corpus = ReferenceCorpus(ended)
 

@@ -59,7 +59,15 @@ def test_pictures_of_one_name_are_saved_under_names_of_their_own(
     names = {f"{name}.png" for name in ("a_dog", "b_dog", "a_dog_2", picture.stem)}
     assert {path.name for path in (tmp_path / "cards").iterdir()} == names
     with pytest.raises(ConfigError, match="--attention and --save-pictures would write the same files"):
-        call(tiny_run, picture, "--save-pictures", tmp_path / "cards", "--attention", tmp_path / "cards")
+        call(tiny_run, picture, "--save-pictures", tmp_path / "cards", "--attention", tmp_path / "a/../cards")
+
+
+def test_a_decoder_without_attention_is_refused_before_it_captions(
+    call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match="decoder=lstm attends to nothing; train with decoder=attention"):
+        call(tiny_run, tiny_coco / "val", "--attention", tmp_path / "looked")
+    assert capsys.readouterr().out == ""
 
 
 def test_sampling_repeats_with_its_seed(call: Call, tiny_run: Path, tiny_coco: Path) -> None:

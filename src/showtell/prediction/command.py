@@ -57,6 +57,8 @@ def predict(options: argparse.Namespace) -> int:
     check(options, len(files), words)
     listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
     systems = load_systems(files, options)
+    if options.attention:
+        refuse_blind_ones(systems)
     predictions: list[Prediction] = []
     unreadable: dict[int, str] = {}
     for system in systems:
@@ -89,7 +91,9 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
         (
-            options.attention and options.attention == options.save_pictures,
+            options.attention
+            and options.save_pictures
+            and options.attention.resolve() == options.save_pictures.resolve(),
             "--attention and --save-pictures would write the same files; name two folders",
         ),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
@@ -103,6 +107,18 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
     for wrong, message in refusals:
         if wrong:
             raise ConfigError(message)
+
+
+def refuse_blind_ones(systems: Sequence[System]) -> None:
+    """Refuses `--attention` for a decoder that attends to nothing.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for system in systems:
+        if isinstance(system.captioner, Captioner) and not system.captioner.attends:
+            name = system.captioner.config.decoder.name
+            raise ConfigError(f"--attention: decoder={name} attends to nothing; train with decoder=attention")
 
 
 def caption_all(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from showtell.atomic import atomic_write, write_text_atomically
-from showtell.config import ConfigError
 from showtell.data.images import read_picture
 from showtell.data.records import Picture
 from showtell.drawing import attention_sheet, caption_card
@@ -89,16 +88,9 @@ def output_names(paths: Sequence[Path]) -> list[str]:
 
 
 def save_attention(captioner: Captioner, captioned: Captioned, file: Path) -> None:
-    """Writes the picture once per word of its caption, lit where the model looked.
-
-    Raises:
-        ConfigError: the model's decoder has no attention.
-    """
+    """Writes the picture once per word of its caption, lit where the model, which must attend, looked."""
     maps = captioner.look(captioned)
-    if maps is None:
-        raise ConfigError(
-            f"--attention: decoder={captioner.config.decoder.name} attends to nothing; train with decoder=attention"
-        )
+    assert maps is not None
     file.parent.mkdir(parents=True, exist_ok=True)
     pixels = read_picture(captioned.path).permute(1, 2, 0).numpy()
     with atomic_write(file) as stream:
