@@ -36,9 +36,8 @@ def main() -> None:
     options = arguments()
     places = [(options.data, options.runs)]
     if options.folds:
-        places = [(another_split(options.data, fold, options.runs / f"fold{fold}"), options.runs / f"fold{fold}")
-                  for fold in options.folds]  # fmt: skip
-    cards = {}
+        folders = {fold: options.runs / f"fold{fold}" for fold in options.folds}
+        places = [(another_split(options.data, fold, runs / "data"), runs) for fold, runs in folders.items()]
     for recipe in options.recipes:
         rows = []
         for data, runs in places:
@@ -47,9 +46,9 @@ def main() -> None:
             rows += found
         if options.folds:
             print(f"{recipe:40} {told(rows)}, all folds", flush=True)
-        cards[recipe] = card(recipe, rows, options.set)
         if options.write:
-            PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), cards), encoding="utf-8")
+            new = {recipe: card(recipe, rows, options.set)}
+            PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), new), encoding="utf-8")
 
 
 def told(rows: list[Row]) -> str:
@@ -62,14 +61,13 @@ def told(rows: list[Row]) -> str:
 
 
 def another_split(data: Path, fold: int, folder: Path) -> Path:
-    """Writes the data set's pictures as another split of theirs, and returns its folder."""
+    """Writes the data set's pictures as another split of theirs into the folder, and returns it."""
     wholes = [json.loads((data / f"captions_{split}.json").read_text(encoding="utf-8")) for split in ("train", "val")]
     pictures = [picture for whole in wholes for picture in whole["images"]]
     captions = [caption for whole in wholes for caption in whole["annotations"]]
     ids = sorted(picture["id"] for picture in pictures)
     random.Random(7).shuffle(ids)
     held_out = set(ids[fold - 1 :: FOLDS])
-    folder = folder / "data"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "images").exists():
         (folder / "images").symlink_to((data / "images").resolve())

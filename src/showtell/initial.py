@@ -7,7 +7,7 @@ blocks that the first stage tuned stay the run's own, with `training.encoder_lea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,6 @@ class Start:
         """How many of the encoder's last blocks the first stage tuned."""
         return self.config.encoder.finetune_blocks
 
-    def adopted(self, config: Config) -> Config:
-        """The new run's configuration with the checkpoint's encoder, decoder and vocabulary."""
-        return adopted(config, self.config)
-
     def check_encoder(self, sha256: str) -> None:
         """Refuses to start on the features of an encoder with other weights than the first stage's.
 
@@ -70,13 +66,6 @@ class Start:
                 f"({len(vocabulary)} words); start from a model of the same data"
             )
         load_weights(decoder, self.weights, self.path)
-
-
-def adopted(config: Config, first: Config) -> Config:
-    """A second stage's configuration with the first one's encoder, decoder and vocabulary."""
-    count = max(config.encoder.finetune_blocks, first.encoder.finetune_blocks)
-    encoder = replace(first.encoder, finetune_blocks=count)
-    return replace(config, encoder=encoder, decoder=first.decoder, vocab=first.vocab)
 
 
 def load_start(path: str) -> Start:

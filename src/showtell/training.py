@@ -22,7 +22,7 @@ from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.initial import Start, adopted, load_start
+from showtell.initial import Start, load_start
 from showtell.meeting import Meeting
 from showtell.models.encoder import Encoder
 from showtell.models.finetuning import TunedBlocks, tuned_blocks
@@ -64,22 +64,22 @@ def train(config: Config, run_dir: Path) -> float:
     resume = find_resume_point(config.resume) if config.resume else None
     start = load_start(config.init_from) if config.init_from and not resume else None
     if start:
-        config = start.adopted(config)
+        config = config.adopting(start.config)
     elif resume and config.init_from:
-        config = adopted(config, parse(resume.card["config"]))
+        config = config.adopting(parse(resume.card["config"]))
     meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
     if config.training.objective == "self_critical" and not config.init_from:
         raise ConfigError(
             "training.objective=self_critical: an untrained decoder draws nothing worth a reward; "
             "give a trained run's directory, init_from=runs/NAME/STAMP"
         )
+    if start:
+        start.check_encoder(meeting.weights.sha256)  # before its answers are asked for
     train_split, val_split = meeting.train_split(), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
-    if start:
-        start.check_encoder(card["encoder"]["sha256"])
     if is_first():
         prepare_directory(run_dir, Path(config.cache))
         if resume or start:

@@ -64,6 +64,9 @@ def test_the_decoder_of_a_second_stage_is_no_other_run(tmp_path):
     assert job(tmp_path / "run", init_from="first").to_do() is ToDo.NOTHING
     with pytest.raises(ConfigError, match="holds a run with init_from=first instead of second"):
         job(tmp_path / "run", init_from="second").to_do()
+    more = {"encoder": {"finetune_blocks": 1}, "features": {"mode": "off"}}
+    with pytest.raises(ConfigError, match=r"holds a run with encoder.finetune_blocks=0 instead of 1"):
+        job(tmp_path / "run", init_from="first", **more).to_do()
 
 
 def test_two_jobs_in_one_folder_are_refused(tmp_path):

@@ -6,7 +6,7 @@ whose single line names the key, the value and the remedy.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -87,6 +87,15 @@ class Config:
         self._refuse_views_of_nothing()
         if self.features.mode == "store":
             self._refuse_what_stored_features_cannot_do()
+
+    def adopting(self, first: "Config") -> "Config":
+        """A second stage's configuration with the first one's encoder, decoder and vocabulary.
+
+        Only `encoder.finetune_blocks` may grow.
+        """
+        count = max(self.encoder.finetune_blocks, first.encoder.finetune_blocks)
+        encoder = replace(first.encoder, finetune_blocks=count)
+        return replace(self, encoder=encoder, decoder=first.decoder, vocab=first.vocab)
 
     def _refuse_views_of_nothing(self) -> None:
         if self.features.views == 1:

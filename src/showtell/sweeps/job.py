@@ -95,13 +95,16 @@ class Job:
         saved = read_config(self.directory)
         if saved is None:
             return []
+        config = self.config
         try:
-            before = flat(parse(saved).as_dict())
+            old = parse(saved)
+            before = flat(old.as_dict())
+            if config.init_from:  # what the run adopted is not what the command line says
+                config = config.adopting(old)
         except ConfigError:  # written by another version
             before = flat(saved)
-        after = flat(self.config.as_dict())
-        adopted = ("encoder", "decoder", "vocab") if self.config.init_from else ()  # are the checkpoint's
-        keys = sorted(key for key in before.keys() | after.keys() if not _belongs(key, adopted))
+        after = flat(config.as_dict())
+        keys = sorted(before.keys() | after.keys())
         return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
 
 
