@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from showtell.command_line import one_line_errors
+from showtell.errors import one_line_errors
 from showtell.prediction.options import add_decoding_flags
 
 USAGE = "predict.py CHECKPOINT [CHECKPOINT ...] (PICTURE ... | --annotations FILE --images DIR) [options]"

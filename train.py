@@ -2,35 +2,47 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from showtell.command_line import checked_arguments, one_line_errors, print_help, resumed_config
+from showtell.command_line import checked_arguments, composing, print_help, resumed_config
 from showtell.config import Config, parse
+from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
+from showtell.run_directory import remove_if_unused
 
 # what a run imports beyond this; a sweep does so once for all its runs
 IMPORTED_LATE = ("showtell.training", "torch.utils.tensorboard")
+CONF = Path(__file__).parent / "conf"
 ConfigStore.instance().store("schema", Config)
+composed: list[tuple[DictConfig, Any]] = []
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(composed: DictConfig) -> float:
-    """Composed configuration -> one run; the best value is the objective of a sweep."""
-    job = HydraConfig.get()
-    run_dir = Path(os.path.relpath(job.runtime.output_dir))
-    with one_line_errors(run_dir):
-        config = resumed_config(parse(composed), job.overrides.task)
-        return start(config, run_dir)
+def compose(values: DictConfig) -> None:
+    """Keeps what Hydra made of the command line; a sweep never comes here."""
+    composed.append((values, HydraConfig.get()))
+
+
+def main() -> None:
+    """The command line -> one run, or a sweep of many."""
+    with one_line_errors():
+        if print_help(sys.argv[1:], CONF):
+            return
+        sys.argv[1:] = arguments_of_rank(checked_arguments(sys.argv[1:], CONF))
+        with composing():
+            compose()
+    for values, job in composed:
+        run_dir = Path(os.path.relpath(job.runtime.output_dir))
+        with one_line_errors(partial(remove_if_unused, run_dir)):
+            start(resumed_config(parse(values), job.overrides.task), run_dir)
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        conf = Path(__file__).parent / "conf"
-        if not print_help(sys.argv[1:], conf):
-            sys.argv[1:] = arguments_of_rank(checked_arguments(sys.argv[1:], conf))
-            main()
+    main()

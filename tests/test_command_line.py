@@ -1,5 +1,6 @@
 """What a user sees of train.py before anything is trained: help, and one line for each mistake."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,19 @@ def test_a_mistake_is_one_line_and_code_2(word: str, message: str, tmp_path: Pat
 def test_quick_help_says_what_hydras_says() -> None:
     quick, hydras = run("--help").stdout.splitlines(), run("--help", "seed=1").stdout.splitlines()
     assert [line for line in quick if line.strip()] == [line for line in hydras if line.strip()]
+
+
+BROKEN_DECODER = "import showtell.models.lstm as lstm\n\n\ndef broken(self, features):\n    h, c = (1, 2, 3)\n\n\nlstm.LSTMDecoder.initial_state = broken\n"
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    """A ValueError of a decoder that somebody writes is no setting that could be mended."""
+    (tmp_path / "sitecustomize.py").write_text(BROKEN_DECODER)
+    words = ["debug=fast", "decoder=lstm", "encoder.pooling=average", "encoder.name=resnet18", "encoder.weights=none"]
+    words += ["data.shapes.train_pictures=4", "data.shapes.val_pictures=2", f"data.root={tmp_path}/shapes"]
+    command = [sys.executable, str(ROOT / "train.py"), *words, f"hydra.run.dir={tmp_path}/run", f"cache={tmp_path}/c"]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, env=environment)
+    assert answer.returncode == 1
+    assert "h, c = (1, 2, 3)" in answer.stderr
+    assert answer.stderr.strip().splitlines()[-1] == "ValueError: too many values to unpack (expected 2)"

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from showtell.config import Config, ConfigError
+from showtell.errors import UserError
 from showtell.inference import Captioner
 from showtell.initial import load_start
 from showtell.training import train
@@ -74,7 +75,7 @@ def test_a_second_stage_takes_the_best_checkpoint_of_a_run_or_the_last(tiny_run:
     (folder / "best.ckpt").unlink()
     assert load_start(str(tmp_path)).path == folder / "last.ckpt"
     (folder / "last.ckpt").unlink()
-    with pytest.raises(ValueError, match=r"last.ckpt: No such file or directory; pass a run, or a file"):
+    with pytest.raises(UserError, match=r"last.ckpt: No such file or directory; pass a run, or a file"):
         load_start(str(tmp_path))
 
 

@@ -18,6 +18,7 @@ from showtell.data.shards.command import Limits, write_shards
 from showtell.data.shards.members import read_members
 from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.writing import shard_writer
+from showtell.errors import UserError
 from showtell.inference import Captioner
 from showtell.training import train
 
@@ -219,6 +220,6 @@ def test_what_cannot_be_used_is_left_out_or_refused(
     ],
 )
 def test_mistakes_are_one_line(config: MakeConfig, tmp_path: Path, change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(UserError) as refused:
         train(config(**change), tmp_path / "run")
     assert message in str(refused.value) and "\n" not in str(refused.value)

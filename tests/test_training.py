@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from showtell.checkpointing.resume import ResumeError
 from showtell.config import Config
+from showtell.errors import UserError
 from showtell.training import train
 
 MakeConfig = Callable[..., Config]
@@ -138,5 +139,5 @@ def test_unreadable_pictures_are_left_out_or_refused(
     section = {"root": str(data)}
     train(tiny_config(data=section, training={"max_epochs": 1}), tmp_path / "run")
     assert "train: 1 pictures that cannot be read" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"train_000000000003.jpg: cannot be read"):
+    with pytest.raises(UserError, match=r"train_000000000003.jpg: cannot be read"):
         train(tiny_config(data={**section, "bad_pictures": "fail"}), tmp_path / "other")

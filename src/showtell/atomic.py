@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from showtell.errors import UserError
+
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp")
 
 
-class WriteError(OSError):
+class WriteError(UserError, OSError):
     """A file could not be written; one line names it, the reason, and what happened to the old one."""
 
     def __str__(self) -> str:

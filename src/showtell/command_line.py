@@ -6,9 +6,6 @@ Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer 
 import difflib
 import os
 import re
-import shutil
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
@@ -20,7 +17,6 @@ import yaml
 from showtell.config import Config, ConfigError, parse
 from showtell.untrusted_yaml import check_folders, check_words, load_yaml
 
-USER_ERROR = 2
 TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 # Hydra's own
 FLAGS = (
@@ -32,27 +28,19 @@ FIXED_ON_RESUME = ("experiment", "debug", "sweep")
 
 
 @contextmanager
-def one_line_errors(run_dir: Path | None = None) -> Iterator[None]:
-    """Turns an error that the user can mend into one line and exit code 2; our own bugs keep their traceback.
+def composing() -> Iterator[None]:
+    """A block in which Hydra composes: what it and OmegaConf raise is the user's mistake, in one line.
 
-    Args:
-        run_dir: goes with the error when nothing was written into it but the configuration.
+    Raises:
+        ConfigError: instead of their own errors.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hands us the exception instead of printing it
     try:
         yield
-    except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
-        if not _is_the_users(error):
+        if not type(error).__module__.startswith(("hydra.", "omegaconf.")):
             raise
-        print(f"error: {explain(error)}", file=sys.stderr)
-        if run_dir and {path.name for path in run_dir.glob("*")} == {".hydra"}:
-            shutil.rmtree(run_dir)
-            if not any(run_dir.parent.iterdir()):
-                run_dir.parent.rmdir()
-        raise SystemExit(USER_ERROR) from None
+        raise ConfigError(explain(error)) from None
 
 
 def explain(error: Exception) -> str:
@@ -189,11 +177,6 @@ def _with_value_of(source: object, target: Config, keys: list[str]) -> Config:
         value = replace(owner, **{key: value})
     assert isinstance(value, Config)
     return value
-
-
-def _is_the_users(error: Exception) -> bool:
-    module = type(error).__module__
-    return isinstance(error, ValueError | OSError) or module.startswith(("hydra.", "omegaconf."))
 
 
 def _unknown_key(text: str, key: str) -> str:

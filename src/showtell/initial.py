@@ -72,7 +72,7 @@ def load_start(path: str) -> Start:
     """Reads the checkpoint; of a run directory the best one, or the last where no best is chosen yet.
 
     Raises:
-        ValueError: there is none, or it is broken; one line.
+        UserError: there is none, or it is broken; one line.
     """
     file = checkpoint_file(Path(path))
     checkpoint = load_checkpoint(file)

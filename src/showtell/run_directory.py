@@ -5,6 +5,7 @@ or written by an older version, so a file that cannot be read counts as missing.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -69,6 +70,14 @@ def remember_config(run_dir: Path, values: Mapping[str, Any]) -> None:
     (run_dir / ".hydra").mkdir(exist_ok=True)
     text = yaml.safe_dump({**values, "resume": None}, sort_keys=False, allow_unicode=True)
     write_text_atomically(run_dir / ".hydra" / "config.yaml", text)
+
+
+def remove_if_unused(run_dir: Path) -> None:
+    """Removes a run directory into which nothing was written but the configuration."""
+    if {path.name for path in run_dir.glob("*")} == {".hydra"}:
+        shutil.rmtree(run_dir)
+        if not any(run_dir.parent.iterdir()):
+            run_dir.parent.rmdir()
 
 
 def read_config(run_dir: Path) -> dict[str, Any] | None:

@@ -54,7 +54,7 @@ def train(config: Config, run_dir: Path) -> float:
         The best value of `training.monitor`.
 
     Raises:
-        ValueError: something about the configuration, the data or the checkpoint that the user can mend; one line.
+        UserError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
     if config.device.devices * config.device.num_nodes != present().size:
         raise ConfigError(

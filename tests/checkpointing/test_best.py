@@ -5,6 +5,7 @@ from tests.checkpointing.toy import Settings, train
 from showtell.checkpointing.best import BestCheckpoint
 from showtell.checkpointing.io import load_checkpoint
 from showtell.checkpointing.last import LastCheckpoint
+from showtell.errors import UserError
 
 
 def worse_from_the_second_epoch(model: toy.Model) -> None:
@@ -40,7 +41,7 @@ def test_largest_is_best(tmp_path, monkeypatch):
 def test_a_metric_that_nobody_logs_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(toy, "BestCheckpoint", lambda *args: BestCheckpoint(*args, monitor="val/cidr"))
     with pytest.raises(
-        ValueError, match=r"training\.monitor='val/cidr' is not logged by validation; choose one of val/loss"
+        UserError, match=r"training\.monitor='val/cidr' is not logged by validation; choose one of val/loss"
     ):
         train(tmp_path, Settings())
 

@@ -18,8 +18,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 
 from showtell.atomic import write_text_atomically
-from showtell.command_line import one_line_errors, resume_arguments, resumed_config
+from showtell.command_line import composing, resume_arguments, resumed_config
 from showtell.config import Config, parse
+from showtell.errors import one_line_errors
 
 TICK = float(os.environ.get("TICK", "0.02"))
 ConfigStore.instance().store("schema", Config)
@@ -97,5 +98,5 @@ if __name__ == "__main__":
     else:
         signal.signal(signal.SIGTERM, stop)
     sys.argv[1:] = resume_arguments(sys.argv[1:])
-    with one_line_errors():
+    with one_line_errors(), composing():
         main()

@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
+from showtell.errors import UserError
+
 CHUNK = 1 << 20
 MAX_BYTES = 16 << 30
 _DIRECTORY_END = b"PK\x05\x06"
@@ -39,7 +41,7 @@ ALLOWED_GLOBALS = frozenset(
 )
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that cannot be used; the one-line message names the file, the reason and the remedy."""
 
 

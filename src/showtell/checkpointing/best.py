@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from showtell.checkpointing.io import BEST
 from showtell.checkpointing.last import LastCheckpoint
+from showtell.errors import UserError
 
 
 class BestCheckpoint(Checkpoint):
@@ -48,13 +49,13 @@ class BestCheckpoint(Checkpoint):
         """Compares and writes; a score that is not a number is never the best.
 
         Raises:
-            ValueError: validation does not log the monitored metric.
+            UserError: validation does not log the monitored metric.
         """
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         if self._monitor not in trainer.callback_metrics:
             logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val")))
-            raise ValueError(f"training.monitor={self._monitor!r} is not logged by validation; choose one of {logged}")
+            raise UserError(f"training.monitor={self._monitor!r} is not logged by validation; choose one of {logged}")
         score = float(trainer.callback_metrics[self._monitor])
         if math.isnan(score) or (self.best_score is not None and self._sign * score <= self._sign * self.best_score):
             return

@@ -14,12 +14,13 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from showtell.errors import UserError
 from showtell.ranks import from_all
 
 _SHOWN = 8
 
 
-class NonFiniteLossError(ValueError):
+class NonFiniteLossError(UserError):
     """The loss or the weights are NaN or infinite; the message names step and pictures."""
 
 

@@ -18,6 +18,7 @@ from showtell.checkpointing.boundary import validation_is_due
 from showtell.checkpointing.card import checked_card
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
 from showtell.config import parse
+from showtell.errors import UserError
 
 CHECKPOINTS = "checkpoints"
 
@@ -47,7 +48,7 @@ _LENGTHS = ("training.max_epochs", "training.max_steps")
 _STRETCHED_SCHEDULES = ("cosine",)
 
 
-class ResumeError(ValueError):
+class ResumeError(UserError):
     """A run that cannot be resumed in this way; one line names setting, values and remedy."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from showtell.config.checks import ConfigError, within
+from showtell.config.checks import within
 from showtell.config.data import (
     AugmentConfig,
     DataConfig,
@@ -30,6 +30,7 @@ from showtell.config.decoder import (
     VocabConfig,
 )
 from showtell.config.training import DeviceConfig, SweepConfig, TrainingConfig
+from showtell.errors import ConfigError
 
 __all__ = [
     "DECODERS",

@@ -2,9 +2,7 @@
 
 from collections.abc import Collection
 
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message is one line: key, value, remedy."""
+from showtell.errors import ConfigError
 
 
 def one_of(key: str, value: object, choices: Collection[object]) -> None:

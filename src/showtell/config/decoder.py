@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from showtell.config.checks import ConfigError, one_of, within
+from showtell.config.checks import one_of, within
+from showtell.errors import ConfigError
 
 DECODERS = ("lstm", "attention", "hard_attention", "topdown", "transformer")
 GRID_DECODERS = ("attention", "hard_attention", "topdown", "transformer")

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from showtell.config.checks import ConfigError, one_of, within
+from showtell.config.checks import one_of, within
+from showtell.errors import ConfigError
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")

@@ -40,6 +40,7 @@ from showtell.data.images import PictureError
 from showtell.data.progress import Progress
 from showtell.data.store_request import StoreRequest
 from showtell.data.workers import note_done, note_reading, watched
+from showtell.errors import UserError
 from showtell.ranks import first_rank_first, from_all, from_first, is_first, present
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
@@ -55,7 +56,7 @@ class PictureEncoder(Protocol):
         ...
 
 
-class StoreError(ValueError):
+class StoreError(UserError):
     """A store that cannot be built; one line with the remedy."""
 
 

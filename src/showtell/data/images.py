@@ -33,6 +33,7 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 from showtell.config import ImageTransform
 from showtell.data.files import shown, why_unreadable
 from showtell.data.find import find_pictures
+from showtell.errors import UserError
 
 __all__ = [
     "MAX_PIXELS", "PictureError", "PictureFacts", "decode_picture", "find_pictures", "inspect_picture",
@@ -53,7 +54,7 @@ _FOREIGN = (
 )  # fmt: skip
 
 
-class PictureError(ValueError):
+class PictureError(UserError):
     """A picture that cannot be used; the message is one line: file and reason."""
 
 

@@ -25,6 +25,7 @@ from showtell.data.loading import (
     ReadImages,
     TrainLoader,
 )
+from showtell.errors import UserError
 from showtell.ranks import Ranks
 from showtell.vocabulary import Vocabulary
 
@@ -74,9 +75,7 @@ class SplitData:
         """What makes a batch of caption rows, and the rows of each batch of an epoch, whatever the number of ranks."""
         rows = self.usable_rows()
         if len(rows) == 0:
-            raise ValueError(
-                "no training caption has words and a readable picture; run `python -m showtell.data check`"
-            )
+            raise UserError("no training caption has words and a readable picture; run `python -m showtell.data check`")
         plan = LengthBatches(rows, self.captions.lengths[rows], batch_size, seed)
         return CaptionBatches(self.encoded(vocabulary), self.read_images, self.augmented), plan
 

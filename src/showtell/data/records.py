@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from showtell.errors import UserError
 
-class AnnotationError(ValueError):
+
+class AnnotationError(UserError):
     """Annotations that cannot be used; the message is one line: file, place in it, remedy."""
 
 

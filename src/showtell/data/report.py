@@ -7,12 +7,10 @@ from math import ceil
 
 from rich.console import Console
 
-from showtell.config import ConfigError
-from showtell.data.annotations import AnnotationError
 from showtell.data.check import Report, SplitReport, check
 from showtell.data.files import shown
 from showtell.data.settings import data_config
-from showtell.data.shards.pattern import ShardError
+from showtell.errors import UserError
 
 _LISTED = 10
 _BAR = 40
@@ -36,7 +34,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         report = check(data_config(options.settings), decode=not options.fast, console=Console(stderr=True))
-    except (AnnotationError, ConfigError, ShardError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(render(report))

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
 from showtell.data.files import shown
-from showtell.data.images import PictureError
+from showtell.errors import UserError
 
 TIMEOUT_SECONDS = 300
 _SLOT, _CLOCK = 1024, 20
@@ -28,7 +28,7 @@ _slot: Any = None
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-class WorkerError(ValueError):
+class WorkerError(UserError):
     """A loader process died, hung or met a broken picture; one line names the picture."""
 
 
@@ -86,8 +86,10 @@ def _items(iterator: Any, slots: list[Any]) -> Iterator[Any]:
                 except StopIteration:
                     return
             yield item
-    except PictureError as error:
-        raise WorkerError(str(error).splitlines()[-1].partition("PictureError: ")[2] or str(error)) from None
+    except UserError as error:
+        if not str(error).startswith("Caught "):
+            raise
+        raise WorkerError(str(error).splitlines()[-1].partition("Error: ")[2] or str(error)) from None
     except RuntimeError as error:
         if not str(error).startswith(("DataLoader worker", "DataLoader timed out")):
             raise

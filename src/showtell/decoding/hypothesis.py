@@ -15,12 +15,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from showtell.errors import UserError
 from showtell.vocabulary import END
 
 State = tuple[Tensor, ...]
 
 
-class DecodingError(ValueError):
+class DecodingError(UserError):
     """A decoder that no caption can be read from; the message is one line with the remedy."""
 
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from showtell.errors import UserError
 from showtell.evaluation.bleu import Bleu
 from showtell.evaluation.cider import CiderD
 from showtell.evaluation.ngrams import Captions, Ints, NgramIndex
@@ -24,7 +25,7 @@ from showtell.evaluation.ptb import ptb_tokens
 from showtell.evaluation.rouge import rouge_l
 
 
-class CandidateError(ValueError):
+class CandidateError(UserError):
     """Candidates or references that cannot be scored; the message is one line."""
 
 

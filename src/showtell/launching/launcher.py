@@ -23,8 +23,8 @@ from types import FrameType
 from typing import IO
 
 import showtell
-from showtell.command_line import USER_ERROR
 from showtell.config import Config
+from showtell.errors import USER_ERROR
 from showtell.launching.protocol import GRACE_SECONDS, HUNG, LOST_CONNECTION, SIGNALS
 from showtell.launching.pulse import Pulse
 from showtell.ranks import RENDEZVOUS

@@ -13,13 +13,15 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from showtell.command_line import one_line_errors
 from showtell.config import Config, parse
+from showtell.errors import one_line_errors
 from showtell.launching.machines import watch_machines
 from showtell.launching.protocol import BEAT_SECONDS, LOST_CONNECTION, end_soon
 from showtell.ranks import Ranks, from_first, joined, ranks_of_environment
+from showtell.run_directory import remove_if_unused
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
 
@@ -55,7 +57,7 @@ def main() -> None:
     ranks = ranks_of_environment()
     assert ranks is not None
     run_dir = Path(sys.argv[1])
-    with one_line_errors(run_dir if ranks.rank == 0 else None):
+    with one_line_errors(partial(remove_if_unused, run_dir) if ranks.rank == 0 else lambda: None):
         train_as_rank(config, run_dir, ranks)
 
 

@@ -35,7 +35,7 @@ def start(config: Config, run_dir: Path) -> float:
         The best value of `training.monitor`; NaN where there is none, and on other ranks than the first.
 
     Raises:
-        ValueError: as `training.train`.
+        UserError: as `training.train`.
         SystemExit: a rank failed or was stopped; what there is to say has been printed.
     """
     ranks = ranks_of_environment()

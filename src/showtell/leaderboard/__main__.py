@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from showtell.errors import UserError
 from showtell.leaderboard.build import write_leaderboard
 
 
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _error(f"{missing}: there is no such folder")
     try:
         board = write_leaderboard(options.runs, options.out or options.runs[0], options.metric)
-    except (OSError, ValueError) as error:
+    except UserError as error:
         return _error(str(error))
     if board is None:
         return _error(f"{options.runs[0]}: no run in it or below; a run has a status.json and a .hydra/config.yaml")

@@ -34,7 +34,7 @@ def write_leaderboard(
         The comparison, or None where there is no run.
 
     Raises:
-        ValueError: no run has the metric.
+        UserError: no run has the metric.
         OSError: the folder cannot be written.
     """
     runs = find_runs(paths)

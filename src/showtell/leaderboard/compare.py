@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from showtell.errors import UserError
 from showtell.leaderboard.runs import Run, Value, main_metric, metric_mode, metric_names
 
 # they make no other run, or are compared elsewhere
@@ -82,12 +83,12 @@ def compare(runs: Sequence[Run], metric: str | None = None) -> Leaderboard:
         metric: what decides; by default, what most runs chose their best epoch by.
 
     Raises:
-        ValueError: no run has the metric.
+        UserError: no run has the metric.
     """
     decides = metric or main_metric(runs)
     if metric is not None and all(run.metric(metric) is None for run in runs):
         known = metric_names(runs, main_metric(runs))
-        raise ValueError(f"{metric}: no run has this metric; choose one of {', '.join(known)}")
+        raise UserError(f"{metric}: no run has this metric; choose one of {', '.join(known)}")
     mode = metric_mode(runs, decides)
     columns = varying(runs)
     groups: dict[tuple[str, ...], list[Run]] = {}

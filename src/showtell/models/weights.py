@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from showtell.atomic import atomic_write
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
+from showtell.errors import UserError
 
 TRAVELLING_WEIGHTS = "encoder.pt"
 OFFLINE = "encoder=efficientnet_lite0, which needs no download"
@@ -26,7 +27,7 @@ _LITE0_TRANSFORM = ImageTransform(
 )  # fmt: skip
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """Weights that are not there, cannot be read or do not fit; one line with the remedy."""
 
 

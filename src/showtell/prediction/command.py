@@ -51,7 +51,7 @@ def predict(options: argparse.Namespace) -> int:
         0, or 1 when some picture could not be read.
 
     Raises:
-        ValueError: a checkpoint, an annotation file or an option that cannot be used; one line.
+        UserError: a checkpoint, an annotation file or an option that cannot be used; one line.
     """
     files, words = split_arguments(options.words)
     check(options, len(files), words)

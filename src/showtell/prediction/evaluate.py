@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from showtell.config import Config
 from showtell.data.annotations import read_split
+from showtell.errors import UserError
 from showtell.evaluation.diversity import CaptionVariety, caption_forms, caption_variety
 from showtell.evaluation.java import java_scores
 from showtell.evaluation.metrics import score_captions
@@ -83,7 +84,7 @@ def training_forms(configs: Sequence[Config]) -> tuple[Forms | None, str | None]
     for section in data.values():
         try:
             split = read_split(section, "train", check_files=False)
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             return None, f"share of new captions left out: the training captions are not at hand ({error})"
         forms |= caption_forms(caption for picture in split.pictures for caption in picture.captions)
     return forms, None

@@ -45,7 +45,7 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
     Whether each picture is there shows when it is read.
 
     Raises:
-        ValueError: the file or the folder cannot be used; one line.
+        UserError: the file or the folder cannot be used; one line.
     """
     reason = why_unreadable(annotations)
     if reason:

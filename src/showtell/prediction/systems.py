@@ -56,7 +56,7 @@ def load_systems(files: Sequence[Path], options: argparse.Namespace) -> list[Sys
     """Loads the checkpoints; with `--gallery` side by side (and joined as well under `--ensemble`), else joined.
 
     Raises:
-        ValueError: a checkpoint that cannot be used, or one given twice; one line.
+        UserError: a checkpoint that cannot be used, or one given twice; one line.
     """
     labels = short_labels(files)
     systems = []

@@ -16,6 +16,7 @@ from showtell.data.loading import DecodedImages, load_in_order
 from showtell.data.module import SplitData
 from showtell.data.shards import batches
 from showtell.data.shards.batches import ShardSplit
+from showtell.errors import UserError
 from showtell.vocabulary import Vocabulary
 
 SMALL = ImageTransform(size=8)
@@ -78,7 +79,7 @@ def test_a_shard_that_shrinks_meanwhile_is_one_line(
     loaded = from_shards(opened, root, workers)
     for shard in root.glob("train-*.tar"):
         os.truncate(shard, 600)
-    with pytest.raises(ValueError, match="the shard has changed since it was indexed") as refused:
+    with pytest.raises(UserError, match="the shard has changed since it was indexed") as refused:
         list(loaded)
     assert "\n" not in str(refused.value)
     assert workers or isinstance(refused.value, PictureError)

@@ -32,6 +32,7 @@ from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.writing import ShardWriter, shard_writer
 from showtell.data.store_request import StoreRequest
 from showtell.data.stores import list_stores
+from showtell.errors import UserError
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 MANIFEST = "shards.json"
@@ -91,7 +92,7 @@ def main(arguments: list[str]) -> int:
             raise ShardError("--samples and --megabytes must be positive, --seed at least 0")
         limits = Limits(options.samples, options.megabytes, options.seed)
         write_shards(data_config(options.settings), options.output, limits, options.cache, options.features)
-    except (ValueError, OSError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

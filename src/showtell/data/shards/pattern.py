@@ -6,13 +6,14 @@ from itertools import product
 from pathlib import Path
 
 from showtell.data.files import is_url, shown, why_unreadable
+from showtell.errors import UserError
 
 MAX_SHARDS = 1_000_000
 _BRACE = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
-class ShardError(ValueError):
+class ShardError(UserError):
     """Shards that cannot be used; the message is one line with the remedy."""
 
 

@@ -1,0 +1,84 @@
+"""What is the user's mistake, and what is a bug.
+
+A `UserError` is one line that names file, key or value and the remedy; the scripts print it and exit with 2. Everything
+else keeps its traceback, a `ValueError` of a user's own decoder above all, with few exceptions: a disk that is full or
+forbidden and memory that has run out are nobody's bug. `explained` is the table of them. What a library raises about
+the user's input (JSON, YAML, pictures, archives, Hydra's words) is translated where the library is called.
+"""
+
+import errno
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from signal import SIGPIPE
+
+USER_ERROR = 2
+PLACES = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
+        errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ESTALE,
+        errno.ENOMEM, errno.ENODEV, errno.ENXIO,
+    }
+)  # fmt: skip
+"""An OSError with one of these numbers speaks of a place: full, failing, read-only, forbidden, missing."""
+
+plugin_files: set[str] = set()
+"""Files of the user's own code: an error that passed through one of them keeps its traceback."""
+
+
+class UserError(Exception):
+    """The user's mistake: one line that names file, key or value and the remedy."""
+
+
+class ConfigError(UserError):
+    """A setting that cannot be used; the line names key, value and remedy."""
+
+
+def explained(error: BaseException) -> str | None:
+    """The one line that an error is, or None for a bug, whose traceback is wanted."""
+    if isinstance(error, UserError):
+        return one_line(str(error))
+    if not isinstance(error, Exception) or _passed_through_plugin(error):
+        return None
+    if isinstance(error, OSError) and error.errno in PLACES:
+        name = f"{error.filename}: " if error.filename else ""
+        return one_line(f"{name}{error.strerror}; make room, or choose a place that can be used")
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; use a smaller training.batch_size, fewer data.num_workers"
+    if type(error).__name__ == "OutOfMemoryError" and type(error).__module__ == "torch":
+        return f"{one_line(str(error))[:200]}; use a smaller training.batch_size, or device=cpu"
+    return None
+
+
+def one_line(text: str) -> str:
+    """Line breaks as blanks."""
+    return re.sub(r"\s*\n\s*", " ", text).strip()
+
+
+@contextmanager
+def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Turns an error that the user can mend into one line and exit code 2; a bug prints its traceback and exits 1.
+
+    Args:
+        clean_up: goes with the one line, e.g. removes a run directory into which nothing was written.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + SIGPIPE) from None
+    except Exception as error:
+        line = explained(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        clean_up()
+        raise SystemExit(USER_ERROR) from None
+
+
+def _passed_through_plugin(error: BaseException) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_filename in plugin_files for frame, _ in frames)
