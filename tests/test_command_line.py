@@ -65,7 +65,14 @@ def test_quick_help_says_what_hydras_says() -> None:
     assert [line for line in quick if line.strip()] == [line for line in hydras if line.strip()]
 
 
-BROKEN_DECODER = "import showtell.models.lstm as lstm\n\n\ndef broken(self, features):\n    h, c = (1, 2, 3)\n\n\nlstm.LSTMDecoder.initial_state = broken\n"
+BROKEN_DECODER = """
+from showtell.models import lstm
+
+def broken(self, features):
+    h, c = (1, 2, 3)
+
+lstm.LSTMDecoder.initial_state = broken
+"""
 
 
 def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
