@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
 from showtell.prediction.options import add_decoding_flags
 
@@ -48,7 +49,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add_decoding_flags(parser)
-    return parser.parse_intermixed_args()
+    parser.add_argument("--plugins", metavar="DIR", help="a folder of plugins, or a file; `plugins/` is taken anyway")
+    return parser.parse_intermixed_args(take_plugins(sys.argv[1:], __file__))
 
 
 def main() -> int:

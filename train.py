@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from showtell.config import Config
+from showtell.config import register_with_hydra
 from showtell.config.command_line import checked_arguments, composing, print_help
+from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
 from showtell.run import Run
@@ -17,7 +18,6 @@ CONF = Path(__file__).parent / "conf"
 def compose(words: list[str]) -> list[Any]:
     """What Hydra makes of a command line: values, overrides and a directory; nothing where it did all, as a sweep."""
     import hydra
-    from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
 
     found: list[Any] = []
@@ -27,7 +27,7 @@ def compose(words: list[str]) -> list[Any]:
         job = HydraConfig.get()
         found.extend((values, job.overrides.task, os.path.relpath(job.runtime.output_dir)))
 
-    ConfigStore.instance().store("schema", Config)
+    register_with_hydra()
     sys.argv[1:] = words
     with composing():
         keep()
@@ -36,15 +36,15 @@ def compose(words: list[str]) -> list[Any]:
 
 def main() -> None:
     """Trains the run of a directory that is ready, or of a new one that the command line describes."""
-    words = sys.argv[1:]
-    if words[:1] == ["--run"]:
-        run, composed = Run(words[1]), []
-    else:
-        with one_line_errors():
-            composed = [] if print_help(words, CONF) else compose(arguments_of_rank(checked_arguments(words, CONF)))
-        if not composed:
+    with one_line_errors():
+        words = take_plugins(sys.argv[1:], __file__)
+        ready = words[:1] == ["--run"]
+        if not ready and print_help(words, CONF):
             return
-        run = Run(composed.pop())
+        composed = words[1:2] if ready else compose(arguments_of_rank(checked_arguments(words, CONF)))
+    if not composed:
+        return
+    run = Run(composed.pop())
     with one_line_errors(run.withdraw):
         if composed:
             run.begin(*composed)

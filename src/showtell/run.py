@@ -20,8 +20,9 @@ from typing import Any
 import yaml
 
 from showtell.atomic import write_text_atomically
-from showtell.config import Config, parse
+from showtell.config import Config, parse, restore
 from showtell.config.command_line import overridden
+from showtell.config.migration import migrated
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.errors import ConfigError
 
@@ -129,16 +130,16 @@ class Run:
         Raises:
             ConfigError: no configuration, or one that cannot be used.
         """
-        return parse(self._values([self.candidate_file])) if self.candidate_file.is_file() else self.started_config()
+        return restore(self._values([self.candidate_file])) if self.candidate_file.is_file() else self.started_config()
 
     def started_config(self) -> Config:
         """The configuration that the run was started or last resumed with; errors as `config`."""
-        return parse(self._values([self.config_file, self.directory / OLD_CONFIG]))
+        return restore(self._values([self.config_file, self.directory / OLD_CONFIG]))
 
     def values(self) -> dict[str, Any] | None:
         """The started configuration as it is written, nested; None where there is none that can be read."""
         with suppress(ConfigError):
-            return self._values([self.config_file, self.directory / OLD_CONFIG])
+            return migrated(self._values([self.config_file, self.directory / OLD_CONFIG]))
         return None
 
     def status(self) -> RunStatus | None:

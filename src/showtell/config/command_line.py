@@ -8,13 +8,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from showtell.config import Config
+from showtell.config.migration import moved_hint
+from showtell.config.reference import all_settings, explained_setting, known_keys
+from showtell.config.registry import SECTIONS, parts
+from showtell.config.schema import Config
 from showtell.config.untrusted_yaml import check_folders, check_words
 from showtell.errors import ConfigError
 
@@ -69,12 +72,19 @@ def explain(error: Exception) -> str:
 
 
 def print_help(arguments: Sequence[str], conf: Path) -> bool:
-    """Prints the help if nothing else is asked for; False otherwise.
+    """Prints the help, or with `--help KEY` what a setting is, if nothing else is asked for; False otherwise.
 
-    Hydra prints the same, but takes a second: to list the options of a group it copies all configurations that it
+    Hydra prints the same help, but takes a second: to list the options of a group it copies all configurations that it
     knows, once per group.
+
+    Raises:
+        ConfigError: `--help KEY`, and there is no such setting.
     """
-    if list(arguments) not in (["--help"], ["-h"]):
+    words = list(arguments)
+    if len(words) == 2 and words[0] in ("--help", "-h") and "=" not in words[1] and not words[1].startswith("-"):
+        print(explained_setting(words[1]))
+        return True
+    if words not in (["--help"], ["-h"]):
         return False
     content = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
     print(content["hydra"]["help"]["template"].replace("$APP_CONFIG_GROUPS", config_groups(conf)), end="")
@@ -82,10 +92,13 @@ def print_help(arguments: Sequence[str], conf: Path) -> bool:
 
 
 def config_groups(conf: Path) -> str:
-    """One line for each group of options: `data: coco2014, coco2017, ...`."""
-    folders = sorted(path for path in conf.iterdir() if path.is_dir())
-    options = {folder.name: ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) for folder in folders}
-    return "".join(f"{group}: {names}\n" for group, names in options.items() if names)
+    """One line for each group of options: `data: coco2014, coco2017, ...`; registered parts are options too."""
+    options = {
+        folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in conf.iterdir() if folder.is_dir()
+    }
+    for section, (kind, _) in SECTIONS.items():
+        options.setdefault(section, set()).update(part.name for part in parts(kind))
+    return "".join(f"{group}: {', '.join(sorted(names))}\n" for group, names in sorted(options.items()) if names)
 
 
 def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
@@ -101,7 +114,15 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     check_flags(arguments)
     check_words(arguments)
     check_folders(folder, arguments)
-    return resume_arguments(arguments)
+    return with_recipe(resume_arguments(arguments))
+
+
+def with_recipe(arguments: Sequence[str]) -> list[str]:
+    """The demo's recipe where the command line names neither data nor recipe."""
+    given = {re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0] for word in arguments}
+    if given & {"data", "experiment", "resume"} or any(word.startswith("--cfg=hydra") for word in arguments):
+        return list(arguments)
+    return [*arguments, "experiment=demo"]
 
 
 def check_flags(arguments: Sequence[str]) -> None:
@@ -169,15 +190,12 @@ def _with_value_of(source: object, target: Config, keys: list[str]) -> Config:
 def _unknown_key(text: str, key: str) -> str:
     where = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
     full = where[1] if where else key
-    close = difflib.get_close_matches(full, _all_keys(Config), n=1, cutoff=0.6)
+    if hint := moved_hint(full):
+        return hint
+    owners = [name for name, found in all_settings() if found.key == full and name]
+    if owners:
+        section = full.partition(".")[0]
+        return f"{full} is a setting of {section}={', '.join(owners)} alone; choose one of them, or leave it out"
+    close = difflib.get_close_matches(full, known_keys(), n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists the settings"
     return f"{full}: there is no such setting; {hint}"
-
-
-def _all_keys(schema: type, prefix: str = "") -> list[str]:
-    keys = []
-    for field in fields(schema):
-        keys.append(prefix + field.name)
-        if isinstance(field.type, type) and is_dataclass(field.type):
-            keys += _all_keys(field.type, f"{prefix}{field.name}.")
-    return keys

@@ -1,67 +1,84 @@
-"""`data=NAME data.key=value` on a command line without Hydra, for tools that only look at a data set.
+"""Settings of the shipped annotation formats: how captions are written down, and where. Nothing here imports torch."""
 
-Reads the same `conf/data/NAME.yaml` that training reads and passes the same gate (`config.parse`), so a
-data set that the check accepts is the one that training sees.
-"""
+from dataclasses import dataclass
+from typing import ClassVar
 
-from pathlib import Path
-from typing import Any
-
-import yaml
-
-from showtell.config import ConfigError, DataConfig, parse
+from showtell.config.registry import declare
+from showtell.config.schema import DataConfig
+from showtell.config.setting import Section, section, setting
 
 
-def data_config(arguments: list[str], conf: Path | None = None) -> DataConfig:
-    """Composes the `data` section of a configuration.
+@dataclass(kw_only=True)
+class KarpathyConfig(DataConfig):
+    """COCO in Karpathy's splits (training = train + restval): `dataset_coco.json` beside COCO's 2014 pictures.
 
-    Args:
-        arguments: `data=NAME` (default shapes) and `data.key=value`.
-        conf: the folder with `data/NAME.yaml`; by default `conf` in the working directory, else in this
-            repository.
-
-    Raises:
-        ConfigError: an argument, a name or a value that is not to be used.
+    The file is in "caption_datasets", from Karpathy's page on "Deep Visual-Semantic Alignments"; its
+    dataset_flickr8k.json and dataset_flickr30k.json are read as well.
     """
-    name, overrides = "shapes", []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if key == "data" and value:
-            name = value
-        elif equals and key.startswith("data."):
-            overrides.append((key, value))
-        else:
-            raise ConfigError(f"{argument!r} is no setting of a data set; write data=NAME or data.key=value")
-    values = _group_file(name, conf or _conf_folder())
-    for key, value in overrides:
-        _set(values, key, None if value == "null" else value)
-    return parse({"data": values}).data
+
+    name: str = setting("karpathy", "what logs and caches call the data set")
+    format: str = setting("karpathy", "how its captions are written down")
+    root: str = setting("data/coco2014", "the folder with train2014/ and val2014/", on_resume="ignore", named=False)
+    train_annotations: str = setting("dataset_coco.json", "captions of the training pictures")
+    val_annotations: str = setting("dataset_coco.json", "captions of the validation pictures")
+    train_images: str = setting(".", "folder of the training pictures")
+    val_images: str = setting(".", "folder of the validation pictures")
 
 
-def _conf_folder() -> Path:
-    here = Path("conf")
-    return here if (here / "data").is_dir() else Path(__file__).parents[3] / "conf"
+@dataclass(kw_only=True)
+class FlickrConfig(DataConfig):
+    """Flickr8k and Flickr30k: a token file, or the table of Kaggle's copies.
+
+    Without split files a tenth of the pictures (of Flickr30k 1,000) is for validation, chosen by a hash of their names.
+    """
+
+    format: str = setting("flickr", "how its captions are written down")
+    name: str = setting("flickr", "what logs and caches call the data set")
+    train_split: str | None = setting(None, "file with the names of the training pictures, one per line")
+    val_split: str | None = setting(None, "file with the names of the validation pictures")
 
 
-def _group_file(name: str, conf: Path) -> dict[str, Any]:
-    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
-    if name not in files:
-        raise ConfigError(f"data={name!r} is not an option; choose one of {', '.join(sorted(files))} ({conf}/data)")
-    try:
-        values = yaml.safe_load(files[name].read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).split("\n")[0]
-        raise ConfigError(f"{files[name]}: no usable YAML ({reason}); correct the file") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{files[name]}: holds no keys and values; correct the file")
-    return values
+@dataclass(kw_only=True)
+class ShapesConfig(Section):
+    """How much of the embedded data set is drawn, and from which seed."""
+
+    key: ClassVar[str] = "data.shapes"
+
+    seed: int = setting(0, "of the scenes")
+    train_pictures: int = setting(4000, "training pictures to draw", low=1)
+    val_pictures: int = setting(400, "validation pictures to draw", low=1)
 
 
-def _set(values: dict[str, Any], key: str, value: str | None) -> None:
-    """Sets `data.a.b` in the nested values of `data`."""
-    *groups, last = key.split(".")[1:]
-    for group in groups:
-        values = values.setdefault(group, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"{key}: there is no such setting; {group} is a value, not a section")
-    values[last] = value
+@dataclass(kw_only=True)
+class ShapesDataConfig(DataConfig):
+    """The embedded data set: drawn scenes with five captions each. Nothing to fetch; it is drawn when needed."""
+
+    name: str = setting("shapes", "what logs and caches call the data set")
+    format: str = setting("shapes", "how its captions are written down")
+    root: str = setting("data/shapes", "the folder it is drawn into", on_resume="ignore", named=False)
+    shapes: ShapesConfig = section(ShapesConfig, "what is drawn")
+
+
+@dataclass(kw_only=True)
+class ShardsConfig(DataConfig):
+    """WebDataset's tar shards: `KEY.jpg` (or .png, .webp) or `KEY.npy` beside `KEY.txt` or `KEY.json`.
+
+    Any data set becomes shards by `python -m showtell.data shards data=coco2017 --output data/shards`. Braces want two
+    pairs of quotes on a command line: "data.train_shards='train-{000000..000331}.tar'".
+    """
+
+    name: str = setting("shards", "what logs and caches call the data set")
+    format: str = setting("shards", "how its captions are written down")
+    root: str = setting("data/shards", "the folder that holds it", on_resume="ignore", named=False)
+    train_shards: str | None = setting(
+        "train-*.tar", "paths with {000000..000331}, * or ?; several are separated by ::"
+    )
+    val_shards: str | None = setting("val-*.tar", "the same for validation; small, it is unpacked")
+    shuffle_buffer: int = setting(10_000, "captions among which the order is shuffled", low=1)
+
+
+declare("format", DataConfig, "showtell.data.formats.coco:CocoFormat")
+declare("format", KarpathyConfig, "showtell.data.formats.karpathy:KarpathyFormat")
+declare("format", FlickrConfig, "showtell.data.formats.flickr:FlickrFormat")
+declare("format", ShapesDataConfig, "showtell.data.formats.coco:CocoFormat")
+declare("format", ShardsConfig, "showtell.data.shards:ShardSet")

@@ -9,15 +9,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from showtell.config.reference import natures
 from showtell.errors import UserError
 from showtell.leaderboard.runs import Run, Value, main_metric, metric_mode, metric_names
-
-# they make no other run, or are compared elsewhere
-NOT_COMPARED = (
-    "seed", "resume", "cache", "sweep", "data.num_workers", "features.place", "features.batch_size",
-    "training.log_every_steps", "training.sample_pictures",
-)  # fmt: skip
-CHOICES = ("data", "encoder")
 
 
 @dataclass(frozen=True)
@@ -114,9 +108,14 @@ def ranked(rows: Iterable[Row], metric: str, mode: str) -> list[Row]:
 def varying(runs: Sequence[Run]) -> list[str]:
     """The parameters that differ between runs, in the order of the configuration."""
     keys = dict.fromkeys(key for run in runs for key in run.parameters)
-    columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if not _belongs(key, NOT_COMPARED)}
+    told = natures(keys)
+    columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if told[key].compared}
     varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
-    return [key for key in varied if not any(_repeats(key, other, varied) for other in _before(key, varied))]
+    return [
+        key
+        for key in varied
+        if not (told[key].chosen_together and any(_repeats(key, other, varied) for other in _before(key, varied)))
+    ]
 
 
 def _before(key: str, columns: dict[str, list[str]]) -> list[str]:
@@ -126,12 +125,7 @@ def _before(key: str, columns: dict[str, list[str]]) -> list[str]:
 
 def _repeats(key: str, other: str, columns: dict[str, list[str]]) -> bool:
     """Whether a column of the same choice tells the same as an earlier one."""
-    section = key.partition(".")[0]
-    if section not in CHOICES or other.partition(".")[0] != section:
+    if other.partition(".")[0] != key.partition(".")[0]:
         return False
     pairs = set(zip(columns[key], columns[other], strict=True))
     return len(pairs) == len(set(columns[other]))
-
-
-def _belongs(key: str, group: Iterable[str]) -> bool:
-    return any(key == name or key.startswith(name + ".") for name in group)

@@ -7,19 +7,21 @@ from typing import Any
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from showtell.config import Config, ConfigError, parse
+from showtell.config import Config, ConfigError, parse, register_with_hydra
+from showtell.config.command_line import with_recipe
+from showtell.config.registry import SECTIONS, parts
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 ALL = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.rglob("*/*.yaml"))
+REGISTERED = [f"{section}/{part.name}" for section, (kind, _) in SECTIONS.items() for part in parts(kind)]
 RECIPES = [name for name in ALL if name.split("/")[0] in ("experiment", "debug")]
 
 
 @pytest.fixture(autouse=True)
 def hydra_is_ready() -> Iterator[None]:
-    ConfigStore.instance().store("schema", Config)
+    register_with_hydra()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 
@@ -34,10 +36,25 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + key, value
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*ALL, *(name for name in REGISTERED if name not in ALL)])
 def test_every_option_composes_and_passes_the_gate(name: str) -> None:
     group, _, option = name.partition("/")
-    assert isinstance(parse(compose("config", [f"{group}={option}"])), Config)
+    second_stage = ["init_from=runs/first"] if "scst" in name or "self_critical" in name else []
+    assert isinstance(parse(compose("config", [f"{group}={option}", *second_stage])), Config)
+
+
+GROUPS = [name for name in ALL if name.split("/")[0] in ("data", "decoder", "encoder", "device")]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_default_stands_once(name: str) -> None:
+    """An option of a group says what differs, not what the schema says anyway."""
+    group = name.partition("/")[0]
+    content = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    written = dict(leaves(content))
+    composed = compose("config", [f"{group}={content.get('defaults', ['auto'])[0]}"])[group]
+    schema = dict(leaves(OmegaConf.to_container(composed)))
+    assert len(written) == 1 or not [key for key, value in written.items() if schema.get(key) == value]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -52,8 +69,16 @@ def test_every_value_of_a_recipe_survives_composition(name: str) -> None:
 
 
 def test_the_defaults_are_the_embedded_demo_with_the_offline_encoder() -> None:
-    config = parse(compose("config"))
+    config = parse(compose("config", with_recipe([])))
     assert (config.data.format, config.encoder.name, config.name) == ("shapes", "efficientnet_lite0", "demo")
+    assert (config.encoder.pooling, config.training.max_epochs) == ("quarters", 4)
+
+
+@pytest.mark.parametrize("words", [["data=shards"], ["data=custom", "data.root=photos"], ["experiment=coco"]])
+def test_the_demos_settings_stay_with_the_demo(words: list[str]) -> None:
+    config = parse(compose("config", with_recipe(words)))
+    assert (config.encoder.image_size, config.encoder.pooling) == (0, "average")
+    assert config.training.learning_rate == 1e-3 and config.name != "demo"
 
 
 def test_recipes_for_real_data_default_to_resnet50() -> None:
@@ -77,6 +102,19 @@ def test_yaml_holds_values_only() -> None:
         ({"decoding": {"method": "beam", "beam_size": 4, "groups": 3}}, "decoding.groups=3"),
         ({"training": {"batch_size": 0}}, "training.batch_size=0 is out of range"),
         ({"data": {"format": "voc"}}, "data.format='voc' is not an option"),
+        ({"decoder": {"name": "lstm", "attention_size": 3}}, "decoder.attention_size: there is no such setting"),
+        ({"training": {"label_smoothing": 0.1}}, "training.label_smoothing is called objective.label_smoothing now"),
+        ({"objective": {"name": "self_critical"}}, "give a trained run's directory, init_from="),
+        (
+            {"objective": {"name": "self_critical"}, "init_from": "r", "data": {"format": "shards"}},
+            "objective=self_critical needs all captions in memory and data=shards streams them",
+        ),
+        ({"data": {"format": "shards", "augment": {"flip": True}}}, "not with data=shards; set it back"),
+        ({"training": {"schedule": "plateau", "warmup_steps": 3}}, "schedule=plateau has no warm-up"),
+        (
+            {"decoder": {"name": "transformer", "hidden_size": 10, "num_heads": 3}},
+            "decoder.num_heads=3 does not divide",
+        ),
     ],
 )
 def test_the_gate_refuses_in_one_line(values: dict[str, Any], message: str) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from showtell.config import ConfigError, DataConfig
-from showtell.data.settings import data_config
+from showtell.config import ConfigError, DataConfig, names
+from showtell.config.presets import data_config
 
 CONF = Path(__file__).parents[2] / "conf"
-NAMES = sorted(file.stem for file in (CONF / "data").glob("*.yaml"))
+NAMES = sorted({file.stem for file in (CONF / "data").glob("*.yaml")} | set(names("format")))
 
 
 def test_the_promised_data_sets_are_there():
@@ -23,9 +23,9 @@ def test_each_data_set_passes_the_gate_under_its_name(name):
 
 
 def test_values_are_set_by_key():
-    arguments = ["data.root=/a=b", "data=flickr8k", "data.train_split=null", "data.shapes.seed=7"]
+    arguments = ["data.root=/a=b", "data=flickr8k", "data.train_split=null", "data.max_caption_words=7"]
     config = data_config([*arguments, "data.num_workers=0"], CONF)
-    assert (config.root, config.train_split, config.shapes.seed, config.num_workers) == ("/a=b", None, 7, 0)
+    assert (config.root, config.train_split, config.max_caption_words, config.num_workers) == ("/a=b", None, 7, 0)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,10 @@ def test_a_broken_group_file_is_told_in_one_line(tmp_path, content):
     with pytest.raises(ConfigError, match=r"mine\.yaml") as caught:
         data_config(["data=mine"], tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_without_presets_the_line_says_where_they_were_looked_for(tmp_path):
+    """An installed package has no conf/ beside it."""
+    with pytest.raises(ConfigError, match=r"karpathy, shapes, shards \(there are no presets"):
+        data_config(["data=custom"], tmp_path)
+    assert data_config(["data=coco", "data.root=photos"], tmp_path).root == "photos"

@@ -1,0 +1,77 @@
+"""The gate: what enters becomes a checked `Config`, or one line that names key, value and remedy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from showtell.config.migration import migrated, moved_hint
+from showtell.config.registry import SECTIONS, find, parts
+from showtell.config.schema import Config, DataConfig, DecoderConfig, EncoderConfig, ObjectiveConfig
+from showtell.errors import ConfigError
+
+_BASES = {"data": DataConfig, "encoder": EncoderConfig, "decoder": DecoderConfig, "objective": ObjectiveConfig}
+
+
+def parse(values: Mapping[str, Any]) -> Config:
+    """Turns composed values (a DictConfig or a plain mapping) into a checked `Config`.
+
+    A section that is a part's is parsed in two steps: its name, then that part's settings.
+
+    Raises:
+        ConfigError: a key that does not exist, a wrong type or an impossible value, as one line.
+    """
+    plain: Any = OmegaConf.to_container(values) if OmegaConf.is_config(values) else values  # type: ignore[arg-type]
+    _refuse_interpolations(plain, "")
+    try:
+        base = OmegaConf.structured(Config)
+        for section in SECTIONS:
+            base[section] = OmegaConf.structured(_settings_class(section, plain.get(section)))
+        config = OmegaConf.to_object(OmegaConf.merge(base, plain))
+    except ConfigKeyError as error:
+        key = str(error.full_key)
+        hint = moved_hint(key) or f"{key}: there is no such setting; `python train.py --cfg job` lists them"
+        raise ConfigError(hint) from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+    assert isinstance(config, Config)
+    return config
+
+
+def restore(values: Mapping[str, Any]) -> Config:
+    """`parse` for a configuration that was stored, perhaps by an older version; errors as there."""
+    return parse(migrated(values))
+
+
+def register_with_hydra() -> None:
+    """Tells Hydra the schema, and each part's settings under its name as an option of its group."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    schema = OmegaConf.structured(Config)
+    for section, base in _BASES.items():
+        schema[section] = OmegaConf.structured(base)  # an option of the group brings what it has besides
+    store.store("schema", schema)
+    for section, (kind, _) in SECTIONS.items():
+        for part in parts(kind):
+            store.store(group=section, name=part.name, node=part.settings)
+
+
+def _settings_class(section: str, values: Any) -> Any:
+    kind, key = SECTIONS[section]
+    default = getattr(Config(), section)
+    name = values.get(key) if isinstance(values, Mapping) else None
+    return type(default) if name is None else find(kind, str(name)).settings
+
+
+def _refuse_interpolations(value: Any, key: str) -> None:
+    """`${oc.env:NAME}` in a recipe or a foreign checkpoint would carry the environment into names and files."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _refuse_interpolations(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_interpolations(inner, key)
+    elif isinstance(value, str) and "${" in value:
+        raise ConfigError(f"{key}={value[:80]!r}: interpolations are not resolved; write the value itself")

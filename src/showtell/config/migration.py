@@ -1,0 +1,73 @@
+"""The one place that knows how configurations of older versions looked.
+
+Stored configurations, of run directories and checkpoints, are brought up to date; a command line that uses an old word
+gets one line that names the new one.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import fields
+from typing import Any
+
+from showtell.config.registry import SECTIONS, find, parts
+from showtell.errors import ConfigError
+
+MOVED = {
+    "training.objective": "objective.name",
+    "training.label_smoothing": "objective.label_smoothing",
+    "training.scheduled_sampling": "objective.scheduled_sampling",
+    "training.drawn_captions": "objective.drawn_captions",
+    "training.baseline": "objective.baseline",
+    "training.draw_temperature": "objective.draw_temperature",
+    "training.reward_dropout": "objective.reward_dropout",
+    "training.cross_entropy_weight": "objective.cross_entropy_weight",
+}
+"""Old key -> new key."""
+
+
+def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration, nested, as this version writes it; what is up to date stays as it is."""
+    kept: dict[str, Any] = deepcopy(dict(values))
+    for old, new in MOVED.items():
+        section, _, key = old.partition(".")
+        if isinstance(kept.get(section), dict) and key in kept[section]:
+            target, _, name = new.partition(".")
+            kept.setdefault(target, {}).setdefault(name, kept[section].pop(key))
+    for section in SECTIONS:
+        if isinstance(kept.get(section), dict):
+            _drop_foreign(section, kept[section])
+    _answer_pooling(kept)
+    return kept
+
+
+def moved_hint(key: str) -> str | None:
+    """What became of a setting that had another name."""
+    new = MOVED.get(key)
+    if new is None:
+        return None
+    group = " (or objective=NAME)" if new == "objective.name" else ""
+    return f"{key} is called {new} now{group}; docs/settings.md lists all settings"
+
+
+def _drop_foreign(section: str, values: dict[str, Any]) -> None:
+    """Settings of other parts of the kind, which used to share one section; a typo stays, and is refused."""
+    kind, key = SECTIONS[section]
+    known = {one.name for part in parts(kind) if part.settings for one in fields(part.settings)}
+    try:
+        own = find(kind, str(values[key])).settings
+    except (KeyError, ConfigError):  # the gate says so
+        return
+    if own is not None:
+        for name in known - {one.name for one in fields(own)}:
+            values.pop(name, None)
+
+
+def _answer_pooling(values: dict[str, Any]) -> None:
+    """`auto` follows from the decoder; every run records the answer."""
+    encoder, decoder = values.get("encoder"), values.get("decoder")
+    if isinstance(encoder, dict) and isinstance(decoder, dict) and encoder.get("pooling") == "auto":
+        try:
+            own = find("decoder", str(decoder.get("name"))).settings
+        except ConfigError:
+            return
+        encoder["pooling"] = "grid" if getattr(own, "reads_regions", False) else "average"

@@ -1,0 +1,149 @@
+"""A user's own parts: Python files beside ours, imported because somebody at the command line said so.
+
+Code comes from the folder `plugins/` beside the script, from `--plugins DIR`, or from `showtell.use(FILE)`; never from
+a path that a configuration, a checkpoint or a run directory names. A file that cannot be imported concerns only
+the run that wants something of it, and then shows its traceback. Other processes of the same run or sweep are given
+`plugin_arguments()` on their command line.
+"""
+
+import hashlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from showtell import errors
+from showtell.config import registry
+from showtell.config.schema import Config
+from showtell.errors import ConfigError, UserError
+
+FLAG = "--plugins"
+_sources: list[Path] = []
+_loaded: set[Path] = set()
+
+
+def take_plugins(words: Sequence[str], script: str | Path | None = None) -> list[str]:
+    """Imports the plugins of a command line; the words without `--plugins`.
+
+    Args:
+        words: of the command line.
+        script: beside which `plugins/` is looked for.
+
+    Raises:
+        UserError: no such folder or file, or a plugin that takes a name which is there.
+    """
+    rest, sources, words = [], [], list(words)
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag != FLAG:
+            rest.append(word)
+        elif equals or words:
+            sources.append(Path(value if equals else words.pop(0)))
+        else:
+            raise UserError(f"{FLAG}: name a folder of plugins, or a file")
+    beside = Path(script).resolve().parent / "plugins" if script else None
+    if beside is not None and beside.is_dir() and beside not in sources:
+        sources.insert(0, beside)
+    for source in sources:
+        load(source)
+    return rest
+
+
+def load(source: Path) -> None:
+    """Imports a file, or every `*.py` of a folder in the order of their names.
+
+    Raises:
+        UserError: it is not there, or takes a name which is there.
+    """
+    source = source.resolve()
+    if not source.exists():
+        raise UserError(f"{FLAG} {source}: there is no such folder or file")
+    if source not in _sources:
+        _sources.append(source)
+    for file in sorted(source.glob("*.py")) if source.is_dir() else [source]:
+        if file not in _loaded:
+            _loaded.add(file)
+            _import(file)
+
+
+def plugin_arguments() -> list[str]:
+    """What a process that does the same work finds on its command line."""
+    return [word for source in _sources for word in (FLAG, str(source))]
+
+
+def origins(config: Config) -> list[dict[str, str]]:
+    """The plugins whose parts a run uses, by name and hash of the file: what a checkpoint says of them."""
+    return [
+        {"kind": part.kind, "name": part.name, "file": Path(part.origin).name, "sha256": _sha256(Path(part.origin))}
+        for part in used_parts(config)
+        if part.origin is not None
+    ]
+
+
+def used_parts(config: Config) -> list[registry.Part]:
+    """The parts that a configuration names."""
+    named: list[tuple[Any, str]] = [
+        (kind, getattr(getattr(config, section), key)) for section, (kind, key) in registry.SECTIONS.items()
+    ]
+    named += [("metric", name) for name in config.training.metrics]
+    named += [("logger", name) for name in config.training.loggers]
+    return [registry.find(kind, name) for kind, name in named]
+
+
+def check_origins(wanted: Sequence[dict[str, str]], path: object) -> list[str]:
+    """Compares the plugins that a checkpoint was written with to those that are here.
+
+    Returns:
+        A line for each whose file is another one now.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    lines = []
+    here = {(part.kind, part.name): part for part in registry.parts()}
+    for one in wanted:
+        part = here.get((one["kind"], one["name"]))  # type: ignore[arg-type]
+        if part is None or part.origin is None:
+            raise ConfigError(
+                f"{path} wants the {one['kind']} {one['name']!r} of the plugin {one['file']}; give {FLAG} with the "
+                "folder that it lies in, or showtell.use(FILE)"
+            )
+        if _sha256(Path(part.origin)) != one["sha256"]:
+            lines.append(f"{part.origin} is not the plugin that {path} was written with: its content differs")
+    return lines
+
+
+def _import(file: Path) -> None:
+    name = f"showtell_plugins.{file.stem}"
+    spec = spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    errors.plugin_files.add(str(file))
+    before = set(registry.parts())
+    try:
+        with registry.from_plugin(str(file)):
+            spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        registry.failures[str(file)] = "".join(traceback.format_exception(error))
+        _say(f"{file.name} cannot be imported ({type(error).__name__}: {errors.one_line(str(error))})")
+        return
+    added = [f"{part.kind} {part.name}" for part in registry.parts() if part not in before]
+    _say(f"{file.name}: {', '.join(added) or 'registers nothing'}")
+
+
+def _say(text: str) -> None:
+    """Once per run: a launcher has said it before its ranks do."""
+    if os.environ.get("RANK", "0") == "0" and "SHOWTELL_RENDEZVOUS" not in os.environ:
+        print(f"plugin {text}", file=sys.stderr, flush=True)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,130 @@
+"""What each setting says of itself: for `train.py --help KEY`, and `python -m showtell.config > docs/settings.md`."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+
+from showtell.config.registry import SECTIONS, parts
+from showtell.config.schema import Config
+from showtell.config.setting import ROOT, Declared, Setting, declared, walk
+from showtell.errors import ConfigError
+
+_ON_RESUME = {
+    "refuse": "another value is refused",
+    "say": "another value is said: the run is then not exactly the interrupted one",
+    "ignore": "may change",
+}
+_HEAD = """\
+# Settings
+
+Written by `python -m showtell.config > docs/settings.md`; `python train.py --help KEY` explains one of them.
+
+On resume: another value is refused (refuse), accepted with a line that says that the run is no longer exactly the
+interrupted one (say), or free. Names: tells the folders of a sweep apart. Compared: leaderboards compare runs by it."""
+_COLUMNS = "| key | default | limits | meaning | on resume | names | compared |\n|---|---|---|---|---|---|---|"
+
+
+def all_settings() -> Iterator[tuple[str, Declared]]:
+    """Every setting with the name of the part it belongs to; an empty name for those that all runs have."""
+    for one in fields(Config):
+        outer = declared(one).within(ROOT)
+        if one.name in SECTIONS:
+            for part in parts(SECTIONS[one.name][0]):
+                assert part.settings is not None
+                yield from ((part.name, found) for found in walk(part.settings, one.name, outer))
+        elif callable(one.default_factory):
+            yield from (("", found) for found in walk(one.default_factory(), one.name, outer))
+        else:
+            yield "", Declared(one.name, one, outer)
+
+
+def natures(keys: Iterable[str]) -> dict[str, Setting]:
+    """What the settings of these keys say of themselves; a key that nobody declared, of an old run, has no limits."""
+    declared_ones: dict[str, Setting] = {}
+    for _, found in all_settings():
+        declared_ones.setdefault(found.key, found.setting)
+    return {key: declared_ones.get(key, ROOT) for key in keys}
+
+
+def known_keys() -> list[str]:
+    """Every key that some configuration has."""
+    return list(dict.fromkeys(found.key for _, found in all_settings()))
+
+
+def explained_setting(key: str) -> str:
+    """A setting in words, once for each part that has it with another default.
+
+    Raises:
+        ConfigError: there is no such setting.
+    """
+    owners: dict[str, list[str]] = {}
+    for name, found in all_settings():
+        if found.key == key:
+            owners.setdefault(_in_words(found), []).append(name)
+    inner = [known for known in known_keys() if known.startswith(f"{key}.")]
+    if not owners and inner:
+        return "\n  ".join([f"{key} is a section:", *inner])
+    if not owners:
+        close = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.6)
+        hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists them"
+        raise ConfigError(f"{key}: there is no such setting; {hint}")
+    section = key.partition(".")[0]
+    heads = (f"{key}  ({section}={', '.join(names)})" if any(names) else key for names in owners.values())
+    return "\n\n".join(f"{head}\n{text}" for head, text in zip(heads, owners, strict=True))
+
+
+def settings_page() -> str:
+    """docs/settings.md: a table per section; what all parts of a kind share stands once."""
+    tables: dict[str, list[str]] = {}
+    for name, found in all_settings():
+        section = found.key.partition(".")[0] if "." in found.key else "the run"
+        tables.setdefault(f"{section}={name}" if name else section, []).append(_row(found))
+    for section, (kind, _) in SECTIONS.items():
+        titles = [f"{section}={part.name}" for part in parts(kind)]
+        shared = [row for row in tables[titles[0]] if all(row in tables[title] for title in titles)]
+        for title in titles:
+            tables[title] = [row for row in tables[title] if row not in shared]
+        tables = _inserted(tables, titles[0], f"{section}, all of them", shared)
+    return "\n".join([_HEAD, *(_table(title, rows) for title, rows in tables.items() if rows)])
+
+
+def _inserted(tables: dict[str, list[str]], before: str, title: str, rows: list[str]) -> dict[str, list[str]]:
+    places = list(tables)
+    place = places.index(before)
+    order = [*places[:place], title, *places[place:]]
+    return {name: rows if name == title else tables[name] for name in order}
+
+
+def _table(title: str, rows: Iterable[str]) -> str:
+    return "\n".join(["", f"## {title}", "", _COLUMNS, *rows])
+
+
+def _row(found: Declared) -> str:
+    told = found.setting
+    marks = ["yes" if flag else "" for flag in (_named(found), told.compared)]
+    resume = "" if told.on_resume == "ignore" else str(told.on_resume)
+    cells = [f"`{found.key}`", f"`{_spelled(found.default)}`", told.limits(), told.meaning, resume, *marks]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _in_words(found: Declared) -> str:
+    told, annotation = found.setting, found.field.type
+    kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    limits = f", {told.limits()}" if told.limits() else ""
+    names = "tells the folders of a sweep apart" if _named(found) else "does not name the folders of a sweep"
+    return (
+        f"  {told.meaning}\n  {kind}{limits}; default {_spelled(found.default)}\n"
+        f"  on resume: {_ON_RESUME[str(told.on_resume)]}\n"
+        f"  {names}; {'compared' if told.compared else 'not compared'} in leaderboards"
+    )
+
+
+def _named(found: Declared) -> bool:
+    told = found.setting
+    return bool(told.identifies if told.named is None else told.named)
+
+
+def _spelled(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)

@@ -1,0 +1,161 @@
+"""One declaration per setting: its default, its limits, what it means, and what others make of it.
+
+A section of the configuration is a dataclass whose fields are made by `setting` and `section`. What is declared here
+once is what the gate checks, what `train.py --help KEY` and docs/settings.md tell, what a resume refuses, what names
+the folders of a sweep, and what runs are compared by. A nature that a setting does not state is that of its section.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from showtell.errors import ConfigError
+
+OnResume = Literal["refuse", "say", "ignore"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting beyond its type and default.
+
+    Attributes:
+        meaning: in words, for people.
+        low: the smallest value; `above` excludes it.
+        high: the largest value.
+        choices: the only values.
+        on_resume: another value on resume is refused, said (the run is then not exactly the interrupted one), or free.
+        identifies: whether another value makes another run; a sweep's folder holds one run only.
+        named: whether it tells folders of a sweep apart; by default what identifies does.
+        compared: whether a leaderboard compares runs by it.
+        hyperparameter: whether TensorBoard lists it beside the best value.
+        chosen_together: a choice changes many settings of this section at once, which tell the same.
+    """
+
+    meaning: str = ""
+    low: float | None = None
+    above: float | None = None
+    high: float | None = None
+    choices: tuple[object, ...] = ()
+    on_resume: OnResume | None = None
+    identifies: bool | None = None
+    named: bool | None = None
+    compared: bool | None = None
+    hyperparameter: bool | None = None
+    chosen_together: bool | None = None
+
+    def within(self, outer: "Setting") -> "Setting":
+        """With what its section says where it says nothing itself."""
+        natures = ("on_resume", "identifies", "named", "compared", "hyperparameter", "chosen_together")
+        return replace(self, **{name: getattr(outer, name) for name in natures if getattr(self, name) is None})
+
+    def check(self, key: str, value: Any) -> None:
+        """Refuses a value outside of the limits; None is a value without limits.
+
+        Raises:
+            ConfigError: one line with key, value and remedy.
+        """
+        if value is None:
+            return
+        if self.choices and value not in self.choices:
+            raise ConfigError(f"{key}={value!r} is not an option; choose one of {', '.join(map(str, self.choices))}")
+        low_is_met = (self.low is None or value >= self.low) and (self.above is None or value > self.above)
+        if not low_is_met or (self.high is not None and not value <= self.high):
+            raise ConfigError(f"{key}={value} is out of range; it must be {self.limits()}")
+
+    def limits(self) -> str:
+        """The limits in words; empty where there are none."""
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        parts = [
+            f"{word} {bound}"
+            for word, bound in (("at least", self.low), ("greater than", self.above), ("at most", self.high))
+            if bound is not None
+        ]
+        return " and ".join(parts)
+
+
+ROOT = Setting(on_resume="say", identifies=True, compared=True, hyperparameter=False, chosen_together=False)
+"""What holds for a setting when neither it nor its sections say otherwise."""
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    choices: Collection[object] = (),
+    **natures: Any,
+) -> Any:
+    """A field of a section; arguments as the attributes of `Setting`, lists as defaults are copied."""
+    told = Setting(meaning, low, above, high, tuple(choices), **natures)
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"setting": told})
+    return field(default=default, metadata={"setting": told})
+
+
+def section(build: Callable[[], Any], meaning: str, **natures: Any) -> Any:
+    """A field that is a section of its own; its settings have these natures unless they say otherwise."""
+    return field(default_factory=build, metadata={"setting": Setting(meaning, **natures)})
+
+
+@dataclass(kw_only=True)
+class Section:
+    """A part of the configuration: limits are checked when it is made, then what `check` says."""
+
+    key: ClassVar[str] = ""
+    """Its name in the configuration, e.g. `training`."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not is_dataclass(value):
+                declared(one).check(join(self.key, one.name), value)
+        self.check()
+
+    def check(self) -> None:
+        """Refuses settings that contradict each other.
+
+        Raises:
+            ConfigError: one line with key, value and remedy.
+        """
+
+
+def declared(one: "Field[Any]") -> Setting:
+    """What a field says of itself."""
+    found = one.metadata.get("setting", Setting())
+    assert isinstance(found, Setting)
+    return found
+
+
+def join(prefix: str, name: str) -> str:
+    """`a` and `b` as `a.b`."""
+    return f"{prefix}.{name}" if prefix else name
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A setting in its place: the full key, its field, and its natures with those of its sections."""
+
+    key: str
+    field: "Field[Any]"
+    setting: Setting
+
+    @property
+    def default(self) -> Any:
+        """The value where nobody says otherwise."""
+        made = self.field.default_factory
+        return made() if callable(made) else self.field.default
+
+
+def walk(schema: Any, prefix: str = "", outer: Setting = ROOT) -> Iterator[Declared]:
+    """All settings of a section, a class or an object of it, in the order of declaration."""
+    for one in fields(schema):
+        key, told = join(prefix, one.name), declared(one).within(outer)
+        inner = one.default_factory() if isinstance(schema, type) and callable(one.default_factory) else None
+        inner = inner if inner is not None else getattr(schema, one.name, None)
+        if is_dataclass(inner):
+            yield from walk(inner, key, told)
+        else:
+            yield Declared(key, one, told)

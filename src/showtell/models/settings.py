@@ -1,0 +1,94 @@
+"""Settings of the shipped encoders and decoders. Nothing here imports torch."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from showtell.config.registry import declare, declare_any_other
+from showtell.config.schema import DecoderConfig, EncoderConfig
+from showtell.config.setting import setting
+from showtell.errors import ConfigError
+
+
+@dataclass(kw_only=True)
+class TorchvisionConfig(EncoderConfig):
+    """Any classifier of torchvision by its name: encoder=torchvision encoder.name=convnext_tiny."""
+
+    name: str = setting("mobilenet_v3_large", "a torchvision classifier")
+
+
+@dataclass(kw_only=True)
+class LSTMConfig(DecoderConfig):
+    """The article's decoder: an LSTM that is shown the picture before the first word."""
+
+    num_layers: int = setting(1, "LSTM layers", low=1, on_resume="refuse")
+    image_every_step: bool = setting(
+        False, "the picture is added to every word, not only shown before the first", on_resume="refuse"
+    )
+
+
+@dataclass(kw_only=True)
+class _RegionsConfig(DecoderConfig):
+    """What decoders have that attend to regions."""
+
+    reads_regions: ClassVar[bool] = True
+
+    hidden_size: int = setting(256, "size of the hidden state", low=1, on_resume="refuse")
+    dropout: float = setting(0.5, "dropout before the output words", low=0, high=0.99)
+    region_size: int = setting(
+        256, "regions are projected to this size first; 0: as they are, as in the papers", low=0, on_resume="refuse"
+    )
+
+
+@dataclass(kw_only=True)
+class AttentionConfig(_RegionsConfig):
+    """Soft attention: Show, Attend and Tell (Xu et al. 2015)."""
+
+    name: str = setting("attention", "which decoder", on_resume="refuse")
+    attention_size: int = setting(256, "size in which words and regions are compared", low=1, on_resume="refuse")
+    attention_penalty: float = setting(
+        0.0, "lambda of doubly stochastic attention, eq. 14; the authors' code has 1", low=0
+    )
+
+
+@dataclass(kw_only=True)
+class HardAttentionConfig(AttentionConfig):
+    """Hard attention, learnt by REINFORCE (Xu et al. 2015); decoding looks at the likeliest region."""
+
+    name: str = setting("hard_attention", "which decoder", on_resume="refuse")
+    reinforce_weight: float = setting(1.0, "lambda_r", low=0)
+    entropy_weight: float = setting(0.01, "lambda_e", low=0)
+
+
+@dataclass(kw_only=True)
+class TopDownConfig(_RegionsConfig):
+    """Top-down attention (Anderson et al. 2018): one LSTM looks, one tells."""
+
+    name: str = setting("topdown", "which decoder", on_resume="refuse")
+    attention_size: int = setting(256, "size in which words and regions are compared", low=1, on_resume="refuse")
+
+
+@dataclass(kw_only=True)
+class TransformerConfig(_RegionsConfig):
+    """A small pre-norm transformer."""
+
+    name: str = setting("transformer", "which decoder", on_resume="refuse")
+    dropout: float = setting(0.3, "dropout in every block and before the output words", low=0, high=0.99)
+    num_layers: int = setting(2, "blocks", low=1, on_resume="refuse")
+    num_heads: int = setting(4, "heads of a block; they divide decoder.hidden_size", low=1, on_resume="refuse")
+
+    def check(self) -> None:
+        """Heads share the hidden size."""
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                f"decoder.num_heads={self.num_heads} does not divide decoder.hidden_size={self.hidden_size}; "
+                "make it a divisor"
+            )
+
+
+declare("encoder", EncoderConfig, "showtell.models.encoder:build_efficientnet_lite0")
+declare_any_other("encoder", TorchvisionConfig, "showtell.models.encoder:build_torchvision", "torchvision")
+declare("decoder", LSTMConfig, "showtell.models.lstm:LSTMDecoder")
+declare("decoder", AttentionConfig, "showtell.models.attention:SoftAttentionDecoder")
+declare("decoder", HardAttentionConfig, "showtell.models.hard_attention:HardAttentionDecoder")
+declare("decoder", TopDownConfig, "showtell.models.topdown:TopDownDecoder")
+declare("decoder", TransformerConfig, "showtell.models.transformer:TransformerDecoder")

@@ -1,0 +1,124 @@
+"""What each setting says of itself, and what is made of that."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from showtell.config import Config, ConfigError, Section, Setting, parse, section, setting, walk
+from showtell.config.reference import all_settings, explained_setting, natures, settings_page
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = dict.fromkeys(found.key for _, found in all_settings())
+
+
+def keys(**wanted: object) -> set[str]:
+    found = ((one.key, [getattr(one.setting, name) for name in wanted]) for _, one in all_settings())
+    return {key for key, natures in found if natures == list(wanted.values())}
+
+
+def test_every_setting_of_ours_tells_what_it_means() -> None:
+    assert not [found.key for _, found in all_settings() if not found.setting.meaning]
+
+
+def test_what_a_resume_refuses() -> None:
+    """Without these the weights or the words of a checkpoint mean something else."""
+    encoder = {key for key in ALL if key.startswith("encoder.")}
+    decoder = ["name", "embedding_size", "hidden_size", "num_layers", "attention_size", "region_size", "num_heads"]
+    decoder += ["tie_embeddings", "image_every_step"]
+    assert keys(on_resume="refuse") == encoder | {f"decoder.{name}" for name in decoder} | {"vocab.threshold"}
+
+
+def test_what_a_resume_says() -> None:
+    said = keys(on_resume="say")
+    assert {"seed", "training.batch_size", "training.learning_rate", "device.precision", "device.devices"} <= said
+    assert {"decoder.dropout", "objective.label_smoothing", "features.dtype", "data.augment.flip"} <= said
+
+
+def test_what_makes_no_other_run() -> None:
+    same = keys(identifies=False)
+    assert {"cache", "data.num_workers", "device.accelerator", "sweep.jobs", "training.max_epochs", "resume"} <= same
+    assert not same & {"seed", "name", "decoder.dropout", "training.batch_size", "features.dtype", "data.root"}
+
+
+def test_what_runs_are_not_compared_by() -> None:
+    assert {"seed", "cache", "sweep.trials", "data.num_workers", "features.place"} <= keys(compared=False)
+    assert {"training.learning_rate", "decoder.name", "data.name"} <= keys(compared=True)
+
+
+def test_a_setting_has_the_nature_of_its_section_unless_it_says_otherwise() -> None:
+    @dataclass(kw_only=True)
+    class Inner(Section):
+        plain: int = setting(1, "takes the section's")
+        own: int = setting(1, "says otherwise", on_resume="say")
+
+    @dataclass(kw_only=True)
+    class Outer(Section):
+        inner: Inner = section(Inner, "a section", on_resume="refuse", compared=False)
+
+    found = {one.key: one.setting for one in walk(Outer)}
+    assert (found["inner.plain"].on_resume, found["inner.own"].on_resume) == ("refuse", "say")
+    assert found["inner.own"].compared is False and found["inner.own"].identifies is True
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "message"),
+    [
+        (0, Setting(low=1), "a.b=0 is out of range; it must be at least 1"),
+        (0.0, Setting(above=0, high=1), "a.b=0.0 is out of range; it must be greater than 0 and at most 1"),
+        (1.5, Setting(high=1), "a.b=1.5 is out of range; it must be at most 1"),
+        (float("nan"), Setting(low=0), "a.b=nan is out of range"),
+        ("x", Setting(choices=("y", "z")), "a.b='x' is not an option; choose one of y, z"),
+    ],
+)
+def test_limits(value: object, told: Setting, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        told.check("a.b", value)
+    assert str(refused.value).startswith(message)
+    told.check("a.b", None)
+
+
+def test_a_section_checks_itself_when_it_is_made() -> None:
+    @dataclass(kw_only=True)
+    class Part(Section):
+        key: ClassVar[str] = "part"
+        size: int = setting(4, "a size", low=1)
+
+        def check(self) -> None:
+            if self.size % 2:
+                raise ConfigError(f"part.size={self.size} is odd; make it even")
+
+    with pytest.raises(ConfigError, match=r"part\.size=0 is out of range"):
+        Part(size=0)
+    with pytest.raises(ConfigError, match="odd"):
+        Part(size=3)
+
+
+def test_every_run_records_the_same_value_for_the_same_thing() -> None:
+    assert Config().encoder.pooling == "average"
+    assert parse({"decoder": {"name": "topdown"}}).encoder.pooling == "grid"
+    assert parse(parse({"decoder": {"name": "topdown"}}).as_dict()).encoder.pooling == "grid"
+
+
+def test_help_explains_a_setting() -> None:
+    text = explained_setting("decoder.hidden_size")
+    assert "at least 1; default 100" in text and "default 256" in text and "another value is refused" in text
+    assert explained_setting("data.augment").splitlines()[1:3] == ["  data.augment.crop_area", "  data.augment.jitter"]
+    with pytest.raises(ConfigError, match=r"did you mean decoder\.hidden_size"):
+        explained_setting("decoder.hiden_size")
+
+
+def test_a_key_that_nobody_declared_is_compared() -> None:
+    assert natures(["strange.key"])["strange.key"].compared is True
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text().rstrip() == settings_page(), "python -m showtell.config"
+
+
+def test_the_schema_needs_no_torch() -> None:
+    code = "import sys, showtell.config, showtell.run; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
