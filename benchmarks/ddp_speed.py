@@ -31,7 +31,8 @@ from showtell.checkpointing.stop import GracefulStop
 from showtell.config import parse
 from showtell.data.module import CaptionData
 from showtell.launching.launcher import environment_of_ranks
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.module import CaptionModule
 from showtell.ranks import RENDEZVOUS, joined, present, ranks_of_environment
 from showtell.trainer import build_trainer
 

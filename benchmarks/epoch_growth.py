@@ -14,7 +14,8 @@ from synthetic import caption_set, split, vocabulary
 
 from showtell.config import parse
 from showtell.data.module import CaptionData
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.module import CaptionModule
 
 SIZES = (1600, 6400, 25600)
 SHARES = 16  # a turn is this part of an epoch

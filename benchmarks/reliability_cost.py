@@ -27,7 +27,8 @@ from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import DecoderConfig, DecodingConfig, TrainingConfig
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.module import CaptionModule
 from showtell.trainer import ExactSteps, quieten_lightning
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 

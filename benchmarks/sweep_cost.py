@@ -28,7 +28,8 @@ from machine import DATA, at_most, cpu, report
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
 from showtell.meeting import Meeting
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.module import CaptionModule
 from showtell.vocabulary import Vocabulary
 
 HIDDEN, THRESHOLDS, SEEDS = (128, 256, 512), (4, 8), (1, 2)

@@ -29,7 +29,8 @@ from synthetic import caption_set, split, vocabulary
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.module import CaptionModule
 from showtell.trainer import build_trainer
 
 Clocks = tuple[float, float]

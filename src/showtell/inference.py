@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import load_checkpoint
 from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
 from showtell.data.images import PictureError, prepare, read_picture
-from showtell.decoding import Hypothesis, State, StepFunction, decode
+from showtell.decoding import Hypothesis, State, decode
 from showtell.initial import speaking_weights, tuned_weights
+from showtell.models.decoders import Decoder, build_decoder
+from showtell.models.decoders.base import attention_maps
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.finetuning import tuned_blocks
-from showtell.models.module import build_decoder
-from showtell.models.regions import attention_maps
 from showtell.models.weights import (
     TRAVELLING_WEIGHTS,
     EncoderWeights,
@@ -74,13 +74,13 @@ class Captioner:
 
     def __init__(
         self,
-        decoder: nn.Module,
+        decoder: Decoder,
         encoder: FastEncoder,
         vocabulary: Vocabulary,
         transform: ImageTransform,
         config: Config,
     ) -> None:
-        self.decoder: Any = decoder
+        self.decoder = decoder
         self.encoder = encoder
         self.vocabulary = vocabulary
         self.transform = transform
@@ -141,13 +141,12 @@ class Captioner:
         self, pixels: Tensor, decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for normalized pixels `(B, 3, S, S)`."""
-        step: StepFunction = self.decoder.step
-        return decode(step, self.state(pixels), decoding or self.config.decoding, generator)
+        return decode(self.decoder.step, self.state(pixels), decoding or self.config.decoding, generator)
 
     @property
     def attends(self) -> bool:
         """Whether `look` has something to show."""
-        return hasattr(self.decoder, "attention")
+        return self.decoder.attends
 
     @torch.inference_mode()
     def look(self, captioned: Captioned) -> NDArray[np.float32] | None:
@@ -161,8 +160,7 @@ class Captioner:
 
     def state(self, pixels: Tensor) -> State:
         """What the decoder starts from once it has seen normalized pixels `(B, 3, S, S)`."""
-        state: State = self.decoder.initial_state(self.encoder(pixels))
-        return state
+        return self.decoder.initial_state(self.encoder(pixels))
 
 
 class PictureFiles:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from torch import nn
 
 from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
@@ -24,9 +23,10 @@ from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import Start, load_start
 from showtell.meeting import Meeting
+from showtell.models.decoders import Decoder, build_decoder
 from showtell.models.encoder import Encoder
 from showtell.models.finetuning import TunedBlocks, tuned_blocks
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.module import CaptionModule
 from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
@@ -103,7 +103,7 @@ def train(config: Config, run_dir: Path) -> float:
 
 def first_decoder(
     config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
-) -> nn.Module:
+) -> Decoder:
     """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
     decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
     if start:

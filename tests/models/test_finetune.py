@@ -14,9 +14,10 @@ from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, DecoderConfig, DecodingConfig, EncoderConfig, TrainingConfig, parse
 from showtell.inference import Captioner
 from showtell.initial import load_start
+from showtell.models.decoders import build_decoder
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.finetuning import TunedBlocks, tuned_blocks
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.module import CaptionModule
 from showtell.run_directory import read_config
 from showtell.training import train
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, DecodingConfig, TrainingConfig
-from showtell.models.module import CaptionModule, averaged_copy, build_decoder, move_average
+from showtell.models.decoders import build_decoder
+from showtell.models.layers import padded
+from showtell.models.module import CaptionModule, averaged_copy, move_average
 from showtell.models.scheduled_sampling import scheduled_sampling
-from showtell.models.self_critical import log_probabilities, padded, self_critical_loss
+from showtell.models.self_critical import log_probabilities, self_critical_loss
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 

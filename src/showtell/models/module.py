@@ -10,46 +10,25 @@ batch, T time, V vocabulary, S picture size.
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from showtell.config import GRID_DECODERS, DecoderConfig, DecodingConfig, TrainingConfig
+from showtell.config import DecodingConfig, TrainingConfig
 from showtell.decoding import Hypothesis, decode
-from showtell.models.attention import SoftAttentionDecoder
+from showtell.models.decoders.base import Decoder, attention_maps
 from showtell.models.encoder import Encoder
 from showtell.models.finetuning import TunedBlocks, parameter_groups
 from showtell.models.global_loss import mean_over_ranks
-from showtell.models.hard_attention import HardAttentionDecoder
-from showtell.models.lstm import LSTMDecoder
-from showtell.models.regions import attention_maps
 from showtell.models.scheduled_sampling import scheduled_sampling
 from showtell.models.self_critical import Reward, self_critical_loss
-from showtell.models.topdown import TopDownDecoder
-from showtell.models.transformer import TransformerDecoder
 from showtell.vocabulary import Vocabulary
 
 Batch = dict[str, Any]
 Module = TypeVar("Module", bound=nn.Module)
-DECODER_CLASSES: dict[str, Callable[[DecoderConfig, int, int], nn.Module]] = {
-    "lstm": LSTMDecoder,
-    "attention": SoftAttentionDecoder,
-    "hard_attention": HardAttentionDecoder,
-    "topdown": TopDownDecoder,
-    "transformer": TransformerDecoder,
-}
-
-
-def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> nn.Module:
-    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`.
-
-    Decoders that do not attend read all regions as one vector.
-    """
-    size = feature_shape[-1] if config.name in GRID_DECODERS else math.prod(feature_shape)
-    return DECODER_CLASSES[config.name](config, size, vocabulary_size)
 
 
 class CaptionModule(pl.LightningModule):
@@ -57,7 +36,7 @@ class CaptionModule(pl.LightningModule):
 
     def __init__(
         self,
-        decoder: nn.Module,
+        decoder: Decoder,
         vocabulary: Vocabulary,
         training: TrainingConfig,
         decoding: DecodingConfig,
@@ -67,8 +46,8 @@ class CaptionModule(pl.LightningModule):
         tuned: TunedBlocks | None = None,
     ) -> None:
         super().__init__()
-        self.decoder: Any = decoder
-        self.average: Any = averaged_copy(decoder) if training.weight_average else None
+        self.decoder = decoder
+        self.average = averaged_copy(decoder) if training.weight_average else None
         self.tuned = tuned.requires_grad_(training.encoder_learning_rate > 0) if tuned is not None else None
         self.tuned_average = averaged_copy(tuned) if tuned is not None and training.weight_average else None
         self.reward = reward
@@ -89,7 +68,7 @@ class CaptionModule(pl.LightningModule):
         return self._encoder[0]
 
     @property
-    def speaker(self) -> Any:
+    def speaker(self) -> Decoder:
         """The decoder that is validated and that predicts: the averaged one where there is one."""
         return self.decoder if self.average is None else self.average
 
@@ -140,11 +119,10 @@ class CaptionModule(pl.LightningModule):
         so that runs with different settings can be compared.
         """
         if self.scheduled_share() > 0:
-            logits, extra = scheduled_sampling(self.decoder, features, captions, self.scheduled_share()), 0.0
-        elif hasattr(self.decoder, "teacher_forced"):
-            logits, extra = self.decoder.teacher_forced(features, captions)
+            logits = scheduled_sampling(self.decoder, features, captions, self.scheduled_share())
+            extra = logits.new_zeros(())
         else:
-            logits, extra = self.decoder(features, captions), 0.0
+            logits, extra = self.decoder.teacher_forced(features, captions)
         smoothing = self.training_config.label_smoothing
         return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten(), label_smoothing=smoothing) + extra
 
@@ -192,7 +170,7 @@ class CaptionModule(pl.LightningModule):
         """Keeps where an attending decoder looked in the watched pictures."""
         ids = batch["picture_ids"].tolist()
         rows = [row for row, picture in enumerate(ids) if picture in self.watched]
-        if not rows or not hasattr(self.speaker, "attention"):
+        if not rows or not self.speaker.attends:
             return
         chosen = [captions[row] for row in rows]
         maps = attention_maps(self.speaker, self.features(batch["images"][rows]), chosen)

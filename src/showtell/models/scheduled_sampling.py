@@ -6,15 +6,14 @@ decoder, and costs what stepping costs: nothing can be computed for all words at
 Shape legend: B batch, T words with `<end>`, V vocabulary.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from showtell.models.decoders.base import Decoder
 from showtell.vocabulary import START
 
 
-def scheduled_sampling(decoder: Any, features: Tensor, captions: Tensor, share: float) -> Tensor:
+def scheduled_sampling(decoder: Decoder, features: Tensor, captions: Tensor, share: float) -> Tensor:
     """Logits `(B, T, V)` of the captions' tokens, where a `share` of the inputs are the decoder's own words."""
     state = decoder.initial_state(features)
     tokens, answers = captions.new_full((len(captions),), START), []

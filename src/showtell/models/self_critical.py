@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from showtell.config import DecodingConfig
 from showtell.decoding import Hypothesis, decode
+from showtell.models.decoders.base import Decoder
+from showtell.models.layers import padded
 from showtell.vocabulary import END, START, UNK
 
 LONGEST = 20
@@ -33,7 +35,7 @@ Reward = Callable[[Sequence[int], Sequence[Sequence[int]]], NDArray[Any]]
 
 
 def self_critical_loss(
-    decoder: nn.Module,
+    decoder: Decoder,
     features: Tensor,
     picture_ids: Sequence[int],
     reward: Reward,
@@ -79,7 +81,7 @@ def without_channels(features: Tensor, share: float) -> Tensor:
     return features * mask.view(len(features), *[1] * (features.ndim - 2), -1)
 
 
-def log_probabilities(decoder: nn.Module, features: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+def log_probabilities(decoder: Decoder, features: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
     """Of each token `(N, T)` given those before it, among the words that decoding may say there."""
     logits = decoder(features, tokens).float() / temperature
     never = torch.zeros(logits.shape[2], dtype=torch.bool, device=logits.device)
@@ -91,16 +93,7 @@ def log_probabilities(decoder: nn.Module, features: Tensor, tokens: Tensor, temp
     return chosen
 
 
-def padded(captions: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens `(N, T)` with `<end>`s after each caption, and a mask that counts the first of them."""
-    longest = max(len(caption) for caption in captions) + 1
-    rows = [[*caption, *[END] * (longest - len(caption))] for caption in captions]
-    lengths = torch.tensor([len(caption) + 1 for caption in captions], device=device)
-    mask = torch.arange(longest, device=device) < lengths.unsqueeze(1)
-    return torch.tensor(rows, device=device), mask.float()
-
-
-def _captions(decoder: Any, features: Tensor, config: DecodingConfig) -> list[list[Hypothesis]]:
+def _captions(decoder: Decoder, features: Tensor, config: DecodingConfig) -> list[list[Hypothesis]]:
     with torch.no_grad():
         return decode(decoder.step, decoder.initial_state(features), replace(config, max_length=LONGEST))
 
