@@ -125,7 +125,7 @@ def ours(folder: Path, batch_size: int, root: Path) -> tuple[float, float]:
     )  # fmt: skip
     meeting = training.Meeting(config)
     paths = sorted(folder.rglob("*.jpg"))[:BUILT]
-    encoder = FastEncoder(meeting.encoder, torch.device("cpu"), meeting.precision)
+    encoder = FastEncoder(meeting.encoder.network, torch.device("cpu"), meeting.precision)
     began = cpu()
     request = StoreRequest("part", paths, "random", meeting.weights.transform, "float16")
     open_or_build(root, request, lambda: encoder, config.features.batch_size, 0)

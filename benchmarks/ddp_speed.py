@@ -31,7 +31,10 @@ from showtell.checkpointing.stop import GracefulStop
 from showtell.config import parse
 from showtell.data.module import CaptionData
 from showtell.launching.launcher import environment_of_ranks
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.encoder import LazyEncoder
+from showtell.models.module import CaptionModule
+from showtell.objectives import CrossEntropy
 from showtell.ranks import RENDEZVOUS, joined, present, ranks_of_environment
 from showtell.trainer import build_trainer
 
@@ -71,7 +74,12 @@ def train(batch: int, run_dir: Path, result: Path) -> None:
     words = vocabulary(captions)
     watch = Stopwatch()
     module = CaptionModule(
-        build_decoder(config.decoder, (FEATURES,), len(words)), words, config.training, config.decoding, {}
+        LazyEncoder(config.encoder),
+        build_decoder(config.decoder, (FEATURES,), len(words)),
+        words,
+        CrossEntropy(),
+        training=config.training,
+        decoding=config.decoding,
     )
     loader = CaptionData(data, data, words, config.training, config.seed, 0, ranks)
     stop = GracefulStop()

@@ -14,7 +14,10 @@ from synthetic import caption_set, split, vocabulary
 
 from showtell.config import parse
 from showtell.data.module import CaptionData
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.encoder import LazyEncoder
+from showtell.models.module import CaptionModule
+from showtell.objectives import CrossEntropy
 
 SIZES = (1600, 6400, 25600)
 SHARES = 16  # a turn is this part of an epoch
@@ -28,7 +31,12 @@ def epoch(captions: int) -> Iterator[float]:
     data = CaptionData(split(made, 1280), split(made, 8), words, config.training, 0, 0)
     torch.manual_seed(0)
     module = CaptionModule(
-        build_decoder(config.decoder, (1280,), len(words)), words, config.training, config.decoding, {}
+        LazyEncoder(config.encoder),
+        build_decoder(config.decoder, (1280,), len(words)),
+        words,
+        CrossEntropy(),
+        training=config.training,
+        decoding=config.decoding,
     )
     adam = torch.optim.Adam(module.decoder.parameters(), fused=True)
     module.loss(next(iter(data.train_dataloader()))).backward()

@@ -26,8 +26,11 @@ from pytorch_lightning.callbacks import Callback
 from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import DecoderConfig, DecodingConfig, TrainingConfig
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.config import DecoderConfig, EncoderConfig
+from showtell.models.decoders import build_decoder
+from showtell.models.encoder import LazyEncoder
+from showtell.models.module import CaptionModule
+from showtell.objectives import CrossEntropy
 from showtell.trainer import ExactSteps, quieten_lightning
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -116,7 +119,7 @@ def measured(size: tuple[int, int, int], steps: int, directory: Path) -> Clock:
     hidden, words, batch = size
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"w{number}" for number in range(words - 3))])
     decoder = build_decoder(DecoderConfig(hidden_size=hidden), (FEATURE,), words)
-    module = CaptionModule(decoder, vocabulary, TrainingConfig(), DecodingConfig(), {})
+    module = CaptionModule(LazyEncoder(EncoderConfig()), decoder, vocabulary, CrossEntropy())
     data, clock = Data(words, batch, steps), Clock()
     steps_of: Any = data  # of CaptionData the callback needs the position only
     parts = [GracefulStop(), FiniteLoss(), ExactSteps(steps_of, 1), LastCheckpoint(directory)]

@@ -28,7 +28,10 @@ from machine import DATA, at_most, cpu, report
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
 from showtell.meeting import Meeting
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.encoder import LazyEncoder
+from showtell.models.module import CaptionModule
+from showtell.objectives import CrossEntropy
 from showtell.vocabulary import Vocabulary
 
 HIDDEN, THRESHOLDS, SEEDS = (128, 256, 512), (4, 8), (1, 2)
@@ -115,7 +118,9 @@ def bare_loop(config: Config) -> tuple[float, float]:
     data = CaptionData(train, val, words, config.training, config.seed, 0)
     torch.manual_seed(config.seed)
     decoder = build_decoder(config.decoder, meeting.feature_shape, len(words))
-    module = CaptionModule(decoder, words, config.training, config.decoding, {})
+    module = CaptionModule(
+        LazyEncoder(config.encoder), decoder, words, CrossEntropy(), training=config.training, decoding=config.decoding
+    )
     adam = torch.optim.Adam(decoder.parameters(), lr=config.training.learning_rate)
     began, spent = time.perf_counter(), time.process_time()
     for _ in range(config.training.max_epochs):

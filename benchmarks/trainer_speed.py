@@ -29,7 +29,10 @@ from synthetic import caption_set, split, vocabulary
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.decoders import build_decoder
+from showtell.models.encoder import LazyEncoder
+from showtell.models.module import CaptionModule
+from showtell.objectives import CrossEntropy
 from showtell.trainer import build_trainer
 
 Clocks = tuple[float, float]
@@ -129,7 +132,14 @@ def measure(size: dict[str, Any], run_dir: Path) -> dict[str, list[Clocks]]:
     def module() -> CaptionModule:
         torch.manual_seed(0)
         decoder = build_decoder(wanted.decoder, shape(size), len(words))
-        return CaptionModule(decoder, words, wanted.training, wanted.decoding, {})
+        return CaptionModule(
+            LazyEncoder(wanted.encoder),
+            decoder,
+            words,
+            CrossEntropy(),
+            training=wanted.training,
+            decoding=wanted.decoding,
+        )
 
     stop = GracefulStop()
     trainer = build_trainer(wanted, run_dir, data, [], stop, None)

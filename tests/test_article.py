@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 
 from showtell.config import Config, parse
 from showtell.data.batching import LengthBatches
-from showtell.models.module import build_decoder
+from showtell.models.decoders import build_decoder
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

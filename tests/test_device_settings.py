@@ -52,10 +52,14 @@ def test_every_step_seeds_without_queueing_calls_for_later(tiny_config: MakeConf
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what the compiler says about itself differs with every release
-def test_a_compiled_decoder_gives_float32s_losses_and_plain_names(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    plain = {"dropout": 0.0}  # compiled code draws another dropout
-    expected = losses(tiny_config(decoder=plain), tmp_path / "plain")
-    found = losses(tiny_config(decoder=plain, device={"compile": True}), tmp_path / "compiled")
+@pytest.mark.parametrize("decoder", ["lstm", "attention"])
+def test_a_compiled_decoder_gives_float32s_losses_and_plain_names(
+    tiny_config: MakeConfig, tmp_path: Path, decoder: str
+) -> None:
+    plain = {"name": decoder, "dropout": 0.0, "attention_size": 8}  # compiled code draws another dropout
+    recipe = {"weight_average": 0.9, "max_epochs": 1}
+    expected = losses(tiny_config(decoder=plain, training=recipe), tmp_path / "plain")
+    found = losses(tiny_config(decoder=plain, training=recipe, device={"compile": True}), tmp_path / "compiled")
     assert found == pytest.approx(expected, abs=1e-3)
     names = torch.load(tmp_path / "compiled/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert not any("_orig_mod" in name for name in names)

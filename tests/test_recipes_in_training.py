@@ -37,7 +37,7 @@ def test_resume_in_the_middle_of_an_epoch_is_exact(tiny_config: MakeConfig, tmp_
     train(tiny_config(decoder={**SMALL, "name": name}, training={**recipe, "max_steps": 11}), parts)
     train(tiny_config(decoder={**SMALL, "name": name}, training=recipe, resume=str(parts)), parts)
     assert same(weights(whole), weights(parts))
-    assert any(key.startswith("average.") for key in weights(whole))
+    assert any(key.startswith("ema.") for key in weights(whole))
 
 
 def test_an_average_is_what_predicts_and_what_a_second_stage_starts_with(
@@ -49,13 +49,13 @@ def test_an_average_is_what_predicts_and_what_a_second_stage_starts_with(
     trained = weights(first)
     captioner = Captioner.from_checkpoint(first / "checkpoints/last.ckpt", "cpu")
     name = "energy.weight"
-    assert torch.equal(captioner.decoder.state_dict()[name], trained[f"average.{name}"])
-    assert not torch.equal(trained[f"decoder.{name}"], trained[f"average.{name}"])
+    assert torch.equal(captioner.decoder.state_dict()[name], trained[f"ema.{name}"])
+    assert not torch.equal(trained[f"decoder.{name}"], trained[f"ema.{name}"])
 
     stage = {"objective": "self_critical", "drawn_captions": 3, "max_epochs": 1, "learning_rate": 1e-9}
     start = str(first / "checkpoints/last.ckpt")
     train(tiny_config(init_from=start, training=stage), second)  # the decoder comes with the checkpoint
-    torch.testing.assert_close(weights(second)[f"decoder.{name}"], trained[f"average.{name}"], atol=1e-6, rtol=0)
+    torch.testing.assert_close(weights(second)[f"decoder.{name}"], trained[f"ema.{name}"], atol=1e-6, rtol=0)
     captioned = Captioner.from_checkpoint(second / "checkpoints/last.ckpt", "cpu").caption(
         sorted((tiny_coco / "val").iterdir())[:1]
     )[0]

@@ -16,27 +16,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import load_checkpoint
-from showtell.config import Config, DecodingConfig, EncoderConfig, ImageTransform, parse
+from showtell.config import Config, DecodingConfig, ImageTransform, parse
 from showtell.data.images import PictureError, prepare, read_picture
-from showtell.decoding import Hypothesis, State, StepFunction, decode
-from showtell.initial import speaking_weights, tuned_weights
-from showtell.models.encoder import Encoder, build_encoder
+from showtell.decoding import Hypothesis, State, decode
+from showtell.initial import finetuned_weights, inference_weights
+from showtell.models.decoders import Decoder, build_decoder
+from showtell.models.decoders.base import attention_maps
+from showtell.models.encoder import LazyEncoder
 from showtell.models.encoding import FastEncoder, encoding_precision
-from showtell.models.finetuning import tuned_blocks
-from showtell.models.module import build_decoder
-from showtell.models.regions import attention_maps
-from showtell.models.weights import (
-    TRAVELLING_WEIGHTS,
-    EncoderWeights,
-    WeightsError,
-    find_weights,
-    read_state_dict,
-)
+from showtell.models.finetuning import finetuned_blocks
+from showtell.models.weights import recorded_weights
 from showtell.vocabulary import Vocabulary
 
 Answer = Callable[[list[Tensor]], list[list[Hypothesis]]]
@@ -74,13 +68,13 @@ class Captioner:
 
     def __init__(
         self,
-        decoder: nn.Module,
+        decoder: Decoder,
         encoder: FastEncoder,
         vocabulary: Vocabulary,
         transform: ImageTransform,
         config: Config,
     ) -> None:
-        self.decoder: Any = decoder
+        self.decoder = decoder
         self.encoder = encoder
         self.vocabulary = vocabulary
         self.transform = transform
@@ -98,15 +92,18 @@ class Captioner:
         card = checked_card(checkpoint, path)
         config = parse(card["config"])
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        encoder = _encoder(config.encoder, card, Path(path).parent)
+        transform = ImageTransform(**card["transform"])
+        sha256, public = card["encoder"]["sha256"], card["encoder"]["public"]
+        weights = recorded_weights(config.encoder, sha256, public, transform, Path(path).parent)
+        encoder = LazyEncoder(config.encoder, weights).network
         if count := config.encoder.finetune_blocks:
-            load_weights(tuned_blocks(encoder, count), tuned_weights(checkpoint["state_dict"]), path)
+            load_weights(finetuned_blocks(encoder, count), finetuned_weights(checkpoint["state_dict"]), path)
         vocabulary = Vocabulary(card["vocabulary"])
         decoder = build_decoder(config.decoder, tuple(card["feature_shape"]), len(vocabulary))
-        load_weights(decoder, speaking_weights(checkpoint["state_dict"]), path)
+        load_weights(decoder, inference_weights(checkpoint["state_dict"]), path)
         precision = encoding_precision(config.features.precision, place)
         fast = FastEncoder(encoder, place, precision)
-        return cls(decoder.to(place).eval(), fast, vocabulary, ImageTransform(**card["transform"]), config)
+        return cls(decoder.to(place).eval(), fast, vocabulary, transform, config)
 
     def caption(
         self,
@@ -141,13 +138,12 @@ class Captioner:
         self, pixels: Tensor, decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for normalized pixels `(B, 3, S, S)`."""
-        step: StepFunction = self.decoder.step
-        return decode(step, self.state(pixels), decoding or self.config.decoding, generator)
+        return decode(self.decoder.step, self.state(pixels), decoding or self.config.decoding, generator)
 
     @property
     def attends(self) -> bool:
         """Whether `look` has something to show."""
-        return hasattr(self.decoder, "attention")
+        return self.decoder.attends
 
     @torch.inference_mode()
     def look(self, captioned: Captioned) -> NDArray[np.float32] | None:
@@ -161,8 +157,7 @@ class Captioner:
 
     def state(self, pixels: Tensor) -> State:
         """What the decoder starts from once it has seen normalized pixels `(B, 3, S, S)`."""
-        state: State = self.decoder.initial_state(self.encoder(pixels))
-        return state
+        return self.decoder.initial_state(self.encoder(pixels))
 
 
 class PictureFiles:
@@ -217,24 +212,3 @@ def _captioned(path: Path, hypotheses: Sequence[Hypothesis], vocabulary: Vocabul
     captions = tuple(vocabulary.decode(found.tokens) for found in hypotheses)
     words = tuple(tuple(vocabulary.words[token] for token in found.tokens) for found in hypotheses)
     return Captioned(path, captions, tuple(hypotheses), words)
-
-
-def _encoder(config: EncoderConfig, card: dict[str, Any], directory: Path) -> Encoder:
-    identity = card["encoder"]
-    if identity["public"]:
-        weights = find_weights(config)
-        if weights.sha256 != identity["sha256"]:
-            raise WeightsError(
-                f"encoder={config.name}: {weights.path} is not the file that this model was trained with "
-                f"(sha256 {weights.sha256[:12]}, wanted {identity['sha256'][:12]}); put the right one there"
-            )
-        return build_encoder(config, weights)
-    path = directory / TRAVELLING_WEIGHTS
-    if not path.is_file():
-        raise WeightsError(
-            f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint"
-        )
-    unloaded = EncoderWeights(None, identity["sha256"], ImageTransform(**card["transform"]), public=False)
-    encoder = build_encoder(config, unloaded, calibrate=False)
-    load_weights(encoder, read_state_dict(path), path)
-    return encoder

@@ -2,7 +2,7 @@
 
 Encoder, decoder and vocabulary threshold are the checkpoint's, whatever the command line says of them, because the
 weights mean nothing to others; data, training and decoding are the new run's. Only `encoder.finetune_blocks` may grow:
-blocks that the first stage tuned stay the run's own, with `training.encoder_learning_rate=0` as they are. Unlike
+blocks that the first stage fine-tuned stay the run's own, with `training.encoder_learning_rate=0` as they are. Unlike
 `resume`, the new run has its own optimizer, epochs and directory; it can be resumed when the first stage is gone.
 """
 
@@ -21,7 +21,7 @@ from showtell.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint to start from; `tuned` holds the weights of `tuned_count` blocks of the encoder.
+    """A checkpoint to start from; `finetuned` holds the weights of `finetuned_count` blocks of the encoder.
 
     `encoder_sha256` tells the weights of the frozen encoder.
     """
@@ -30,12 +30,12 @@ class Start:
     config: Config
     vocabulary: Vocabulary
     weights: dict[str, Tensor]
-    tuned: dict[str, Tensor]
+    finetuned: dict[str, Tensor]
     encoder_sha256: str
 
     @property
-    def tuned_count(self) -> int:
-        """How many of the encoder's last blocks the first stage tuned."""
+    def finetuned_count(self) -> int:
+        """How many of the encoder's last blocks the first stage fine-tuned."""
         return self.config.encoder.finetune_blocks
 
     def check_encoder(self, sha256: str) -> None:
@@ -51,8 +51,8 @@ class Start:
             )
 
     def load_into_blocks(self, blocks: nn.Module) -> None:
-        """Gives the encoder's last `tuned_count` blocks the weights of the first stage."""
-        load_weights(blocks, self.tuned, self.path)
+        """Gives the encoder's last `finetuned_count` blocks the weights of the first stage."""
+        load_weights(blocks, self.finetuned, self.path)
 
     def load_into(self, decoder: nn.Module, vocabulary: Vocabulary) -> None:
         """Gives the decoder the weights.
@@ -80,17 +80,17 @@ def load_start(path: str) -> Start:
     state = checkpoint["state_dict"]
     config, vocabulary = parse(card["config"]), Vocabulary(card["vocabulary"])
     sha256 = str(card["encoder"]["sha256"])
-    return Start(file, config, vocabulary, speaking_weights(state), tuned_weights(state), sha256)
+    return Start(file, config, vocabulary, inference_weights(state), finetuned_weights(state), sha256)
 
 
-def speaking_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+def inference_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights of the decoder that validation judged: the averaged one where the run kept an average."""
-    return _under("average.", state) or _under("decoder.", state)
+    return _under("ema.", state) or _under("decoder.", state)
 
 
-def tuned_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights of the encoder's tuned blocks that go with it; empty where the encoder was frozen."""
-    return _under("tuned_average.", state) or _under("tuned.", state)
+def finetuned_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of the encoder's fine-tuned blocks that go with it; empty where the encoder was frozen."""
+    return _under("finetuned_ema.", state) or _under("finetuned.", state)
 
 
 def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Tensor]:

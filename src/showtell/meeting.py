@@ -21,9 +21,9 @@ from showtell.data.readable import unreadable_pictures
 from showtell.data.shapes import ensure_shapes
 from showtell.data.store_request import StoreRequest
 from showtell.data.views import StoredViews, view_augmentation
-from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
+from showtell.models.encoder import LazyEncoder
 from showtell.models.encoding import FastEncoder, encoding_precision
-from showtell.models.weights import EncoderWeights, find_weights
+from showtell.models.weights import EncoderWeights
 from showtell.ranks import first_rank_first
 from showtell.reporting import report_left_out
 from showtell.vocabulary import Vocabulary
@@ -43,34 +43,29 @@ class Meeting:
         self.cache = Path(config.cache)
         self.device = resolve_device(config.device)
         self.precision = encoding_precision(config.features.precision, self.device)
+        self.encoder = LazyEncoder(config.encoder)
         self._stores: list[FeatureStore] = []
         self._captions: dict[SplitName, CaptionSet] = {}
         if config.data.format == "shapes":
             with first_rank_first():
                 ensure_shapes(Path(config.data.root), config.data.shapes)
 
-    @cached_property
+    @property
     def weights(self) -> EncoderWeights:
         """The encoder's weights; asked for after the captions, so that missing data is not downloaded for."""
-        with first_rank_first():  # may download
-            return find_weights(self.config.encoder)
+        return self.encoder.weights
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells the encoder's answers from those of other weights, poolings and precisions."""
-        return encoder_fingerprint(self.config.encoder, self.weights, self.precision)
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The frozen encoder."""
-        return build_encoder(self.config.encoder, self.weights)
+        """Tells the encoder's features from those of other weights, poolings and precisions."""
+        return self.encoder.fingerprint(self.precision)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`."""
         if self._stores:
             return self._stores[0].features.shape[1:]
-        return self.encoder.feature_shape()
+        return self.encoder.network.feature_shape()
 
     @property
     def num_workers(self) -> int:
@@ -143,7 +138,7 @@ class Meeting:
 
     def fast_encoder(self) -> FastEncoder:
         """The encoder at work on many pictures."""
-        return FastEncoder(self.encoder, self.device, self.precision)
+        return FastEncoder(self.encoder.network, self.device, self.precision)
 
 
 def resolve_device(config: DeviceConfig) -> torch.device:

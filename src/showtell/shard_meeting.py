@@ -53,7 +53,7 @@ class ShardMeeting(Meeting):
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`."""
-        return self._sets["train"].feature_shape or self.encoder.feature_shape()
+        return self._sets["train"].feature_shape or self.encoder.network.feature_shape()
 
     @property
     def num_workers(self) -> int:
@@ -99,7 +99,7 @@ class ShardMeeting(Meeting):
         request = IndexRequest(data.max_caption_words, decode=what == "pictures" and name == "train")
         shards = self._sets[name] = open_shards(paths, what, request, self.folder, data.num_workers)
         report_shards(self.config, name, shards)
-        check_encoder(self.config, shards, self.fingerprint, lambda: self.encoder.feature_shape())
+        check_encoder(self.config, shards, self.fingerprint, lambda: self.encoder.network.feature_shape())
         return shards
 
     def _with_features(self, unpacked: Unpacked) -> SplitData:

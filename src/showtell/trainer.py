@@ -36,6 +36,7 @@ def build_trainer(
     reports: Sequence[Callback],
     stop: GracefulStop,
     resumed_at: LogPoint | None,
+    unused_weights: bool = False,
 ) -> pl.Trainer:
     """A trainer for one run.
 
@@ -46,6 +47,7 @@ def build_trainer(
         reports: callbacks that add metrics and pictures to a validation.
         stop: what signals do to the run.
         resumed_at: the state of the checkpoint that is gone on from.
+        unused_weights: whether a step can leave weights without a gradient.
     """
     quieten_lightning()
     training = config.training
@@ -53,7 +55,7 @@ def build_trainer(
         accelerator=config.device.accelerator,
         devices=config.device.devices,
         num_nodes=config.device.num_nodes,
-        strategy=build_strategy(config),
+        strategy=build_strategy(unused_weights),
         precision=config.device.precision,  # type: ignore[arg-type]
         max_epochs=training.max_epochs,
         max_steps=training.max_steps,
@@ -72,18 +74,11 @@ def build_trainer(
     )
 
 
-def build_strategy(config: Config) -> Strategy | str:
+def build_strategy(unused_weights: bool) -> Strategy | str:
     """DDP where there are several ranks; it finds their process group already there."""
     if present().size == 1:
         return "auto"
-    training = config.training
-    # hard attention learns where to look from teacher-forced captions only; DDP would wait for those gradients
-    none = training.objective == "self_critical" and not training.cross_entropy_weight
-    others = training.scheduled_sampling > 0 or none
-    return DDPStrategy(
-        gradient_as_bucket_view=True,
-        find_unused_parameters=others and config.decoder.name == "hard_attention",
-    )
+    return DDPStrategy(gradient_as_bucket_view=True, find_unused_parameters=unused_weights)
 
 
 def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:

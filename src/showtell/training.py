@@ -8,37 +8,31 @@ resume.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from torch import nn
 
 from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
-from showtell.data.module import CaptionData, TrainSplit
-from showtell.evaluation.metrics import ReferenceCorpus
+from showtell.data.module import CaptionData
 from showtell.initial import Start, load_start
 from showtell.meeting import Meeting
-from showtell.models.encoder import Encoder
-from showtell.models.finetuning import TunedBlocks, tuned_blocks
-from showtell.models.module import CaptionModule, build_decoder
-from showtell.models.self_critical import Reward
+from showtell.models.decoders import Decoder, build_decoder
+from showtell.models.finetuning import finetuned_blocks
+from showtell.models.module import CaptionModule
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
+from showtell.objectives import OBJECTIVE_CLASSES, build_objective
 from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run import Run
 from showtell.shard_meeting import ShardMeeting
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
-
-CAPTION_END = "endofcaption"
 
 
 def train(config: Config, run_dir: Path) -> float:
@@ -68,13 +62,14 @@ def train(config: Config, run_dir: Path) -> float:
     elif resume and config.init_from:
         config = config.adopting(parse(resume.card["config"]))
     meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
-    if config.training.objective == "self_critical" and not config.init_from:
+    objective_class = OBJECTIVE_CLASSES[config.training.objective]
+    if objective_class.needs_trained_start and not config.init_from:
         raise ConfigError(
-            "training.objective=self_critical: an untrained decoder draws nothing worth a reward; "
+            f"training.objective={config.training.objective}: an untrained decoder learns nothing from it; "
             "give a trained run's directory, init_from=runs/NAME/STAMP"
         )
     if start:
-        start.check_encoder(meeting.weights.sha256)  # before its answers are asked for
+        start.check_encoder(meeting.weights.sha256)  # before its features are asked for
     train_split, val_split = meeting.train_split(), meeting.split("val")
     vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
     card = meeting.card(vocabulary)
@@ -84,14 +79,23 @@ def train(config: Config, run_dir: Path) -> float:
         prepare_directory(run_dir, Path(config.cache))
         Run(run_dir).accept(config)
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
-        save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
+        save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder.network)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = first_decoder(config, meeting.feature_shape, vocabulary, start)
-    encoder = meeting.encoder if config.features.mode == "off" else None
-    tuned = first_blocks(config, encoder, start)
-    reward = reward_of(train_split, vocabulary) if config.training.objective == "self_critical" else None
-    module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
+    if start and start.finetuned_count:
+        start.load_into_blocks(finetuned_blocks(meeting.encoder.network, start.finetuned_count))
+    references = train_split.references if objective_class.needs_references else None
+    module = CaptionModule(
+        meeting.encoder,
+        decoder,
+        vocabulary,
+        build_objective(config.training, vocabulary, references),
+        training=config.training,
+        decoding=config.decoding,
+        finetune_blocks=config.encoder.finetune_blocks,
+        metadata=card,
+    )
     if resume:
         check_weights(module, resume.shapes, resume.path)
     with first_rank_first():
@@ -102,7 +106,7 @@ def train(config: Config, run_dir: Path) -> float:
 
 def first_decoder(
     config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
-) -> nn.Module:
+) -> Decoder:
     """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
     decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
     if start:
@@ -113,15 +117,6 @@ def first_decoder(
     if config.device.compile:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
     return decoder
-
-
-def first_blocks(config: Config, encoder: Encoder | None, start: Start | None) -> TunedBlocks | None:
-    """The blocks of the encoder that are trained, as training begins with them."""
-    if encoder is None or not config.encoder.finetune_blocks:
-        return None
-    if start and start.tuned_count:
-        start.load_into_blocks(tuned_blocks(encoder, start.tuned_count))
-    return tuned_blocks(encoder, config.encoder.finetune_blocks)
 
 
 def fit(
@@ -135,7 +130,7 @@ def fit(
     """Trains to the end; a signal saves and raises."""
     stop = GracefulStop()
     point = LogPoint(resume.step, resume.validation_due) if resume else None
-    trainer = build_trainer(config, run_dir, data, shown, stop, point)
+    trainer = build_trainer(config, run_dir, data, shown, stop, point, module.leaves_weights_unused)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     if point and not point.validation_due and trainer.global_step == point.step:
@@ -148,17 +143,3 @@ def prepare_directory(run_dir: Path, cache: Path) -> None:
     folders = [run_dir, run_dir / "predictions", run_dir / "checkpoints"]
     for folder in [*folders, *(path for path in cache.glob("*") if path.is_dir())]:
         remove_stale_temporaries(folder)
-
-
-def reward_of(split: TrainSplit, vocabulary: Vocabulary) -> Reward:
-    """CIDEr-D against the training captions, with the end of a caption as a word of its own."""
-    references = split.references
-    assert references is not None  # shards have refused
-    ended = {picture: [f"{text} {CAPTION_END}" for text in texts] for picture, texts in references.items()}
-    corpus = ReferenceCorpus(ended)
-
-    def reward(picture_ids: Sequence[int], captions: Sequence[Sequence[int]]) -> np.ndarray[Any, Any]:
-        words = [[*vocabulary.decode(tokens).split(), CAPTION_END] for tokens in captions]
-        return corpus.cider_d_rewards(picture_ids, words)
-
-    return reward

@@ -101,4 +101,4 @@ def test_ranks_that_tune_the_encoder_keep_the_same_blocks(start: Start, tmp_path
     )
     recipe = {"encoder_learning_rate": 1e-4, "warmup_steps": 3, "weight_average": 0.9, "gradient_clip": 5.0}
     check(start, tuned, recipe)
-    assert any(name.startswith("tuned_average.") for name in weights(start, "whole"))
+    assert any(name.startswith("finetuned_ema.") for name in weights(start, "whole"))

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from showtell.config import GRID_DECODERS, DecoderConfig
-from showtell.models.attention import KEYS, REGIONS, SoftAttentionDecoder
-from showtell.models.hard_attention import HardAttentionDecoder
-from showtell.models.module import build_decoder
-from showtell.models.regions import grid_shape
-from showtell.models.topdown import TopDownDecoder
-from showtell.models.transformer import Block, sinusoids
+from showtell.models.decoders import build_decoder
+from showtell.models.decoders.attention import KEYS, REGIONS, SoftAttentionDecoder
+from showtell.models.decoders.hard_attention import HardAttentionDecoder
+from showtell.models.decoders.topdown import TopDownDecoder
+from showtell.models.decoders.transformer import Block, sinusoids
+from showtell.models.layers import grid_shape
 
 D, E, H, A, V, R = 5, 4, 6, 3, 9, 4
 CONFIG = DecoderConfig(embedding_size=E, hidden_size=H, attention_size=A)
@@ -120,7 +120,7 @@ def test_doubly_stochastic_penalty():
 @pytest.mark.parametrize("caption", [[4], [4, 5]])
 def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(monkeypatch, caption):
     """Eq. 11 summed over all sequences of locations, against the mean of many draws of eq. 12, both per word."""
-    monkeypatch.setattr("showtell.models.hard_attention.EXPECTED", 0.0)
+    monkeypatch.setattr("showtell.models.decoders.hard_attention.EXPECTED", 0.0)
     torch.manual_seed(0)
     config = DecoderConfig(embedding_size=E, hidden_size=H, attention_size=A, entropy_weight=0.0)
     decoder = HardAttentionDecoder(config, D, V).train()
@@ -136,7 +136,7 @@ def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(m
         log_likelihood = sum(logits.log_softmax(2)[0, step, caption[step]] for step in steps)
         expected = expected + torch.stack([alpha[0, step, places[step]] for step in steps]).prod() * log_likelihood
     monkeypatch.undo()
-    monkeypatch.setattr("showtell.models.hard_attention.EXPECTED", 0.0)
+    monkeypatch.setattr("showtell.models.decoders.hard_attention.EXPECTED", 0.0)
     (exact,) = torch.autograd.grad(-expected / len(caption), decoder.energy.weight)
 
     decoder.train()
@@ -172,3 +172,14 @@ def test_hard_attention_keeps_a_moving_baseline_and_is_certain_in_evaluation():
 @pytest.mark.parametrize(("regions", "shape"), [(49, (7, 7)), (12, (3, 4)), (7, (1, 7)), (1, (1, 1))])
 def test_grid_shape(regions, shape):
     assert grid_shape(regions) == shape
+
+
+def test_an_interrupted_step_leaves_nothing_of_its_draw_behind(monkeypatch):
+    """What a caption drew once for all its words must not reach the next caption's steps."""
+    decoder = started(HardAttentionDecoder)[0].train()
+    monkeypatch.setattr(decoder, "_deep_output", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        decoder.teacher_forced(torch.randn(3, R, D), torch.tensor([[3, 1], [4, 1], [5, 1]]))
+    monkeypatch.undo()
+    looked = decoder.look(torch.full((64, R), 1 / R))
+    assert torch.equal(looked.max(dim=1).values, torch.ones(64))

@@ -1,14 +1,16 @@
 """What every decoder must do, whatever it computes."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, DecodingConfig
 from showtell.decoding import decode
-from showtell.models.module import build_decoder
-from showtell.models.regions import word_attention
-from showtell.models.words import given_words
+from showtell.models.decoders import build_decoder
+from showtell.models.decoders.base import Decoder, attention_maps, word_attention
+from showtell.models.layers import given_words
 
 V, D = 11, 6
 
@@ -86,11 +88,7 @@ def test_overfits_one_batch(name):
     adam = torch.optim.Adam(decoder.parameters(), lr=0.005 if name == "transformer" else 0.02)
     for step in range(150):
         torch.manual_seed(step)  # hard attention must draw anew
-        extra = 0.0
-        if hasattr(decoder, "teacher_forced"):
-            logits, extra = decoder.teacher_forced(features, CAPTIONS)
-        else:
-            logits = decoder(features, CAPTIONS)
+        logits, extra = decoder.teacher_forced(features, CAPTIONS)
         adam.zero_grad()
         (nn.functional.cross_entropy(logits.flatten(0, 1), CAPTIONS.flatten()) + extra).backward()
         adam.step()
@@ -139,3 +137,30 @@ def test_pooled_features_are_one_region(name):
     decoder = small(name)
     features = torch.randn(3, D)
     torch.testing.assert_close(decoder(features, CAPTIONS), decoder(features[:, None], CAPTIONS))
+
+
+@each_decoder
+def test_a_decoder_says_what_it_reads_and_whether_it_attends(name):
+    decoder = small(name)
+    assert (decoder.reads == "regions") == decoder.attends == (name in GRID_DECODERS)
+    if not decoder.attends:
+        assert decoder.attention(decoder.initial_state(pictures(name, 1))) is None
+        assert attention_maps(decoder, pictures(name, 1), [[3]]) == []
+
+
+def test_what_is_no_decoder_is_refused_where_it_is_built():
+    with pytest.raises(TypeError, match="initial_state"):
+        type("Half", (Decoder,), {"forward": None, "step": None})()
+
+
+def test_compiling_reaches_what_training_calls_and_no_copy(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda method, **_: lambda *args: calls.append(method) or method(*args))
+    decoder, features = small("attention"), pictures("attention", 3)
+    before = decoder.state_dict().keys()
+    decoder.compile(dynamic=True)
+    decoder.teacher_forced(features, CAPTIONS)
+    assert len(calls) == 1
+    assert decoder.state_dict().keys() == before
+    copy.deepcopy(decoder).teacher_forced(features, CAPTIONS)
+    assert len(calls) == 1

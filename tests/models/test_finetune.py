@@ -11,12 +11,14 @@ import torch
 
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
 from showtell.checkpointing.resume import find_resume_point
-from showtell.config import Config, ConfigError, DecoderConfig, DecodingConfig, EncoderConfig, TrainingConfig, parse
+from showtell.config import Config, ConfigError, DecoderConfig, EncoderConfig, TrainingConfig, parse
 from showtell.inference import Captioner
 from showtell.initial import load_start
+from showtell.models.decoders import build_decoder
 from showtell.models.encoder import Encoder, build_encoder
-from showtell.models.finetuning import TunedBlocks, tuned_blocks
-from showtell.models.module import CaptionModule, build_decoder
+from showtell.models.finetuning import finetuned_blocks
+from showtell.models.module import CaptionModule
+from showtell.objectives import CrossEntropy, SelfCritical
 from showtell.run import Run
 from showtell.training import train
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
@@ -35,11 +37,11 @@ def network(name: str = "resnet18", pooling: str = "average") -> Encoder:
     return build_encoder(config, calibrate=False)
 
 
-def module(encoder: Encoder, tuned: TunedBlocks, **training: object) -> CaptionModule:
+def module(encoder: Encoder, blocks: int, **training: object) -> CaptionModule:
     torch.manual_seed(0)
     decoder = build_decoder(DecoderConfig(embedding_size=4, hidden_size=4), encoder.feature_shape(), len(WORDS))
     settings = TrainingConfig(**training)  # type: ignore[arg-type]
-    return CaptionModule(decoder, WORDS, settings, DecodingConfig(), {}, encoder, tuned=tuned)
+    return CaptionModule(encoder, decoder, WORDS, CrossEntropy(), training=settings, finetune_blocks=blocks)
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -76,7 +78,7 @@ def same(first: State, second: State) -> bool:
 )
 def test_gradients_reach_exactly_the_last_blocks(name: str, pooling: str, count: int, places: list[str]) -> None:
     encoder = network(name, pooling)
-    tuned = tuned_blocks(encoder, count)
+    tuned = finetuned_blocks(encoder, count)
     assert sorted(tuned) == sorted(places)
     tuned.requires_grad_(True)
     encoder(batch()["images"]).square().mean().backward()
@@ -86,7 +88,7 @@ def test_gradients_reach_exactly_the_last_blocks(name: str, pooling: str, count:
 
 def test_all_blocks_together_are_the_whole_encoder() -> None:
     encoder = network("mobilenet_v3_small")
-    every = tuned_blocks(encoder, 13)
+    every = finetuned_blocks(encoder, 13)
     assert sum(p.numel() for p in every.parameters()) == sum(p.numel() for p in encoder.parameters())
 
 
@@ -99,7 +101,7 @@ def test_all_blocks_together_are_the_whole_encoder() -> None:
 )
 def test_what_cannot_be_tuned_is_one_line(name: str, count: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as refused:
-        tuned_blocks(network(name), count)
+        finetuned_blocks(network(name), count)
     assert "\n" not in str(refused.value)
 
 
@@ -110,16 +112,15 @@ def test_stored_features_refuse_tuning_in_one_line() -> None:
 
 def test_the_reward_of_drawn_captions_reaches_the_blocks_too() -> None:
     encoder = network()
-    learner = module(encoder, tuned_blocks(encoder, 1))
-    learner.reward = lambda ids, captions: np.array([len(caption) for caption in captions])
-    learner.training_loss(batch()).backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in learner.tuned.parameters())
+    learner = module(encoder, 1)
+    learner.objective = SelfCritical(lambda ids, captions: np.arange(len(captions)), TrainingConfig(), CrossEntropy())
+    learner.training_loss(batch())[0].backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in learner.finetuned.parameters())
 
 
 def test_before_the_tuned_blocks_nothing_is_recorded_for_a_gradient() -> None:
     encoder = network()
-    tuned = tuned_blocks(encoder, 1)
-    learner = module(encoder, tuned)
+    learner = module(encoder, 1)
     seen = []
     encoder.trunk[6].register_forward_hook(lambda *answer: seen.append(answer[2].requires_grad))  # type: ignore[index]
     encoder.trunk[7].register_forward_hook(lambda *answer: seen.append(answer[2].requires_grad))  # type: ignore[index]
@@ -129,7 +130,7 @@ def test_before_the_tuned_blocks_nothing_is_recorded_for_a_gradient() -> None:
 
 def test_training_mode_leaves_the_encoder_in_evaluation_mode() -> None:
     encoder = network()
-    learner = module(encoder, tuned_blocks(encoder, 2), weight_average=0.5)
+    learner = module(encoder, 2, weight_average=0.5)
     learner.train()
     assert learner.decoder.training
     assert not any(layer.training for layer in encoder.modules())
@@ -140,7 +141,7 @@ def test_training_mode_leaves_the_encoder_in_evaluation_mode() -> None:
 
 def test_one_schedule_scales_both_rates() -> None:
     encoder = network()
-    learner = module(encoder, tuned_blocks(encoder, 1), learning_rate=0.1, encoder_learning_rate=0.001, warmup_steps=4)
+    learner = module(encoder, 1, learning_rate=0.1, encoder_learning_rate=0.001, warmup_steps=4)
 
     class Stub:
         precision = "32-true"
@@ -149,7 +150,7 @@ def test_one_schedule_scales_both_rates() -> None:
     chosen = learner.configure_optimizers()
     adam, schedule = chosen["optimizer"], chosen["lr_scheduler"]["scheduler"]
     assert [len(group["params"]) for group in adam.param_groups] == [
-        len(list(learner.decoder.parameters())), len(list(learner.tuned.parameters())),
+        len(list(learner.decoder.parameters())), len(list(learner.finetuned.parameters())),
     ]  # fmt: skip
     rates = []
     for _ in range(5):
@@ -162,27 +163,27 @@ def test_one_schedule_scales_both_rates() -> None:
 
 def test_without_a_rate_the_blocks_are_kept_and_not_trained() -> None:
     encoder = network()
-    learner = module(encoder, tuned_blocks(encoder, 1), encoder_learning_rate=0.0)
-    learner.training_loss(batch()).backward()
+    learner = module(encoder, 1, encoder_learning_rate=0.0)
+    learner.training_loss(batch())[0].backward()
     assert all(parameter.grad is None for parameter in encoder.parameters())
-    assert any(name.startswith("tuned.7.") for name in learner.state_dict())
+    assert any(name.startswith("finetuned.7.") for name in learner.state_dict())
 
 
 @pytest.mark.parametrize(("name", "pooling"), [("resnet18", "average"), ("efficientnet_lite0", "quarters")])
 def test_validation_sees_through_the_averaged_blocks(name: str, pooling: str) -> None:
     encoder = network(name, pooling)
-    learner = module(encoder, tuned_blocks(encoder, 1), weight_average=0.5)
+    learner = module(encoder, 1, weight_average=0.5)
     learner.eval()
     images = batch()["images"]
     with torch.no_grad():
         before = learner.features(images)
-        for parameter in learner.tuned.parameters():
+        for parameter in learner.finetuned.parameters():
             parameter.mul_(1.5)
         assert torch.equal(learner.features(images), before)
         learner.train()
         live = learner.features(images)
         assert not torch.allclose(live, before)
-        learner.tuned_average.load_state_dict(learner.tuned.state_dict())
+        learner.finetuned_ema.load_state_dict(learner.finetuned.state_dict())
         torch.testing.assert_close(learner.eval().features(images), live)
 
 
@@ -203,7 +204,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: dict[str, dic
 
 def test_what_is_frozen_keeps_its_bits_and_statistics(runs: dict[str, Path]) -> None:
     original = network_of(runs["second"])
-    tuned, before = part(last(runs["second"]), "tuned."), tuned_blocks(original, 2).state_dict()
+    tuned, before = part(last(runs["second"]), "finetuned."), finetuned_blocks(original, 2).state_dict()
     assert tuned.keys() == before.keys()
     for name, value in tuned.items():
         assert torch.equal(value, before[name]) == name.endswith(STATISTICS), name
@@ -220,8 +221,8 @@ def test_a_second_stage_starts_with_the_decoder_of_the_first(runs: dict[str, Pat
     first, second = load_start(str(runs["first"])), last(runs["second"])
     for name, value in first.weights.items():
         torch.testing.assert_close(second[f"decoder.{name}"], value, atol=1e-6, rtol=0)
-    assert not part(last(runs["first"]), "tuned.") and first.tuned == {}
-    assert part(second, "tuned_average.").keys() == part(second, "tuned.").keys()
+    assert not part(last(runs["first"]), "finetuned.") and first.finetuned == {}
+    assert part(second, "finetuned_ema.").keys() == part(second, "finetuned.").keys()
 
 
 def test_a_captioner_sees_and_speaks_as_the_module_in_training(runs: dict[str, Path], tiny_coco: Path) -> None:
@@ -230,7 +231,7 @@ def test_a_captioner_sees_and_speaks_as_the_module_in_training(runs: dict[str, P
     encoder = network_of(run)
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     untuned = encoder(pixels)
-    tuned_blocks(encoder, 2).load_state_dict(part(last(run), "tuned_average."))
+    finetuned_blocks(encoder, 2).load_state_dict(part(last(run), "finetuned_ema."))
     torch.testing.assert_close(captioner.encoder(pixels), encoder(pixels), rtol=1e-3, atol=1e-4)
     assert (untuned - encoder(pixels)).abs().max() > 0.1
     written = json.loads((run / "predictions/captions_val.json").read_text())
@@ -241,14 +242,14 @@ def test_a_captioner_sees_and_speaks_as_the_module_in_training(runs: dict[str, P
 def test_a_third_stage_goes_on_with_the_tuned_encoder(
     runs: dict[str, Path], tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
-    second = part(last(runs["second"]), "tuned_average.")
+    second = part(last(runs["second"]), "finetuned_ema.")
     start = {"init_from": str(runs["second"] / "checkpoints/last.ckpt"), "features": {"mode": "off"}}
     training = {"max_steps": 1, "encoder_learning_rate": 0.0}
     train(tiny_config(**start, training=training), tmp_path / "kept")  # two blocks, whatever the new run asks for
-    assert same(part(last(tmp_path / "kept"), "tuned."), second)
+    assert same(part(last(tmp_path / "kept"), "finetuned."), second)
     more = {"max_steps": 1, "encoder_learning_rate": 1e-3}
     train(tiny_config(**start, training=more, encoder={"finetune_blocks": 3}), tmp_path / "more")
-    moved = part(last(tmp_path / "more"), "tuned.")
+    moved = part(last(tmp_path / "more"), "finetuned.")
     assert any(name.startswith("10.") for name in moved)
     for name, value in second.items():
         torch.testing.assert_close(moved[name], value, atol=2e-3, rtol=0)  # one step of Adam
@@ -298,6 +299,27 @@ def test_resume_in_the_middle_of_an_epoch_is_exact(tiny_config: MakeConfig, tmp_
     assert same(first["state_dict"], second["state_dict"])
     moments = [[m for p in c["optimizer_states"][0]["state"].values() for m in p.values()] for c in (first, second)]
     assert all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
+
+
+def test_weights_under_the_names_of_older_releases_are_found(runs: dict[str, Path], tmp_path: Path) -> None:
+    """Resume, second stage and prediction read them through one door."""
+    run = shutil.copytree(runs["second"], tmp_path / "old")
+    now = load_checkpoint(run / "checkpoints/last.ckpt")
+    older = {"ema": "average", "finetuned": "tuned", "finetuned_ema": "tuned_average"}
+    parts = [(name.partition("."), value) for name, value in now["state_dict"].items()]
+    old = {f"{older.get(head, head)}.{rest}": value for (head, _, rest), value in parts}
+    assert {name.partition(".")[0] for name in old} == {"decoder", *older.values()}
+    for file in ("last.ckpt", "best.ckpt"):
+        save_checkpoint({**now, "state_dict": old}, run / "checkpoints" / file)
+    assert same(last(run), now["state_dict"])
+    assert find_resume_point(run).shapes.keys() == now["state_dict"].keys()
+    assert same(load_start(str(run)).finetuned, part(now["state_dict"], "finetuned_ema."))
+    captioner = Captioner.from_checkpoint(run / "checkpoints/last.ckpt", "cpu")
+    assert same(captioner.decoder.state_dict(), part(now["state_dict"], "ema."))
+    config = parse({**now["showtell"]["config"], "resume": str(run)})
+    config.training.max_epochs = 2
+    train(config, run)
+    assert load_checkpoint(run / "checkpoints/last.ckpt")["epoch"] == 2
 
 
 def test_a_run_of_before_these_settings_can_be_resumed(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from showtell.config import DecoderConfig, DecodingConfig
 from showtell.decoding import decode
-from showtell.models.lstm import LSTMDecoder
+from showtell.models.decoders.lstm import LSTMDecoder
 from showtell.vocabulary import END, START
 
 SMALL = DecoderConfig(embedding_size=5, hidden_size=4)

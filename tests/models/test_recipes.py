@@ -5,11 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, DecodingConfig, TrainingConfig
-from showtell.models.module import CaptionModule, averaged_copy, build_decoder, move_average
-from showtell.models.scheduled_sampling import scheduled_sampling
-from showtell.models.self_critical import log_probabilities, padded, self_critical_loss
+from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, TrainingConfig
+from showtell.models.decoders import build_decoder
+from showtell.models.ema import ema_copy, update_ema
+from showtell.models.layers import padded
+from showtell.models.module import CaptionModule
+from showtell.models.objective import CaptionBatch
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors
+from showtell.objectives import CrossEntropy, ScheduledSampling, SelfCritical
+from showtell.objectives.scheduled_sampling import scheduled_sampling
+from showtell.objectives.self_critical import cider_reward, log_probabilities
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 V, D = 7, 5
@@ -21,6 +26,11 @@ def decoder_and_features(name="lstm", **settings):
     sizes = dict(embedding_size=8, hidden_size=8, attention_size=4, num_heads=2)
     features = torch.randn(2, 4, D) if name in GRID_DECODERS else torch.randn(2, D)
     return build_decoder(DecoderConfig(name=name, **sizes, **settings), features.shape[1:], V), features
+
+
+def reward_loss(decoder, features, reward, **settings):
+    objective = SelfCritical(reward, TrainingConfig(**settings), CrossEntropy())
+    return objective(decoder, CaptionBatch(features, CAPTIONS, torch.tensor([7, 9][: len(features)])))[0]
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -36,11 +46,11 @@ def test_scheduled_sampling_without_sampling_is_teacher_forcing(name):
 
 def test_the_average_follows_the_weights_and_has_no_gradient():
     decoder, _ = decoder_and_features(tie_embeddings=True)
-    average = averaged_copy(decoder)
+    average = ema_copy(decoder)
     before = average.word_embedding.weight.clone()
     with torch.no_grad():
         decoder.word_embedding.weight += 1
-    move_average(average, decoder, 0.75)
+    update_ema(average, decoder, 0.75)
     # a tied matrix has two names in the state dict, and must not be moved twice
     torch.testing.assert_close(average.word_embedding.weight, before + 0.25)
     assert average.output.output.weight is average.word_embedding.weight
@@ -62,12 +72,12 @@ def test_log_probabilities_are_those_of_what_decoding_may_say():
 
 
 def test_an_end_that_was_forced_has_no_gradient(monkeypatch):
-    monkeypatch.setattr("showtell.models.self_critical.LONGEST", 1)
-    monkeypatch.setattr("showtell.models.self_critical.log_probabilities", lambda *_: log_probs)
+    monkeypatch.setattr("showtell.objectives.self_critical.LONGEST", 1)
+    monkeypatch.setattr("showtell.objectives.self_critical.log_probabilities", lambda *_: log_probs)
     decoder, features = decoder_and_features()
     log_probs = torch.zeros(6, 2, requires_grad=True)
     rewards = np.arange(6.0)
-    self_critical_loss(decoder, features, [7, 9], lambda *_: rewards, 3, "mean").backward()
+    reward_loss(decoder, features, lambda *_: rewards, drawn_captions=3).backward()
     assert log_probs.grad[:, 0].abs().max() > 0
     assert torch.equal(log_probs.grad[:, 1], torch.zeros(6))
 
@@ -101,7 +111,7 @@ def test_self_critical_training_finds_what_is_rewarded(name, baseline):
     for step in range(30):
         rewards: list[float] = []
         torch.manual_seed(step)
-        loss = self_critical_loss(decoder, features, [7, 9], reward, 6, baseline)
+        loss = reward_loss(decoder, features, reward, drawn_captions=6, baseline=baseline)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -126,7 +136,7 @@ def test_the_estimator_is_on_average_the_gradient_of_the_expected_reward(tempera
     expected = sum(worth.get(token, 0.0) * prob for token, prob in enumerate(probs, start=3))
     (exact,) = torch.autograd.grad(expected, output.bias)
     torch.manual_seed(0)
-    loss = self_critical_loss(decoder, features[:1], [1], reward, 4000, "mean", temperature=temperature)
+    loss = reward_loss(decoder, features[:1], reward, drawn_captions=4000, draw_temperature=temperature)
     (estimate,) = torch.autograd.grad(-loss, output.bias)
     # the loss is per word, so only the direction can be compared
     assert nn.functional.cosine_similarity(exact[3:], estimate[3:], dim=0) > 0.97
@@ -144,7 +154,7 @@ def test_drawing_and_scoring_miss_the_same_channels():
         return np.arange(len(captions), dtype=float)
 
     torch.manual_seed(0)
-    self_critical_loss(decoder, features, [7, 9], reward, 3, "greedy", dropout=0.5)
+    reward_loss(decoder, features, reward, drawn_captions=3, baseline="greedy", reward_dropout=0.5)
     drawn, critic, scored = seen[0], seen[1], seen[2][::3]
     assert torch.equal(drawn, scored)
     assert torch.equal(drawn, critic)
@@ -156,20 +166,53 @@ def test_drawing_and_scoring_miss_the_same_channels():
 
 def test_self_critical_training_can_be_mixed_with_cross_entropy():
     decoder, features = decoder_and_features()
-    batch = {"images": features, "captions": torch.tensor([[3, 4, 1], [5, 3, 1]]), "picture_ids": torch.tensor([7, 9])}
-
-    def loss(reward, **training):
-        config = TrainingConfig(objective="self_critical", **training)
-        torch.manual_seed(0)
-        words = Vocabulary([*SPECIAL_TOKENS, *(f"word{i}" for i in range(V - 3))])
-        return CaptionModule(decoder, words, config, DecodingConfig(), {}, reward=reward).eval().training_loss(batch)
+    batch = CaptionBatch(features, CAPTIONS, torch.tensor([7, 9]))
 
     def reward(ids, captions):
         return np.array([len(caption) for caption in captions], dtype=float)
 
-    drawn, mixed = loss(reward), loss(reward, cross_entropy_weight=0.25)
-    assert torch.allclose(mixed, drawn + 0.25 * loss(None))
-    assert not torch.allclose(mixed, drawn)
+    def loss(objective):
+        torch.manual_seed(0)
+        return objective(decoder.eval(), batch)
+
+    drawn = loss(SelfCritical(reward, TrainingConfig(), CrossEntropy()))
+    mixed = loss(SelfCritical(reward, TrainingConfig(cross_entropy_weight=0.25), CrossEntropy(0.1)))
+    assert torch.allclose(mixed[0], drawn[0] + 0.25 * loss(CrossEntropy(0.1))[0])
+    assert mixed[0] != drawn[0]
+    assert mixed[1]["reward"] > 1  # words per caption
+
+
+def test_own_words_come_with_the_epochs():
+    decoder, features = decoder_and_features()
+    first, last = (CaptionBatch(features, CAPTIONS, torch.arange(2), progress) for progress in (0.0, 1.0))
+    objective = ScheduledSampling(1.0)
+    assert objective(decoder, first)[0] == CrossEntropy()(decoder, first)[0]
+    assert objective(decoder, last)[0] != objective(decoder, first)[0]
+
+
+@pytest.mark.parametrize(
+    ("objective", "complete"),
+    [
+        (CrossEntropy(), True),
+        (ScheduledSampling(0.5), False),
+        (SelfCritical(None, TrainingConfig(), CrossEntropy()), False),
+        (SelfCritical(None, TrainingConfig(cross_entropy_weight=0.1), CrossEntropy()), True),
+        (SelfCritical(None, TrainingConfig(cross_entropy_weight=0.1), ScheduledSampling(0.5)), False),
+    ],
+)
+def test_ranks_know_which_objectives_leave_weights_without_a_gradient(objective, complete):
+    words = Vocabulary([*SPECIAL_TOKENS, *(f"word{i}" for i in range(V - 3))])
+    unused = {
+        name: CaptionModule(None, decoder_and_features(name)[0], words, objective).leaves_weights_unused
+        for name in DECODERS
+    }
+    assert unused == {name: name == "hard_attention" and not complete for name in DECODERS}
+
+
+def test_the_reward_counts_the_end_of_a_caption():
+    reward = cider_reward({1: ["dog", "a dog"], 2: ["cat"]}, VOCABULARY)
+    whole, other = reward([1, 1], [[3], [3, 4]])
+    assert whole > other > 0
 
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, "dog", "cat", "unheard"])

@@ -3,8 +3,8 @@
 Stock Lightning trains on to the end without a word. The check must not make a GPU wait: the loss is copied to
 the host in the background before the backward pass, and looked at just before the optimizer's step, when the
 backward pass is still running. So the weights are untouched, and the last step boundary can be saved as the
-last finite state. Under several processes the loss is that of all ranks (`models.global_loss`), so all of them raise at
-the same step.
+last finite state. Under several processes the loss is that of all ranks (`models.objective.ddp_loss`), so all of them
+raise at the same step.
 """
 
 import math

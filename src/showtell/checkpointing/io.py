@@ -20,6 +20,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from showtell.atomic import atomic_write
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
+from showtell.checkpointing.migration import migrated
 
 STAMP = "showtell"
 FORMAT_VERSION = 1
@@ -84,7 +85,7 @@ def load_checkpoint(
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise DamagedError(f"the checkpoint {name} is unreadable ({reason}); use another one") from None
     _check_stamp(content, name, has_checksum)
-    return dict(content)
+    return migrated(dict(content))
 
 
 def _check_stamp(content: object, name: str, has_checksum: bool) -> None:

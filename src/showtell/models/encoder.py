@@ -8,6 +8,7 @@ Shape legend: B batch, R regions, D feature.
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.models.weights import EncoderWeights, find_weights
+from showtell.ranks import first_rank_first
 
 
 class Encoder(nn.Module):
@@ -55,6 +57,37 @@ class Encoder(nn.Module):
             return tuple(self(black).shape[1:])
 
 
+class LazyEncoder:
+    """A run's frozen encoder, whose weights are found and whose network is built when they are first asked for.
+
+    Being no `nn.Module`, it stays out of the parameters, the optimizer and the state dict of whoever holds it.
+
+    Args:
+        config: which one.
+        weights: what it starts from, where they are known already; else `find_weights` finds them.
+    """
+
+    def __init__(self, config: EncoderConfig, weights: EncoderWeights | None = None) -> None:
+        self.config = config
+        if weights is not None:
+            self.weights = weights
+
+    @cached_property
+    def weights(self) -> EncoderWeights:
+        """Where the weights come from, their hash, and the transform that goes with them."""
+        with first_rank_first():  # may download
+            return find_weights(self.config)
+
+    @cached_property
+    def network(self) -> Encoder:
+        """The encoder itself."""
+        return build_encoder(self.config, self.weights)
+
+    def fingerprint(self, precision: str) -> str:
+        """Tells its features from those of other weights, poolings and precisions."""
+        return encoder_fingerprint(self.config, self.weights, precision)
+
+
 def pool(answer: Tensor, pooling: str) -> Tensor:
     """Reduces a trunk's answer, `(B, D, h, w)` or already `(B, D)`, to what the decoder reads."""
     if answer.ndim == 2:
@@ -88,11 +121,12 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None, 
     """
     weights = weights or find_weights(config)
     network = _NETWORKS.get(config.name, _build_torchvision)(config)
-    if weights.path is not None:
-        weights.load_into(network.model)
-    elif calibrate:
+    if weights.path is None and calibrate:
         _calibrate(network.trunk, weights.transform.size)
-    return Encoder(network.trunk, config.pooling, weights.transform, network.stem, network.head)
+    encoder = Encoder(network.trunk, config.pooling, weights.transform, network.stem, network.head)
+    if weights.path is not None:
+        weights.load_into(encoder if weights.travelled else network.model)
+    return encoder
 
 
 def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precision: str) -> str:

@@ -7,12 +7,14 @@ a tenth or a hundredth of the decoder's, in which one schedule scales both rates
 
 What a block is, follows the network's own division: a stage of a ResNet, EfficientNet or ConvNeXt, a convolution of a
 VGG; a normalization belongs to the block before it. No `no_grad` is needed for the rest: neither pixels nor frozen
-weights ask for a gradient, so autograd records nothing before the first tuned block.
+weights ask for a gradient, so autograd records nothing before the first fine-tuned block.
 
 BatchNorm's scale and shift are trained, its statistics are not: a batch here holds captions of one length, and with
 them the same picture several times, so its statistics are not those of the pictures that validation and prediction see,
 a step would depend on which captions happen to share it, and the convolutions could no longer be folded with the norm.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +25,14 @@ from showtell.models.encoder import Encoder
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm)
 
 
-class TunedBlocks(nn.ModuleDict):
+class FinetunedBlocks(nn.ModuleDict):
     """Blocks of an encoder by their place in its trunk (`2.6` is spelled `2-6`); the encoder's own, not copies."""
 
-    def train(self, mode: bool = True) -> "TunedBlocks":
+    def train(self, mode: bool = True) -> "FinetunedBlocks":
         """Stays in evaluation mode, as the whole encoder does."""
         return super().train(False)
 
-    def answer(self, encoder: Encoder, pixels: Tensor) -> Tensor:
+    def features(self, encoder: Encoder, pixels: Tensor) -> Tensor:
         """What the encoder would say with these blocks' weights in the place of its own."""
         weights: dict[str, Tensor] = {}
         for name, value in self.named_parameters():
@@ -40,7 +42,7 @@ class TunedBlocks(nn.ModuleDict):
         return features
 
 
-def tuned_blocks(encoder: Encoder, count: int) -> TunedBlocks:
+def finetuned_blocks(encoder: Encoder, count: int) -> FinetunedBlocks:
     """The last blocks, of those that the encoder's pooling reads. Whether they are trained is the caller's choice.
 
     Args:
@@ -58,14 +60,16 @@ def tuned_blocks(encoder: Encoder, count: int) -> TunedBlocks:
     blocks = _blocks(encoder)
     if count > len(blocks):
         raise ConfigError(f"encoder.finetune_blocks={count}: this encoder has {len(blocks)} blocks; choose no more")
-    return TunedBlocks({path.replace(".", "-"): part for block in blocks[-count:] for path, part in block.items()})
+    return FinetunedBlocks({path.replace(".", "-"): part for block in blocks[-count:] for path, part in block.items()})
 
 
-def parameter_groups(decoder: nn.Module, tuned: TunedBlocks | None, encoder_rate: float) -> list[dict[str, object]]:
-    """What the optimizer trains: the decoder at the rate it is given, and the tuned blocks at theirs."""
-    groups: list[dict[str, object]] = [{"params": list(decoder.parameters())}]
-    if tuned is not None and encoder_rate > 0:
-        groups.append({"params": list(tuned.parameters()), "lr": encoder_rate})
+def parameter_groups(
+    parts: Sequence[nn.Module], finetuned: FinetunedBlocks | None, encoder_rate: float
+) -> list[dict[str, object]]:
+    """What the optimizer trains: the parts at the rate it is given, and the fine-tuned blocks at theirs."""
+    groups: list[dict[str, object]] = [{"params": [weight for part in parts for weight in part.parameters()]}]
+    if finetuned is not None and encoder_rate > 0:
+        groups.append({"params": list(finetuned.parameters()), "lr": encoder_rate})
     return groups
 
 

@@ -35,13 +35,15 @@ class WeightsError(UserError):
 class EncoderWeights:
     """What an encoder starts from: a file (None for random weights), its hash, and the transform it was trained with.
 
-    `public` weights can be had again by name; the others must travel with the run.
+    `public` weights can be had again by name; the others must travel with the run. Those that `travelled` are of the
+    whole `Encoder`, not of the classifier that it was made from.
     """
 
     path: Path | None
     sha256: str
     transform: ImageTransform
     public: bool
+    travelled: bool = False
 
     def load_into(self, model: nn.Module) -> None:
         """Loads the file into a freshly built network.
@@ -183,6 +185,37 @@ def _default_transform(name: str) -> ImageTransform:
     config = EncoderConfig(name=name, weights="imagenet")
     named = _torchvision_weights(config)
     return _torchvision_transform(named) if named is not None else ImageTransform()
+
+
+def recorded_weights(
+    config: EncoderConfig, sha256: str, public: bool, transform: ImageTransform, folder: Path
+) -> EncoderWeights:
+    """The weights that a checkpoint names: public ones found again and compared by hash, others from `encoder.pt`.
+
+    Args:
+        config: of the run.
+        sha256: of the weights that the run was trained with.
+        public: whether they can be had by name.
+        transform: of the run.
+        folder: where the checkpoint lies.
+
+    Raises:
+        WeightsError: they cannot be had.
+    """
+    if not public:
+        path = folder / TRAVELLING_WEIGHTS
+        if not path.is_file():
+            raise WeightsError(
+                f"{path}: the encoder of this model had weights of its own; copy {path.name} beside the checkpoint"
+            )
+        return EncoderWeights(path, sha256, transform, public=False, travelled=True)
+    weights = find_weights(config)
+    if weights.sha256 != sha256:
+        raise WeightsError(
+            f"encoder={config.name}: {weights.path} is not the file that this model was trained with "
+            f"(sha256 {weights.sha256[:12]}, wanted {sha256[:12]}); put the right one there"
+        )
+    return replace(weights, transform=transform)
 
 
 def save_travelling_weights(run_dir: Path, weights: EncoderWeights, encoder: Callable[[], nn.Module]) -> None:

@@ -67,6 +67,7 @@ class Curves(Callback):
             "train/pictures_per_second": rate * distinct,
             "epoch": trainer.current_epoch,
         }
+        metrics |= {f"train/{name}": float(value) for name, value in outputs.items() if name != "loss"}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step - 1)  # Lightning counts from 0 too
         self.gradient_norm, self.captions, self.since = None, 0, now

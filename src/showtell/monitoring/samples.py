@@ -39,7 +39,7 @@ class Samples(Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Asks the module to keep where it looks in the sample pictures."""
-        pl_module.watched = {sample.id for sample in self.samples}  # type: ignore[assignment]
+        pl_module.attention_ids = {sample.id for sample in self.samples}  # type: ignore[assignment]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes files and events."""

@@ -1,1 +1,1 @@
-"""Objectives: what a training step minimizes."""
+"""What training minimizes: one file each; the contract is `models/objective.py`."""

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
-from showtell.models.regions import feature_dropout
-from showtell.models.words import WordEmbedding, WordOutput, given_words
+from showtell.decoding import State
+from showtell.models.decoders.base import Decoder
+from showtell.models.layers import WordEmbedding, WordOutput, feature_dropout, given_words
 
-State = tuple[Tensor, ...]
 
-
-class LSTMDecoder(nn.Module):
+class LSTMDecoder(Decoder):
     """Image feature -> linear -> first input of an LSTM -> words."""
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:

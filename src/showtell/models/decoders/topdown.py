@@ -11,15 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
-from showtell.models.regions import Regions, State
-from showtell.models.words import WordEmbedding, WordOutput, given_words
+from showtell.decoding import State
+from showtell.models.decoders.base import Decoder
+from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
 
 WEIGHTS = 4
 """The place of the last weights `(N, R)` in the state: h1, c1, h2, c2, weights, fixed part of LSTM 1, regions, keys."""
 
 
-class TopDownDecoder(nn.Module):
+class TopDownDecoder(Decoder):
     """A top-down attention LSTM and a language LSTM."""
+
+    reads = "regions"
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -80,10 +83,3 @@ class TopDownDecoder(nn.Module):
         # eq. 6: x2_t = [v_t, h1_t]
         h2, c2 = lstm_cell(self.language_lstm(torch.cat([seen, h1, h2], dim=1)), c2)
         return h1, c1, h2, c2, weights, fixed, regions, keys
-
-
-def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Hidden and cell `(N, H)` from the sums `(N, 4H)` that enter the input, forget, output gate and the candidate."""
-    enter, forget, leave, candidate = gates.chunk(4, dim=1)
-    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-    return leave.sigmoid() * cell.tanh(), cell

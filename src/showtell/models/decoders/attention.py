@@ -4,25 +4,32 @@ Numbers of equations are the paper's. The next word sees the picture through a c
 a_i with weights alpha_ti that the LSTM chooses anew for every word. What does not depend on the step before (keys
 of the regions, the words' part of the gates, the output words) is computed for all T at once, and what the hidden
 state feeds (query, gate beta, recurrent part of the LSTM) is one matrix product per step. Not the paper's: regions are
-normalized, know their place (see `regions.py`) and may be projected first; words and features have a dropout of
+normalized, know their place (see `layers.py`) and may be projected first; words and features have a dropout of
 their own.
 Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A
 attention.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
-from showtell.models.regions import Regions, State
-from showtell.models.words import WordEmbedding, WordOutput, given_words
+from showtell.decoding import State
+from showtell.models.decoders.base import Decoder
+from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
 """Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
+Look = Callable[[Tensor], Tensor]
+"""From weights `(N, R)` to what the regions count for in the context, of the same shape."""
 
 
-class SoftAttentionDecoder(nn.Module):
+class SoftAttentionDecoder(Decoder):
     """An LSTM that looks at a mixture of regions before each word."""
+
+    reads = "regions"
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -60,13 +67,13 @@ class SoftAttentionDecoder(nn.Module):
         penalty = self.penalty_weight * (1 - weights.sum(dim=1)).square().sum(dim=1).mean() / captions.shape[1]
         return logits, penalty
 
-    def unrolled(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits `(B, T, V)`, weights alpha and the weights that made the context, both `(B, T, R)`."""
+    def unrolled(self, features: Tensor, captions: Tensor, look: Look | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits `(B, T, V)`, weights alpha and what `look` made of them for the context, both `(B, T, R)`."""
         hidden, cell, _, regions, keys = self.initial_state(features)
         words = self.word_embedding(given_words(captions))
         columns = []
         for word in self.from_word(words).unbind(1):
-            hidden, cell, *looked = self._recur(word, hidden, cell, regions, keys)
+            hidden, cell, *looked = self._recur(word, hidden, cell, regions, keys, look or self.look)
             columns.append((hidden, *looked))
         hiddens, contexts, weights, looks = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
         return self._deep_output(words, hiddens, contexts), weights, looks
@@ -81,7 +88,7 @@ class SoftAttentionDecoder(nn.Module):
         """One word further: tokens `(N,)` to logits `(N, V)`."""
         hidden, cell, _, regions, keys = state
         word = self.word_embedding(tokens)
-        hidden, cell, context, weights, _ = self._recur(self.from_word(word), hidden, cell, regions, keys)
+        hidden, cell, context, weights, _ = self._recur(self.from_word(word), hidden, cell, regions, keys, self.look)
         return self._deep_output(word, hidden, context), (hidden, cell, weights, regions, keys)
 
     def attention(self, state: State) -> Tensor:
@@ -93,19 +100,17 @@ class SoftAttentionDecoder(nn.Module):
         return weights
 
     def _recur(
-        self, word: Tensor, hidden: Tensor, cell: Tensor, regions: Tensor, keys: Tensor
+        self, word: Tensor, hidden: Tensor, cell: Tensor, regions: Tensor, keys: Tensor, look: Look
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Hidden, cell, context z_t, weights alpha_t, and what the regions counted for."""
         query, beta, recurrent = self.from_hidden(hidden).split(self.splits, dim=1)
         energies = self.energy((keys + query.unsqueeze(1)).tanh()).squeeze(2)  # eq. 4
         weights = energies.softmax(dim=1)  # eq. 5
-        looked = self.look(weights)
+        looked = look(weights)
         context = torch.bmm(looked.unsqueeze(1), regions).squeeze(1)  # eq. 6 and 13
         context = beta.sigmoid() * context  # section 4.2.1: beta_t = sigmoid(f_beta(h_{t-1}))
         gates = word + recurrent + self.from_context(context)  # eq. 1: T (E y_{t-1}, h_{t-1}, z_t)
-        enter, forget, leave, candidate = gates.chunk(4, dim=1)
-        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()  # eq. 2
-        hidden = leave.sigmoid() * cell.tanh()  # eq. 3
+        hidden, cell = lstm_cell(gates, cell)  # eq. 2 and 3
         return hidden, cell, context, weights, looked
 
     def _deep_output(self, word: Tensor, hidden: Tensor, context: Tensor) -> Tensor:

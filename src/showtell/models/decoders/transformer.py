@@ -15,15 +15,18 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from showtell.config import DecoderConfig
-from showtell.models.regions import Regions, State
-from showtell.models.words import WordEmbedding, WordOutput, given_words
+from showtell.decoding import State
+from showtell.models.decoders.base import Decoder
+from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words
 
 
-class TransformerDecoder(nn.Module):
+class TransformerDecoder(Decoder):
     """`num_layers` blocks of width `hidden_size`.
 
     State: past `(N, T, L, 2H)`, keys and values of words; memory `(N, L, R, 2H)`, those of regions; weights `(N, R)`.
     """
+
+    reads = "regions"
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()

@@ -7,11 +7,13 @@ are the same every time.
 Shape legend: B batch, T words with `<end>`, V vocabulary, R regions.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from showtell.config import DecoderConfig
-from showtell.models.attention import SoftAttentionDecoder
+from showtell.models.decoders.attention import SoftAttentionDecoder
 
 EXPECTED = 0.5
 BASELINE_DECAY = 0.9
@@ -21,6 +23,8 @@ TINY = 1e-10
 class HardAttentionDecoder(SoftAttentionDecoder):
     """Soft attention's LSTM that looks at one region at a time."""
 
+    # where to look is learnt from `teacher_forced`'s extra loss alone
+    learns_by_extra_loss = True
     baseline: Tensor
 
     def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
@@ -28,7 +32,6 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         self.reinforce_weight = config.reinforce_weight
         self.entropy_weight = config.entropy_weight
         self.register_buffer("baseline", torch.zeros(()))
-        self._expected: Tensor | None = None
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and a term whose gradient is that of eq. 12 with baseline and entropy (section 4.1), per word.
@@ -36,9 +39,8 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         The moving baseline b_k = 0.9 b_{k-1} + 0.1 log p(y | s_k, a) is a buffer: it is part of the checkpoint.
         """
         # drawn once per caption, for all its words
-        self._expected = expected = torch.rand(len(captions), 1, device=captions.device) < EXPECTED
-        logits, weights, looks = self.unrolled(features, captions)
-        self._expected = None
+        expected = torch.rand(len(captions), 1, device=captions.device) < EXPECTED
+        logits, weights, looks = self.unrolled(features, captions, partial(self.look, expected=expected))
         log_likelihood = logits.log_softmax(2).gather(2, captions.unsqueeze(2)).squeeze(2).sum(1).detach()
         advantage = log_likelihood - self.baseline
         # log p(s | a); captions that took the expectation drew nothing
@@ -49,11 +51,10 @@ class HardAttentionDecoder(SoftAttentionDecoder):
             self.baseline.lerp_(log_likelihood.mean(), 1 - BASELINE_DECAY)
         return logits, -reward - self.entropy_weight * entropy
 
-    def look(self, weights: Tensor) -> Tensor:
-        """One region per row (eq. 8 and 9), as a vector of zeros and a one."""
+    def look(self, weights: Tensor, expected: Tensor | None = None) -> Tensor:
+        """One region per row (eq. 8 and 9), as zeros and a one; in training all where `expected`, `(N, 1)`, says so."""
         if not self.training:
             return torch.zeros_like(weights).scatter_(1, weights.argmax(dim=1, keepdim=True), 1.0)
         drawn = torch.zeros_like(weights).scatter_(1, torch.multinomial(weights.detach(), 1), 1.0)
-        if self._expected is None:  # `step` while training, as scheduled sampling does
-            return drawn
-        return torch.where(self._expected, weights, drawn)
+        # without `expected`: `step` while training, as scheduled sampling does
+        return drawn if expected is None else torch.where(expected, weights, drawn)
