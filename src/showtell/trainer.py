@@ -102,6 +102,12 @@ def build_callbacks(
     """In the order in which they must run: counting first, checkpoints last."""
     training = config.training
     mode = monitor_mode(training.monitor)
+    folder = run_dir / "checkpoints"
+    last = LastCheckpoint(
+        folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
+    )
+    best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
+    status = Status(run_dir, best)
     curves = Curves(training.log_every_steps)
     callbacks = [
         stop,
@@ -109,19 +115,14 @@ def build_callbacks(
         ExactSteps(data, config.seed),
         curves,
         *reports,
-        Status(run_dir, training.monitor, mode),
+        status,
         EpochLines(),
     ]
     if sys.stdout.isatty():
         callbacks.append(ProgressBar(curves))
-    callbacks += pruning_callbacks(training.monitor, run_dir)
+    callbacks += pruning_callbacks(training.monitor, status)
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
-    folder = run_dir / "checkpoints"
-    last = LastCheckpoint(
-        folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
-    )
-    best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
     return [*callbacks, best, last]
 
 

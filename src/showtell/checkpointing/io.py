@@ -84,7 +84,19 @@ def load_checkpoint(
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise DamagedError(f"the checkpoint {name} is unreadable ({reason}); use another one") from None
     _check_stamp(content, name, has_checksum)
-    return dict(content)
+    return _migrated(dict(content))
+
+
+def _migrated(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What older versions wrote, in today's form. Until "best" had one owner, two callbacks kept it."""
+    states = checkpoint.get("callbacks")
+    states = states if isinstance(states, dict) else {}
+    best, status = states.get("BestCheckpoint"), states.get("Status")
+    if isinstance(best, dict) and "best_score" in best:
+        value, status = best["best_score"], status if isinstance(status, dict) else {}
+        metrics = status.get("metrics", {}) if value is not None and status.get("best") == value else {}
+        states["BestCheckpoint"] = {"monitor": best["monitor"], "value": value, "metrics": metrics, "epoch": None}
+    return checkpoint
 
 
 def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
