@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-from showtell.checkpointing.best import BestCheckpoint
+from showtell.checkpointing.best import BestCheckpoint, check_monitor
 from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.io import VerifiedCheckpointIO
 from showtell.checkpointing.last import LastCheckpoint
@@ -24,6 +24,7 @@ from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.rewind import LogPoint, rewind_events
+from showtell.monitoring.scores import Scores
 from showtell.monitoring.status import Status
 from showtell.pruning import pruning_callbacks
 from showtell.ranks import present
@@ -124,6 +125,16 @@ def build_callbacks(
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
     return [*callbacks, best, last]
+
+
+def check_monitored(monitor: str, reports: Sequence[Callback]) -> None:
+    """Refuses a metric that no validation will log, before the first step.
+
+    Raises:
+        UserError: it names those that will be.
+    """
+    scores = [report.metric_names() for report in reports if isinstance(report, Scores)]
+    check_monitor(monitor, {"val/loss", *Curves.METRICS}.union(*scores))
 
 
 def quieten_lightning() -> None:

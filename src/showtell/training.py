@@ -35,7 +35,7 @@ from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run_directory import remember_config
 from showtell.shard_meeting import ShardMeeting
-from showtell.trainer import build_trainer
+from showtell.trainer import build_trainer, check_monitored
 from showtell.vocabulary import Vocabulary
 
 CAPTION_END = "endofcaption"
@@ -82,8 +82,6 @@ def train(config: Config, run_dir: Path) -> float:
         resume.accept(card)
     if is_first():
         prepare_directory(run_dir, Path(config.cache))
-        if resume or start:
-            remember_config(run_dir, config.as_dict())
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
@@ -97,6 +95,9 @@ def train(config: Config, run_dir: Path) -> float:
         check_weights(module, resume.shapes, resume.path)
     with first_rank_first():
         shown = reports(config, run_dir, data)
+    check_monitored(config.training.monitor, shown)
+    if is_first() and (resume or start):
+        remember_config(run_dir, config.as_dict())  # nothing refuses from here on
     fit(config, run_dir, data, module, shown, resume)
     return finish(module.trainer, config, run_dir) if is_first() else math.nan
 

@@ -17,6 +17,8 @@ from torch import Tensor
 class Curves(Callback):
     """Logs loss, gradient norm, learning rate and speed every `every` steps, perplexity and epoch means each epoch."""
 
+    METRICS = frozenset({"val/perplexity", "train/epoch_loss"})  # per epoch, fit to be monitored
+
     def __init__(self, every: int) -> None:
         self.every = every
         self.loss_sum: Tensor | float = 0.0
