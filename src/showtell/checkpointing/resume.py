@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from showtell.checkpointing.archive import CheckpointError
-from showtell.checkpointing.boundary import validation_is_due
 from showtell.checkpointing.card import checked_card
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
+from showtell.checkpointing.lightning_internals import validation_is_due
 from showtell.config import parse
 from showtell.errors import UserError
 

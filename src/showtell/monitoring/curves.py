@@ -10,8 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
+
+from showtell.checkpointing.lightning_internals import EpochsFromOne
 
 
 class Curves(Callback):
@@ -118,16 +120,12 @@ class EpochLines(Callback):
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {scores}  {passed:.0f} s", flush=True)
 
 
-class ProgressBar(RichProgressBar):
+class ProgressBar(EpochsFromOne):
     """Rich's bar with the loss and the time left; it counts epochs from 1, as the lines do."""
 
     def __init__(self, curves: Curves) -> None:
         super().__init__(refresh_rate=20)
         self._curves = curves
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        # as wide as the validation's name, or the bar would jump
-        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The newest training and validation loss."""
