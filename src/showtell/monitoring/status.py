@@ -1,6 +1,5 @@
 """`status.json`: where a run stands, for the sweep's summary line, the leaderboard and people."""
 
-import json
 import os
 import time
 from pathlib import Path
@@ -9,9 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell.atomic import write_text_atomically
 from showtell.checkpointing.best import BestCheckpoint
-from showtell.run_directory import STATUS
+from showtell.run import Run
 
 
 class Status(Callback):
@@ -25,7 +23,7 @@ class Status(Callback):
     """
 
     def __init__(self, run_dir: Path, owner: BestCheckpoint) -> None:
-        self.run_dir = run_dir
+        self.run = Run(run_dir)
         self.owner = owner
         self.pruned: str | None = None  # why a search has given this run up
         self.before = 0.0
@@ -70,21 +68,20 @@ class Status(Callback):
         if not trainer.is_global_zero:
             return
         best = self.owner.best
-        status = {
-            "state": state,
-            "pid": os.getpid(),
-            "epoch": trainer.current_epoch if done is None else done,
-            "max_epochs": trainer.max_epochs,
-            "step": trainer.global_step,
-            "monitor": best.monitor,
-            "mode": best.mode,
-            "best": best.value,
-            "best_epoch": best.epoch,
-            "metrics": best.metrics,
-            "seconds": round(self._seconds(), 3),
-            "reason": reason,
-        }
-        write_text_atomically(self.run_dir / STATUS, json.dumps(status, indent=1) + "\n")
+        self.run.record(
+            state=state,
+            pid=os.getpid(),
+            epoch=trainer.current_epoch if done is None else done,
+            max_epochs=trainer.max_epochs,
+            step=trainer.global_step,
+            monitor=best.monitor,
+            mode=best.mode,
+            best=best.value,
+            best_epoch=best.epoch,
+            metrics=best.metrics,
+            seconds=round(self._seconds(), 3),
+            reason=reason,
+        )
 
 
 def _epochs_begun(trainer: pl.Trainer) -> int:
