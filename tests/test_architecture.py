@@ -1,6 +1,8 @@
 """The shape of the house: who may import whom, and how long the two scripts are."""
 
 import ast
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,14 +26,14 @@ ALLOWED = {
     "checkpointing": set(),
     "models": {"decoding", "evaluation"},
     "objectives": {"models", "decoding", "evaluation"},
-    "monitoring": {"evaluation", "run"},
+    "monitoring": {"checkpointing", "evaluation", "run"},
     "initial": {"checkpointing"},
     "reporting": {"data", "monitoring", "run"},
     "gallery": {"data"},
     "run": set(),
     "leaderboard": {"run"},
     "sweeps": {"leaderboard", "run"},
-    "pruning": {"run", "sweeps"},
+    "pruning": {"monitoring", "sweeps"},
     "trainer": {"checkpointing", "monitoring", "data", "pruning"},
     "meeting": {"data", "models", "reporting"},
     "shard_meeting": {"data", "meeting"},
@@ -90,6 +92,37 @@ def test_hydra_and_omegaconf_stay_where_they_belong() -> None:
             if any(name.split(".")[0] == package for name in imports(path))
         }
         assert users <= homes
+
+
+INTERNALS = SOURCE / "checkpointing" / "lightning_internals.py"
+LIGHTNING = ("pytorch_lightning", "lightning_fabric")
+
+
+def private_names_of_lightning() -> set[str]:
+    folders = [Path(spec.origin).parent for name in LIGHTNING if (spec := find_spec(name)) and spec.origin]
+    texts = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
+    return {name for text in texts for name in re.findall(r"(?:def |class |self\.)(_(?!_)\w+)", text)}
+
+
+def private_uses(path: Path) -> set[str]:
+    """Private names of others: of objects (`trainer._x`), of modules, and in classes built on Lightning's."""
+    uses = {name.rpartition(".")[2] for name in imports(path) if name.startswith(LIGHTNING)}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls", "os"):
+            uses.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            uses.add(node.value)  # setattr(trainer, "_x", ...)
+        elif isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & {"RichProgressBar"}:
+            uses |= {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+    return {name for name in uses if re.fullmatch(r"_(?!_)\w+", name)}
+
+
+def test_private_parts_of_lightning_are_used_behind_one_door() -> None:
+    names = private_names_of_lightning()
+    users = {str(path.relative_to(SOURCE)): found for path in modules() if (found := private_uses(path) & names)}
+    door = users.pop(str(INTERNALS.relative_to(SOURCE)))
+    assert {"_should_accumulate", "_Loop", "_sigterm_notifier_fn", "_get_train_description"} <= door
+    assert not users
 
 
 @pytest.mark.parametrize(("script", "limit"), [("train.py", 60), ("predict.py", 80)])

@@ -71,6 +71,15 @@ def test_training_learns(tiny_config: MakeConfig, tmp_path: Path) -> None:
     assert train(config, tmp_path) < 0.7
 
 
+def test_an_unknown_monitor_is_refused_before_the_first_step(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    train(tiny_config(training={"max_epochs": 1}), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    wrong = {"max_epochs": 2, "monitor": "val/CIDEr"}
+    with pytest.raises(UserError, match=r"training.monitor='val/CIDEr' is not logged .*choose one of .*val/cider, "):
+        train(tiny_config(training=wrong, resume=str(tmp_path)), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_cold_and_a_warm_cache_give_the_same_run(tiny_config: MakeConfig, tmp_path: Path) -> None:
     for name in ("cold", "warm"):
         train(tiny_config(cache=str(tmp_path / "cache"), training={"max_epochs": 1}), tmp_path / name)

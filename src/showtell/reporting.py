@@ -122,7 +122,7 @@ def shortest(path: Path) -> Path:
 
 def best_line(monitor: str, value: float | None) -> str:
     """The best value in words; `training.max_steps` can end a run before its first validation."""
-    return f"{monitor} {value:.4f} at its best." if value is not None else "The run ended before its first validation."
+    return f"{monitor} {value:.4f} at its best." if value is not None else f"No validation has given a {monitor} yet."
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:

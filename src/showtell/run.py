@@ -46,6 +46,7 @@ class RunStatus:
     monitor: str = "val/loss"
     mode: str = "min"
     best: float | None = None
+    best_epoch: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     reason: str | None = None

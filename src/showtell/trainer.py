@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-from showtell.checkpointing.best import BestCheckpoint
+from showtell.checkpointing.best import BestCheckpoint, check_monitor
 from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.io import VerifiedCheckpointIO
 from showtell.checkpointing.last import LastCheckpoint
@@ -24,6 +24,7 @@ from showtell.data.module import CaptionData
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.rewind import LogPoint, rewind_events
+from showtell.monitoring.scores import Scores
 from showtell.monitoring.status import Status
 from showtell.pruning import pruning_callbacks
 from showtell.ranks import present
@@ -97,6 +98,12 @@ def build_callbacks(
     """In the order in which they must run: counting first, checkpoints last."""
     training = config.training
     mode = monitor_mode(training.monitor)
+    folder = run_dir / "checkpoints"
+    last = LastCheckpoint(
+        folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
+    )
+    best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
+    status = Status(run_dir, best)
     curves = Curves(training.log_every_steps)
     callbacks = [
         stop,
@@ -104,20 +111,25 @@ def build_callbacks(
         ExactSteps(data, config.seed),
         curves,
         *reports,
-        Status(run_dir, training.monitor, mode),
+        status,
         EpochLines(),
     ]
     if sys.stdout.isatty():
         callbacks.append(ProgressBar(curves))
-    callbacks += pruning_callbacks(training.monitor, run_dir)
+    callbacks += pruning_callbacks(training.monitor, status)
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
-    folder = run_dir / "checkpoints"
-    last = LastCheckpoint(
-        folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
-    )
-    best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
     return [*callbacks, best, last]
+
+
+def check_monitored(monitor: str, reports: Sequence[Callback]) -> None:
+    """Refuses a metric that no validation will log, before the first step.
+
+    Raises:
+        UserError: it names those that will be.
+    """
+    scores = [report.metric_names() for report in reports if isinstance(report, Scores)]
+    check_monitor(monitor, {"val/loss", *Curves.METRICS}.union(*scores))
 
 
 def quieten_lightning() -> None:

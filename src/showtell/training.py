@@ -31,7 +31,7 @@ from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run import Run
 from showtell.shard_meeting import ShardMeeting
-from showtell.trainer import build_trainer
+from showtell.trainer import build_trainer, check_monitored
 from showtell.vocabulary import Vocabulary
 
 
@@ -77,7 +77,6 @@ def train(config: Config, run_dir: Path) -> float:
         resume.accept(card)
     if is_first():
         prepare_directory(run_dir, Path(config.cache))
-        Run(run_dir).accept(config)
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder.network)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
@@ -100,6 +99,9 @@ def train(config: Config, run_dir: Path) -> float:
         check_weights(module, resume.shapes, resume.path)
     with first_rank_first():
         shown = reports(config, run_dir, data)
+    check_monitored(config.training.monitor, shown)
+    if is_first():
+        Run(run_dir).accept(config)  # nothing refuses from here on
     fit(config, run_dir, data, module, shown, resume)
     return finish(module.trainer, config, run_dir) if is_first() else math.nan
 

@@ -1,9 +1,11 @@
+import math
+
 import pytest
 from tests.checkpointing import toy
 from tests.checkpointing.toy import Settings, train
 
-from showtell.checkpointing.best import BestCheckpoint
-from showtell.checkpointing.io import load_checkpoint
+from showtell.checkpointing.best import Best, BestCheckpoint
+from showtell.checkpointing.io import load_checkpoint, save_checkpoint
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.errors import UserError
 
@@ -49,3 +51,39 @@ def test_a_metric_that_nobody_logs_is_named(tmp_path, monkeypatch):
 def test_wrong_mode(tmp_path):
     with pytest.raises(ValueError, match="choose min or max"):
         BestCheckpoint(tmp_path, LastCheckpoint(tmp_path), mode="least")
+
+
+def test_what_is_not_a_number_is_never_best():
+    best = Best("val/loss", "min")
+    assert not best.is_beaten_by(math.nan)
+    best.replace({"val/loss": 2.0, "val/cider": 0.1}, epoch=1)
+    assert not best.is_beaten_by(math.nan) and not best.is_beaten_by(2.0) and best.is_beaten_by(1.9)
+
+
+def restored(folder, state, monitor):
+    callback = BestCheckpoint(folder, LastCheckpoint(folder), monitor=monitor, mode="min")
+    callback.load_state_dict(state)
+    return callback.best
+
+
+def test_another_metric_or_a_lost_file_starts_its_best_anew(tmp_path):
+    best = {"monitor": "val/loss", "value": 0.4, "metrics": {"val/loss": 0.4}, "epoch": 3}
+    assert restored(tmp_path, best, "val/loss") == Best("val/loss", "min")
+    (tmp_path / "best.ckpt").write_bytes(b"")
+    assert restored(tmp_path, best, "val/loss") == Best("val/loss", "min", 0.4, {"val/loss": 0.4}, 3)
+    assert restored(tmp_path, best, "val/perplexity") == Best("val/perplexity", "min")
+
+
+@pytest.mark.parametrize(
+    ("status", "metrics"),
+    [
+        ({"best": 0.4, "metrics": {"val/cider": 0.1}, "seconds": 1.0}, {"val/cider": 0.1}),
+        ({"best": 0.7, "metrics": {"val/cider": 0.7}, "seconds": 1.0}, {}),  # two owners that did not agree
+        (None, {}),
+    ],
+)
+def test_checkpoints_with_two_owners_of_best_still_resume(status, metrics, tmp_path):
+    callbacks = {"BestCheckpoint": {"best_score": 0.4, "monitor": "val/loss"}, **({"Status": status} if status else {})}
+    save_checkpoint({"callbacks": callbacks}, tmp_path / "best.ckpt")
+    state = load_checkpoint(tmp_path / "best.ckpt")["callbacks"]["BestCheckpoint"]
+    assert restored(tmp_path, state, "val/loss") == Best("val/loss", "min", 0.4, metrics)

@@ -14,8 +14,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from tests.checkpointing.toy import Model, Settings, kill_in_child, train
 
 from showtell.checkpointing import boundary
+from showtell.checkpointing import lightning_internals as internals
+from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint
-from showtell.checkpointing.last import LastCheckpoint
 
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -209,19 +210,6 @@ def test_the_log_reaches_as_far_as_the_checkpoint(tmp_path):
     assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 8
 
 
-def test_counters_are_spelled_as_lightning_does(tmp_path, monkeypatch):
-    seen = []
-
-    def compare(self: LastCheckpoint, trainer: lightning.Trainer, *_: Any) -> None:
-        counters = boundary._Counters(trainer.fit_loop)
-        counters.copy()
-        seen.append(counters.spelled() == trainer.fit_loop.state_dict())
-
-    monkeypatch.setattr(LastCheckpoint, "on_train_batch_start", compare)
-    train(tmp_path, Settings())
-    assert all(seen) and len(seen) == 21
-
-
 # --- the tests above can fail: each of these faults, put in on purpose, must show ----------------
 
 
@@ -248,15 +236,15 @@ class TestMutants:
         assert differs(tmp_path, "plain", "training_step", 10, seed_batches=False)
 
     def test_stock_restart_after_validation(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(boundary, "_expect_validation", lambda loops: None)
+        monkeypatch.setattr(internals, "expect_validation", lambda counters: None)
         assert differs(tmp_path, "plain", "validation_step", 4)
 
     def test_stock_plateau(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("showtell.checkpointing.last.forget_restart", lambda trainer: None)
+        monkeypatch.setattr(internals, "forget_restart", lambda trainer: None)
         assert differs(tmp_path, "plateau", "training_step", 13)
 
     def test_stock_max_steps(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("showtell.checkpointing.last.forget_restart", lambda trainer: None)
+        monkeypatch.setattr(internals, "forget_restart", lambda trainer: None)
         assert differs(tmp_path, "max_steps", "training_step", 8)
 
     def test_saving_in_the_middle_of_a_step(self, tmp_path, monkeypatch):
@@ -267,12 +255,12 @@ class TestMutants:
 
     def test_saving_live_counters(self, tmp_path, monkeypatch):
         def live(self: boundary.StepBoundary, trainer: lightning.Trainer) -> dict[str, Any]:
-            return trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+            return internals.whole_state(trainer)
 
         monkeypatch.setattr(boundary.StepBoundary, "checkpoint", live)
         assert differs(tmp_path, "plain", "training_step", 10)
 
     def test_lightnings_own_writer_does_not_verify(self, tmp_path):
         TorchCheckpointIO().save_checkpoint({"a": 1}, str(tmp_path / "a.ckpt"))
-        with pytest.raises(ValueError):
+        with pytest.raises(CheckpointError):
             VerifiedCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")

@@ -42,6 +42,19 @@ def test_weights_that_are_not_finite_never_replace_good_ones(tmp_path):
     assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 9
 
 
+def test_a_checkpoint_that_fails_does_not_hide_why_the_run_stopped(tmp_path, capsys):
+    def spoil(model: Model) -> None:
+        with torch.no_grad():
+            model.net[0].weight[0, 0] = math.nan
+
+    def fail(model: Model) -> None:
+        raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        train(tmp_path, Settings(every_steps=0, hooks={"optimizer_step": spoil, "on_train_batch_end": fail}))
+    assert "stopped without a new checkpoint: the weights" in capsys.readouterr().out
+
+
 def test_without_the_callback_the_run_goes_on(tmp_path, monkeypatch):
     class Blind(FiniteLoss):
         on_before_backward = on_before_optimizer_step = lambda *_: None

@@ -103,6 +103,20 @@ def test_what_is_free_is_silent(setting):
     assert check_resume(Config().as_dict(), changed(**setting)) == []
 
 
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.9), (0.9, 0.0)])
+def test_a_weight_average_is_neither_switched_on_nor_off(before, after):
+    old, new = changed(training__weight_average=before), changed(training__weight_average=after)
+    with pytest.raises(ResumeError, match=rf"training.weight_average={after} does not fit .* which has {before}; set"):
+        check_resume(old, new)
+
+
+def test_another_decay_of_the_weight_average_is_said():
+    old, new = changed(training__weight_average=0.9), changed(training__weight_average=0.99)
+    assert check_resume(old, new) == [
+        "training.weight_average was 0.9 and is 0.99: the resumed run is not exactly the interrupted one"
+    ]
+
+
 def test_another_length_stretches_a_cosine():
     old = changed(training__schedule="cosine")
     new = changed(training__schedule="cosine", training__max_epochs=99)

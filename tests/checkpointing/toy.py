@@ -224,7 +224,7 @@ def outcome(trainer: lightning.Trainer, directory: Path) -> dict[str, Any]:
             k: v for k, v in trainer.lr_scheduler_configs[0].scheduler.state_dict().items() if k != "_last_lr"
         },
         "rate": trainer.optimizers[0].param_groups[0]["lr"],
-        "best": next(c.best_score for c in trainer.callbacks if isinstance(c, BestCheckpoint)),
+        "best": next(c.best.value for c in trainer.callbacks if isinstance(c, BestCheckpoint)),
         "step": trainer.global_step,
         "epoch": loops["epoch_progress"]["current"]["processed"],
         "stepped": loops["epoch_loop.state_dict"]["_batches_that_stepped"],

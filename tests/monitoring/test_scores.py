@@ -49,6 +49,19 @@ def test_no_captions_no_scores():
     assert scored({}, {1: ["a"]}) == {}
 
 
+@pytest.mark.parametrize("training", [{7: ["A dog runs."]}, None])
+def test_the_names_are_known_before_the_first_validation(training):
+    def judge(captions):
+        return {"true": 1.0}
+
+    references = {1: ["a dog runs"], 2: ["a cat"]}
+    module = Module({1: "a dog", 2: "a dog"})
+    scores = Scores(references, lambda: training, judge)
+    names = scores.metric_names()
+    scores.on_validation_epoch_end(None, module)
+    assert names == module.logged.keys()
+
+
 def test_a_run_logs_them(tiny_run):
     with (tiny_run / "metrics.csv").open() as file:
         row = [row for row in csv.DictReader(file) if row["val/cider"]][-1]

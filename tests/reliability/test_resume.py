@@ -9,6 +9,8 @@ import pytest
 from tests.reliability.conftest import mostly_slow
 from tests.reliability.outcome import differences, outcome
 
+from showtell.checkpointing.io import load_checkpoint
+
 CODE = 2
 
 
@@ -179,8 +181,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(forge, words, tmp_path):
 def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(forge, words, tmp_path):
     import subprocess
 
-    from showtell.checkpointing.io import load_checkpoint
-
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True)
@@ -206,6 +206,19 @@ def test_what_a_resume_was_told_is_remembered(forge, copy):
     assert "note: " not in forge.said
     status = json.loads((copy / "status.json").read_text())
     assert (status["state"], status["epoch"], status["max_epochs"]) == ("finished", 5, 5)
+
+
+def test_another_monitor_starts_its_best_anew(forge, copy):
+    assert resume(forge, copy, "training.monitor=val/loss", "training.max_epochs=3") == 0, forge.said
+    status = json.loads((copy / "status.json").read_text())
+    rows = (copy / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("val/loss")
+    losses = [row.split(",")[column] for row in rows[1:]]
+    assert status["monitor"] == "val/loss" and status["best_epoch"] == 3
+    assert f"{status['best']:.5f}" == f"{float([loss for loss in losses if loss][-1]):.5f}"
+    assert f"val/loss {status['best']:.4f} at its best." in forge.said
+    best = load_checkpoint(copy / "checkpoints" / "last.ckpt")["callbacks"]["BestCheckpoint"]
+    assert best["value"] == status["best"] and best["metrics"] == status["metrics"]
 
 
 def test_less_than_what_is_done_is_refused(forge, copy):

@@ -1,11 +1,14 @@
-"""`best.ckpt`: the state with the best value of one validation metric so far.
+"""The best value of one validation metric so far, and `best.ckpt`: the state that reached it.
 
-Lightning's `ModelCheckpoint` would write the state in the middle of the validation's end, from which a
-resumed run leaves out the plateau schedule's step. This one writes the same step boundary that `last.ckpt`
-uses, so that both resume exactly.
+There is one owner of "best": what `status.json`, the last line of a run, the leaderboard and a sweep's objective say
+comes from here. Lightning's `ModelCheckpoint` would write the state in the middle of the validation's end, from which
+a resumed run leaves out the plateau schedule's step. This one writes the same step boundary that `last.ckpt` uses, so
+that both resume exactly.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,40 @@ from pytorch_lightning.callbacks import Checkpoint
 from showtell.checkpointing.io import BEST
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.errors import UserError
+from showtell.ranks import is_first
+
+
+@dataclass
+class Best:
+    """The best value of `monitor`, and what came with it.
+
+    Attributes:
+        monitor: name of a metric that validation logs.
+        mode: `min` when smaller is better, `max` when larger is.
+        value: None before the first validation that gave a number.
+        metrics: all that the same validation logged.
+        epoch: counted from 1; None where an older Showtell did not store it.
+    """
+
+    monitor: str
+    mode: str
+    value: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"mode={self.mode!r} is not an option; choose min or max")
+
+    def is_beaten_by(self, value: float) -> bool:
+        """Whether a value is better; what is not a number never is, also not as the first."""
+        if math.isnan(value):
+            return False
+        return self.value is None or (value < self.value if self.mode == "min" else value > self.value)
+
+    def replace(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """Takes what a validation logged for the best."""
+        self.value, self.metrics, self.epoch = metrics[self.monitor], dict(metrics), epoch
 
 
 class BestCheckpoint(Checkpoint):
@@ -28,36 +65,51 @@ class BestCheckpoint(Checkpoint):
     """
 
     def __init__(self, directory: Path, last: LastCheckpoint, *, monitor: str = "val/loss", mode: str = "min") -> None:
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode={mode!r} is not an option; choose min or max")
-        self.path = directory / BEST
-        self.best_score: float | None = None
+        self.best = Best(monitor, mode)
+        self._path = directory / BEST
         self._last = last
-        self._monitor = monitor
-        self._sign = 1 if mode == "max" else -1
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score, so that a resumed run does not replace the best file with a worse one."""
-        return {"best_score": self.best_score, "monitor": self._monitor}
+        """The best so far, so that a resumed run does not replace the best file with a worse one."""
+        best = self.best
+        return {"monitor": best.monitor, "value": best.value, "metrics": dict(best.metrics), "epoch": best.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the score over if it belongs to the same metric and its file is still there."""
-        if state_dict.get("monitor") == self._monitor and self.path.exists():
-            self.best_score = state_dict["best_score"]
+        """Goes on from a checkpoint's best, if it belongs to the same metric and its file is still there."""
+        if state_dict["monitor"] != self.best.monitor:
+            if is_first():
+                print(
+                    f"note: the best {state_dict['monitor']} is let go; training.monitor={self.best.monitor}",
+                    flush=True,
+                )
+        elif self._path.exists():
+            self.best = Best(mode=self.best.mode, **state_dict)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compares and writes; a score that is not a number is never the best.
+        """Compares and writes.
 
         Raises:
             UserError: validation does not log the monitored metric.
         """
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        if self._monitor not in trainer.callback_metrics:
-            logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val")))
-            raise UserError(f"training.monitor={self._monitor!r} is not logged by validation; choose one of {logged}")
-        score = float(trainer.callback_metrics[self._monitor])
-        if math.isnan(score) or (self.best_score is not None and self._sign * score <= self._sign * self.best_score):
-            return
-        self._last.save(trainer, self.path)
-        self.best_score = score
+        logged = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val/") or name == "train/epoch_loss"  # a resumed validation knows no others
+        }
+        check_monitor(self.best.monitor, logged)
+        if self.best.is_beaten_by(logged[self.best.monitor]):
+            self._last.save(trainer, self._path)
+            self.best.replace(logged, trainer.current_epoch + 1)
+
+
+def check_monitor(monitor: str, logged: Mapping[str, Any] | set[str]) -> None:
+    """Refuses a metric that validation does not log.
+
+    Raises:
+        UserError: it names those that are.
+    """
+    if monitor not in logged:
+        names = ", ".join(sorted(logged))
+        raise UserError(f"training.monitor={monitor!r} is not logged by validation; choose one of {names}")

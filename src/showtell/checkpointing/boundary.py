@@ -6,29 +6,18 @@ validation. So the small state (loop counters, data position, schedules, callbac
 end, and a checkpoint is that copy plus the live weights and optimizer, which do not change until the next
 optimizer step; `is_exact` tells when they have. Copying the weights at every step instead would need no such
 flag, and cost more than the step itself.
-
-A resumed Lightning (2.6.6) continues from its loop counters, and three of its ways are not exact. They are
-put right here: a boundary that validation follows is stored as "validation was cut", so that it runs again
-(Lightning would skip it); a finished epoch is stored as finished (with `max_steps` Lightning would play an
-empty epoch); and a plateau schedule takes its step at the end of a resumed epoch (Lightning leaves it out).
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.loops.loop import _Loop
-from pytorch_lightning.loops.progress import _BaseProgress
-from pytorch_lightning.trainer import call
 
-_STEP, _VALIDATION_DUE, _EPOCH_DONE = range(3)
-_FIT = "fit_loop"
-_EPOCHS = "epoch_progress"
-_BATCHES = "epoch_loop.batch_progress"
-_VALIDATION = "epoch_loop.val_loop.batch_progress"
-_COUNTER_NAMES = ("ready", "started", "processed", "completed")
+from showtell.checkpointing import lightning_internals as internals
+
+_Kind = Enum("_Kind", ["STEP", "VALIDATION_DUE", "EPOCH_DONE"])
 
 
 class StepBoundary:
@@ -38,9 +27,9 @@ class StepBoundary:
         self.is_exact = False
         self.global_step = 0
         self._state: dict[str, Any] = {}
-        self._counters: _Counters | None = None
+        self._counters: internals.LoopCounters | None = None
         self._restored: dict[str, Any] | None = None
-        self._kind = _STEP
+        self._kind = _Kind.STEP
 
     def capture_step(self, trainer: lightning.Trainer) -> bool:
         """Copies the small state after an optimizer step; call it at the very end of `on_train_batch_end`.
@@ -48,17 +37,16 @@ class StepBoundary:
         Returns:
             Whether this is a boundary: inside a window of accumulated gradients it is not.
         """
-        epoch_loop = trainer.fit_loop.epoch_loop
-        if epoch_loop._should_accumulate():
+        if internals.is_accumulating(trainer):
             return False
         self._capture(trainer)
-        self._kind = _VALIDATION_DUE if _validation_follows(trainer) else _STEP
+        self._kind = _Kind.VALIDATION_DUE if internals.validation_follows(trainer) else _Kind.STEP
         return True
 
     def capture_epoch(self, trainer: lightning.Trainer) -> None:
         """Copies the small state when an epoch is over with all that belongs to it."""
         self._capture(trainer)
-        self._kind = _EPOCH_DONE
+        self._kind = _Kind.EPOCH_DONE
 
     def restore(self, trainer: lightning.Trainer, checkpoint: dict[str, Any]) -> None:
         """Takes the boundary that a run is resumed from; it may be saved again before the first step."""
@@ -70,7 +58,7 @@ class StepBoundary:
             *(type(owner).__qualname__ for owner in _owners(trainer)),
         ]
         self._state = _copied({name: checkpoint[name] for name in names if name in checkpoint})
-        self._restored = _copied(checkpoint["loops"][_FIT])
+        self._restored = _copied(internals.fit_counters(checkpoint))
         self.global_step = int(checkpoint["global_step"])
         self.is_exact = True
 
@@ -81,16 +69,16 @@ class StepBoundary:
     def checkpoint(self, trainer: lightning.Trainer) -> dict[str, Any]:
         """The boundary as a checkpoint; tensors are the live ones, not copies."""
         assert self.is_exact, "the weights have left the boundary"
-        content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        content = internals.whole_state(trainer)
         content.update(self._state)
-        content["loops"][_FIT] = self._loop_state()
+        internals.put_fit_counters(content, self._loop_state())
         return content
 
     def _capture(self, trainer: lightning.Trainer) -> None:
         state: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "global_step": trainer.global_step,
-            "callbacks": call._call_callbacks_state_dict(trainer),
+            "callbacks": internals.callback_states(trainer),
             "lr_schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         }
         for owner in _owners(trainer):
@@ -98,7 +86,7 @@ class StepBoundary:
                 state[type(owner).__qualname__] = own
         self._state = _copied(state)
         if self._counters is None:
-            self._counters = _Counters(trainer.fit_loop)
+            self._counters = internals.LoopCounters(trainer)
         self._counters.copy()
         self._restored = None
         self.global_step = trainer.global_step
@@ -109,72 +97,11 @@ class StepBoundary:
             return self._restored
         assert self._counters is not None
         loops = self._counters.spelled()
-        if self._kind == _VALIDATION_DUE:
-            _expect_validation(loops)
-        elif self._kind == _EPOCH_DONE:
-            for counters in loops[_EPOCHS].values():
-                counters.update(dict.fromkeys(_COUNTER_NAMES, counters["processed"]))
+        if self._kind is _Kind.VALIDATION_DUE:
+            internals.expect_validation(loops)
+        elif self._kind is _Kind.EPOCH_DONE:
+            internals.finish_epoch(loops)
         return loops
-
-
-def _expect_validation(loops: dict[str, Any]) -> None:
-    """Turns the counters into those of a run whose validation was cut before its first batch."""
-    for extent in ("total", "current"):
-        batches = loops[_BATCHES][extent]
-        batches["completed"] = batches["processed"]
-        loops[_VALIDATION][extent].update(ready=1, started=1, processed=0, completed=0)
-    loops[_VALIDATION]["is_last_batch"] = False
-
-
-class _Counters:
-    """The counters of all loops: copied in a few microseconds, spelled out for a file on demand.
-
-    `loop.state_dict()` says the same through `dataclasses.asdict`, which would cost 0.2 ms in every step.
-    """
-
-    def __init__(self, root: _Loop) -> None:
-        self._root = root
-        self._loops = list(_inner_loops(root))
-        self._progress = [part for loop in self._loops for part in _inner_progress(vars(loop).values())]
-        self._values: dict[int, dict[str, Any]] = {}
-
-    def copy(self) -> None:
-        """Remembers the present values."""
-        self._values = {id(part): vars(part).copy() for part in self._progress}
-        # the outermost loop would ask the loaders, and the data position is the data module's business
-        self._values[id(self._root)] = {}
-        self._values.update((id(loop), loop.on_save_checkpoint()) for loop in self._loops[1:])
-
-    def spelled(self) -> dict[str, Any]:
-        """The remembered values in the form of `loop.state_dict()`."""
-        return self._spell_loop(self._root, "")
-
-    def _spell_loop(self, loop: _Loop, prefix: str) -> dict[str, Any]:
-        state: dict[str, Any] = {prefix + "state_dict": dict(self._values[id(loop)])}
-        for name, value in vars(loop).items():
-            if isinstance(value, _BaseProgress):
-                state[prefix + name] = self._spell_progress(value)
-            elif isinstance(value, _Loop):
-                state.update(self._spell_loop(value, f"{prefix}{name}."))
-        return state
-
-    def _spell_progress(self, part: _BaseProgress) -> dict[str, Any]:
-        values = self._values[id(part)].items()
-        return {name: self._spell_progress(item) if isinstance(item, _BaseProgress) else item for name, item in values}
-
-
-def _inner_loops(loop: _Loop) -> Iterator[_Loop]:
-    yield loop
-    for value in vars(loop).values():
-        if isinstance(value, _Loop):
-            yield from _inner_loops(value)
-
-
-def _inner_progress(values: Iterable[Any]) -> Iterator[_BaseProgress]:
-    for value in values:
-        if isinstance(value, _BaseProgress):
-            yield value
-            yield from _inner_progress(vars(value).values())
 
 
 def _owners(trainer: lightning.Trainer) -> list[Any]:
@@ -192,37 +119,3 @@ def _copied(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     return value if isinstance(value, (int, float, str, bool, type(None))) else copy.deepcopy(value)
-
-
-def _validation_follows(trainer: lightning.Trainer) -> bool:
-    """Whether the plan has a validation after the present batch. An early stop's is not planned."""
-    fetcher = trainer.fit_loop._data_fetcher
-    assert fetcher is not None
-    stops = trainer.should_stop
-    trainer.should_stop = False
-    try:
-        return bool(trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher))
-    finally:
-        trainer.should_stop = stops
-
-
-def validation_is_due(checkpoint: dict[str, Any]) -> bool:
-    """Whether a checkpoint was taken between a step and the validation that follows it."""
-    counters = checkpoint["loops"][_FIT][_VALIDATION]["current"]
-    return bool(counters["ready"] > counters["processed"])
-
-
-def epoch_is_over(trainer: lightning.Trainer) -> bool:
-    """Whether the loops stand between two epochs, at least one of which is done."""
-    values = set(vars(trainer.fit_loop.epoch_progress.current).values())
-    return len(values) == 1 and values != {0}
-
-
-def epoch_is_complete(trainer: lightning.Trainer) -> bool:
-    """Whether the present epoch has played all its batches, and not only as many as `max_steps` allowed."""
-    return bool(trainer.fit_loop.epoch_loop._num_ready_batches_reached())
-
-
-def forget_restart(trainer: lightning.Trainer) -> None:
-    """Tells all loops that they are no longer in their first, resumed round."""
-    vars(_Loop)["restarting"].fset(trainer.fit_loop, False)  # the fit loop's own setter may refuse

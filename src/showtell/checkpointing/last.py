@@ -13,19 +13,15 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Checkpoint
 
 from showtell.atomic import remove_stale_temporaries
-from showtell.checkpointing.boundary import (
-    StepBoundary,
-    epoch_is_complete,
-    epoch_is_over,
-    forget_restart,
-    validation_is_due,
-)
+from showtell.checkpointing import lightning_internals as internals
+from showtell.checkpointing.boundary import StepBoundary
 from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST
+from showtell.errors import UserError
+from showtell.ranks import is_first
 
 
 class LastCheckpoint(Checkpoint):
@@ -81,16 +77,15 @@ class LastCheckpoint(Checkpoint):
         one more step is allowed until that validation is over.
         """
         self.boundary.restore(trainer, checkpoint)
-        epoch_loop = trainer.fit_loop.epoch_loop
-        if 0 <= epoch_loop.max_steps <= self.boundary.global_step and validation_is_due(checkpoint):
-            self._max_steps = epoch_loop.max_steps
-            epoch_loop.max_steps = self.boundary.global_step + 1
+        step = self.boundary.global_step
+        if 0 <= trainer.max_steps <= step and internals.validation_is_due(checkpoint):
+            self._max_steps = internals.set_max_steps(trainer, step + 1)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Starts the clock; a run resumed between two epochs starts the next one like any other."""
         self._written_at = time.monotonic()
-        if epoch_is_over(trainer):
-            forget_restart(trainer)
+        if internals.is_between_epochs(trainer):
+            internals.forget_restart(trainer)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Writes the state of the epoch before, now that everything in it is done."""
@@ -113,7 +108,7 @@ class LastCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Takes back what `on_load_checkpoint` allowed."""
         if self._max_steps is not None:
-            trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+            internals.set_max_steps(trainer, self._max_steps)
             self._max_steps = None
 
     def on_before_optimizer_step(
@@ -142,8 +137,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Lets a plateau schedule take its step in a resumed epoch too; then the boundary has moved."""
-        forget_restart(trainer)
-        if epoch_is_complete(trainer):
+        internals.forget_restart(trainer)
+        if internals.epoch_is_complete(trainer):
             self.boundary.close()
             self._epoch_ended = True
 
@@ -158,7 +153,7 @@ class LastCheckpoint(Checkpoint):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         """Saves the last boundary of a run that breaks off, unless the weights have left it."""
-        if self._epoch_ended and epoch_is_over(trainer):
+        if self._epoch_ended and internals.is_between_epochs(trainer):
             self.boundary.capture_epoch(trainer)
         if not self.boundary.is_exact:
             kept = f"{self._path} is kept as it was" if self._path.exists() else "there is no checkpoint yet"
@@ -166,10 +161,7 @@ class LastCheckpoint(Checkpoint):
             return
         try:
             self._write(trainer)
-        except (
-            ValueError,
-            OSError,
-        ) as error:  # the reason for the stop must not be hidden by its consequence
+        except (UserError, OSError) as error:  # the reason for the stop must not be hidden by its consequence
             _say(f"stopped without a new checkpoint: {error}")
         else:
             _say(f"stopped: step {self.boundary.global_step} is saved in {self._path}")
@@ -187,6 +179,6 @@ def _not_finite(weights: dict[str, torch.Tensor]) -> str:
     return next((name for name, value in floating.items() if not bool(torch.isfinite(value).all())), "")
 
 
-@rank_zero_only
 def _say(line: str) -> None:
-    print(line, flush=True)
+    if is_first():
+        print(line, flush=True)

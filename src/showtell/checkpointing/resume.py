@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from showtell.checkpointing.archive import CheckpointError
-from showtell.checkpointing.boundary import validation_is_due
 from showtell.checkpointing.card import checked_card
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
+from showtell.checkpointing.lightning_internals import validation_is_due
 from showtell.config import parse
 from showtell.errors import UserError
 
@@ -43,6 +43,8 @@ FREE = (
     "training.checkpoint_every_steps", "training.checkpoint_every_minutes", "training.sample_pictures",
     "training.early_stopping_epochs", "sweep", "device.timeout_seconds",
 )  # fmt: skip
+# another value is said; turning it on or off changes what a checkpoint holds: with the average there are weights twice
+SWITCHES = ("training.weight_average",)
 # what a schedule is stretched over: with one of these schedules, the length is not free
 _LENGTHS = ("training.max_epochs", "training.max_steps")
 _STRETCHED_SCHEDULES = ("cosine",)
@@ -162,7 +164,8 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = dict(_flat(old)), dict(_flat(new))
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     for key in changed:
-        if _belongs(key, REFUSED):
+        switched = key in SWITCHES and bool(before.get(key)) != bool(after.get(key))
+        if switched or _belongs(key, REFUSED):
             raise ResumeError(
                 f"{key}={after.get(key)!r} does not fit the checkpoint, which has {before.get(key)!r}; "
                 f"set {key}={_spelled(before.get(key))} or start a new run"

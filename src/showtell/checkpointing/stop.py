@@ -19,8 +19,10 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback
+
+from showtell.checkpointing import lightning_internals as internals
+from showtell.ranks import is_first
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -59,8 +61,7 @@ class GracefulStop(Callback):
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Keeps Lightning from asking the other ranks too: in its signal handler, where they do not answer."""
         if trainer.world_size > 1:
-            trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[method-assign, assignment]
-            trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _do_nothing  # type: ignore[method-assign]
+            internals.keep_ranks_silent(trainer)
 
     def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Takes SIGTERM back from Lightning."""
@@ -83,7 +84,7 @@ class GracefulStop(Callback):
         batch_idx: int,
     ) -> None:
         """Stops after this step, unless gradients are still being accumulated. All ranks decide together."""
-        if not trainer.fit_loop.epoch_loop._should_accumulate():
+        if not internals.is_accumulating(trainer):
             self._hand_over(trainer)
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
@@ -101,7 +102,7 @@ class GracefulStop(Callback):
     def _hand_over(self, trainer: lightning.Trainer) -> None:
         if self._is_wanted(trainer):
             self.signal = self.signal or signal.SIGTERM
-            trainer._signal_connector.received_sigterm = True
+            internals.request_stop(trainer)
 
     def _is_wanted(self, trainer: lightning.Trainer) -> bool:
         if trainer.world_size == 1:
@@ -125,10 +126,6 @@ class GracefulStop(Callback):
             self.signal = signal.Signals(number)
 
 
-def _do_nothing(*_: Any) -> None:
-    pass
-
-
 def _requeue() -> None:
     """Puts a SLURM job back in the queue, from its first process, once everything is saved."""
     job = os.environ.get("SLURM_JOB_ID", "")
@@ -144,6 +141,6 @@ def _requeue() -> None:
         _say(f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}")
 
 
-@rank_zero_only
 def _say(line: str) -> None:
-    print(line, flush=True)
+    if is_first():
+        print(line, flush=True)

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
+
+from showtell.checkpointing.lightning_internals import EpochsFromOne
 
 
 class Curves(Callback):
     """Logs loss, gradient norm, learning rate and speed every `every` steps, perplexity and epoch means each epoch."""
+
+    METRICS = frozenset({"val/perplexity", "train/epoch_loss"})  # per epoch, fit to be monitored
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -117,16 +121,12 @@ class EpochLines(Callback):
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {scores}  {passed:.0f} s", flush=True)
 
 
-class ProgressBar(RichProgressBar):
+class ProgressBar(EpochsFromOne):
     """Rich's bar with the loss and the time left; it counts epochs from 1, as the lines do."""
 
     def __init__(self, curves: Curves) -> None:
         super().__init__(refresh_rate=20)
         self._curves = curves
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        # as wide as the validation's name, or the bar would jump
-        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The newest training and validation loss."""

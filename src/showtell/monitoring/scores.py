@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from itertools import islice
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -14,6 +15,7 @@ from showtell.ranks import from_first, is_first
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
+_REHEARSED = 100
 
 
 class Scores(Callback):
@@ -35,6 +37,15 @@ class Scores(Callback):
         self.training = training
         self.judge = judge
         self.corpus: ReferenceCorpus | None = None
+
+    def metric_names(self) -> set[str]:
+        """What a validation logs, known before the first: people's own captions of some pictures are scored for it."""
+        said = {picture: texts[0] for picture, texts in islice(self.references.items(), _REHEARSED) if texts}
+        if not said or not is_first():
+            return from_first(set())
+        forms: Texts | None = None if self.training() is None else {}
+        rehearsal = Scores({picture: self.references[picture] for picture in said}, lambda: forms, self.judge)
+        return from_first({f"val/{name}" for name in rehearsal._scores(said)})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores `pl_module.captions`."""

@@ -8,21 +8,24 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from showtell.checkpointing.best import BestCheckpoint
 from showtell.run import Run
 
 
 class Status(Callback):
     """Keeps `status.json` of the run directory: state, epoch, best value so far and the metrics it came with.
 
-    The best epoch and the seconds of training travel in the checkpoint, so a resumed run goes on counting.
+    The seconds of training travel in the checkpoint, so a resumed run goes on counting.
+
+    Args:
+        run_dir: where the file lies.
+        owner: knows the best value.
     """
 
-    def __init__(self, run_dir: Path, monitor: str, mode: str) -> None:
+    def __init__(self, run_dir: Path, owner: BestCheckpoint) -> None:
         self.run = Run(run_dir)
-        self.monitor = monitor
-        self.mode = mode
-        self.best: float | None = None
-        self.metrics: dict[str, float] = {}
+        self.owner = owner
+        self.pruned: str | None = None  # why a search has given this run up
         self.before = 0.0
         self.began = time.perf_counter()
 
@@ -34,24 +37,14 @@ class Status(Callback):
         """The run is on."""
         self._write(trainer, "running")
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remembers the best epoch."""
-        value = trainer.callback_metrics.get(self.monitor)
-        if value is not None and self._is_better(value.item()):
-            self.best = value.item()
-            self.metrics = {
-                key: metric.item()
-                for key, metric in trainer.callback_metrics.items()
-                if key.startswith("val/") or key == "train/epoch_loss"  # a resumed validation knows no others
-            }
-
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One more epoch is done."""
         self._write(trainer, "running", done=trainer.current_epoch + 1)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The run came to its end."""
-        self._write(trainer, "finished", done=_epochs_begun(trainer))
+        state = "pruned" if self.pruned else "finished"
+        self._write(trainer, state, done=_epochs_begun(trainer), reason=self.pruned)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """The run was stopped, or failed."""
@@ -61,21 +54,12 @@ class Status(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"best": self.best, "metrics": dict(self.metrics), "seconds": self._seconds()}
+        return {"seconds": self._seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self.best, self.metrics, self.before = (
-            state_dict["best"],
-            state_dict["metrics"],
-            state_dict["seconds"],
-        )
+        self.before = state_dict["seconds"]
         self.began = time.perf_counter()
-
-    def _is_better(self, value: float) -> bool:
-        if self.best is None:
-            return True
-        return value < self.best if self.mode == "min" else value > self.best
 
     def _seconds(self) -> float:
         return self.before + time.perf_counter() - self.began
@@ -83,16 +67,18 @@ class Status(Callback):
     def _write(self, trainer: pl.Trainer, state: str, done: int | None = None, reason: str | None = None) -> None:
         if not trainer.is_global_zero:
             return
+        best = self.owner.best
         self.run.record(
             state=state,
             pid=os.getpid(),
             epoch=trainer.current_epoch if done is None else done,
             max_epochs=trainer.max_epochs,
             step=trainer.global_step,
-            monitor=self.monitor,
-            mode=self.mode,
-            best=self.best,
-            metrics=self.metrics,
+            monitor=best.monitor,
+            mode=best.mode,
+            best=best.value,
+            best_epoch=best.epoch,
+            metrics=best.metrics,
             seconds=round(self._seconds(), 3),
             reason=reason,
         )
