@@ -30,9 +30,9 @@ from synthetic import caption_set, split, vocabulary
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import parse
 from showtell.data.module import CaptionData
+from showtell.distributed import RENDEZVOUS, get_ranks, process_group, ranks_of_environment
 from showtell.launching.launcher import environment_of_ranks
 from showtell.models.module import CaptionModule, build_decoder
-from showtell.ranks import RENDEZVOUS, joined, present, ranks_of_environment
 from showtell.trainer import build_trainer
 
 HIDDEN, WORDS, VOCABULARY, FEATURES, BATCH = 512, 11, 6997, 2048, 200
@@ -58,7 +58,7 @@ class Stopwatch(Callback):
 
 def train(batch: int, run_dir: Path, result: Path) -> None:
     torch.set_num_threads(1)
-    ranks = present()
+    ranks = get_ranks()
     config = parse(
         {
             "decoder": {"hidden_size": HIDDEN},
@@ -113,7 +113,7 @@ def run_rank(batch: int, run_dir: Path, result: Path) -> None:
     if ranks is None:
         train(batch, run_dir, result)
         return
-    with joined(ranks, "cpu", 1800):
+    with process_group(ranks, "cpu", 1800):
         train(batch, run_dir, result)
 
 

@@ -21,10 +21,10 @@ from showtell.data.readable import unreadable_pictures
 from showtell.data.shapes import ensure_shapes
 from showtell.data.store_request import StoreRequest
 from showtell.data.views import StoredViews, view_augmentation
+from showtell.distributed import rank_zero_first
 from showtell.models.encoder import Encoder, build_encoder, encoder_fingerprint
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.weights import EncoderWeights, find_weights
-from showtell.ranks import first_rank_first
 from showtell.reporting import report_left_out
 from showtell.vocabulary import Vocabulary
 
@@ -46,13 +46,13 @@ class Meeting:
         self._stores: list[FeatureStore] = []
         self._captions: dict[SplitName, CaptionSet] = {}
         if config.data.format == "shapes":
-            with first_rank_first():
+            with rank_zero_first():
                 ensure_shapes(Path(config.data.root), config.data.shapes)
 
     @cached_property
     def weights(self) -> EncoderWeights:
         """The encoder's weights; asked for after the captions, so that missing data is not downloaded for."""
-        with first_rank_first():  # may download
+        with rank_zero_first():  # may download
             return find_weights(self.config.encoder)
 
     @cached_property
@@ -83,7 +83,7 @@ class Meeting:
 
     def split(self, name: SplitName) -> SplitData:
         """A split with its captions, and its images as stored features or as pictures."""
-        with first_rank_first():
+        with rank_zero_first():
             captions = self._captions[name] = load_captions(self.data, name, self.cache)
         changing = name == "train" and self.config.data.augment.active
         images = self._stored if self.config.features.mode == "store" else self._decoded

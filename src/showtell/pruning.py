@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from showtell.atomic import write_text_atomically
-from showtell.ranks import from_first, is_first
+from showtell.distributed import broadcast, is_rank_zero
 from showtell.run_directory import STATUS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Pruning(Callback):
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
             return
-        self.pruned = from_first(is_first() and self._is_hopeless(value.item(), trainer))
+        self.pruned = broadcast(is_rank_zero() and self._is_hopeless(value.item(), trainer))
         trainer.should_stop = trainer.should_stop or self.pruned
 
     def _is_hopeless(self, value: float, trainer: pl.Trainer) -> bool:

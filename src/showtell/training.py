@@ -21,6 +21,7 @@ from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData, TrainSplit
+from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import Start, load_start
 from showtell.meeting import Meeting
@@ -31,7 +32,6 @@ from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
-from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run_directory import remember_config
 from showtell.shard_meeting import ShardMeeting
@@ -56,7 +56,7 @@ def train(config: Config, run_dir: Path) -> float:
     Raises:
         UserError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
-    if config.device.devices * config.device.num_nodes != present().size:
+    if config.device.devices * config.device.num_nodes != get_ranks().size:
         raise ConfigError(
             f"device.devices={config.device.devices} needs processes that train.py starts; "
             "call launching.start.start, or use device.devices=1"
@@ -80,13 +80,15 @@ def train(config: Config, run_dir: Path) -> float:
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
-    if is_first():
+    if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         if resume or start:
             remember_config(run_dir, config.as_dict())
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
-    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
+    data = CaptionData(
+        train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, get_ranks()
+    )
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = first_decoder(config, meeting.feature_shape, vocabulary, start)
     encoder = meeting.encoder if config.features.mode == "off" else None
@@ -95,10 +97,10 @@ def train(config: Config, run_dir: Path) -> float:
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
     if resume:
         check_weights(module, resume.shapes, resume.path)
-    with first_rank_first():
+    with rank_zero_first():
         shown = reports(config, run_dir, data)
     fit(config, run_dir, data, module, shown, resume)
-    return finish(module.trainer, config, run_dir) if is_first() else math.nan
+    return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
 
 
 def first_decoder(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.launching.conftest import Clock
 
+from showtell.distributed import Ranks
 from showtell.launching import machines
 from showtell.launching.machines import Machines, watch_machines
 from showtell.launching.protocol import MACHINE_SILENCE_SECONDS
-from showtell.ranks import Ranks
 
 Join = Callable[[str, int], Machines]
 

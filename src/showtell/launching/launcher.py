@@ -24,10 +24,10 @@ from typing import IO
 
 import showtell
 from showtell.config import Config
+from showtell.distributed import RENDEZVOUS
 from showtell.errors import USER_ERROR
 from showtell.launching.protocol import GRACE_SECONDS, HUNG, LOST_CONNECTION, SIGNALS
 from showtell.launching.pulse import Pulse
-from showtell.ranks import RENDEZVOUS
 from showtell.run_directory import record_failure
 from showtell.signals import catching
 

@@ -17,9 +17,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from showtell.distributed import Ranks, broadcast
 from showtell.launching.protocol import BEAT_SECONDS, MACHINE_SILENCE_SECONDS, SIGNALS
 from showtell.launching.watcher import end_rank, start_beside
-from showtell.ranks import Ranks, from_first
 
 KEY = "SHOWTELL_KEY"
 _HELLO = 48
@@ -37,7 +37,7 @@ def watch_machines(ranks: Ranks, run_dir: Path) -> None:
         return
     server = _listening() if ranks.rank == 0 else None
     told = (server.getsockname()[1], secrets.token_hex(16)) if server else None
-    port, key = from_first(told) or (0, "")
+    port, key = broadcast(told) or (0, "")
     if ranks.local_rank == 0:
         # the key travels in the environment, which other users cannot read
         words = ["showtell.launching.machines", os.getpid(), ranks.rank, run_dir, port]

@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from showtell.config import Config, parse
+from showtell.distributed import Ranks, broadcast, process_group, ranks_of_environment
 from showtell.errors import one_line_errors
 from showtell.launching.machines import watch_machines
 from showtell.launching.protocol import BEAT_SECONDS, LOST_CONNECTION, end_soon
-from showtell.ranks import Ranks, from_first, joined, ranks_of_environment
 from showtell.run_directory import remove_if_unused
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
@@ -35,8 +35,8 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
     from showtell.training import train
 
     try:
-        with joined(ranks, config.device.accelerator, config.device.timeout_seconds):
-            values, directory = from_first((config.as_dict(), str(run_dir)))
+        with process_group(ranks, config.device.accelerator, config.device.timeout_seconds):
+            values, directory = broadcast((config.as_dict(), str(run_dir)))
             watch_machines(ranks, run_dir)
             return train(parse(values), Path(directory))
     except RuntimeError as error:

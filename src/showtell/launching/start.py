@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from showtell.config import Config, ConfigError, parse
+from showtell.distributed import Ranks, ranks_of_environment
 from showtell.launching.launcher import Launcher
 from showtell.launching.watcher import be_watched
-from showtell.ranks import Ranks, ranks_of_environment
 from showtell.run_directory import read_status
 
 

@@ -7,10 +7,10 @@ from functools import cached_property
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from showtell.distributed import broadcast, is_rank_zero
 from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.ranks import from_first, is_first
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
@@ -41,7 +41,7 @@ class Scores(Callback):
         captions = gather_candidates(pl_module.captions)  # type: ignore[arg-type]
         pl_module.captions = captions  # type: ignore[assignment]
         if captions:
-            scores = from_first(self._scores(captions) if is_first() else {})
+            scores = broadcast(self._scores(captions) if is_rank_zero() else {})
             pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
 
     def _scores(self, captions: Mapping[int, str]) -> dict[str, float]:

@@ -3,8 +3,16 @@
 import pytest
 
 from showtell.config import Config, ConfigError
+from showtell.distributed import (
+    Ranks,
+    all_gather,
+    broadcast,
+    get_ranks,
+    is_rank_zero,
+    rank_zero_first,
+    ranks_of_environment,
+)
 from showtell.launching.start import arguments_of_rank, as_started, start
-from showtell.ranks import Ranks, first_rank_first, from_all, from_first, is_first, present, ranks_of_environment
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -15,9 +23,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *values: int) -> None:
 
 
 def test_a_process_of_its_own() -> None:
-    assert ranks_of_environment() is None and present() == Ranks() and is_first()
-    assert (from_first("a"), from_all("a")) == ("a", ["a"])
-    with first_rank_first():
+    assert ranks_of_environment() is None and get_ranks() == Ranks() and is_rank_zero()
+    assert (broadcast("a"), all_gather("a")) == ("a", ["a"])
+    with rank_zero_first():
         pass
 
 
