@@ -17,8 +17,6 @@ from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
 from showtell.run_directory import remove_if_unused
 
-# what a run imports beyond this; a sweep does so once for all its runs
-IMPORTED_LATE = ("showtell.training", "torch.utils.tensorboard")
 CONF = Path(__file__).parent / "conf"
 ConfigStore.instance().store("schema", Config)
 composed: list[tuple[DictConfig, Any]] = []

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "showtell"
-LEAVES = {"errors", "config", "vocabulary", "atomic", "drawing", "signals", "distributed", "__init__"}
+LEAVES = {"errors", "config", "vocabulary", "atomic", "drawing", "processes", "distributed", "__init__"}
 # room -> rooms of ours that it may import, besides itself and the leaves
 ALLOWED = {
     "errors": set(),
@@ -15,7 +15,7 @@ ALLOWED = {
     "vocabulary": set(),
     "atomic": set(),
     "drawing": set(),
-    "signals": set(),
+    "processes": set(),
     "distributed": set(),
     "__init__": set(),
     "data": set(),

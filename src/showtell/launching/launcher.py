@@ -28,8 +28,8 @@ from showtell.distributed import RENDEZVOUS
 from showtell.errors import USER_ERROR
 from showtell.launching.protocol import GRACE_SECONDS, HUNG, LOST_CONNECTION, SIGNALS
 from showtell.launching.pulse import Pulse
+from showtell.processes import catching
 from showtell.run_directory import record_failure
-from showtell.signals import catching
 
 SAVED = tuple(128 + number for number in SIGNALS)
 _POLL_SECONDS = 0.2

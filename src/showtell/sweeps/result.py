@@ -4,20 +4,19 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from showtell.atomic import write_text_atomically
 from showtell.run_directory import DONE, STATUS, read_status
-from showtell.sweeps.guard import BUSY, NOT_STARTED
 from showtell.sweeps.job import Job, ToDo
+from showtell.sweeps.supervisor import BUSY, NOT_STARTED
 
 _TAIL = 8192
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """`state`: finished, pruned, skipped, stopped (by us), busy (elsewhere) or failed; `reason` is one line or None."""
 
     job: Job
@@ -30,10 +29,7 @@ class Outcome:
         return self.state in ("failed", "stopped", "busy")
 
 
-Ended = Callable[[Outcome], None]
-
-
-def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
+def classify_exit(job: Job, code: int, log: Path, stopping: bool = False) -> Result:
     """What an exit code means, with the run's own account of it.
 
     Args:
@@ -44,24 +40,22 @@ def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
     """
     status = read_status(job.directory)
     if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:
-        return Outcome(job, status.state)
+        return Result(job, status.state)
     if code == BUSY:
-        return Outcome(job, "busy", "another process is training this run")
+        return Result(job, "busy", "another process is training this run")
     if stopping:
-        return Outcome(job, "stopped", "stopped with the sweep; the same command goes on")
-    return Outcome(job, "failed", describe(code, last_line(log)))
+        return Result(job, "stopped", "stopped with the sweep; the same command goes on")
+    return Result(job, "failed", describe(code, last_line(log)))
 
 
-def settle(outcome: Outcome) -> None:
+def fix_status(result: Result) -> None:
     """Corrects `status.json` of a run that was cut too fast to say so itself: it is not running any more."""
-    path = outcome.job.directory / STATUS
-    status = read_status(outcome.job.directory)
-    if not outcome.failed or status is None or status.state != "running":
+    path = result.job.directory / STATUS
+    status = read_status(result.job.directory)
+    if not result.failed or status is None or status.state != "running":
         return
     values = json.loads(path.read_text(encoding="utf-8"))
-    write_text_atomically(
-        path, json.dumps(values | {"state": outcome.state, "reason": outcome.reason}, indent=1) + "\n"
-    )
+    write_text_atomically(path, json.dumps(values | {"state": result.state, "reason": result.reason}, indent=1) + "\n")
 
 
 def describe(code: int, line: str) -> str:
