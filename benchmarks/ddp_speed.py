@@ -31,7 +31,7 @@ from showtell.checkpointing.stop import GracefulStop
 from showtell.config import parse
 from showtell.data.module import CaptionData
 from showtell.distributed import RENDEZVOUS, get_ranks, process_group, ranks_of_environment
-from showtell.launching.launcher import environment_of_ranks
+from showtell.launching.launcher import environment_of_rank
 from showtell.models.module import CaptionModule, build_decoder
 from showtell.trainer import build_trainer
 
@@ -87,7 +87,7 @@ def turn(count: int, batch: int, folder: Path) -> tuple[float, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", RENDEZVOUS: str(folder / f"rendezvous{time.monotonic_ns()}")}
     processes = []
     for rank in range(count):
-        own = {**environment_of_ranks(count), "RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}
+        own = environment_of_rank(rank, count) if count > 1 else {}
         command = [sys.executable, __file__, "rank", str(batch), str(folder / f"run{count}"), str(result)]
         processes.append(subprocess.Popen(command, env=environment | own, stdout=subprocess.DEVNULL))
     if any([process.wait() for process in processes]):
