@@ -13,6 +13,7 @@ from showtell.distributed import (
     ranks_of_environment,
 )
 from showtell.launching.start import arguments_of_rank, as_started, start
+from showtell.run import Run
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -47,8 +48,10 @@ def test_torchrun_decides_on_the_number_of_processes(tiny_config, capsys) -> Non
 
 
 def test_several_machines_need_torchrun(tiny_config, tmp_path) -> None:
+    run = Run(tmp_path)
+    run.create(tiny_config(device={"num_nodes": 2}))
     with pytest.raises(ConfigError, match=r"device.num_nodes=2 needs ranks on every machine.* torchrun") as refused:
-        start(tiny_config(device={"num_nodes": 2}), tmp_path)
+        start(run)
     assert "\n" not in str(refused.value)
 
 

@@ -33,7 +33,7 @@ from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.reporting import finish, reports, write_vocabulary
-from showtell.run_directory import remember_config
+from showtell.run import Run
 from showtell.shard_meeting import ShardMeeting
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
@@ -82,8 +82,7 @@ def train(config: Config, run_dir: Path) -> float:
         resume.accept(card)
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
-        if resume or start:
-            remember_config(run_dir, config.as_dict())
+        Run(run_dir).accept(config)
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
     data = CaptionData(

@@ -21,7 +21,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from showtell.config import Config, ConfigError, parse
@@ -30,17 +29,16 @@ from showtell.errors import one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
-from showtell.run_directory import read_status, remove_if_unused
+from showtell.run import Run
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
 
 
-def start(config: Config, run_dir: Path) -> float:
+def start(run: Run) -> float:
     """Trains one run on as many processes as it asks for.
 
     Args:
-        config: the run.
-        run_dir: where it goes.
+        run: whose directory says what to train.
 
     Returns:
         The best value of `training.monitor`; NaN where there is none, and on other ranks than the first.
@@ -49,6 +47,7 @@ def start(config: Config, run_dir: Path) -> float:
         UserError: as `training.train`.
         SystemExit: a rank failed or was stopped; what there is to say has been printed.
     """
+    config, run_dir = run.config(), run.directory
     ranks = ranks_of_environment()
     if ranks:
         line = watch_this_rank(ranks.rank, run_dir)
@@ -71,7 +70,7 @@ def launch(config: Config, run_dir: Path) -> float:
     code = Launcher(config, run_dir).run()
     if code:
         raise SystemExit(code)
-    status = read_status(run_dir)
+    status = Run(run_dir).status()
     return math.nan if status is None or status.best is None else status.best
 
 
@@ -121,7 +120,7 @@ def arguments_of_rank(arguments: Sequence[str]) -> list[str]:
     if ranks.rank == 0:
         return list(arguments)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return [*arguments, "hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none"]
+    return [*arguments, "hydra.run.dir=.", "hydra/job_logging=none"]
 
 
 def main() -> None:
@@ -132,7 +131,7 @@ def main() -> None:
     run_dir, config = Path(sys.argv[1]), parse(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
     ranks = ranks_of_environment()
     assert ranks is not None
-    with one_line_errors(partial(remove_if_unused, run_dir) if ranks.rank == 0 else lambda: None):
+    with one_line_errors(Run(run_dir).withdraw if ranks.rank == 0 else lambda: None):
         train_as_rank(config, run_dir, ranks)
 
 

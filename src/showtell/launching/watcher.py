@@ -29,7 +29,7 @@ from pathlib import Path
 from showtell.distributed import Ranks, broadcast
 from showtell.launching.heartbeat import BEAT_SECONDS, HUNG, MACHINE_SILENCE_SECONDS, Heartbeat
 from showtell.processes import SIGNALS, module_command, module_environment
-from showtell.run_directory import record_failure
+from showtell.run import Run
 
 KEY = "SHOWTELL_KEY"
 _HELLO = 48
@@ -174,7 +174,7 @@ def main() -> None:
         if reason := ask():
             os.kill(pid, signal.SIGKILL)
             if rank == 0:
-                record_failure(run_dir, reason)
+                Run(run_dir).record_failure(reason)
             print(f"error: {reason}; rank {rank} was killed, so torchrun ends the others", file=sys.stderr, flush=True)
             return
 

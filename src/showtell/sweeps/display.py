@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from showtell.run_directory import RunStatus, read_status
+from showtell.run import Run, RunStatus
 from showtell.sweeps.backends import LOG_NAME
 from showtell.sweeps.job import Job
 from showtell.sweeps.result import Result
@@ -60,7 +60,7 @@ class Display:
     def ended(self, result: Result) -> None:
         """A job came to its end, in whatever way."""
         self.results.append(result)
-        status = read_status(result.job.directory) or RunStatus()
+        status = Run(result.job.directory).status() or RunStatus()
         reason = f"  {result.reason}" if result.reason else ""
         self._line(f"{result.state:9}{result.job.title}  {best(status)}{reason}  [{len(self.results)} of {self.total}]")
 
@@ -74,7 +74,7 @@ class Display:
         if self._following and now - self._drawn >= REFRESH_SECONDS:
             self._drawn = now
             self._live.update(
-                self._table({job: read_status(job.directory) or RunStatus() for job in running}, now), refresh=True
+                self._table({job: Run(job.directory).status() or RunStatus() for job in running}, now), refresh=True
             )
 
     def _line(self, text: str) -> None:
@@ -87,7 +87,7 @@ class Display:
             table.add_column(column, overflow="ellipsis", no_wrap=True)
         room = max(4, self.console.height - len(running) - 6)
         for result in self.results[-room:]:
-            status = read_status(result.job.directory) or RunStatus()
+            status = Run(result.job.directory).status() or RunStatus()
             style = STYLES[result.state]
             table.add_row(escape(result.job.title), f"[{style}]{result.state}[/]", epochs(status), best(status), "")
         for job, status in running.items():

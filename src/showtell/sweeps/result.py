@@ -1,14 +1,12 @@
 """How a job ended, in words for the list at the end of a sweep."""
 
-import json
 import os
 import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from showtell.atomic import write_text_atomically
-from showtell.run_directory import DONE, STATUS, read_status
+from showtell.run import DONE, Run
 from showtell.sweeps.job import Job, ToDo
 from showtell.sweeps.supervisor import BUSY, NOT_STARTED
 
@@ -38,7 +36,7 @@ def classify_exit(job: Job, code: int, log: Path, stopping: bool = False) -> Res
         log: what it printed.
         stopping: whether the sweep had asked it to stop.
     """
-    status = read_status(job.directory)
+    status = Run(job.directory).status()
     if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:
         return Result(job, status.state)
     if code == BUSY:
@@ -50,12 +48,10 @@ def classify_exit(job: Job, code: int, log: Path, stopping: bool = False) -> Res
 
 def fix_status(result: Result) -> None:
     """Corrects `status.json` of a run that was cut too fast to say so itself: it is not running any more."""
-    path = result.job.directory / STATUS
-    status = read_status(result.job.directory)
-    if not result.failed or status is None or status.state != "running":
-        return
-    values = json.loads(path.read_text(encoding="utf-8"))
-    write_text_atomically(path, json.dumps(values | {"state": result.state, "reason": result.reason}, indent=1) + "\n")
+    run = Run(result.job.directory)
+    status = run.status()
+    if result.failed and status is not None and status.state == "running":
+        run.record(state=result.state, reason=result.reason)
 
 
 def describe(code: int, line: str) -> str:
