@@ -30,12 +30,12 @@ from synthetic import caption_set, split, vocabulary
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import parse
 from showtell.data.module import CaptionData
-from showtell.launching.launcher import environment_of_ranks
+from showtell.distributed import RENDEZVOUS, get_ranks, process_group, ranks_of_environment
+from showtell.launching.launcher import environment_of_rank
 from showtell.models.decoders import build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.objectives import CrossEntropy
-from showtell.ranks import RENDEZVOUS, joined, present, ranks_of_environment
 from showtell.trainer import build_trainer
 
 HIDDEN, WORDS, VOCABULARY, FEATURES, BATCH = 512, 11, 6997, 2048, 200
@@ -61,7 +61,7 @@ class Stopwatch(Callback):
 
 def train(batch: int, run_dir: Path, result: Path) -> None:
     torch.set_num_threads(1)
-    ranks = present()
+    ranks = get_ranks()
     config = parse(
         {
             "decoder": {"hidden_size": HIDDEN},
@@ -95,7 +95,7 @@ def turn(count: int, batch: int, folder: Path) -> tuple[float, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", RENDEZVOUS: str(folder / f"rendezvous{time.monotonic_ns()}")}
     processes = []
     for rank in range(count):
-        own = {**environment_of_ranks(count), "RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}
+        own = environment_of_rank(rank, count) if count > 1 else {}
         command = [sys.executable, __file__, "rank", str(batch), str(folder / f"run{count}"), str(result)]
         processes.append(subprocess.Popen(command, env=environment | own, stdout=subprocess.DEVNULL))
     if any([process.wait() for process in processes]):
@@ -121,7 +121,7 @@ def run_rank(batch: int, run_dir: Path, result: Path) -> None:
     if ranks is None:
         train(batch, run_dir, result)
         return
-    with joined(ranks, "cpu", 1800):
+    with process_group(ranks, "cpu", 1800):
         train(batch, run_dir, result)
 
 

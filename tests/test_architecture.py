@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "showtell"
-LEAVES = {"errors", "config", "vocabulary", "atomic", "drawing", "signals", "ranks", "__init__"}
+LEAVES = {"errors", "config", "vocabulary", "atomic", "drawing", "processes", "distributed", "__init__"}
 # room -> rooms of ours that it may import, besides itself and the leaves
 ALLOWED = {
     "errors": set(),
@@ -17,8 +17,8 @@ ALLOWED = {
     "vocabulary": set(),
     "atomic": set(),
     "drawing": set(),
-    "signals": set(),
-    "ranks": set(),
+    "processes": set(),
+    "distributed": set(),
     "__init__": set(),
     "data": set(),
     "decoding": set(),

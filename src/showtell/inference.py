@@ -21,12 +21,11 @@ from torch.utils.data import DataLoader
 
 from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import load_checkpoint
-from showtell.config import Config, DecodingConfig, ImageTransform, parse
+from showtell.config import Config, DecodingConfig, ImageTransform, restore
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, decode
 from showtell.initial import finetuned_weights, inference_weights
-from showtell.models.decoders import Decoder, build_decoder
-from showtell.models.decoders.base import attention_maps
+from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.finetuning import finetuned_blocks
@@ -90,7 +89,7 @@ class Captioner:
         """
         checkpoint = load_checkpoint(path)
         card = checked_card(checkpoint, path)
-        config = parse(card["config"])
+        config = restore(card["config"])
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         transform = ImageTransform(**card["transform"])
         sha256, public = card["encoder"]["sha256"], card["encoder"]["public"]

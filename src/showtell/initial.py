@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
-from showtell.config import Config, ConfigError, parse
+from showtell.config import Config, ConfigError, restore
 from showtell.vocabulary import Vocabulary
 
 
@@ -78,7 +78,7 @@ def load_start(path: str) -> Start:
     checkpoint = load_checkpoint(file)
     card = checked_card(checkpoint, file)
     state = checkpoint["state_dict"]
-    config, vocabulary = parse(card["config"]), Vocabulary(card["vocabulary"])
+    config, vocabulary = restore(card["config"]), Vocabulary(card["vocabulary"])
     sha256 = str(card["encoder"]["sha256"])
     return Start(file, config, vocabulary, inference_weights(state), finetuned_weights(state), sha256)
 

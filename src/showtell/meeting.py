@@ -18,13 +18,14 @@ from showtell.data.files import sizes_hash
 from showtell.data.loading import DecodedImages, StoredImages
 from showtell.data.module import SplitData, TrainSplit
 from showtell.data.readable import unreadable_pictures
+from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.store_request import StoreRequest
 from showtell.data.views import StoredViews, view_augmentation
+from showtell.distributed import rank_zero_first
 from showtell.models.encoder import LazyEncoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.weights import EncoderWeights
-from showtell.ranks import first_rank_first
 from showtell.reporting import report_left_out
 from showtell.vocabulary import Vocabulary
 
@@ -46,8 +47,8 @@ class Meeting:
         self.encoder = LazyEncoder(config.encoder)
         self._stores: list[FeatureStore] = []
         self._captions: dict[SplitName, CaptionSet] = {}
-        if config.data.format == "shapes":
-            with first_rank_first():
+        if isinstance(config.data, ShapesDataConfig):
+            with rank_zero_first():
                 ensure_shapes(Path(config.data.root), config.data.shapes)
 
     @property
@@ -78,7 +79,7 @@ class Meeting:
 
     def split(self, name: SplitName) -> SplitData:
         """A split with its captions, and its images as stored features or as pictures."""
-        with first_rank_first():
+        with rank_zero_first():
             captions = self._captions[name] = load_captions(self.data, name, self.cache)
         changing = name == "train" and self.config.data.augment.active
         images = self._stored if self.config.features.mode == "store" else self._decoded

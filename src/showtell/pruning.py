@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from showtell.distributed import broadcast, is_rank_zero
 from showtell.monitoring.status import Status
-from showtell.ranks import from_first, is_first
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -44,7 +44,7 @@ class Pruning(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Reports, and asks; the last epoch is never given up. Rank 0 asks for all."""
         value = trainer.callback_metrics.get(self.monitor)
-        if value is not None and from_first(is_first() and self._is_hopeless(value.item(), trainer)):
+        if value is not None and broadcast(is_rank_zero() and self._is_hopeless(value.item(), trainer)):
             self.status.pruned = f"worse than the median of the search at epoch {trainer.current_epoch + 1}"
             trainer.should_stop = True
 

@@ -16,6 +16,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from showtell.atomic import write_text_atomically
 from showtell.config import Config, ConfigError
+from showtell.config.reference import natures
+from showtell.config.setting import flat
 from showtell.data.batching import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.module import CaptionData
@@ -23,10 +25,8 @@ from showtell.data.samples import thumbnails
 from showtell.data.shapes import load_scenes, truth_shares
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.monitoring.scores import Scores
-from showtell.run import Run, flat
+from showtell.run import Run
 from showtell.vocabulary import Vocabulary
-
-COMPARED = ("decoder", "encoder", "seed", "training", "vocab")
 
 
 def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable: np.ndarray[Any, Any]) -> None:
@@ -127,5 +127,6 @@ def best_line(monitor: str, value: float | None) -> str:
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """What people vary and compare, by the names of the command line."""
-    values = {key: value for key, value in config.as_dict().items() if key in COMPARED}
-    return {"data.name": config.data.name, **flat(values)}
+    values = flat(config.as_dict())
+    told = natures(values)
+    return {key: value for key, value in values.items() if told[key].hyperparameter and key in told}

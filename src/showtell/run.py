@@ -177,13 +177,5 @@ class Run:
         return values
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return result
-
-
 def _as_yaml(config: Config) -> str:
     return str(yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True))

@@ -6,7 +6,6 @@ pictures, feature shards are made of them first, in the cache. `features=off` re
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from showtell.data.annotations import SplitName
 from showtell.data.caption_set import load_captions
 from showtell.data.loading import StoredImages
 from showtell.data.module import SplitData, TrainSplit
+from showtell.data.settings import ShardsConfig
 from showtell.data.shards.batches import ShardSplit
 from showtell.data.shards.encoding import EncodingRequest, feature_shards
 from showtell.data.shards.index import IndexRequest
@@ -34,15 +34,8 @@ class ShardMeeting(Meeting):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         data = config.data
-        if data.augment.active:
-            raise ConfigError(
-                f"data.augment={asdict(data.augment)}: not with data=shards; set it back, or use a folder"
-            )
-        if config.training.objective == "self_critical":
-            raise ConfigError(
-                "training.objective=self_critical needs all captions in memory and data=shards streams them; train "
-                "this stage on a data set with annotation files"
-            )
+        assert isinstance(data, ShardsConfig)
+        self.shuffle_buffer = data.shuffle_buffer
         self.folder = self.cache / "shards"
         self.paths: dict[SplitName, list[Path]] = {
             "train": find_shards(data.root, data.train_shards, "data.train_shards"),
@@ -66,7 +59,7 @@ class ShardMeeting(Meeting):
         if self.config.features.mode == "store" and not has_features(paths[0]):
             paths = self._encoded(paths)
         shards = self._opened("train", paths, "features" if self.config.features.mode == "store" else "pictures")
-        return ShardSplit(shards, self.weights.transform, self.config.data.shuffle_buffer)
+        return ShardSplit(shards, self.weights.transform, self.shuffle_buffer)
 
     def split(self, name: SplitName) -> SplitData:
         """Validation: as files, with the features that came with them if these are wanted."""

@@ -21,13 +21,13 @@ from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData
+from showtell.distributed import get_ranks
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.rewind import LogPoint, rewind_events
 from showtell.monitoring.scores import Scores
 from showtell.monitoring.status import Status
 from showtell.pruning import pruning_callbacks
-from showtell.ranks import present
 
 
 def build_trainer(
@@ -71,13 +71,13 @@ def build_trainer(
         logger=build_loggers(run_dir, resumed_at),
         callbacks=build_callbacks(config, run_dir, data, reports, stop),
         # the environment tells ranks that were started before Lightning, by torchrun or by us
-        plugins=[VerifiedCheckpointIO(), *([TorchElasticEnvironment()] if present().size > 1 else [])],
+        plugins=[VerifiedCheckpointIO(), *([TorchElasticEnvironment()] if get_ranks().size > 1 else [])],
     )
 
 
 def build_strategy(unused_weights: bool) -> Strategy | str:
     """DDP where there are several ranks; it finds their process group already there."""
-    if present().size == 1:
+    if get_ranks().size == 1:
         return "auto"
     return DDPStrategy(gradient_as_bucket_view=True, find_unused_parameters=unused_weights)
 

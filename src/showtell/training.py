@@ -18,16 +18,16 @@ from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
+from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.initial import Start, load_start
 from showtell.meeting import Meeting
-from showtell.models.decoders import Decoder, build_decoder
+from showtell.models.decoders.base import Decoder, build_decoder
 from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
+from showtell.models.objective import build_objective
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
-from showtell.objectives import OBJECTIVE_CLASSES, build_objective
-from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run import Run
 from showtell.shard_meeting import ShardMeeting
@@ -50,7 +50,7 @@ def train(config: Config, run_dir: Path) -> float:
     Raises:
         UserError: something about the configuration, the data or the checkpoint that the user can mend; one line.
     """
-    if config.device.devices * config.device.num_nodes != present().size:
+    if config.device.devices * config.device.num_nodes != get_ranks().size:
         raise ConfigError(
             f"device.devices={config.device.devices} needs processes that train.py starts; "
             "call launching.start.start, or use device.devices=1"
@@ -62,12 +62,6 @@ def train(config: Config, run_dir: Path) -> float:
     elif resume and config.init_from:
         config = config.adopting(parse(resume.card["config"]))
     meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
-    objective_class = OBJECTIVE_CLASSES[config.training.objective]
-    if objective_class.needs_trained_start and not config.init_from:
-        raise ConfigError(
-            f"training.objective={config.training.objective}: an untrained decoder learns nothing from it; "
-            "give a trained run's directory, init_from=runs/NAME/STAMP"
-        )
     if start:
         start.check_encoder(meeting.weights.sha256)  # before its features are asked for
     train_split, val_split = meeting.train_split(), meeting.split("val")
@@ -75,21 +69,23 @@ def train(config: Config, run_dir: Path) -> float:
     card = meeting.card(vocabulary)
     if resume:
         resume.accept(card)
-    if is_first():
+    if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder.network)
-    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
+    data = CaptionData(
+        train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, get_ranks()
+    )
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = first_decoder(config, meeting.feature_shape, vocabulary, start)
     if start and start.finetuned_count:
         start.load_into_blocks(finetuned_blocks(meeting.encoder.network, start.finetuned_count))
-    references = train_split.references if objective_class.needs_references else None
+    references = train_split.references if config.objective.needs_references else None
     module = CaptionModule(
         meeting.encoder,
         decoder,
         vocabulary,
-        build_objective(config.training, vocabulary, references),
+        build_objective(config.objective, vocabulary, references),
         training=config.training,
         decoding=config.decoding,
         finetune_blocks=config.encoder.finetune_blocks,
@@ -97,13 +93,13 @@ def train(config: Config, run_dir: Path) -> float:
     )
     if resume:
         check_weights(module, resume.shapes, resume.path)
-    with first_rank_first():
+    with rank_zero_first():
         shown = reports(config, run_dir, data)
     check_monitored(config.training.monitor, shown)
-    if is_first():
+    if is_rank_zero():
         Run(run_dir).accept(config)  # nothing refuses from here on
     fit(config, run_dir, data, module, shown, resume)
-    return finish(module.trainer, config, run_dir) if is_first() else math.nan
+    return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
 
 
 def first_decoder(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from showtell.data.batching import LengthBatches, dealt, share_of
-from showtell.ranks import Ranks
+from showtell.distributed import Ranks
 
 LENGTHS = np.random.default_rng(0).integers(3, 9, size=203)
 ROWS = np.arange(1000, 1203)

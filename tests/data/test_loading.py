@@ -10,7 +10,7 @@ from showtell.config import DataConfig, ImageTransform, TrainingConfig
 from showtell.data.caption_set import load_captions
 from showtell.data.loading import DecodedImages, StoredImages, TrainLoader
 from showtell.data.module import CaptionData, SplitData
-from showtell.ranks import Ranks
+from showtell.distributed import Ranks
 from showtell.vocabulary import END, Vocabulary
 
 

@@ -19,14 +19,14 @@ import json, sys
 import os
 from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import score_captions
-from showtell.ranks import Ranks, joined
+from showtell.distributed import Ranks, process_group
 rank, world, store, result = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 candidates, references = [{int(k): v for k, v in part.items()} for part in json.load(sys.stdin)]
 os.environ["SHOWTELL_RENDEZVOUS"] = store
 ids = sorted(candidates)
 ids += ids[: -len(ids) % world]
 mine = {i: candidates[i] for i in ids[rank::world]}
-with joined(Ranks(rank, world, rank, world), "cpu", 60):
+with process_group(Ranks(rank, world, rank, world), "cpu", 60):
     scores = score_captions(gather_candidates(mine), references)
 json.dump([scores.corpus, list(scores.pictures.items())], open(f"{result}-{rank}", "w"))
 """

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.launching.conftest import Clock
 
-from showtell.launching import machines
-from showtell.launching.machines import Machines, watch_machines
-from showtell.launching.protocol import MACHINE_SILENCE_SECONDS
-from showtell.ranks import Ranks
+from showtell.distributed import Ranks
+from showtell.launching import heartbeat, watcher
+from showtell.launching.heartbeat import MACHINE_SILENCE_SECONDS
+from showtell.launching.watcher import Machines, watch_machines
 
 Join = Callable[[str, int], Machines]
 
@@ -18,8 +18,9 @@ Join = Callable[[str, int], Machines]
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(machines, "time", clock)
-    monkeypatch.setattr(machines, "BEAT_SECONDS", 0.02)  # what one waits for a byte
+    for module in (heartbeat, watcher):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(watcher, "BEAT_SECONDS", 0.02)  # what one waits for a byte
     return clock
 
 
@@ -28,7 +29,7 @@ def hub(clock: Clock) -> Iterator[Machines]:
     with socket.create_server(("localhost", 0)) as server:
         hub = Machines(server, "key")
         yield hub
-        for machine in hub.known:
+        for machine in hub.known.values():
             machine.line.close()
 
 
@@ -44,7 +45,7 @@ def joined(hub: Machines) -> Iterator[Callable[[str, int], Machines]]:
 
     yield join
     for other in others:
-        for machine in other.known:
+        for machine in other.known.values():
             machine.line.close()
 
 
@@ -54,14 +55,14 @@ def turns(clock: Clock, *asked: Machines, seconds: int = 60) -> list[tuple[int, 
     for second in range(1, seconds + 1):
         clock.now += 1
         heard = [machine.silent() for machine in asked]
-        if heard[0]:
-            found.append((second, heard[0].rank))
+        if heard[0] is not None:
+            found.append((second, heard[0]))
     return found
 
 
 def test_machines_that_beat_hear_one_another(hub: Machines, joined: Join, clock: Clock) -> None:
     others = [joined("key", rank) for rank in (2, 4)]
-    assert [machine.rank for machine in hub.known] == [2, 4]
+    assert list(hub.known) == [2, 4]
     assert turns(clock, hub, *others) == []
     assert turns(clock, others[0], hub, others[1]) == []
 
@@ -77,7 +78,7 @@ def test_one_that_freezes_is_named_by_rank_zeros_and_by_the_others(hub: Machines
 def test_one_whose_rank_has_ended_is_not_silent(hub: Machines, joined: Join, clock: Clock) -> None:
     other = joined("key", 2)
     other.known[0].line.close()
-    assert turns(clock, hub) == [] and hub.known == []
+    assert turns(clock, hub) == [] and hub.known == {}
 
 
 def test_one_that_was_suspended_itself_asks_again(hub: Machines, joined: Join, clock: Clock) -> None:
@@ -90,9 +91,9 @@ def test_one_that_was_suspended_itself_asks_again(hub: Machines, joined: Join, c
 @pytest.mark.parametrize("key", ["", "kez", "key 3\x00", "kéy"])
 def test_a_stranger_is_not_listened_to(hub: Machines, joined: Join, clock: Clock, key: str) -> None:
     joined(key, 2)
-    assert hub.known == []
+    assert hub.known == {}
 
 
 def test_one_machine_needs_none(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    monkeypatch.delattr(machines, "start_beside")
+    monkeypatch.delattr(watcher, "_start_beside")
     watch_machines(Ranks(0, 2, 0, 2), tmp_path)

@@ -13,8 +13,8 @@ import torch
 
 from showtell import training
 from showtell.config import parse
+from showtell.distributed import process_group, ranks_of_environment
 from showtell.launching.start import as_started
-from showtell.ranks import joined, ranks_of_environment
 
 stages, folder = Path(sys.argv[1]), Path(sys.argv[2])
 ranks = ranks_of_environment()
@@ -29,6 +29,6 @@ def fit_and_keep(config: Any, run_dir: Path, data: Any, module: Any, *others: An
 
 
 training.fit = fit_and_keep
-with joined(ranks, "cpu", 120):
+with process_group(ranks, "cpu", 120):
     for name, settings in json.loads(stages.read_text()).items():
         training.train(as_started(parse(settings), ranks), folder / name)

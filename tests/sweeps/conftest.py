@@ -36,16 +36,14 @@ class SweepCommand:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def processes(self):
-        """The processes of the jobs and their nursery: pid by command line, without what waits to be buried."""
+        """The processes of the jobs: pid by command line, without what waits to be reaped."""
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                place = os.readlink(folder / "cwd")
             except OSError:
                 continue
-            nursery = place == str(self.folder) and any(b"nursery.py" in word for word in words)
-            if nursery or any(f"runs/{self.name}/".encode() in word for word in words):
+            if any(f"runs/{self.name}/".encode() in word for word in words):
                 found[int(folder.name)] = words
         return found
 

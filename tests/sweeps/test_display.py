@@ -6,7 +6,7 @@ from rich.console import Console
 from showtell.config import parse
 from showtell.sweeps.display import Display, duration, summary
 from showtell.sweeps.job import Job
-from showtell.sweeps.outcome import Outcome
+from showtell.sweeps.result import Result
 
 
 def job(folder, title, **status):
@@ -24,7 +24,7 @@ def test_a_terminal_shows_a_line_per_job_with_state_epoch_best_and_time_left(tmp
     running = job(tmp_path, "seed=1", state="running", epoch=2, max_epochs=10, best=1.25, seconds=600)
     over = job(tmp_path, "seed=[2]", state="finished", epoch=10, max_epochs=10, best=1.5)
     with it:
-        it.ended(Outcome(over, "finished"))
+        it.ended(Result(over, "finished"))
         it.update([running])
         text = it.console.file.getvalue()
     lines = [line.split() for line in text.splitlines()]
@@ -39,19 +39,19 @@ def test_a_log_file_gets_one_line_per_event(tmp_path):
     with it:
         it.started(failing, resumed=True)
         it.update([failing])
-        it.ended(Outcome(failing, "failed", "ended by SIGKILL (exit code 137)"))
+        it.ended(Result(failing, "failed", "ended by SIGKILL (exit code 137)"))
     first, second = it.console.file.getvalue().splitlines()
     assert first == "resumed  seed=1"
     assert second.startswith("failed   seed=1") and second.endswith("ended by SIGKILL (exit code 137)  [1 of 1]")
 
 
 def test_the_summary_counts_and_lists_every_failure_with_its_log(tmp_path):
-    outcomes = [
-        Outcome(job(tmp_path, "a"), "finished"),
-        Outcome(job(tmp_path, "b"), "failed", "out of memory"),
-        Outcome(job(tmp_path, "c"), "pruned"),
+    results = [
+        Result(job(tmp_path, "a"), "finished"),
+        Result(job(tmp_path, "b"), "failed", "out of memory"),
+        Result(job(tmp_path, "c"), "pruned"),
     ]
-    text = summary(outcomes, 5)
+    text = summary(results, 5)
     assert text.splitlines() == [
         "5 jobs: 1 finished, 1 failed, 1 pruned, 2 not started",
         "failed: b",

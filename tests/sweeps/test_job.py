@@ -5,7 +5,7 @@ import pytest
 from showtell.config import ConfigError, parse
 from showtell.run import Run
 from showtell.sweeps.job import Job, ToDo, check_folders, folder_name, quoted
-from showtell.sweeps.outcome import describe, judge, last_line, settle
+from showtell.sweeps.result import classify_exit, describe, fix_status, last_line
 
 
 def job(directory, **values):
@@ -127,7 +127,7 @@ def test_the_reason_is_the_last_word_of_the_log(tmp_path):
 def test_a_run_that_was_cut_is_not_left_running(tmp_path):
     it = job(tmp_path / "run")
     begin(it, "running")
-    settle(judge(it, 137, tmp_path / "run" / "out.log"))
+    fix_status(classify_exit(it, 137, tmp_path / "run" / "out.log"))
     status = Run(it.directory).status()
     assert (status.state, status.reason, status.best) == ("failed", "ended by SIGKILL (exit code 137)", 1.0)
 
@@ -135,6 +135,6 @@ def test_a_run_that_was_cut_is_not_left_running(tmp_path):
 def test_exit_0_is_believed_only_with_a_finished_run(tmp_path):
     it = job(tmp_path / "run")
     begin(it, "running")
-    assert judge(it, 0, tmp_path / "log").state == "failed"
+    assert classify_exit(it, 0, tmp_path / "log").state == "failed"
     (it.directory / "status.json").write_text(json.dumps({"state": "finished", "max_epochs": 5}))
-    assert judge(it, 0, tmp_path / "log").state == "finished"
+    assert classify_exit(it, 0, tmp_path / "log").state == "finished"

@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from showtell.config import ConfigError, SweepConfig, parse
 from showtell.run import Run
 from showtell.sweeps.job import Job
-from showtell.sweeps.outcome import Outcome
+from showtell.sweeps.result import Result
 from showtell.sweeps.search import Search, open_trial
 
 SPACE = {"x": FloatDistribution(0.0, 1.0), "y": CategoricalDistribution(["1", "2"])}
@@ -22,8 +22,8 @@ def end(folder, number, state="finished", best=1.0):
     directory = folder / f"run{number}"
     directory.mkdir(exist_ok=True)
     (directory / "status.json").write_text(json.dumps({"state": state, "best": best, "max_epochs": 3}))
-    outcome = "failed" if state == "failed" else state
-    return Outcome(Job("a job", directory, (), parse({})), outcome)
+    result = "failed" if state == "failed" else state
+    return Result(Job("a job", directory, (), parse({})), result)
 
 
 def test_a_search_goes_on_with_what_was_left_open_and_repeats_nothing(tmp_path):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
@@ -18,7 +18,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from showtell.config import Config, ConfigError, parse
 from showtell.sweeps.job import Job, check_folders, folder_name
-from showtell.sweeps.outcome import Ended
+
+if TYPE_CHECKING:
+    from showtell.sweeps.run_sweep import OnResult
 
 # what concerns the sweep as a whole and not its jobs
 _OF_THE_SWEEP = (
@@ -30,8 +32,6 @@ _OF_THE_SWEEP = (
     "hydra/launcher",
     "hydra/sweeper",
 )
-# what of Hydra a run imports
-_MODULES = ("hydra", "hydra._internal.hydra")
 
 
 class ShowtellLauncher(Launcher):
@@ -41,8 +41,6 @@ class ShowtellLauncher(Launcher):
         """Remembers what Hydra hands over; the jobs' own command lines find the task function again."""
         self.hydra_context = hydra_context
         self.composed = config
-        # the script itself says what its task function imports later
-        self.modules = (*_MODULES, *getattr(task_function, "__globals__", {}).get("IMPORTED_LATE", ()))
 
     @property
     def sweep_dir(self) -> Path:
@@ -99,27 +97,27 @@ class ShowtellLauncher(Launcher):
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def run(
-        self, jobs: Iterable[Job], total: int, ended: Ended = lambda outcome: None, before: Sequence[Path] = ()
+        self,
+        jobs: Iterable[Job],
+        total: int,
+        on_result: "OnResult" = lambda result: None,
+        before: Sequence[Path] = (),
     ) -> int:
-        """Runs jobs as they are asked for, and returns the exit code of the sweep; arguments as in `conduct`.
+        """Runs jobs as they are asked for, and returns the exit code of the sweep; arguments as in `run_sweep`.
 
         Raises:
             ConfigError: a setting of the sweep cannot be used.
         """
-        from showtell.sweeps.conduct import conduct  # late: Hydra imports its plugins for `--help` too
-        from showtell.sweeps.process import Program
+        from showtell.sweeps.run_sweep import Program, run_sweep  # late: Hydra imports its plugins for `--help` too
 
         config = self.config()
         if config.resume is not None:
             raise ConfigError(
                 "resume= goes with a single run; a sweep goes on where it stopped by the same command again"
             )
-        program = Program(
-            (sys.executable, str(Path(sys.argv[0]).resolve()), *self._config_dirs()),
-            self._hydra_overrides(),
-            self.modules,
-        )
-        return conduct(jobs, total, program, config, self.sweep_dir, ended, before)
+        command = (sys.executable, str(Path(sys.argv[0]).resolve()), *self._config_dirs())
+        program = Program(command, self._hydra_overrides())
+        return run_sweep(jobs, total, program, config, self.sweep_dir, on_result, before)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         return self.hydra_context.config_loader.load_sweep_config(self.composed, list(overrides))

@@ -70,7 +70,7 @@ class SearchSweeper(Sweeper):
                 yield job
 
         before = search.directories()
-        code = launcher.run(jobs(), search.total, lambda outcome: search.tell(numbers[outcome.job], outcome), before)
+        code = launcher.run(jobs(), search.total, lambda result: search.tell(numbers[result.job], result), before)
         if code:
             raise SystemExit(code)
 

@@ -17,8 +17,8 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from showtell.checkpointing.io import BEST
 from showtell.checkpointing.last import LastCheckpoint
+from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
-from showtell.ranks import is_first
 
 
 @dataclass
@@ -77,7 +77,7 @@ class BestCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from a checkpoint's best, if it belongs to the same metric and its file is still there."""
         if state_dict["monitor"] != self.best.monitor:
-            if is_first():
+            if is_rank_zero():
                 print(
                     f"note: the best {state_dict['monitor']} is let go; training.monitor={self.best.monitor}",
                     flush=True,

@@ -9,7 +9,7 @@ from torch import nn
 
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import STAMP
-from showtell.config import ConfigError, parse
+from showtell.config import ConfigError, restore
 from showtell.vocabulary import SPECIAL_TOKENS
 
 
@@ -65,7 +65,7 @@ def checked_card(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) ->
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
     try:
-        parse(card["config"])
+        restore(card["config"])
     except ConfigError as error:
         raise CheckpointError(f"the checkpoint {os.fspath(path)} cannot be used: {error}") from None
     return card

@@ -14,8 +14,8 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from showtell.distributed import all_gather
 from showtell.errors import UserError
-from showtell.ranks import from_all
 
 _SHOWN = 8
 
@@ -72,6 +72,6 @@ def _pictures(batch: Any) -> str:
     ids = batch.get("picture_ids") if isinstance(batch, dict) else None
     if ids is None:
         return "unknown pictures"
-    numbers = [int(number) for part in from_all(ids.reshape(-1).tolist()) for number in part]
+    numbers = [int(number) for part in all_gather(ids.reshape(-1).tolist()) for number in part]
     more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
     return f"the pictures {', '.join(map(str, numbers[:_SHOWN]))}{more}"

@@ -20,8 +20,8 @@ from showtell.checkpointing import lightning_internals as internals
 from showtell.checkpointing.boundary import StepBoundary
 from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST
+from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
-from showtell.ranks import is_first
 
 
 class LastCheckpoint(Checkpoint):
@@ -180,5 +180,5 @@ def _not_finite(weights: dict[str, torch.Tensor]) -> str:
 
 
 def _say(line: str) -> None:
-    if is_first():
+    if is_rank_zero():
         print(line, flush=True)

@@ -1,10 +1,9 @@
 """What `resume=` points at, and whether going on from there makes sense.
 
-A setting of the new run falls in one of three classes. Some make the checkpoint meaningless (another
-vocabulary, other layers, another encoder): refused. Some leave it meaningful, but the run is no longer the
-one that was interrupted, bit for bit (batch size, seed, precision): accepted, and said. The rest (how long,
-where to log, how to decode) is free. A setting that no class names counts as "not exact": whoever adds one
-and knows that it is harmless adds it to the free ones.
+Each setting says of itself what becomes of a resume with another value (`Setting.on_resume`). Some make the checkpoint
+meaningless (another vocabulary, other layers, another encoder): refused. Some leave it meaningful, but the run is no
+longer the one that was interrupted, bit for bit (batch size, seed, precision): accepted, and said. The rest (how long,
+where to log, how to decode) is free.
 """
 
 import hashlib
@@ -17,37 +16,14 @@ from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.card import checked_card
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
 from showtell.checkpointing.lightning_internals import validation_is_due
-from showtell.config import parse
+from showtell.config import restore
+from showtell.config.reference import natures
+from showtell.config.setting import flat, spelled
 from showtell.errors import UserError
 
 CHECKPOINTS = "checkpoints"
 
-# without these the weights or the words mean something else
-REFUSED = (
-    "encoder",
-    "decoder.name",
-    "decoder.embedding_size",
-    "decoder.hidden_size",
-    "decoder.num_layers",
-    "decoder.attention_size",
-    "decoder.region_size",
-    "decoder.num_heads",
-    "decoder.tie_embeddings",
-    "decoder.image_every_step",
-    "vocab",
-)
-FREE = (
-    "name", "resume", "decoding", "data.root", "data.num_workers", "cache", "features.place",
-    "features.batch_size", "training.max_epochs", "training.max_steps", "training.monitor",
-    "training.log_every_steps",
-    "training.checkpoint_every_steps", "training.checkpoint_every_minutes", "training.sample_pictures",
-    "training.early_stopping_epochs", "sweep", "device.timeout_seconds",
-)  # fmt: skip
-# another value is said; turning it on or off changes what a checkpoint holds: with the average there are weights twice
-SWITCHES = ("training.weight_average",)
-# what a schedule is stretched over: with one of these schedules, the length is not free
-_LENGTHS = ("training.max_epochs", "training.max_steps")
-_STRETCHED_SCHEDULES = ("cosine",)
+STRETCHED_SCHEDULES = ("cosine",)
 
 
 class ResumeError(UserError):
@@ -129,7 +105,9 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
     card = checked_card(checkpoint, path)
-    card["config"] = parse(card["config"]).as_dict()  # settings that an older version did not have have their defaults
+    card["config"] = restore(
+        card["config"]
+    ).as_dict()  # settings that an older version did not have have their defaults
     try:
         shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
@@ -161,21 +139,21 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     Raises:
         ResumeError: a setting without which the checkpoint has no meaning differs.
     """
-    before, after = dict(_flat(old)), dict(_flat(new))
-    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    before, after = flat(old), flat(new)
+    told = natures(before.keys() | after.keys())
+    changed = [key for key in sorted(told) if before.get(key) != after.get(key)]
     for key in changed:
-        switched = key in SWITCHES and bool(before.get(key)) != bool(after.get(key))
-        if switched or _belongs(key, REFUSED):
+        switched = told[key].on_resume == "switch" and bool(before.get(key)) != bool(after.get(key))
+        if switched or told[key].on_resume == "refuse":
             raise ResumeError(
                 f"{key}={after.get(key)!r} does not fit the checkpoint, which has {before.get(key)!r}; "
-                f"set {key}={_spelled(before.get(key))} or start a new run"
+                f"set {key}={spelled(before.get(key))} or start a new run"
             )
-    stretched = after.get("training.schedule") in _STRETCHED_SCHEDULES
-    free = [key for key in FREE if not (stretched and key in _LENGTHS)]
+    free = {"ignore"} if after.get("training.schedule") in STRETCHED_SCHEDULES else {"ignore", "length"}
     return [
         f"{key} was {before.get(key)!r} and is {after.get(key)!r}: the resumed run is not exactly the interrupted one"
         for key in changed
-        if not _belongs(key, free)
+        if told[key].on_resume not in free
     ]
 
 
@@ -189,19 +167,3 @@ def check_identity(name: str, old: str, new: str) -> None:
         raise ResumeError(
             f"the {name} is not the one of the checkpoint ({new}, not {old}); restore it or start a new run"
         )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + str(key), list(value) if isinstance(value, tuple) else value
-
-
-def _belongs(key: str, group: Iterable[str]) -> bool:
-    return any(key == name or key.startswith(name + ".") for name in group)
-
-
-def _spelled(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -22,9 +22,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from showtell.checkpointing import lightning_internals as internals
-from showtell.ranks import is_first
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+from showtell.distributed import is_rank_zero
+from showtell.processes import SIGNALS
 
 
 class GracefulStop(Callback):
@@ -142,5 +141,5 @@ def _requeue() -> None:
 
 
 def _say(line: str) -> None:
-    if is_first():
+    if is_rank_zero():
         print(line, flush=True)

@@ -22,7 +22,7 @@ def parse(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: a key that does not exist, a wrong type or an impossible value, as one line.
     """
-    plain: Any = OmegaConf.to_container(values) if OmegaConf.is_config(values) else values  # type: ignore[arg-type]
+    plain: Any = OmegaConf.to_container(values) if OmegaConf.is_config(values) else values
     _refuse_interpolations(plain, "")
     try:
         base = OmegaConf.structured(Config)

@@ -6,12 +6,14 @@ from dataclasses import fields
 
 from showtell.config.registry import SECTIONS, parts
 from showtell.config.schema import Config
-from showtell.config.setting import ROOT, Declared, Setting, declared, walk
+from showtell.config.setting import ROOT, Declared, Setting, declared, spelled, walk
 from showtell.errors import ConfigError
 
 _ON_RESUME = {
     "refuse": "another value is refused",
+    "switch": "another value is said, turning it on or off is refused",
     "say": "another value is said: the run is then not exactly the interrupted one",
+    "length": "may change; said where a schedule is stretched over it",
     "ignore": "may change",
 }
 _HEAD = """\
@@ -39,11 +41,22 @@ def all_settings() -> Iterator[tuple[str, Declared]]:
 
 
 def natures(keys: Iterable[str]) -> dict[str, Setting]:
-    """What the settings of these keys say of themselves; a key that nobody declared, of an old run, has no limits."""
-    declared_ones: dict[str, Setting] = {}
+    """What settings say of themselves, by key; a section for what is in it, ROOT for what nobody declared."""
+    told = {one.name: declared(one).within(ROOT) for one in fields(Config)}
     for _, found in all_settings():
-        declared_ones.setdefault(found.key, found.setting)
-    return {key: declared_ones.get(key, ROOT) for key in keys}
+        told.setdefault(found.key, found.setting)
+    return {key: told.get(key) or told.get(key.partition(".")[0], ROOT) for key in keys}
+
+
+def identifies(key: str) -> bool:
+    """Whether another value makes another run; a sweep's folder holds one run only."""
+    return natures([key])[key].identifies is True
+
+
+def names_folders(key: str) -> bool:
+    """Whether a setting tells the folders of a sweep apart."""
+    told = natures([key])[key]
+    return bool(told.identifies if told.named is None else told.named) and key.partition(".")[0] != "hydra"
 
 
 def known_keys() -> list[str]:
@@ -101,9 +114,9 @@ def _table(title: str, rows: Iterable[str]) -> str:
 
 def _row(found: Declared) -> str:
     told = found.setting
-    marks = ["yes" if flag else "" for flag in (_named(found), told.compared)]
+    marks = ["yes" if flag else "" for flag in (names_folders(found.key), told.compared)]
     resume = "" if told.on_resume == "ignore" else str(told.on_resume)
-    cells = [f"`{found.key}`", f"`{_spelled(found.default)}`", told.limits(), told.meaning, resume, *marks]
+    cells = [f"`{found.key}`", f"`{spelled(found.default)}`", told.limits(), told.meaning, resume, *marks]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -111,20 +124,9 @@ def _in_words(found: Declared) -> str:
     told, annotation = found.setting, found.field.type
     kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     limits = f", {told.limits()}" if told.limits() else ""
-    names = "tells the folders of a sweep apart" if _named(found) else "does not name the folders of a sweep"
+    names = "tells the folders of a sweep apart" if names_folders(found.key) else "does not name the folders of a sweep"
     return (
-        f"  {told.meaning}\n  {kind}{limits}; default {_spelled(found.default)}\n"
+        f"  {told.meaning}\n  {kind}{limits}; default {spelled(found.default)}\n"
         f"  on resume: {_ON_RESUME[str(told.on_resume)]}\n"
         f"  {names}; {'compared' if told.compared else 'not compared'} in leaderboards"
     )
-
-
-def _named(found: Declared) -> bool:
-    told = found.setting
-    return bool(told.identifies if told.named is None else told.named)
-
-
-def _spelled(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)

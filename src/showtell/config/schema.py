@@ -49,7 +49,7 @@ class DataConfig(Section):
 
     key: ClassVar[str] = "data"
 
-    name: str = setting("coco", "what logs and caches call the data set")
+    name: str = setting("coco", "what logs and caches call the data set", hyperparameter=True)
     format: str = setting("coco", "how its captions are written down")
     root: str = setting("data/coco", "the folder that holds it", on_resume="ignore", named=False)
     train_annotations: str = setting("annotations/captions_train.json", "captions of the training pictures")
@@ -231,8 +231,8 @@ class TrainingConfig(Section):
 
     key: ClassVar[str] = "training"
 
-    max_epochs: int = setting(10, "epochs to train", low=1, on_resume="ignore", identifies=False, compared=True)
-    max_steps: int = setting(-1, "stop after this many optimizer steps; -1: never", low=-1, on_resume="ignore")
+    max_epochs: int = setting(10, "epochs to train", low=1, on_resume="length", identifies=False)
+    max_steps: int = setting(-1, "stop after this many optimizer steps; -1: never", low=-1, on_resume="length")
     batch_size: int = setting(64, "captions of one length per step, over all processes", low=1)
     accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1)
     learning_rate: float = setting(1e-3, "Adam's", above=0)
@@ -242,7 +242,7 @@ class TrainingConfig(Section):
     weight_decay: float = setting(0.0, "Adam's", low=0)
     weight_average: float = setting(
         0.0, "decay of the moving average of the weights (EMA) that validation and prediction use; 0: none",
-        low=0, high=0.99999,
+        low=0, high=0.99999, on_resume="switch",
     )  # fmt: skip
     gradient_clip: float = setting(0.0, "largest norm of the gradient; 0: no limit", low=0)
     schedule: str = setting("constant", "of the learning rate", choices=("constant", "cosine", "plateau"))

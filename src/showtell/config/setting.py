@@ -5,13 +5,13 @@ once is what the gate checks, what `train.py --help KEY` and docs/settings.md te
 the folders of a sweep, and what runs are compared by. A nature that a setting does not state is that of its section.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from showtell.errors import ConfigError
 
-OnResume = Literal["refuse", "say", "ignore"]
+OnResume = Literal["refuse", "switch", "say", "length", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Setting:
         low: the smallest value; `above` excludes it.
         high: the largest value.
         choices: the only values.
-        on_resume: another value on resume is refused, said (the run is then not exactly the interrupted one), or free.
+        on_resume: another value on resume is refused, said (the run is then not exactly the interrupted one), or free
+            (`ignore`). `switch`: said, but turning it on or off is refused. `length`: free unless a schedule is
+            stretched over it.
         identifies: whether another value makes another run; a sweep's folder holds one run only.
         named: whether it tells folders of a sweep apart; by default what identifies does.
         compared: whether a leaderboard compares runs by it.
@@ -127,6 +129,21 @@ def declared(one: "Field[Any]") -> Setting:
     found = one.metadata.get("setting", Setting())
     assert isinstance(found, Setting)
     return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return result
+
+
+def spelled(value: object) -> str:
+    """A plain value as YAML and the command line write it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def join(prefix: str, name: str) -> str:

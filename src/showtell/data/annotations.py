@@ -17,6 +17,7 @@ from showtell.data.files import shown, why_unreadable
 from showtell.data.flickr import read_flickr, select
 from showtell.data.karpathy import read_karpathy
 from showtell.data.records import AnnotationError, Picture, Split
+from showtell.data.settings import FlickrConfig
 
 __all__ = ["AnnotationError", "Picture", "Split", "SplitName", "read_split"]
 
@@ -57,7 +58,8 @@ def source_files(config: DataConfig, split: SplitName) -> list[Path]:
     """
     root = _root(config)
     _check_folder(_folder(config, root, split))
-    splits = [root / name for name in (config.train_split, config.val_split) if name]
+    named = (config.train_split, config.val_split) if isinstance(config, FlickrConfig) else ()
+    splits = [root / name for name in named if name]
     return [_annotations(config, root, split), *(path for path in splits if path.is_file())]
 
 
@@ -68,7 +70,7 @@ def _read(config: DataConfig, root: Path, split: SplitName) -> Split:
         return read_karpathy(file, folder, split)
     if split == "test":
         raise AnnotationError(f"data={config.name} has no test split; only data.format=karpathy has one")
-    if config.format == "flickr":
+    if isinstance(config, FlickrConfig):
         train_split, val_split = (root / name if name else None for name in (config.train_split, config.val_split))
         shared = config.train_annotations == config.val_annotations
         return select(read_flickr(file, folder), split, train_split, val_split, shared=shared)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.ranks import Ranks
+from showtell.distributed import Ranks
 
 Rows = NDArray[np.int64]
 

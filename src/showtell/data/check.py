@@ -19,6 +19,7 @@ from rich.progress import track
 from showtell.config import DataConfig
 from showtell.data.annotations import Picture, SplitName, read_split
 from showtell.data.images import PictureError, PictureFacts, inspect_picture
+from showtell.data.settings import ShardsConfig
 from showtell.data.shards.index import unreadable
 from showtell.data.shards.members import read_members
 from showtell.data.shards.pattern import ShardError, find_shards
@@ -130,6 +131,7 @@ def _check_split(config: DataConfig, name: str, decode: bool, console: Console |
 
 def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
     """A split in shards, one after the other; pictures are decoded, and only those that cannot be are told of."""
+    assert isinstance(config, ShardsConfig)
     pattern = config.train_shards if name == "train" else config.val_shards
     paths = find_shards(config.root, pattern, f"data.{name}_shards")
     lengths: Counter[int] = Counter()

@@ -40,8 +40,8 @@ from showtell.data.images import PictureError
 from showtell.data.progress import Progress
 from showtell.data.store_request import StoreRequest
 from showtell.data.workers import note_done, note_reading, watched
+from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
 from showtell.errors import UserError
-from showtell.ranks import first_rank_first, from_all, from_first, is_first, present
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
 
@@ -105,10 +105,10 @@ def open_or_build(
         StoreError: the disk is too small.
     """
     directory = root / f"{request.name}-{request.key()}"
-    if from_first(not (directory / "complete").is_file()):
+    if broadcast(not (directory / "complete").is_file()):
         directory.mkdir(parents=True, exist_ok=True)
-        with _locked(directory) if is_first() else nullcontext():
-            if from_first(not (directory / "complete").is_file()):
+        with _locked(directory) if is_rank_zero() else nullcontext():
+            if broadcast(not (directory / "complete").is_file()):
                 _build(directory, request, make_encoder(), batch_size, num_workers)
     if not (directory / "complete").is_file():
         raise StoreError(f"{directory} cannot be seen here; set cache=DIR to a folder that all machines share")
@@ -126,34 +126,34 @@ def _locked(directory: Path) -> FileLock:
 
 
 def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batch_size: int, num_workers: int) -> None:
-    with first_rank_first():
-        if is_first():
+    with rank_zero_first():
+        if is_rank_zero():
             remove_stale_temporaries(directory)
             _prepare(directory, request, encoder.feature_shape)
     state, features = _mapped(directory, request, encoder.feature_shape)
-    waiting = from_first(np.flatnonzero(state == WAITING))
+    waiting = broadcast(np.flatnonzero(state == WAITING))
     progress = Progress(f"encoding {request.name}", request.rows, "pictures", start=len(state) - len(waiting))
     for rows, pixels, unreadable in _decoded(request, _own_rows(waiting, batch_size), batch_size, num_workers):
         if len(rows):
             features[rows] = as_stored(encoder(pixels), request.dtype)
             state[rows] = STORED
         state[unreadable] = UNREADABLE
-        if is_first():
+        if is_rank_zero():
             progress.reach(int(np.count_nonzero(state != WAITING)))  # the other ranks' too: the file is shared
     features.flush()
     state.flush()
-    from_all(None)
-    if is_first():
+    all_gather(None)
+    if is_rank_zero():
         progress.reach(len(state))
         progress.close()
         with atomic_write(directory / "complete") as file:
             file.write(b"")
-    from_first(None)
+    broadcast(None)
 
 
 def _own_rows(waiting: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
     """What this rank encodes: the batches of a single process, in turn."""
-    ranks = present()
+    ranks = get_ranks()
     batches = [waiting[start : start + batch_size] for start in range(0, len(waiting), batch_size)]
     own = batches[ranks.rank :: ranks.local_size] if ranks.rank < ranks.local_size else []
     return np.concatenate([waiting[:0], *own])

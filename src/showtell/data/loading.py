@@ -23,7 +23,7 @@ from showtell.data.augmentation import ReadChanged
 from showtell.data.batching import Rows, dealt, share_of
 from showtell.data.images import load_picture
 from showtell.data.workers import note_done, note_reading, watched
-from showtell.ranks import Ranks
+from showtell.distributed import Ranks
 from showtell.vocabulary import END
 
 Batch = dict[str, Any]

@@ -25,8 +25,8 @@ from showtell.data.loading import (
     ReadImages,
     TrainLoader,
 )
+from showtell.distributed import Ranks
 from showtell.errors import UserError
-from showtell.ranks import Ranks
 from showtell.vocabulary import Vocabulary
 
 

@@ -7,9 +7,9 @@ from math import ceil
 
 from rich.console import Console
 
+from showtell.config.presets import data_config
 from showtell.data.check import Report, SplitReport, check
 from showtell.data.files import shown
-from showtell.data.settings import data_config
 from showtell.errors import UserError
 
 _LISTED = 10

@@ -16,7 +16,7 @@ class KarpathyConfig(DataConfig):
     dataset_flickr8k.json and dataset_flickr30k.json are read as well.
     """
 
-    name: str = setting("karpathy", "what logs and caches call the data set")
+    name: str = setting("karpathy", "what logs and caches call the data set", hyperparameter=True)
     format: str = setting("karpathy", "how its captions are written down")
     root: str = setting("data/coco2014", "the folder with train2014/ and val2014/", on_resume="ignore", named=False)
     train_annotations: str = setting("dataset_coco.json", "captions of the training pictures")
@@ -33,7 +33,7 @@ class FlickrConfig(DataConfig):
     """
 
     format: str = setting("flickr", "how its captions are written down")
-    name: str = setting("flickr", "what logs and caches call the data set")
+    name: str = setting("flickr", "what logs and caches call the data set", hyperparameter=True)
     train_split: str | None = setting(None, "file with the names of the training pictures, one per line")
     val_split: str | None = setting(None, "file with the names of the validation pictures")
 
@@ -53,7 +53,7 @@ class ShapesConfig(Section):
 class ShapesDataConfig(DataConfig):
     """The embedded data set: drawn scenes with five captions each. Nothing to fetch; it is drawn when needed."""
 
-    name: str = setting("shapes", "what logs and caches call the data set")
+    name: str = setting("shapes", "what logs and caches call the data set", hyperparameter=True)
     format: str = setting("shapes", "how its captions are written down")
     root: str = setting("data/shapes", "the folder it is drawn into", on_resume="ignore", named=False)
     shapes: ShapesConfig = section(ShapesConfig, "what is drawn")
@@ -67,7 +67,7 @@ class ShardsConfig(DataConfig):
     pairs of quotes on a command line: "data.train_shards='train-{000000..000331}.tar'".
     """
 
-    name: str = setting("shards", "what logs and caches call the data set")
+    name: str = setting("shards", "what logs and caches call the data set", hyperparameter=True)
     format: str = setting("shards", "how its captions are written down")
     root: str = setting("data/shards", "the folder that holds it", on_resume="ignore", named=False)
     train_shards: str | None = setting(

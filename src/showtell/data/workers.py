@@ -21,11 +21,11 @@ from torch.utils.data._utils import signal_handling
 
 from showtell.data.files import shown
 from showtell.errors import UserError
+from showtell.processes import SIGNALS
 
 TIMEOUT_SECONDS = 300
 _SLOT, _CLOCK = 1024, 20
 _slot: Any = None
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class WorkerError(UserError):
@@ -72,7 +72,7 @@ def watched(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> Itera
 def _start(slots: list[Any], number: int) -> None:
     global _slot
     _slot = slots[number]
-    for name in _SIGNALS:
+    for name in SIGNALS:
         signal.signal(name, signal.SIG_IGN)
 
 

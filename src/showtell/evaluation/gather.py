@@ -7,7 +7,7 @@ away.
 
 from collections.abc import Mapping, Sequence
 
-from showtell.ranks import from_all
+from showtell.distributed import all_gather
 
 
 def merge_candidates(parts: Sequence[Mapping[int, str]]) -> dict[int, str]:
@@ -24,4 +24,4 @@ def gather_candidates(candidates: Mapping[int, str]) -> dict[int, str]:
 
     A collective call: every rank must make it.
     """
-    return merge_candidates(from_all(dict(candidates)))
+    return merge_candidates(all_gather(dict(candidates)))

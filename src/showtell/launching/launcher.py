@@ -1,10 +1,10 @@
 """Starts the ranks of a run on this machine, passes signals on, and ends all of them when one dies or hangs.
 
-A rank has failed when it ends otherwise than by 0 or a saved stop, or when it is silent (`pulse`). What that does not
-catch is a collective in which ranks wait for one another for ever, each alive; those time out after
+A rank has failed when it ends otherwise than by 0 or a saved stop, or when it is silent (`heartbeat`). What that does
+not catch is a collective in which ranks wait for one another for ever, each alive; those time out after
 `device.timeout_seconds`. The others get `GRACE_SECONDS` to save the last step, then they are killed.
 
-Ranks stay in this process's group, so that a terminal, a sweep's guard or a batch system reaches them all. Nothing
+Ranks stay in this process's group, so that a terminal, a sweep's supervisor or a batch system reaches them all. Nothing
 heavy is imported here: the launcher is a process of some 50 MB that sleeps.
 """
 
@@ -22,24 +22,25 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-import showtell
 from showtell.config import Config
+from showtell.distributed import RENDEZVOUS
 from showtell.errors import USER_ERROR
-from showtell.launching.protocol import GRACE_SECONDS, HUNG, LOST_CONNECTION, SIGNALS
-from showtell.launching.pulse import Pulse
-from showtell.ranks import RENDEZVOUS
+from showtell.launching.heartbeat import GRACE_SECONDS, HUNG, Heartbeat
+from showtell.processes import SIGNALS, catching, exit_code, module_command, module_environment, thread_limits
 from showtell.run import Run
-from showtell.signals import catching
 
+LAUNCHER = "SHOWTELL_LAUNCHER"
+# the exit code of a rank that ended because another one had
+LOST_CONNECTION = 76
 SAVED = tuple(128 + number for number in SIGNALS)
 _POLL_SECONDS = 0.2
 _TAIL = 4096
 
 
 class Rank:
-    """A rank as a process: its exit code once it has one, and its pulse."""
+    """A rank as a process: its exit code once it has one, and its heartbeat."""
 
-    def __init__(self, number: int, command: list[str], environment: dict[str, str], first_line: bytes) -> None:
+    def __init__(self, number: int, command: list[str], environment: dict[str, str]) -> None:
         self.number = number
         self.code: int | None = None
         self.errors: IO[bytes] | None = tempfile.TemporaryFile() if number else None  # noqa: SIM115
@@ -52,13 +53,12 @@ class Rank:
                 stderr=self.errors,
                 env=environment,
             )
-        line.sendall(first_line)
-        self.pulse = Pulse(line, self._process.pid)
+        self.heartbeat = Heartbeat(line, pid=self._process.pid)
 
     def poll(self) -> int | None:
         """The exit code, 128 + n for a signal, or None while it runs."""
         code = self._process.poll()
-        self.code = code if code is None or code >= 0 else 128 - code
+        self.code = None if code is None else exit_code(code)
         return self.code
 
     def send(self, number: int) -> None:
@@ -76,7 +76,7 @@ class Rank:
         """Ends it, if it still runs, and lets go of its line and of what it wrote."""
         self.send(signal.SIGKILL)
         self._process.wait()
-        self.pulse.line.close()
+        self.heartbeat.line.close()
         if self.errors is not None:
             self.errors.close()
 
@@ -98,7 +98,7 @@ class Launcher:
         """
         with tempfile.TemporaryDirectory(prefix="showtell") as folder, catching(SIGNALS, self._handle):
             try:
-                self._start(Path(folder) / "rendezvous")
+                self._start(Path(folder))
                 failure = self._watch()
                 if self.signals and (not failure or self._impatient):
                     return 128 + self.signals[0]
@@ -111,21 +111,27 @@ class Launcher:
     def _impatient(self) -> bool:
         return self.signals.count(signal.SIGINT) > 1
 
-    def _start(self, rendezvous: Path) -> None:
+    def _start(self, folder: Path) -> None:
+        """Starts all ranks.
+
+        Args:
+            folder: of our own, where they find the configuration and one another.
+        """
+        settings = folder / "config.json"
+        settings.write_text(json.dumps(self.config.as_dict()), encoding="utf-8")
+        command = module_command("showtell.launching.start", self.run_dir, settings)
         count = self.config.device.devices
-        command = [sys.executable, "-P", "-m", "showtell.launching.rank", str(self.run_dir)]
-        first_line = json.dumps(self.config.as_dict()).encode() + b"\n"
-        common = {**os.environ, **environment_of_ranks(count), RENDEZVOUS: str(rendezvous)}
+        own = {RENDEZVOUS: str(folder / "rendezvous"), LAUNCHER: str(os.getpid())}
         for number in range(count):
-            own = {"RANK": str(number), "LOCAL_RANK": str(number)}
-            self.ranks.append(Rank(number, command, {**common, **own}, first_line))
+            environment = {**os.environ, **environment_of_rank(number, count), **own}
+            self.ranks.append(Rank(number, command, environment))
 
     def _watch(self) -> tuple[Rank, str] | None:
         """Waits until all ranks have ended; the rank that failed first and how, or None."""
         failure: tuple[Rank, str] | None = None
         deadline, passed_on = float("inf"), 0
         while running := [rank for rank in self.ranks if rank.poll() is None]:
-            select.select([rank.pulse.line for rank in running], [], [], _POLL_SECONDS)
+            select.select([rank.heartbeat.line for rank in running], [], [], _POLL_SECONDS)
             time.sleep(_POLL_SECONDS / 4)  # a rank that has closed its line is always ready
             for number in self.signals[passed_on:]:
                 self._pass_on(number)
@@ -144,7 +150,7 @@ class Launcher:
             return known
         for rank in self.ranks:
             if rank.code is None:
-                if not rank.pulse.listen():
+                if rank.heartbeat.is_silent():
                     rank.send(signal.SIGKILL)
                     return rank, HUNG
             elif rank.code not in (0, LOST_CONNECTION, *SAVED):
@@ -179,16 +185,12 @@ class Launcher:
         self.signals.append(number)
 
 
-def environment_of_ranks(count: int) -> dict[str, str]:
-    """What all ranks find: their number, this very Showtell, their share of the cores, a network that needs no name."""
-    places = [str(Path(showtell.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    values = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-    values["PYTHONPATH"] = os.pathsep.join(filter(None, places))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    defaults = {name: str(max(1, cores // count)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    if Path("/sys/class/net/lo").exists():
-        defaults["GLOO_SOCKET_IFNAME"] = "lo"
-    return values | {name: value for name, value in defaults.items() if name not in os.environ}
+def environment_of_rank(number: int, count: int) -> dict[str, str]:
+    """Which rank it is, this very Showtell, its share of the cores, and a network that needs no name."""
+    values = {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    if "GLOO_SOCKET_IFNAME" not in os.environ and Path("/sys/class/net/lo").exists():
+        values["GLOO_SOCKET_IFNAME"] = "lo"
+    return values | module_environment() | thread_limits(count)
 
 
 def _how(code: int) -> str:

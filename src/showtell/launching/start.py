@@ -8,20 +8,30 @@ sweep can have several, and whoever started them can watch them (`launcher`). Li
 
 torchrun starts the ranks itself, on one machine or many, each with the whole command line. Then rank 0's configuration
 and run directory are everybody's; the others give Hydra the working directory to run in and nothing to write.
+
+`python -m showtell.launching.start RUN_DIR CONFIG` is one of our launcher's ranks; the configuration is JSON.
 """
 
+import json
 import math
 import os
+import re
+import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from showtell.config import Config, ConfigError, parse
-from showtell.launching.launcher import Launcher
-from showtell.launching.watcher import be_watched
-from showtell.ranks import Ranks, ranks_of_environment
+from showtell.distributed import Ranks, broadcast, process_group, ranks_of_environment
+from showtell.errors import one_line_errors
+from showtell.launching.heartbeat import send_heartbeats
+from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
+from showtell.launching.watcher import watch_machines, watch_this_rank
 from showtell.run import Run
+
+_LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
 
 
 def start(run: Run) -> float:
@@ -40,9 +50,8 @@ def start(run: Run) -> float:
     config, run_dir = run.config(), run.directory
     ranks = ranks_of_environment()
     if ranks:
-        from showtell.launching.rank import train_as_rank
-
-        be_watched(ranks.rank, run_dir)
+        line = watch_this_rank(ranks.rank, run_dir)
+        send_heartbeats(line, os.getppid())
         return train_as_rank(as_started(config, ranks), run_dir, ranks)
     if config.device.num_nodes > 1:
         raise ConfigError(
@@ -63,6 +72,28 @@ def launch(config: Config, run_dir: Path) -> float:
         raise SystemExit(code)
     status = Run(run_dir).status()
     return math.nan if status is None or status.best is None else status.best
+
+
+def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
+    """Joins the other ranks and trains rank 0's run.
+
+    Raises:
+        SystemExit: another rank has gone; what is to say about it is others' business.
+    """
+    from showtell.training import train
+
+    try:
+        with process_group(ranks, config.device.accelerator, config.device.timeout_seconds):
+            values, directory = broadcast((config.as_dict(), str(run_dir)))
+            watch_machines(ranks, run_dir)
+            return train(parse(values), Path(directory))
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        print(f"rank {ranks.rank} has lost the connection to another rank", file=sys.stderr, flush=True)
+        raise SystemExit(LOST_CONNECTION) from None
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 def as_started(config: Config, ranks: Ranks) -> Config:
@@ -90,3 +121,19 @@ def arguments_of_rank(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return [*arguments, "hydra.run.dir=.", "hydra/job_logging=none"]
+
+
+def main() -> None:
+    """Trains as a rank; the launcher listens to the heartbeats at the other end of standard input."""
+    line = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    send_heartbeats(line, int(os.environ[LAUNCHER]))
+    run_dir, config = Path(sys.argv[1]), parse(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
+    ranks = ranks_of_environment()
+    assert ranks is not None
+    with one_line_errors(Run(run_dir).withdraw if ranks.rank == 0 else lambda: None):
+        train_as_rank(config, run_dir, ranks)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import monitor_mode
-from showtell.run import STATUS, RunStatus, flat
+from showtell.config.setting import flat
+from showtell.run import STATUS, RunStatus
 from showtell.run import Run as RunDirectory
 
 Value = str | int | float | bool | None

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
+from showtell.distributed import rank_zero_first
 from showtell.models.weights import EncoderWeights, find_weights
-from showtell.ranks import first_rank_first
 
 
 class Encoder(nn.Module):
@@ -75,7 +75,7 @@ class LazyEncoder:
     @cached_property
     def weights(self) -> EncoderWeights:
         """Where the weights come from, their hash, and the transform that goes with them."""
-        with first_rank_first():  # may download
+        with rank_zero_first():  # may download
             return find_weights(self.config)
 
     @cached_property

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
+from showtell.models.settings import RegionsConfig
 from showtell.vocabulary import END, START
 
 FREQUENCIES = 3
@@ -84,7 +85,7 @@ class Regions(nn.Module):
     which spares the user the choice of a learning rate per encoder.
     """
 
-    def __init__(self, config: DecoderConfig, feature_size: int) -> None:
+    def __init__(self, config: RegionsConfig, feature_size: int) -> None:
         super().__init__()
         self.size = config.region_size or feature_size
         self.normalize = nn.LayerNorm(feature_size, elementwise_affine=False)

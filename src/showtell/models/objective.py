@@ -9,14 +9,16 @@ Shape legend: B captions, T words with `<end>`, V vocabulary, D feature.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from showtell.config import ObjectiveConfig, find
 from showtell.models.decoders.base import Decoder
+from showtell.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,15 @@ class CaptionBatch:
     progress: float = 0.0
 
 
+References = Mapping[int, Sequence[str]]
+
+
 class Objective(nn.Module, ABC):
     """Called with the decoder and a batch. Its own parameters and buffers are trained and kept in the checkpoint.
 
-    Attributes:
-        needs_trained_start: an untrained decoder learns nothing from it, so a run needs `init_from`.
-        needs_references: it is built with the training captions as they were written, by picture id.
+    A class is built by `(config, vocabulary, references)`: its settings, what tokens mean, and where the settings say
+    `needs_references` the training captions as they were written, by picture id.
     """
-
-    needs_trained_start: ClassVar[bool] = False
-    needs_references: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, decoder: Decoder, batch: CaptionBatch) -> tuple[Tensor, Mapping[str, Tensor | float]]:
@@ -55,6 +56,12 @@ class Objective(nn.Module, ABC):
     def uses_extra_loss(self) -> bool:
         """Whether every step adds what `Decoder.teacher_forced` adds, without which some weights have no gradient."""
         return True
+
+
+def build_objective(config: ObjectiveConfig, vocabulary: Vocabulary, references: References | None = None) -> Objective:
+    """The objective that the configuration names."""
+    objective: Objective = find("objective", config.name).load()(config, vocabulary, references)
+    return objective
 
 
 def token_cross_entropy(logits: Tensor, captions: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -27,7 +27,7 @@ class LSTMConfig(DecoderConfig):
 
 
 @dataclass(kw_only=True)
-class _RegionsConfig(DecoderConfig):
+class RegionsConfig(DecoderConfig):
     """What decoders have that attend to regions."""
 
     reads_regions: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class _RegionsConfig(DecoderConfig):
 
 
 @dataclass(kw_only=True)
-class AttentionConfig(_RegionsConfig):
+class AttentionConfig(RegionsConfig):
     """Soft attention: Show, Attend and Tell (Xu et al. 2015)."""
 
     name: str = setting("attention", "which decoder", on_resume="refuse")
@@ -60,15 +60,14 @@ class HardAttentionConfig(AttentionConfig):
 
 
 @dataclass(kw_only=True)
-class TopDownConfig(_RegionsConfig):
+class TopDownConfig(AttentionConfig):
     """Top-down attention (Anderson et al. 2018): one LSTM looks, one tells."""
 
     name: str = setting("topdown", "which decoder", on_resume="refuse")
-    attention_size: int = setting(256, "size in which words and regions are compared", low=1, on_resume="refuse")
 
 
 @dataclass(kw_only=True)
-class TransformerConfig(_RegionsConfig):
+class TransformerConfig(RegionsConfig):
     """A small pre-norm transformer."""
 
     name: str = setting("transformer", "which decoder", on_resume="refuse")
@@ -87,8 +86,8 @@ class TransformerConfig(_RegionsConfig):
 
 declare("encoder", EncoderConfig, "showtell.models.encoder:build_efficientnet_lite0")
 declare_any_other("encoder", TorchvisionConfig, "showtell.models.encoder:build_torchvision", "torchvision")
-declare("decoder", LSTMConfig, "showtell.models.lstm:LSTMDecoder")
-declare("decoder", AttentionConfig, "showtell.models.attention:SoftAttentionDecoder")
-declare("decoder", HardAttentionConfig, "showtell.models.hard_attention:HardAttentionDecoder")
-declare("decoder", TopDownConfig, "showtell.models.topdown:TopDownDecoder")
-declare("decoder", TransformerConfig, "showtell.models.transformer:TransformerDecoder")
+declare("decoder", LSTMConfig, "showtell.models.decoders.lstm:LSTMDecoder")
+declare("decoder", AttentionConfig, "showtell.models.decoders.attention:SoftAttentionDecoder")
+declare("decoder", HardAttentionConfig, "showtell.models.decoders.hard_attention:HardAttentionDecoder")
+declare("decoder", TopDownConfig, "showtell.models.decoders.topdown:TopDownDecoder")
+declare("decoder", TransformerConfig, "showtell.models.decoders.transformer:TransformerDecoder")

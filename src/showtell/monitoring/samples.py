@@ -14,8 +14,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from showtell.atomic import atomic_write
+from showtell.distributed import all_gather
 from showtell.drawing import Pixels, attention_sheet, caption_card, contact_sheet
-from showtell.ranks import from_all
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Samples(Callback):
         """Writes files and events."""
         captions: Mapping[int, str] = pl_module.captions  # type: ignore[assignment]
         # every rank has looked at its share of the pictures
-        parts: list[Mapping[int, Any]] = from_all(pl_module.attention)  # type: ignore[arg-type]
+        parts: list[Mapping[int, Any]] = all_gather(pl_module.attention)  # type: ignore[arg-type]
         if not trainer.is_global_zero or not captions:
             return
         self.directory.mkdir(exist_ok=True)

@@ -8,10 +8,10 @@ from itertools import islice
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from showtell.distributed import broadcast, is_rank_zero
 from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.ranks import from_first, is_first
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
@@ -41,18 +41,18 @@ class Scores(Callback):
     def metric_names(self) -> set[str]:
         """What a validation logs, known before the first: people's own captions of some pictures are scored for it."""
         said = {picture: texts[0] for picture, texts in islice(self.references.items(), _REHEARSED) if texts}
-        if not said or not is_first():
-            return from_first(set())
+        if not said or not is_rank_zero():
+            return broadcast(set())
         forms: Texts | None = None if self.training() is None else {}
         rehearsal = Scores({picture: self.references[picture] for picture in said}, lambda: forms, self.judge)
-        return from_first({f"val/{name}" for name in rehearsal._scores(said)})
+        return broadcast({f"val/{name}" for name in rehearsal._scores(said)})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores `pl_module.captions`."""
         captions = gather_candidates(pl_module.captions)  # type: ignore[arg-type]
         pl_module.captions = captions  # type: ignore[assignment]
         if captions:
-            scores = from_first(self._scores(captions) if is_first() else {})
+            scores = broadcast(self._scores(captions) if is_rank_zero() else {})
             pl_module.log_dict({f"val/{name}": float(value) for name, value in scores.items()})
 
     def _scores(self, captions: Mapping[int, str]) -> dict[str, float]:

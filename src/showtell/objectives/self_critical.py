@@ -25,12 +25,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from showtell.config import DecodingConfig, TrainingConfig
+from showtell.config import DecodingConfig
 from showtell.decoding import Hypothesis, decode
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.models.decoders.base import Decoder
 from showtell.models.layers import padded
-from showtell.models.objective import CaptionBatch, Objective
+from showtell.models.objective import CaptionBatch, Objective, References
+from showtell.objectives.cross_entropy import CrossEntropy
+from showtell.objectives.settings import SelfCriticalConfig
 from showtell.vocabulary import END, START, UNK, Vocabulary
 
 LONGEST = 20
@@ -43,20 +45,26 @@ class SelfCritical(Objective):
     """The policy gradient per word, with what is added of cross-entropy.
 
     Args:
-        reward: what a caption is worth.
-        config: `drawn_captions` (K), `baseline`, `draw_temperature`, `reward_dropout` (share of the features' channels
-            that are dropped) and `cross_entropy_weight`.
-        cross_entropy: the objective that `cross_entropy_weight` mixes in.
+        config: its settings; `drawn_captions` is K.
+        vocabulary: what the tokens mean.
+        references: the training captions as they were written, by picture id.
+        reward: what a caption is worth; by default `cider_reward`.
     """
 
-    needs_trained_start = True
-    needs_references = True
-
-    def __init__(self, reward: Reward, config: TrainingConfig, cross_entropy: Objective) -> None:
+    def __init__(
+        self,
+        config: SelfCriticalConfig,
+        vocabulary: Vocabulary,
+        references: References | None,
+        reward: Reward | None = None,
+    ) -> None:
         super().__init__()
-        self.reward = reward
         self.config = config
-        self.cross_entropy = cross_entropy
+        self.cross_entropy = CrossEntropy(config)
+        if reward is None:
+            assert references is not None, "self-critical training needs references"
+            reward = cider_reward(references, vocabulary)
+        self.reward = reward
 
     @property
     def uses_extra_loss(self) -> bool:

@@ -9,7 +9,7 @@ import argparse
 import re
 from dataclasses import asdict
 
-from showtell.config import DECODING_METHODS, ConfigError, DecodingConfig
+from showtell.config import ConfigError, DecodingConfig
 
 # flag, field of DecodingConfig, type, help
 _FLAGS: tuple[tuple[str, str, type, str], ...] = (
@@ -38,7 +38,7 @@ def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
         "--method sample.",
     )
     for flag, field, kind, explanation in _FLAGS:
-        choices = DECODING_METHODS if field == "method" else None
+        choices = DecodingConfig.METHODS if field == "method" else None
         metavar = None if choices else "N"
         group.add_argument(flag, dest=field, type=kind, choices=choices, metavar=metavar, help=explanation)
     group.add_argument("--seed", type=int, metavar="N", help="of sampling (0): the same seed, the same captions")

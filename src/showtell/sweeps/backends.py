@@ -1,24 +1,41 @@
-"""Where jobs run. A backend starts a command and hands out something that can be polled, stopped and killed.
+"""Where jobs run: a backend starts a command and hands out something that can be polled, stopped and killed.
 
-All three run the same command line on a file system that all machines see. Hydra's own launchers were tried and left:
-joblib's and submitit's run the task function inside a worker that a `sys.exit` or a segmentation fault takes down with
-its neighbours' results, Ray's pins an old cloudpickle, none assigns GPUs, and none knows what a finished run is.
-Talking to submitit and Ray directly takes fewer lines than working around that.
+All backends run the same command line on a file system that all machines see. Hydra's own launchers were tried and
+left: joblib's and submitit's run the task function inside a worker that a `sys.exit` or a segmentation fault takes down
+with its neighbours' results, Ray's pins an old cloudpickle, none assigns GPUs, and none knows what a finished run is.
+Talking to submitit and Ray directly takes fewer lines than working around that (`clusters`).
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
-import sys
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from showtell.config import Config, ConfigError
-from showtell.sweeps.forking import Nursery
-from showtell.sweeps.process import GuardedProcess, Launch, Program
+from showtell.config import Config
+from showtell.processes import exit_code, module_command, module_environment, thread_limits
+from showtell.sweeps.supervisor import GRACE_SECONDS
 
-UNLIMITED = 10_000
+LOG_NAME = "out.log"
+LOCK_NAME = ".job.lock"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command, where it belongs, and what it finds in its environment beyond the usual."""
+
+    command: tuple[str, ...]
+    directory: Path
+    environment: Mapping[str, str]
+
+    @property
+    def log(self) -> Path:
+        """What the command prints."""
+        return self.directory / LOG_NAME
 
 
 class Process(Protocol):
@@ -49,30 +66,20 @@ class Backend(Protocol):
 class LocalBackend:
     """Processes of this machine, which share its cores evenly and have its GPUs to themselves as far as these reach."""
 
-    def __init__(self, config: Config, program: Program | None = None) -> None:
+    def __init__(self, config: Config) -> None:
         self.gpus = [] if config.device.accelerator == "cpu" else visible_gpus()
         self.gpus_per_job = config.device.devices if self.gpus else 0
-        places = max(1, len(self.gpus) // max(1, self.gpus_per_job))
-        self.slots = config.sweep.jobs or places
-        self.places = places
-        self.ranks_per_job = config.device.devices
-        self.threads = thread_limits(self.slots * self.ranks_per_job)
-        # a job of several ranks only starts them, and needs none of what they import
-        self.program = program if sys.platform == "linux" and self.ranks_per_job == 1 else None
-        self.nursery: Nursery | None = None
+        self.places = max(1, len(self.gpus) // max(1, self.gpus_per_job))
+        self.slots = config.sweep.jobs or self.places
+        self.threads = thread_limits(self.slots * config.device.devices)
 
     def start(self, launch: Launch, slot: int) -> Process:
         """Starts a process with its share of cores, and its GPUs."""
-        launch = replace(launch, environment={**self.threads, **self._gpus(slot), **launch.environment})
-        if self.program is None:
-            return GuardedProcess(launch)
-        self.nursery = self.nursery or Nursery(self.program, self.threads)
-        return self.nursery.start(launch)
+        environment = {**self.threads, **self._gpus(slot), **launch.environment}
+        return SupervisedProcess(replace(launch, environment=environment))
 
     def close(self) -> None:
-        """Ends what jobs were forked from."""
-        if self.nursery:
-            self.nursery.close()
+        """Nothing to let go."""
 
     def _gpus(self, slot: int) -> dict[str, str]:
         if len(self.gpus) < 2:
@@ -81,12 +88,65 @@ class LocalBackend:
         return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus[first : first + self.gpus_per_job])}
 
 
-def thread_limits(jobs: int) -> dict[str, str]:
-    """Cores divided by jobs, unless the user has decided: two jobs with all threads each get in each other's way."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # MKL goes by OMP_NUM_THREADS where it has no number of its own
-    names = () if "OMP_NUM_THREADS" in os.environ else ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    return {name: str(max(1, cores // jobs)) for name in names if name not in os.environ}
+class SupervisedProcess:
+    """A command that runs under a supervisor, in a session of its own.
+
+    The process must be polled to its end or killed; `poll` also removes what the command left behind.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        launch.directory.mkdir(parents=True, exist_ok=True)
+        words = (os.getpid(), launch.directory / LOCK_NAME, launch.log, *launch.command)
+        self._supervisor = subprocess.Popen(
+            module_command("showtell.sweeps.supervisor", *words),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **module_environment(), **launch.environment},
+            start_new_session=True,  # Ctrl-C is the sweep's business
+        )
+
+    def poll(self) -> int | None:
+        """The exit code, 128 + n for a signal, or None while the command runs."""
+        code = self._supervisor.poll()
+        if code is None:
+            return None
+        self._kill_group()
+        return exit_code(code)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """The exit code, once the command has ended; None if that takes longer."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._supervisor.wait(seconds)
+        return self.poll()
+
+    def stop(self) -> None:
+        """Asks the command to save and exit."""
+        self._supervisor.terminate()
+
+    def kill(self) -> None:
+        """Ends the command and everything it started, at once."""
+        self._kill_group()
+        self._supervisor.wait()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._supervisor.pid, signal.SIGKILL)
+
+
+def run_to_end(launch: Launch) -> int:
+    """Runs a command from its start to its end; when the caller is interrupted or ends, so does the command.
+
+    This is what a worker of SLURM or Ray executes.
+    """
+    process = SupervisedProcess(launch)
+    try:
+        code = process.wait()
+        assert code is not None
+        return code
+    except BaseException:
+        process.stop()
+        process.wait(GRACE_SECONDS)
+        process.kill()
+        raise
 
 
 def visible_gpus() -> list[str]:
@@ -102,33 +162,3 @@ def visible_gpus() -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return answer.stdout.split() if answer.returncode == 0 else []
-
-
-def build_backend(config: Config, folder: Path, program: Program | None = None) -> Backend:
-    """The backend that `sweep.backend` names.
-
-    Args:
-        config: of the sweep.
-        folder: where a cluster's own files go.
-        program: what all jobs run; known beforehand, this machine has its imports done once for all of them.
-
-    Raises:
-        ConfigError: its library is not installed, or there is no cluster.
-    """
-    name = config.sweep.backend
-    try:
-        if name == "slurm":
-            from showtell.sweeps.slurm import SlurmBackend
-
-            return SlurmBackend(config, folder / ".submitit")
-        if name == "ray":
-            from showtell.sweeps.ray_cluster import RayBackend
-
-            return RayBackend(config)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"sweep.backend={name} needs {error.name}, which is not installed; pip install 'showtell[{name}]'"
-        ) from None
-    except (RuntimeError, OSError) as error:  # no SLURM here, no Ray there
-        raise ConfigError(f"sweep.backend={name}: {str(error).splitlines()[0]}") from None
-    return LocalBackend(config, program)

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from showtell.run import Run, RunStatus
+from showtell.sweeps.backends import LOG_NAME
 from showtell.sweeps.job import Job
-from showtell.sweeps.outcome import Outcome
-from showtell.sweeps.process import LOG_NAME
+from showtell.sweeps.result import Result
 
 STYLES = {
     "finished": "green",
@@ -35,7 +35,7 @@ class Display:
     def __init__(self, total: int, console: Console | None = None) -> None:
         self.total = total
         self.console = console or Console(soft_wrap=True)
-        self.outcomes: list[Outcome] = []
+        self.results: list[Result] = []
         self._live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
         self._drawn = 0.0
         self._following = self.console.is_terminal
@@ -57,14 +57,12 @@ class Display:
         """A job was started."""
         self._line(f"{'resumed ' if resumed else 'started '} {job.title}")
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, result: Result) -> None:
         """A job came to its end, in whatever way."""
-        self.outcomes.append(outcome)
-        status = Run(outcome.job.directory).status() or RunStatus()
-        reason = f"  {outcome.reason}" if outcome.reason else ""
-        self._line(
-            f"{outcome.state:9}{outcome.job.title}  {best(status)}{reason}  [{len(self.outcomes)} of {self.total}]"
-        )
+        self.results.append(result)
+        status = Run(result.job.directory).status() or RunStatus()
+        reason = f"  {result.reason}" if result.reason else ""
+        self._line(f"{result.state:9}{result.job.title}  {best(status)}{reason}  [{len(self.results)} of {self.total}]")
 
     def note(self, text: str) -> None:
         """Something else happened."""
@@ -88,10 +86,10 @@ class Display:
         for column in ("job", "state", "epoch", "best", "time left"):
             table.add_column(column, overflow="ellipsis", no_wrap=True)
         room = max(4, self.console.height - len(running) - 6)
-        for outcome in self.outcomes[-room:]:
-            status = Run(outcome.job.directory).status() or RunStatus()
-            style = STYLES[outcome.state]
-            table.add_row(escape(outcome.job.title), f"[{style}]{outcome.state}[/]", epochs(status), best(status), "")
+        for result in self.results[-room:]:
+            status = Run(result.job.directory).status() or RunStatus()
+            style = STYLES[result.state]
+            table.add_row(escape(result.job.title), f"[{style}]{result.state}[/]", epochs(status), best(status), "")
         for job, status in running.items():
             left = status.seconds_left(now)
             state = status.state if status.state == "running" else "starting"
@@ -101,24 +99,24 @@ class Display:
         return table
 
     def _title(self, running: Mapping[Job, RunStatus], now: float) -> str:
-        failed = sum(outcome.state == "failed" for outcome in self.outcomes)
-        waiting = self.total - len(self.outcomes) - len(running)
-        parts = [f"{len(self.outcomes)} of {self.total} done", f"{len(running)} running", f"{waiting} waiting"]
+        failed = sum(result.state == "failed" for result in self.results)
+        waiting = self.total - len(self.results) - len(running)
+        parts = [f"{len(self.results)} of {self.total} done", f"{len(running)} running", f"{waiting} waiting"]
         return ", ".join([*parts, f"[bold red]{failed} failed[/]"] if failed else parts)
 
 
-def summary(outcomes: Sequence[Outcome], total: int) -> str:
+def summary(results: Sequence[Result], total: int) -> str:
     """How many ended how, and each failure with its reason and its log."""
     counts: dict[str, int] = {}
-    for outcome in outcomes:
-        counts[outcome.state] = counts.get(outcome.state, 0) + 1
-    if total > len(outcomes):
-        counts["not started"] = total - len(outcomes)
+    for result in results:
+        counts[result.state] = counts.get(result.state, 0) + 1
+    if total > len(results):
+        counts["not started"] = total - len(results)
     lines = [f"{total} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items())]
-    for outcome in outcomes:
-        if outcome.failed:
-            lines += [f"{outcome.state}: {outcome.job.title}", f"    {outcome.reason}"]
-            lines.append(f"    {outcome.job.directory / LOG_NAME}")
+    for result in results:
+        if result.failed:
+            lines += [f"{result.state}: {result.job.title}", f"    {result.reason}"]
+            lines.append(f"    {result.job.directory / LOG_NAME}")
     return "\n".join(lines)
 
 

@@ -13,17 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from showtell.config import Config, ConfigError, parse
-from showtell.run import DONE, Run, flat
+from showtell.config import Config, ConfigError, restore
+from showtell.config.reference import identifies, names_folders
+from showtell.config.setting import flat
+from showtell.run import DONE, Run
 
 MAX_NAME = 180  # of 255 bytes that file systems allow
-# settings that leave a run what it is; a folder's name leaves them out, unless it is them that the sweep varies
-NOT_OF_THE_RUN = (
-    "resume", "cache", "sweep", "data.num_workers", "device", "features.place", "features.batch_size",
-    "training.max_epochs", "training.log_every_steps", "training.sample_pictures",
-    "training.checkpoint_every_steps", "training.checkpoint_every_minutes",
-)  # fmt: skip
-NOT_IN_NAMES = (*NOT_OF_THE_RUN, "name", "data.root", "hydra")
+IMPLIED = "experiment=demo"  # what train.py adds where neither data nor recipe is named
 
 
 class ToDo(StrEnum):
@@ -70,7 +66,7 @@ class Job:
             ConfigError: it has another configuration.
         """
         for key, old, new in self._differences():
-            if not _belongs(key, NOT_OF_THE_RUN):
+            if identifies(key):
                 raise ConfigError(
                     f"{self.directory} holds a run with {key}={old} instead of {new}; "
                     "remove it, or give this sweep a name of its own (name=...)"
@@ -87,7 +83,9 @@ class Job:
         if to_do is ToDo.NEW:
             return [*self.overrides, *hydra, f"hydra.run.dir={folder}", "hydra.mode=RUN"]
         changed = [
-            f"{key}={spelled(new)}" for key, _, new in self._differences() if not _belongs(key, ("resume", "sweep"))
+            f"{key}={spelled(new)}"
+            for key, _, new in self._differences()
+            if key.partition(".")[0] not in ("resume", "sweep")
         ]
         return [f"resume={folder}", *changed, *hydra, "hydra.mode=RUN"]
 
@@ -97,7 +95,7 @@ class Job:
             return []
         config = self.config
         try:
-            old = parse(saved)
+            old = restore(saved)
             before = flat(old.as_dict())
             if config.init_from:  # what the run adopted is not what the command line says
                 config = config.adopting(old)
@@ -135,7 +133,7 @@ def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
 
 def tells_runs_apart(override: str) -> bool:
     """Whether another value would make another run."""
-    return not _belongs(_key(override), NOT_IN_NAMES)
+    return override != IMPLIED and names_folders(_key(override))
 
 
 def check_folders(jobs: Sequence[Job]) -> None:
@@ -172,7 +170,3 @@ def spelled(value: object) -> str:
 
 def _key(override: str) -> str:
     return re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0].replace("/", ".")
-
-
-def _belongs(key: str, group: Iterable[str]) -> bool:
-    return any(key == name or key.startswith(name + ".") for name in group)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from showtell.config import ConfigError, SweepConfig
 from showtell.run import Run
 from showtell.sweeps.job import tells_runs_apart
-from showtell.sweeps.outcome import Outcome
+from showtell.sweeps.result import Result
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -86,14 +86,14 @@ class Search:
         """How a run finds its trial."""
         return {STUDY_VARIABLE: str(self.path), TRIAL_VARIABLE: str(number)} if self.pruning else {}
 
-    def tell(self, number: int, outcome: Outcome) -> None:
+    def tell(self, number: int, result: Result) -> None:
         """Tells the study how a run ended; one that did not reach its end stays open."""
         from optuna.trial import TrialState
 
-        status = Run(outcome.job.directory).status()
-        if outcome.failed or status is None:
+        status = Run(result.job.directory).status()
+        if result.failed or status is None:
             return
-        _trial(self.study, number).set_user_attr(DIRECTORY, str(outcome.job.directory))
+        _trial(self.study, number).set_user_attr(DIRECTORY, str(result.job.directory))
         if status.state == "pruned":
             self.study.tell(number, state=TrialState.PRUNED)
         elif status.best is not None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from showtell.config import ConfigError, ShapesConfig
+from showtell.config import ConfigError
+from showtell.data.settings import ShapesConfig
 from showtell.data.shapes.captions import describe
 from showtell.data.shapes.drawing import draw
 from showtell.data.shapes.scenes import CANVAS, Scene, think_up

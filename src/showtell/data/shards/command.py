@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from showtell.atomic import remove_stale_temporaries, write_text_atomically
 from showtell.config import DataConfig, ImageTransform
+from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.feature_store import FeatureStore
 from showtell.data.files import shown, stamp, why_unreadable
 from showtell.data.images import MAX_BYTES
 from showtell.data.progress import Progress
-from showtell.data.settings import data_config
+from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.encoding import EncodingRequest, about_features
 from showtell.data.shards.pattern import ShardError
@@ -115,7 +116,7 @@ def write_shards(config: DataConfig, output: Path, limits: Limits, cache: Path, 
     """
     if config.format == "shards":
         raise ShardError("data=shards is written already; give the data set that the shards are to be made of")
-    if config.format == "shapes":
+    if isinstance(config, ShapesDataConfig):
         ensure_shapes(Path(config.root), config.shapes)
     sources = [_source(config, name, cache, encoder) for name in SPLITS]
     plans = [source.shards(limits) for source in sources]

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from showtell.config import DecoderConfig
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
 from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
+from showtell.models.settings import AttentionConfig
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
 """Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
@@ -29,9 +29,7 @@ Look = Callable[[Tensor], Tensor]
 class SoftAttentionDecoder(Decoder):
     """An LSTM that looks at a mixture of regions before each word."""
 
-    reads = "regions"
-
-    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+    def __init__(self, config: AttentionConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         hidden, attention = config.hidden_size, config.attention_size
         self.penalty_weight = config.attention_penalty

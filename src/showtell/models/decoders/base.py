@@ -10,26 +10,26 @@ A submodule `word_embedding` (an `nn.Embedding`) can start with pretrained vecto
 words with `<end>`, V vocabulary, R regions, D feature.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from showtell.config import DecoderConfig, find
 from showtell.decoding import State
 from showtell.models.layers import given_words, grid_shape, padded
 
 
 class Decoder(nn.Module, ABC):
-    """The contract; a class is built by `(config, feature_size, vocabulary_size)`.
+    """The contract; a class is built by `(config, feature_size, vocabulary_size)`; `config` is its settings.
 
     Attributes:
-        reads: `vector` gets all regions of a picture as one vector, `regions` gets them one by one.
         learns_by_extra_loss: some weights have a gradient only where training adds what `teacher_forced` adds.
     """
 
-    reads: ClassVar[Literal["vector", "regions"]] = "vector"
     learns_by_extra_loss: ClassVar[bool] = False
 
     @abstractmethod
@@ -78,6 +78,13 @@ class Decoder(nn.Module, ABC):
         """A copy is not compiled; it would train the original."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
         return {name: value for name, value in state.items() if name != "teacher_forced"}
+
+
+def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> Decoder:
+    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`."""
+    size = feature_shape[-1] if config.reads_regions else math.prod(feature_shape)
+    decoder: Decoder = find("decoder", config.name).load()(config, size, vocabulary_size)
+    return decoder
 
 
 @torch.no_grad()

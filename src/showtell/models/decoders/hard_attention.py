@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from showtell.config import DecoderConfig
 from showtell.models.decoders.attention import SoftAttentionDecoder
+from showtell.models.settings import HardAttentionConfig
 
 EXPECTED = 0.5
 BASELINE_DECAY = 0.9
@@ -27,7 +27,7 @@ class HardAttentionDecoder(SoftAttentionDecoder):
     learns_by_extra_loss = True
     baseline: Tensor
 
-    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+    def __init__(self, config: HardAttentionConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__(config, feature_size, vocabulary_size)
         self.reinforce_weight = config.reinforce_weight
         self.entropy_weight = config.entropy_weight

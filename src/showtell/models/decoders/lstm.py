@@ -13,16 +13,16 @@ layers.
 import torch
 from torch import Tensor, nn
 
-from showtell.config import DecoderConfig
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
 from showtell.models.layers import WordEmbedding, WordOutput, feature_dropout, given_words
+from showtell.models.settings import LSTMConfig
 
 
 class LSTMDecoder(Decoder):
     """Image feature -> linear -> first input of an LSTM -> words."""
 
-    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+    def __init__(self, config: LSTMConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         self.image_every_step = config.image_every_step
         self.normalize = nn.LayerNorm(feature_size, elementwise_affine=False)

@@ -10,10 +10,10 @@ attention.
 import torch
 from torch import Tensor, nn
 
-from showtell.config import DecoderConfig
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
 from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
+from showtell.models.settings import TopDownConfig
 
 WEIGHTS = 4
 """The place of the last weights `(N, R)` in the state: h1, c1, h2, c2, weights, fixed part of LSTM 1, regions, keys."""
@@ -22,9 +22,7 @@ WEIGHTS = 4
 class TopDownDecoder(Decoder):
     """A top-down attention LSTM and a language LSTM."""
 
-    reads = "regions"
-
-    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+    def __init__(self, config: TopDownConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden = config.hidden_size
         self.penalty_weight = config.attention_penalty

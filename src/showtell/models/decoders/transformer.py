@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from showtell.config import DecoderConfig
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
 from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words
+from showtell.models.settings import TransformerConfig
 
 
 class TransformerDecoder(Decoder):
@@ -26,9 +26,7 @@ class TransformerDecoder(Decoder):
     State: past `(N, T, L, 2H)`, keys and values of words; memory `(N, L, R, 2H)`, those of regions; weights `(N, R)`.
     """
 
-    reads = "regions"
-
-    def __init__(self, config: DecoderConfig, feature_size: int, vocabulary_size: int) -> None:
+    def __init__(self, config: TransformerConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         hidden = config.hidden_size
         self.regions = Regions(config, feature_size)
@@ -79,7 +77,7 @@ class TransformerDecoder(Decoder):
 class Block(nn.Module):
     """Self-attention, cross-attention, feed-forward, each on a normalized copy and added."""
 
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         hidden = config.hidden_size
         self.heads = config.num_heads

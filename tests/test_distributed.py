@@ -3,8 +3,17 @@
 import pytest
 
 from showtell.config import Config, ConfigError
+from showtell.distributed import (
+    Ranks,
+    all_gather,
+    broadcast,
+    get_ranks,
+    is_rank_zero,
+    rank_zero_first,
+    ranks_of_environment,
+)
 from showtell.launching.start import arguments_of_rank, as_started, start
-from showtell.ranks import Ranks, first_rank_first, from_all, from_first, is_first, present, ranks_of_environment
+from showtell.run import Run
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -15,9 +24,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *values: int) -> None:
 
 
 def test_a_process_of_its_own() -> None:
-    assert ranks_of_environment() is None and present() == Ranks() and is_first()
-    assert (from_first("a"), from_all("a")) == ("a", ["a"])
-    with first_rank_first():
+    assert ranks_of_environment() is None and get_ranks() == Ranks() and is_rank_zero()
+    assert (broadcast("a"), all_gather("a")) == ("a", ["a"])
+    with rank_zero_first():
         pass
 
 
@@ -39,8 +48,10 @@ def test_torchrun_decides_on_the_number_of_processes(tiny_config, capsys) -> Non
 
 
 def test_several_machines_need_torchrun(tiny_config, tmp_path) -> None:
+    run = Run(tmp_path)
+    run.create(tiny_config(device={"num_nodes": 2}))
     with pytest.raises(ConfigError, match=r"device.num_nodes=2 needs ranks on every machine.* torchrun") as refused:
-        start(tiny_config(device={"num_nodes": 2}), tmp_path)
+        start(run)
     assert "\n" not in str(refused.value)
 
 

@@ -40,18 +40,18 @@ def ranks_of_environment() -> Ranks | None:
     return Ranks(*map(int, values)) if all(value.isdigit() for value in values) else None
 
 
-def present() -> Ranks:
+def get_ranks() -> Ranks:
     """The ranks that have joined; a run of its own otherwise."""
     return _present
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that prints, logs and writes."""
     return _present.rank == 0
 
 
 @contextmanager
-def joined(ranks: Ranks, accelerator: str, timeout_seconds: int) -> Iterator[None]:
+def process_group(ranks: Ranks, accelerator: str, timeout_seconds: int) -> Iterator[None]:
     """A block in which the ranks are connected.
 
     Args:
@@ -80,7 +80,7 @@ def joined(ranks: Ranks, accelerator: str, timeout_seconds: int) -> Iterator[Non
     dist.destroy_process_group()  # not after an error: the others may be in the middle of something
 
 
-def from_first(value: _T) -> _T:
+def broadcast(value: _T) -> _T:
     """Rank 0's value, on all ranks; every rank must ask."""
     if _present.size == 1:
         return value
@@ -91,7 +91,7 @@ def from_first(value: _T) -> _T:
     return values[0]
 
 
-def from_all(value: _T) -> list[_T]:
+def all_gather(value: _T) -> list[_T]:
     """Everybody's value in the order of ranks, on all ranks; every rank must ask."""
     if _present.size == 1:
         return [value]
@@ -103,13 +103,13 @@ def from_all(value: _T) -> list[_T]:
 
 
 @contextmanager
-def first_rank_first() -> Iterator[None]:
+def rank_zero_first() -> Iterator[None]:
     """A block that rank 0 runs alone; the others follow, and find done what is done once.
 
     When rank 0 fails in it, the others never enter: its process ends, and with it their connection.
     """
-    if not is_first():
-        from_first(None)
+    if not is_rank_zero():
+        broadcast(None)
     yield
-    if is_first():
-        from_first(None)
+    if is_rank_zero():
+        broadcast(None)

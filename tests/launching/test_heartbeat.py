@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.launching.conftest import Clock, wait_until
 
-from showtell.launching import pulse
-from showtell.launching.protocol import SILENCE_SECONDS
-from showtell.launching.pulse import Pulse, cpu_ticks
+from showtell.launching import heartbeat
+from showtell.launching.heartbeat import SILENCE_SECONDS, Heartbeat, cpu_ticks
 
 SLEEPS = "input()"
 COMPUTES = "input(), sum(range(10**12))"  # one call of C that lets no other thread run
@@ -20,7 +19,7 @@ COMPUTES = "input(), sum(range(10**12))"  # one call of C that lets no other thr
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(pulse, "time", clock)
+    monkeypatch.setattr(heartbeat, "time", clock)
     return clock
 
 
@@ -40,23 +39,23 @@ def process() -> Iterator[Callable[[str], subprocess.Popen]]:
         child.communicate()
 
 
-def seconds_alive(watched: Pulse, clock: Clock, each_second: Callable[[], object] = lambda: None) -> int:
+def seconds_alive(watched: Heartbeat, clock: Clock, each_second: Callable[[], object] = lambda: None) -> int:
     """For how long, up to a minute, it counts as alive."""
     for second in range(60):
         clock.now += 1
         each_second()
-        if not watched.listen():
+        if watched.is_silent():
             return second
     return 60
 
 
-def settled(pid: int, line: socket.socket) -> Pulse:
-    """A pulse of a process that computes no more."""
+def settled(pid: int, line: socket.socket) -> Heartbeat:
+    """The heartbeat of a process that computes no more."""
     before = -1
     while before != (before := cpu_ticks(pid)):
         time.sleep(0.05)
-    watched = Pulse(line, pid)
-    assert watched.listen()
+    watched = Heartbeat(line, pid=pid)
+    assert not watched.is_silent()
     return watched
 
 
@@ -90,11 +89,11 @@ def test_who_computes_lives(process, clock, lines) -> None:
         before = cpu_ticks(child.pid)
         wait_until(lambda: cpu_ticks(child.pid) > before, 60)
 
-    assert seconds_alive(Pulse(lines[0], child.pid), clock, compute) == 60
+    assert seconds_alive(Heartbeat(lines[0], pid=child.pid), clock, compute) == 60
 
 
 def test_who_was_suspended_itself_has_heard_nothing_and_asks_again(process, clock, lines) -> None:
     watched = settled(process(SLEEPS).pid, lines[0])
     clock.now += 3600
-    assert watched.listen()
+    assert not watched.is_silent()
     assert seconds_alive(watched, clock) == SILENCE_SECONDS

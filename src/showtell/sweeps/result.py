@@ -3,19 +3,18 @@
 import os
 import re
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from showtell.run import DONE, Run
-from showtell.sweeps.guard import BUSY, NOT_STARTED
 from showtell.sweeps.job import Job, ToDo
+from showtell.sweeps.supervisor import BUSY, NOT_STARTED
 
 _TAIL = 8192
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """`state`: finished, pruned, skipped, stopped (by us), busy (elsewhere) or failed; `reason` is one line or None."""
 
     job: Job
@@ -28,10 +27,7 @@ class Outcome:
         return self.state in ("failed", "stopped", "busy")
 
 
-Ended = Callable[[Outcome], None]
-
-
-def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
+def classify_exit(job: Job, code: int, log: Path, stopping: bool = False) -> Result:
     """What an exit code means, with the run's own account of it.
 
     Args:
@@ -42,20 +38,20 @@ def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
     """
     status = Run(job.directory).status()
     if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:
-        return Outcome(job, status.state)
+        return Result(job, status.state)
     if code == BUSY:
-        return Outcome(job, "busy", "another process is training this run")
+        return Result(job, "busy", "another process is training this run")
     if stopping:
-        return Outcome(job, "stopped", "stopped with the sweep; the same command goes on")
-    return Outcome(job, "failed", describe(code, last_line(log)))
+        return Result(job, "stopped", "stopped with the sweep; the same command goes on")
+    return Result(job, "failed", describe(code, last_line(log)))
 
 
-def settle(outcome: Outcome) -> None:
+def fix_status(result: Result) -> None:
     """Corrects `status.json` of a run that was cut too fast to say so itself: it is not running any more."""
-    run = Run(outcome.job.directory)
+    run = Run(result.job.directory)
     status = run.status()
-    if outcome.failed and status is not None and status.state == "running":
-        run.record(state=outcome.state, reason=outcome.reason)
+    if result.failed and status is not None and status.state == "running":
+        run.record(state=result.state, reason=result.reason)
 
 
 def describe(code: int, line: str) -> str:

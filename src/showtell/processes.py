@@ -1,0 +1,53 @@
+"""What everybody shares who starts processes or is one that was started: signals, exit codes, cores, imports.
+
+One rule holds for every process that Showtell starts, be it a rank, the supervisor of a sweep's job, or one that
+watches a rank: it is told the number of its starter and looks at its parent's. When they differ the starter has gone,
+in whatever way, and the process ends itself. So `kill -9` of any of them leaves nothing behind. (Whether a process that
+is still there does anything is another question; see `launching.heartbeat`.)
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""What stops a run after the present step, saved, and a sweep with all its runs."""
+
+
+@contextmanager
+def catching(numbers: Iterable[signal.Signals], handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Sends these signals to `handle`, and restores what was there before."""
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_code(code: int) -> int:
+    """An exit code as a shell tells it, 128 + n for a signal; `subprocess` says -n."""
+    return code if code >= 0 else 128 - code
+
+
+def module_command(module: str, *words: object) -> list[str]:
+    """The command line of one of our modules; it wants `module_environment`."""
+    return [sys.executable, "-P", "-m", module, *map(str, words)]
+
+
+def module_environment() -> dict[str, str]:
+    """What lets a process that is started find this very Showtell."""
+    places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+def thread_limits(processes: int) -> dict[str, str]:
+    """Cores divided by processes, unless the user has decided: two with all threads each get in each other's way."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # MKL goes by OMP_NUM_THREADS where it has no number of its own
+    names = () if "OMP_NUM_THREADS" in os.environ else ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return {name: str(max(1, cores // processes)) for name in names if name not in os.environ}
