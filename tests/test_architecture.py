@@ -17,7 +17,7 @@ ALLOWED = {
     "drawing": set(),
     "signals": set(),
     "ranks": set(),
-    "__init__": set(),
+    "__init__": {"prediction"},
     "data": set(),
     "decoding": set(),
     "evaluation": set(),
@@ -51,8 +51,7 @@ ALLOWED = {
         "trainer",
     },
     "launching": {"command_line", "run_directory", "training"},
-    "inference": {"models", "decoding", "data", "checkpointing", "initial"},
-    "prediction": {"inference", "checkpointing", "data", "evaluation", "decoding", "gallery"},
+    "prediction": {"models", "initial", "checkpointing", "data", "evaluation", "decoding", "gallery"},
 }
 ONLY_IN = {"hydra": {"train.py"}, "omegaconf": {"src/showtell/config/__init__.py", "train.py"}}
 

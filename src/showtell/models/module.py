@@ -6,6 +6,7 @@ the mean over a batch is the mean over its tokens. Under several processes a bat
 share in it (`ddp_loss`). Shape legend: B batch, T time, V vocabulary, S picture size.
 """
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -63,6 +64,7 @@ class CaptionModule(pl.LightningModule):
         self._encoder = [encoder]  # a list hides it from Lightning and torch
         self.decoder = decoder
         self.ema = ema_copy(decoder) if training.weight_average else None
+        self.finetune_blocks = finetune_blocks
         self.finetuned = finetuned_blocks(self.encoder, finetune_blocks) if finetune_blocks else None
         self.finetuned_ema = ema_copy(self.finetuned) if self.finetuned and training.weight_average else None
         if self.finetuned is not None:
@@ -85,6 +87,14 @@ class CaptionModule(pl.LightningModule):
     def inference_decoder(self) -> Decoder:
         """The decoder that is validated and that predicts: the moving average where one is kept."""
         return self.decoder if self.ema is None else self.ema
+
+    def inference_encoder(self) -> Encoder:
+        """The encoder that goes with it: a copy with the fine-tuned blocks' moving average where one is kept."""
+        if self.finetuned is None or self.finetuned_ema is None:
+            return self.encoder
+        encoder = copy.deepcopy(self.encoder)
+        finetuned_blocks(encoder, self.finetune_blocks).load_state_dict(self.finetuned_ema.state_dict())
+        return encoder
 
     @property
     def leaves_weights_unused(self) -> bool:

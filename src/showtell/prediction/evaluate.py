@@ -1,4 +1,4 @@
-"""What a system's captions are worth on annotated pictures: scores, variety, and a table of both.
+"""What a model's captions are worth on annotated pictures: scores, variety, and a table of both.
 
 The numbers come from `evaluation`; here they meet the annotations on one side and a checkpoint's training captions
 on the other, which tell how many captions are new. Figures that cannot be had (no Java, no training captions) are
@@ -35,7 +35,7 @@ Forms = Set[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one system's captions are worth.
+    """What one model's captions are worth.
 
     Attributes:
         scores: of all pictures, as fractions; empty without references.
@@ -91,7 +91,7 @@ def training_forms(configs: Sequence[Config]) -> tuple[Forms | None, str | None]
 
 
 def table(evaluations: Mapping[str, Evaluation]) -> str:
-    """The figures as text, one column per system."""
+    """The figures as text, one column per model."""
     rows = figures(evaluations)
     widths = [max(map(len, column)) for column in zip(["", *evaluations], *rows, strict=True)]
     lines = []
@@ -102,7 +102,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
 
 
 def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
-    """Rows of name and one value per system; a figure that no system has gets no row."""
+    """Rows of name and one value per model; a figure that no model has gets no row."""
     rows = []
     for key, name in SCORE_NAMES.items():
         values = [evaluation.scores.get(key) for evaluation in evaluations.values()]
