@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from showtell.config import DecodingConfig, TrainingConfig
@@ -22,6 +23,7 @@ from showtell.models.ema import ema_copy, ema_decay, update_ema
 from showtell.models.encoder import Encoder, LazyEncoder
 from showtell.models.finetuning import finetuned_blocks, parameter_groups
 from showtell.models.objective import CaptionBatch, Objective, ddp_loss, token_cross_entropy
+from showtell.models.scores import Scores, scores_of
 from showtell.vocabulary import Vocabulary
 
 Batch = dict[str, Any]
@@ -32,7 +34,9 @@ class CaptionModule(pl.LightningModule):
     """Trains a decoder on what an encoder sees, and the encoder's last blocks where they are fine-tuned.
 
     The encoder's frozen part is in no parameter list, optimizer or state dict, and where all features are stored it is
-    never built.
+    never built. A plain `pl.Trainer(max_epochs=1).fit(module, datamodule=CaptionData(...))` trains, validates and
+    scores. Signals, checks of every loss, checkpoints that `showtell.load` reads and a resume that is exact within an
+    epoch come with `training.train`; its Trainer is also who heeds `training.gradient_clip` and the like.
 
     Args:
         encoder: turns pixels into features.
@@ -169,6 +173,12 @@ class CaptionModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forgets the captions of the epoch before."""
         self.captions, self.attention = {}, {}
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Scores the captions of a validation, where the trainer has nothing that does."""
+        if any(isinstance(callback, Scores) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            return []
+        return scores_of(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what prediction needs: configuration, vocabulary, the encoder's identity. Plain containers only."""
