@@ -9,8 +9,8 @@ import torch
 
 from showtell.config import Config, ConfigError
 from showtell.errors import UserError
-from showtell.inference import Captioner
 from showtell.initial import load_start
+from showtell.prediction.captioner import Captioner
 from showtell.training import train
 
 MakeConfig = Callable[..., Config]

@@ -19,7 +19,7 @@ from showtell.data.shards.members import read_members
 from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.writing import shard_writer
 from showtell.errors import UserError
-from showtell.inference import Captioner
+from showtell.prediction.captioner import Captioner
 from showtell.training import train
 
 MakeConfig = Callable[..., Config]

@@ -1,6 +1,7 @@
 """Showtell: image-captioning experiments with PyTorch Lightning and Hydra."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # the settings of all shipped parts; nothing of this imports torch
 import showtell.data.settings
@@ -9,8 +10,26 @@ import showtell.objectives.settings  # noqa: F401
 from showtell.config.plugins import load as load_plugins
 from showtell.config.registry import register
 
+if TYPE_CHECKING:
+    from showtell.prediction.captioner import Captioner
+
 __version__ = "0.1.0"
-__all__ = ["register", "use"]
+__all__ = ["load", "register", "use"]
+
+
+def load(path: str | Path, device: str = "auto") -> "Captioner":
+    """A trained model that captions picture files: `showtell.load("runs/demo/STAMP").caption(["dog.jpg"])`.
+
+    Args:
+        path: a run directory (its best checkpoint is taken) or a checkpoint.
+        device: where it computes; `auto` is a GPU where there is one.
+
+    Raises:
+        UserError: no intact checkpoint of Showtell's, or the encoder's weights cannot be had.
+    """
+    from showtell.prediction.captioner import Captioner  # torch takes seconds to import
+
+    return Captioner.from_checkpoint(path, device)
 
 
 def use(file: str | Path) -> None:

@@ -23,8 +23,8 @@ from showtell.data.caption_set import CaptionSet
 from showtell.data.module import CaptionData
 from showtell.data.samples import thumbnails
 from showtell.data.shapes import load_scenes, truth_shares
+from showtell.models.scores import Scores
 from showtell.monitoring.samples import SamplePicture, Samples
-from showtell.monitoring.scores import Scores
 from showtell.run import Run
 from showtell.vocabulary import Vocabulary
 

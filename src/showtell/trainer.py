@@ -20,12 +20,12 @@ from showtell.checkpointing.io import VerifiedCheckpointIO
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
-from showtell.data.module import CaptionData
+from showtell.data.module import CaptionData, FollowTrainer
 from showtell.distributed import get_ranks
+from showtell.models.scores import Scores
 from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
 from showtell.monitoring.rewind import LogPoint, rewind_events
-from showtell.monitoring.scores import Scores
 from showtell.monitoring.status import Status
 from showtell.pruning import pruning_callbacks
 
@@ -146,7 +146,7 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
 
 
-class ExactSteps(Callback):
+class ExactSteps(FollowTrainer):
     """Makes a step a function of (seed, epoch, batch, rank), so that a resumed run repeats it bit for bit.
 
     Nothing of a random generator has to be stored: each step seeds it afresh, for dropout and the like. The position
@@ -154,7 +154,7 @@ class ExactSteps(Callback):
     """
 
     def __init__(self, data: CaptionData, seed: int) -> None:
-        self.data = data
+        super().__init__(data)
         self.seed = seed
 
     def on_train_batch_start(
@@ -163,12 +163,6 @@ class ExactSteps(Callback):
         """Seeds the step."""
         position = self.data.position
         seed_generators(step_seed(self.seed, position.epoch, position.batch, trainer.global_rank))
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Moves on."""
-        self.data.position.advance(self.data.batches_per_epoch)
 
 
 def seed_generators(seed: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from showtell.gallery.contents import Caption, Entry, Page, Told, Word
+from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
 
 HOSTILE = "</script><script>document.title = 'x'</script><img src=x onerror=\"document.title='x'\"> & 'q' \u2028"
 
@@ -119,7 +119,7 @@ def caption(text: str, p: float = 0.5, map: list[float] | None = None) -> Captio
 
 
 def entry(path: Path, texts: list[str], ciders: list[float], references: tuple[str, ...] = ("a ref",)) -> Entry:
-    told = [Told([caption(text)], {"cider": c}) for text, c in zip(texts, ciders, strict=True)]
+    told = [Prediction([caption(text)], {"cider": c}) for text, c in zip(texts, ciders, strict=True)]
     return Entry(path, references, told)
 
 

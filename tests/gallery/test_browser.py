@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tests.gallery.conftest import HOSTILE, Browser, entry, page_of
 
-from showtell.gallery.contents import Caption, Entry, Told, Word
+from showtell.gallery.contents import Caption, Entry, Prediction, Word
 from showtell.gallery.page import write_gallery
 
 Draw = Callable[..., Path]
@@ -67,7 +67,7 @@ def test_systems_stand_side_by_side_with_scores_and_references(desktop: Browser,
 
 def test_a_word_shows_its_probability(desktop: Browser, picture: Draw, tmp_path: Path) -> None:
     words = [Word("a", 0.987), Word("cat", 0.0421)]
-    shown = Entry(picture("a.jpg"), [], [Told([Caption(words, end=0.5)])])
+    shown = Entry(picture("a.jpg"), [], [Prediction([Caption(words, end=0.5)])])
     write_gallery(page_of([shown]), tmp_path / "p.html")
     desktop.open(tmp_path / "p.html")
     for place, text in enumerate(["a: 99 %", "cat: 4.2 %", "end of caption: 50 %"], start=1):
@@ -97,7 +97,7 @@ def lightness(path: Path, box: list[float]) -> float:
 def test_a_word_lights_the_region_it_comes_from(desktop: Browser, tmp_path: Path) -> None:
     Image.new("RGB", (200, 100), (250, 250, 250)).save(tmp_path / "white.png")
     words = [Word("left", 0.5, [1.0, 0.0]), Word("right", 0.5, [0.1, 0.3])]
-    shown = Entry(tmp_path / "white.png", [], [Told([Caption(words, grid=(1, 2))])])
+    shown = Entry(tmp_path / "white.png", [], [Prediction([Caption(words, grid=(1, 2))])])
     write_gallery(page_of([shown]), tmp_path / "p.html")
     desktop.open(tmp_path / "p.html")
     x, y, width, height = desktop.run(

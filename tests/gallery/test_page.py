@@ -15,7 +15,7 @@ from PIL import Image
 from tests.gallery.conftest import HOSTILE, entry, page_of
 
 from showtell.data.images import PictureError
-from showtell.gallery.contents import Caption, Entry, Told, Word, entry_json
+from showtell.gallery.contents import Caption, Entry, Prediction, Word, entry_json
 from showtell.gallery.page import picture_data, write_gallery
 
 Draw = Callable[..., Path]
@@ -82,7 +82,7 @@ def test_a_vanished_picture_keeps_the_old_page(picture: Draw, tmp_path: Path) ->
 
 def test_maps_travel_as_bytes_relative_to_their_peak() -> None:
     words = [Word("a", 0.25), Word("cat", 1.0, [0.0, 0.1, 0.2, 0.4, 0.0, 0.0]), Word("x", 1.0, [0.0] * 6)]
-    shown = Entry(Path("a.jpg"), [], [Told([Caption(words, grid=(2, 3))])])
+    shown = Entry(Path("a.jpg"), [], [Prediction([Caption(words, grid=(2, 3))])])
     (found,) = entry_json(shown, {})["told"][0]["captions"]
     assert "map" not in found["words"][0]
     assert list(base64.b64decode(found["words"][1]["map"])) == [0, 64, 128, 255, 0, 0]

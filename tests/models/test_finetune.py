@@ -12,13 +12,13 @@ import torch
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
 from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, DecoderConfig, EncoderConfig, TrainingConfig, parse
-from showtell.inference import Captioner
 from showtell.initial import load_start
 from showtell.models.decoders import build_decoder
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.objectives import CrossEntropy, SelfCritical
+from showtell.prediction.captioner import Captioner
 from showtell.run import Run
 from showtell.training import train
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from showtell.decoding import Hypothesis
-from showtell.inference import Captioned
+from showtell.prediction.captioner import Captioned
 from showtell.prediction.show import captions_of, choose
 
 

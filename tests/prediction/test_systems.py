@@ -1,8 +1,8 @@
 """Several checkpoints: which words name them, their short names, averaged or side by side."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -10,8 +10,7 @@ from tests.prediction.conftest import Said, load
 
 from showtell.config import ConfigError, DecodingConfig, ImageTransform
 from showtell.data.images import load_picture
-from showtell.inference import Captioner
-from showtell.prediction.ensemble import Ensemble
+from showtell.prediction.captioner import Captioner, Ensemble
 from showtell.prediction.systems import short_labels, split_arguments
 from showtell.vocabulary import START, Vocabulary
 
@@ -54,7 +53,7 @@ def test_a_checkpoint_given_twice_is_one_line() -> None:
 def two(tiny_run: Path, other_run: Path) -> list[Captioner]:
     found = [Captioner.from_checkpoint(run / "checkpoints/best.ckpt", "cpu") for run in (tiny_run, other_run)]
     # an encoder of its own would bring a transform of its own
-    found[1].transform = ImageTransform(size=96)
+    found[1].transforms = [ImageTransform(size=96)]
     return found
 
 
@@ -68,10 +67,8 @@ def test_an_ensemble_averages_probabilities_and_transforms_for_each_member(
     start = torch.tensor([START])
     first = captioned.hypotheses[0].tokens[0]
     with torch.inference_mode():
-        states = [one.state(load_picture(picture, one.transform)[None]) for one in two]
-        probabilities = [
-            one.decoder.step(start, state)[0].softmax(1)[0, first] for one, state in zip(two, states, strict=True)
-        ]
+        begun = [one.start([load_picture(picture, one.transforms[0])[None]]) for one in two]
+        probabilities = [step(start, state)[0].softmax(1)[0, first] for step, state in begun]
     mean = sum(probabilities) / 2
     assert captioned.hypotheses[0].word_log_probs[0] == pytest.approx(float(mean.log()), abs=1e-5)
     assert abs(float(probabilities[0] - probabilities[1])) > 1e-3
@@ -85,13 +82,10 @@ def test_two_checkpoints_are_averaged(call: Call, tiny_run: Path, other_run: Pat
 
 def test_other_words_cannot_be_averaged(two: list[Captioner]) -> None:
     words = two[0].vocabulary.words
-    swapped = Captioner(two[1].decoder, two[1].encoder, Vocabulary([*words[:3], *reversed(words[3:])]), *rest(two[1]))
+    swapped = copy.copy(two[1])
+    swapped.vocabulary = Vocabulary([*words[:3], *reversed(words[3:])])
     with pytest.raises(ConfigError, match=r"^b and a have different vocabularies .* add --gallery to compare them$"):
         Ensemble([("a", two[0]), ("b", swapped)])
-
-
-def rest(captioner: Captioner) -> tuple[Any, ...]:
-    return captioner.transform, captioner.config
 
 
 def test_side_by_side_every_system_has_its_files(

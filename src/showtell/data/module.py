@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
@@ -100,6 +101,19 @@ class SplitData:
         )
 
 
+class FollowTrainer(Callback):
+    """Moves a data module's position where the trainer finishes a step."""
+
+    def __init__(self, data: "CaptionData") -> None:
+        self.data = data
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves on."""
+        self.data.position.advance(self.data.batches_per_epoch)
+
+
 class CaptionData(pl.LightningDataModule):
     """Training batches in an order fixed by (seed, epoch); for validation captions to score and pictures to caption.
 
@@ -126,6 +140,16 @@ class CaptionData(pl.LightningDataModule):
         self._train, self.batches = train.training_batches(vocabulary, config.batch_size, seed, self.ranks.size)
         self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)
         self.batches_per_epoch = len(self.train_dataloader())
+
+    def setup(self, stage: str) -> None:
+        """Under a plain Trainer nobody else would move the position, and all epochs would have one order."""
+        callbacks: list[Callback] = self.trainer.callbacks if self.trainer else []  # type: ignore[attr-defined]
+        if self.trainer and not any(isinstance(callback, FollowTrainer) for callback in callbacks):
+            callbacks.append(FollowTrainer(self))
+
+    def references(self, split: str) -> Mapping[int, Sequence[str]] | None:
+        """What people wrote about the pictures of `train` or `val`, by picture id; None where that is not kept."""
+        return self.train.references if split == "train" else self.val.references
 
     def train_dataloader(self) -> TrainLoader:
         """The batches from the position on."""

@@ -6,29 +6,35 @@ precision of zero does not end the geometric mean; they are kept, for they decid
 caption without a matching 4-gram (about 1e-4, not 0).
 """
 
+from types import MappingProxyType
+
 import numpy as np
 from numpy.typing import NDArray
 
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, References
 from showtell.evaluation.ngrams import LOW, ORDERS, Captions, Counts, Ints, find, pack, spans
 
 _TINY, _SMALL = 1e-15, 1e-9
 
 
-class Bleu:
-    """BLEU against fixed references; picture `p` has captions `first[p]` to `first[p + 1] - 1`."""
+class Bleu(Metric):
+    """BLEU against fixed references."""
 
-    def __init__(self, references: Captions, first: Ints) -> None:
-        self._first = first
-        self._lengths = references.lengths
+    names = MappingProxyType({f"bleu{order}": f"BLEU-{order}" for order in range(1, ORDERS + 1)})
+
+    def __init__(self, references: References) -> None:
+        self._first = first = references.first
+        self._lengths = references.captions.lengths
         pictures = np.repeat(np.arange(len(first) - 1), np.diff(first))
-        self._most = [_most_in_one_reference(counts, pictures) for counts in references.orders]
+        self._most = [_most_in_one_reference(counts, pictures) for counts in references.captions.orders]
 
-    def score(self, candidates: Captions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """One candidate per picture, in the pictures' order.
+    def score(self, candidates: Candidates) -> MetricScores:
+        """BLEU-1 to BLEU-4 of the corpus, BLEU-4 of each picture."""
+        corpus, pictures = self.scores(candidates.captions)
+        return MetricScores(dict(zip(self.names, corpus.tolist(), strict=True)), {"bleu4": pictures[:, 3]})
 
-        Returns:
-            BLEU-1..4 of the corpus (4), and of each picture (pictures, 4).
-        """
+    def scores(self, candidates: Captions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """BLEU-1..4 of the corpus (4), and of each picture (pictures, 4)."""
         matches = np.stack([self._matches(candidates, order) for order in range(1, ORDERS + 1)], axis=1)
         guesses = np.maximum(candidates.lengths[:, None] - np.arange(ORDERS), 0)
         closest = self._closest_lengths(candidates.lengths)

@@ -11,11 +11,13 @@ coco-caption, the length is counted in bigrams. A corpus of one picture has no r
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.evaluation.ngrams import LOW, ORDERS, Captions, Counts, Ints, NgramIndex, find, pack, spans
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, References
+from showtell.evaluation.ngrams import LOW, ORDERS, Captions, Counts, Ints, find, pack, spans
 
 SIGMA = 6.0
 Floats = NDArray[np.float64]
@@ -31,10 +33,13 @@ class _Order:
     norms: Floats
 
 
-class CiderD:
-    """CIDEr-D against fixed references; picture `p` has captions `first[p]` to `first[p + 1] - 1`."""
+class CiderD(Metric):
+    """CIDEr-D against fixed references."""
 
-    def __init__(self, index: NgramIndex, first: Ints) -> None:
+    names = MappingProxyType({"cider": "CIDEr"})
+
+    def __init__(self, references: References) -> None:
+        index, first = references.index, references.first
         self._first = first
         self._bigrams = _bigrams(index.captions)
         pictures = np.repeat(np.arange(len(first) - 1), np.diff(first))
@@ -42,7 +47,13 @@ class CiderD:
             _order(rows, pictures, index.size(order)) for order, rows in enumerate(index.captions.orders, start=1)
         ]
 
-    def score(self, candidates: Captions, pictures: Ints) -> Floats:
+    def score(self, candidates: Candidates) -> MetricScores:
+        """The CIDEr-D of one candidate per picture, and their mean, which is known under two names."""
+        pictures = self.scores(candidates.captions, np.arange(len(candidates.captions)))
+        mean = float(pictures.mean())
+        return MetricScores({"cider": mean, "cider_d": mean}, {"cider": pictures})
+
+    def scores(self, candidates: Captions, pictures: Ints) -> Floats:
         """The CIDEr-D of candidate `i` for picture `pictures[i]`; a picture may come several times."""
         references = self._first[pictures + 1] - self._first[pictures]
         candidate = np.repeat(np.arange(len(candidates)), references)

@@ -13,49 +13,37 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar
 
-from showtell.evaluation.metrics import check_candidates
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, References, UnavailableError
 from showtell.evaluation.ptb import ptb_tokens
 
-_Program = Callable[[list[str], list[list[str]], float], float]
+TIMEOUT_SECONDS = 900.0
 _SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 
 
-class _CannotRunError(Exception):
-    """Why a program gave no score, as one line."""
+class _JavaMetric(Metric):
+    """A program that is run on the texts of candidates and references."""
 
+    program: ClassVar[Callable[[list[str], list[list[str]], float], float]]
 
-def java_scores(
-    candidates: Mapping[int, str], references: Mapping[int, Sequence[str]], timeout: float = 900
-) -> tuple[dict[str, float], list[str]]:
-    """METEOR and SPICE of the corpus, as far as they can be had.
+    def __init__(self, references: References) -> None:
+        self._references = references
 
-    Args:
-        candidates: one caption per picture.
-        references: the human captions of the same pictures.
-        timeout: seconds that each program may take.
+    def score(self, candidates: Candidates) -> MetricScores:
+        """The score of the corpus.
 
-    Returns:
-        Scores under `meteor` and `spice` (a program that cannot run has none), and a one-line note for each
-        that is missing.
-
-    Raises:
-        CandidateError: the two do not name the same pictures, or a picture has no references.
-    """
-    check_candidates(candidates, references)
-    texts = [" ".join(ptb_tokens(candidates[picture])) for picture in sorted(references)]
-    truths = [[" ".join(ptb_tokens(text)) for text in references[picture]] for picture in sorted(references)]
-    programs: list[tuple[str, _Program]] = [("meteor", _meteor), ("spice", _spice)]
-    scores, notes = {}, []
-    for name, program in programs:
-        try:
-            scores[name] = program(texts, truths, timeout)
-        except _CannotRunError as error:
-            notes.append(f"{name.upper()} left out: {error}")
-    return scores, notes
+        Raises:
+            UnavailableError: Java or a file is missing, or the program failed.
+        """
+        written = (self._references.texts[picture] for picture in self._references.picture_ids)
+        truths = [[" ".join(ptb_tokens(text)) for text in texts] for texts in written]
+        value = type(self).program([" ".join(words) for words in candidates.tokens], truths, TIMEOUT_SECONDS)
+        return MetricScores({next(iter(self.names)): value}, {})
 
 
 def _meteor(texts: list[str], truths: list[list[str]], timeout: float) -> float:
@@ -70,7 +58,7 @@ def _meteor(texts: list[str], truths: list[list[str]], timeout: float) -> float:
         output = _run_java([*options, "-l", "en", "-norm", "-r", str(most)], folder, timeout)
     final = re.search(r"^Final score:\s+(\S+)$", output, re.MULTILINE)
     if not final:
-        raise _CannotRunError("the program ended without a score")
+        raise UnavailableError("the program ended without a score")
     return float(final[1])
 
 
@@ -86,21 +74,21 @@ def _spice(texts: list[str], truths: list[list[str]], timeout: float) -> float:
         try:
             scores = [item["scores"]["All"]["f"] for item in json.loads(result.read_text(encoding="utf-8"))]
         except (OSError, ValueError, KeyError, TypeError):
-            raise _CannotRunError("the program ended without scores; SPICE 1.0 was made for Java 8") from None
+            raise UnavailableError("the program ended without scores; SPICE 1.0 was made for Java 8") from None
     return sum(float(score) for score in scores) / len(scores)
 
 
 def _program_folder(name: str, needed: Sequence[str]) -> Path:
     """The folder of a program inside pycocoevalcap, once Java and all the files it needs are there."""
     if not shutil.which("java"):
-        raise _CannotRunError("there is no `java` on the PATH; install a Java runtime")
+        raise UnavailableError("there is no `java` on the PATH; install a Java runtime")
     package = find_spec("pycocoevalcap")
     if not package or not package.submodule_search_locations:
-        raise _CannotRunError("pycocoevalcap is not installed; `pip install showtell[java]` brings it")
+        raise UnavailableError("pycocoevalcap is not installed; `pip install showtell[java]` brings it")
     folder = Path(next(iter(package.submodule_search_locations)), name)
     missing = [file for file in needed if not (folder / file).is_file()]
     if missing:
-        raise _CannotRunError(f"{', '.join(missing)} not found in pycocoevalcap/{name}; put the file(s) there")
+        raise UnavailableError(f"{', '.join(missing)} not found in pycocoevalcap/{name}; put the file(s) there")
     return folder
 
 
@@ -116,10 +104,24 @@ def _run_java(options: Sequence[str], folder: Path, timeout: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _CannotRunError(f"it took longer than {timeout:g} s") from None
+        raise UnavailableError(f"it took longer than {timeout:g} s") from None
     except OSError as error:
-        raise _CannotRunError(f"java did not start ({error.strerror})") from None
+        raise UnavailableError(f"java did not start ({error.strerror})") from None
     if done.returncode:
         complaint = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise _CannotRunError(f"java ended with code {done.returncode}: {complaint[0][:200]}")
+        raise UnavailableError(f"java ended with code {done.returncode}: {complaint[0][:200]}")
     return done.stdout.decode(errors="replace")
+
+
+class Meteor(_JavaMetric):
+    """METEOR 1.5."""
+
+    names = MappingProxyType({"meteor": "METEOR"})
+    program = _meteor
+
+
+class Spice(_JavaMetric):
+    """SPICE 1.0."""
+
+    names = MappingProxyType({"spice": "SPICE"})
+    program = _spice

@@ -12,7 +12,6 @@ arrive, and the number of processes they come from, cannot change a digit.
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,11 @@ from numpy.typing import NDArray
 from showtell.errors import UserError
 from showtell.evaluation.bleu import Bleu
 from showtell.evaluation.cider import CiderD
-from showtell.evaluation.ngrams import Captions, Ints, NgramIndex
+from showtell.evaluation.java import Meteor, Spice
+from showtell.evaluation.metric import Candidates, Metric, References, UnavailableError
+from showtell.evaluation.ngrams import Ints
 from showtell.evaluation.ptb import ptb_tokens
-from showtell.evaluation.rouge import rouge_l
+from showtell.evaluation.rouge import RougeL
 
 
 class CandidateError(UserError):
@@ -34,11 +35,19 @@ class CaptionScores:
     """Scores as fractions (CIDEr up to 10), of the corpus and of each picture.
 
     `corpus` has the keys bleu1 bleu2 bleu3 bleu4 rouge_l cider cider_d, where cider and cider_d are one and
-    the same number (`cider.py` says why); `pictures[id]` has cider, bleu4 and rouge_l, in the order of ids.
+    the same number (`cider.py` says why), and what was asked for besides; `pictures[id]` has cider, bleu4 and rouge_l,
+    in the order of ids. `notes` has a line for each metric that cannot be had.
     """
 
     corpus: dict[str, float]
     pictures: dict[int, dict[str, float]]
+    notes: tuple[str, ...] = ()
+
+
+METRICS: dict[str, type[Metric]] = {
+    "cider": CiderD, "bleu": Bleu, "rouge_l": RougeL, "meteor": Meteor, "spice": Spice,
+}  # fmt: skip
+WITHOUT_JAVA = ("cider", "bleu", "rouge_l")
 
 
 class ReferenceCorpus:
@@ -52,34 +61,44 @@ class ReferenceCorpus:
         _check_references(references)
         self.picture_ids = sorted(references)
         self._places = {picture: place for place, picture in enumerate(self.picture_ids)}
-        self._first: Ints = np.cumsum([0, *(len(references[picture]) for picture in self.picture_ids)])
-        index = NgramIndex([ptb_tokens(text) for picture in self.picture_ids for text in references[picture]])
-        self._index = index
-        self._cider = CiderD(index, self._first)
-        self._bleu: Bleu | None = None
+        first: Ints = np.cumsum([0, *(len(references[picture]) for picture in self.picture_ids)])
+        self._references = References(references, self.picture_ids, first)
+        self._cider = CiderD(self._references)
+        # a corpus that only gives rewards never needs BLEU's tables
+        self._metrics: dict[str, Metric] = {"cider": self._cider}
 
-    def score(self, candidates: Mapping[int, str]) -> CaptionScores:
+    def score(self, candidates: Mapping[int, str], metrics: Iterable[str] = WITHOUT_JAVA) -> CaptionScores:
         """Scores one caption per picture; an empty caption gets 0.
+
+        Args:
+            candidates: the captions by picture id.
+            metrics: names in `METRICS`.
 
         Raises:
             CandidateError: a picture of the corpus without candidate, or a candidate for an unknown picture.
         """
         _check_pictures(candidates, self._places)
-        # a corpus that only gives rewards never needs BLEU's tables
-        self._bleu = self._bleu or Bleu(self._index.captions, self._first)
-        texts = self._index.count([ptb_tokens(candidates[picture]) for picture in self.picture_ids])
-        bleu, picture_bleu = self._bleu.score(texts)
-        rouge = self._rouge(texts)
-        cider = self._cider.score(texts, np.arange(len(texts)))
-        corpus = {f"bleu{order}": float(value) for order, value in enumerate(bleu, start=1)}
-        corpus |= {
-            "rouge_l": float(rouge.mean()),
-            "cider": float(cider.mean()),
-            "cider_d": float(cider.mean()),
-        }
-        rows = zip(cider.tolist(), picture_bleu[:, 3].tolist(), rouge.tolist(), strict=True)
-        pictures = [{"cider": c, "bleu4": b, "rouge_l": r} for c, b, r in rows]
-        return CaptionScores(corpus, dict(zip(self.picture_ids, pictures, strict=True)))
+        tokens = [ptb_tokens(candidates[picture]) for picture in self.picture_ids]
+        given = Candidates(tokens, self._references.index.count(tokens))
+        corpus: dict[str, float] = {}
+        columns: dict[str, list[float]] = {}
+        notes = []
+        for name in metrics:
+            try:
+                found = self._metric(name).score(given)
+            except UnavailableError as reason:
+                notes.append(f"{name.upper()} left out: {reason}")
+                continue
+            corpus |= found.corpus
+            columns |= {key: values.tolist() for key, values in found.pictures.items()}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        pictures = rows or [{} for _ in self.picture_ids]
+        return CaptionScores(corpus, dict(zip(self.picture_ids, pictures, strict=True)), tuple(notes))
+
+    def _metric(self, name: str) -> Metric:
+        if name not in self._metrics:
+            self._metrics[name] = METRICS[name](self._references)
+        return self._metrics[name]
 
     def cider_d_rewards(self, picture_ids: Sequence[int], captions: Sequence[Sequence[str]]) -> NDArray[np.float64]:
         """The CIDEr-D of each caption (captions), for self-critical training.
@@ -100,34 +119,19 @@ class ReferenceCorpus:
             )
         _check_known(picture_ids, self._places)
         places = np.array([self._places[picture] for picture in picture_ids], np.int64)
-        texts = self._index.count([ptb_tokens(" ".join(words)) for words in captions])
-        return self._cider.score(texts, places)
-
-    def _rouge(self, texts: Captions) -> NDArray[np.float64]:
-        references = _sentences(self._index.captions)
-        candidates = _sentences(texts)
-        spans = pairwise(self._first.tolist())
-        return np.array([rouge_l(own, references[a:b]) for own, (a, b) in zip(candidates, spans, strict=True)])
+        texts = self._references.index.count([ptb_tokens(" ".join(words)) for words in captions])
+        return self._cider.scores(texts, places)
 
 
-def _sentences(captions: Captions) -> list[list[int]]:
-    words = captions.words.tolist()
-    return [words[start:end] for start, end in pairwise(captions.starts.tolist())]
-
-
-def score_captions(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> CaptionScores:
+def score_captions(
+    candidates: Mapping[int, str], references: Mapping[int, Sequence[str]], metrics: Iterable[str] = WITHOUT_JAVA
+) -> CaptionScores:
     """Scores one caption per picture against the picture's references, once.
 
     Raises:
         CandidateError: the two do not name the same pictures, or a picture has no references.
     """
-    return ReferenceCorpus(references).score(candidates)
-
-
-def check_candidates(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
-    """Raises the `CandidateError` that scoring these would raise, if any."""
-    _check_references(references)
-    _check_pictures(candidates, references)
+    return ReferenceCorpus(references).score(candidates, metrics)
 
 
 def _check_references(references: Mapping[int, Sequence[str]]) -> None:

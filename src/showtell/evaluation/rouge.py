@@ -7,8 +7,37 @@ length computation revisited", 2004).
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
+from types import MappingProxyType
+
+import numpy as np
+
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, References, of_pictures
+from showtell.evaluation.ngrams import Captions
 
 BETA = 1.2
+
+
+class RougeL(Metric):
+    """ROUGE-L against fixed references."""
+
+    names = MappingProxyType({"rouge_l": "ROUGE-L"})
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+
+    def score(self, candidates: Candidates) -> MetricScores:
+        """The ROUGE-L of each picture, and their mean."""
+        references, spans = _sentences(self._references.captions), pairwise(self._references.first.tolist())
+        own = _sentences(candidates.captions)
+        return of_pictures(
+            "rouge_l", np.array([rouge_l(one, references[a:b]) for one, (a, b) in zip(own, spans, strict=True)])
+        )
+
+
+def _sentences(captions: Captions) -> list[list[int]]:
+    words = captions.words.tolist()
+    return [words[start:end] for start, end in pairwise(captions.starts.tolist())]
 
 
 def common_subsequences(candidate: Sequence[int], references: Sequence[Sequence[int]]) -> list[int]:

@@ -42,8 +42,8 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one system says about a picture, best caption first, and what that scores."""
+class Prediction:
+    """What one model says about a picture, best caption first, and what that scores."""
 
     captions: Sequence[Caption]
     scores: dict[str, float] = field(default_factory=dict)
@@ -51,11 +51,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture with its references and, in the order of the page's systems, what they say."""
+    """A picture with its references and, in the order of the page's models, what they say."""
 
     path: Path
     references: Sequence[str]
-    told: Sequence[Told]
+    predictions: Sequence[Prediction]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Page:
 
     Attributes:
         title: of the page.
-        systems: a name and a description of each system.
-        figures: rows of the summary table: a name and one value per system.
+        systems: a name and a description of each model.
+        figures: rows of the summary table: a name and one value per model.
         entries: the pictures, in the order in which they were given.
         total: how many pictures the figures are about.
         notes: what the reader must know, such as which pictures the page leaves out.
@@ -81,7 +81,7 @@ class Page:
 
 def entry_json(entry: Entry, thumbnail: dict[str, Any]) -> dict[str, Any]:
     """One picture for the page's script; `thumbnail` has its `src`, `width` and `height`."""
-    told = [{"captions": [_caption(one) for one in said.captions], "scores": said.scores} for said in entry.told]
+    told = [{"captions": [_caption(one) for one in said.captions], "scores": said.scores} for said in entry.predictions]
     return {"name": entry.path.name, **thumbnail, "references": list(entry.references), "told": told}
 
 

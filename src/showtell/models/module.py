@@ -6,12 +6,14 @@ the mean over a batch is the mean over its tokens. Under several processes a bat
 share in it (`ddp_loss`). Shape legend: B batch, T time, V vocabulary, S picture size.
 """
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from showtell.config import DecodingConfig, TrainingConfig
@@ -21,6 +23,7 @@ from showtell.models.ema import ema_copy, ema_decay, update_ema
 from showtell.models.encoder import Encoder, LazyEncoder
 from showtell.models.finetuning import finetuned_blocks, parameter_groups
 from showtell.models.objective import CaptionBatch, Objective, ddp_loss, token_cross_entropy
+from showtell.models.scores import Scores, scores_of
 from showtell.vocabulary import Vocabulary
 
 Batch = dict[str, Any]
@@ -31,7 +34,9 @@ class CaptionModule(pl.LightningModule):
     """Trains a decoder on what an encoder sees, and the encoder's last blocks where they are fine-tuned.
 
     The encoder's frozen part is in no parameter list, optimizer or state dict, and where all features are stored it is
-    never built.
+    never built. A plain `pl.Trainer(max_epochs=1).fit(module, datamodule=CaptionData(...))` trains, validates and
+    scores. Signals, checks of every loss, checkpoints that `showtell.load` reads and a resume that is exact within an
+    epoch come with `training.train`; its Trainer is also who heeds `training.gradient_clip` and the like.
 
     Args:
         encoder: turns pixels into features.
@@ -63,6 +68,7 @@ class CaptionModule(pl.LightningModule):
         self._encoder = [encoder]  # a list hides it from Lightning and torch
         self.decoder = decoder
         self.ema = ema_copy(decoder) if training.weight_average else None
+        self.finetune_blocks = finetune_blocks
         self.finetuned = finetuned_blocks(self.encoder, finetune_blocks) if finetune_blocks else None
         self.finetuned_ema = ema_copy(self.finetuned) if self.finetuned and training.weight_average else None
         if self.finetuned is not None:
@@ -85,6 +91,14 @@ class CaptionModule(pl.LightningModule):
     def inference_decoder(self) -> Decoder:
         """The decoder that is validated and that predicts: the moving average where one is kept."""
         return self.decoder if self.ema is None else self.ema
+
+    def inference_encoder(self) -> Encoder:
+        """The encoder that goes with it: a copy with the fine-tuned blocks' moving average where one is kept."""
+        if self.finetuned is None or self.finetuned_ema is None:
+            return self.encoder
+        encoder = copy.deepcopy(self.encoder)
+        finetuned_blocks(encoder, self.finetune_blocks).load_state_dict(self.finetuned_ema.state_dict())
+        return encoder
 
     @property
     def leaves_weights_unused(self) -> bool:
@@ -159,6 +173,12 @@ class CaptionModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forgets the captions of the epoch before."""
         self.captions, self.attention = {}, {}
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Scores the captions of a validation, where the trainer has nothing that does."""
+        if any(isinstance(callback, Scores) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            return []
+        return scores_of(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what prediction needs: configuration, vocabulary, the encoder's identity. Plain containers only."""

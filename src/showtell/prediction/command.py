@@ -3,8 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -13,7 +12,7 @@ from showtell.data.files import shown
 from showtell.data.progress import Progress
 from showtell.data.records import Picture
 from showtell.gallery.page import write_gallery
-from showtell.inference import Captioned, Captioner
+from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
 from showtell.prediction.pictures import annotated_pictures, plain_pictures
 from showtell.prediction.results import (
@@ -26,22 +25,9 @@ from showtell.prediction.results import (
     write_scores,
 )
 from showtell.prediction.show import gallery_page
-from showtell.prediction.systems import System, load_systems, split_arguments
+from showtell.prediction.systems import ModelOutput, NamedModel, load_models, split_arguments
 
 SOME_FAILED = 1
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one system said about the pictures that could be read, by picture id."""
-
-    system: System
-    captioned: dict[int, Captioned]
-
-    @property
-    def captions(self) -> dict[int, str]:
-        """The best caption of each picture."""
-        return {picture: found.captions[0] for picture, found in self.captioned.items()}
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -56,20 +42,22 @@ def predict(options: argparse.Namespace) -> int:
     files, words = split_arguments(options.words)
     check(options, len(files), words)
     listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
-    systems = load_systems(files, options)
+    models = load_models(files, options)
     if options.attention:
-        refuse_blind_ones(systems)
-    predictions: list[Prediction] = []
+        refuse_blind_ones(models)
+    captioned: list[dict[int, Captioned]] = []
     unreadable: dict[int, str] = {}
-    for system in systems:
-        prediction, failed = caption_all(system, listed.pictures, options, named=len(systems) > 1)
-        predictions.append(prediction)
+    for model in models:
+        found, failed = caption_all(model, listed.pictures, options, named=len(models) > 1)
+        captioned.append(found)
         unreadable |= failed
     readable = [picture for picture in listed.pictures if picture.id not in unreadable]
     if options.annotations and not readable:
         first = next(iter(unreadable.values()))
         raise ConfigError(f"--images {options.images}: no picture of {options.annotations} can be read there; {first}")
-    notes = [*listed.notes, *(report(predictions, readable, options) if readable else [])]
+    pairs = zip(models, captioned, strict=True) if readable else ()
+    outputs = [ModelOutput(model, found, evaluation_of(model, found, readable, options)) for model, found in pairs]
+    notes = [*listed.notes, *report(outputs, readable, options)]
     problems = [*listed.problems, *unreadable.values()]
     for kind, lines in (("note", notes), ("skipped", problems)):
         for line in lines:
@@ -109,27 +97,27 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
             raise ConfigError(message)
 
 
-def refuse_blind_ones(systems: Sequence[System]) -> None:
+def refuse_blind_ones(models: Sequence[NamedModel]) -> None:
     """Refuses `--attention` for a decoder that attends to nothing.
 
     Raises:
         ConfigError: there is one.
     """
-    for system in systems:
-        if isinstance(system.captioner, Captioner) and not system.captioner.attends:
-            name = system.captioner.config.decoder.name
+    for model in models:
+        if not model.captioner.attends:
+            name = model.captioner.configs[0].decoder.name
             raise ConfigError(f"--attention: decoder={name} attends to nothing; train with decoder=attention")
 
 
 def caption_all(
-    system: System, pictures: Sequence[Picture], options: argparse.Namespace, *, named: bool
-) -> tuple[Prediction, dict[int, str]]:
-    """Captions pictures with one system.
+    model: NamedModel, pictures: Sequence[Picture], options: argparse.Namespace, *, named: bool
+) -> tuple[dict[int, Captioned], dict[int, str]]:
+    """Captions pictures with one model.
 
     Captions of pictures that the command line names are printed as they come; for annotated ones a progress line is.
 
     Args:
-        system: who captions.
+        model: who captions.
         pictures: what is captioned.
         options: the command line.
         named: whether the printed captions say who said them.
@@ -140,8 +128,8 @@ def caption_all(
     generator = torch.Generator().manual_seed(options.seed or 0)
     workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
     paths = [picture.path for picture in pictures]
-    stream = system.captioner.stream(paths, system.decoding, options.batch_size, workers, generator)
-    progress = Progress(f"captioning with {system.label}", len(pictures), "pictures")
+    stream = model.captioner.stream(paths, model.decoding, options.batch_size, workers, generator)
+    progress = Progress(f"captioning with {model.label}", len(pictures), "pictures")
     done, failed = {}, {}
     for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
         if captioned.error is None:
@@ -151,43 +139,46 @@ def caption_all(
         if options.annotations:
             progress.advance(1)
         elif captioned.error is None:
-            said_by = [system.label] if named else []
+            said_by = [model.label] if named else []
             print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
         if options.save_pictures and captioned.error is None:
             save_picture(captioned, options.save_pictures / f"{name}.png")
-        if options.attention and captioned.error is None and isinstance(system.captioner, Captioner):
-            save_attention(system.captioner, captioned, options.attention / f"{name}.png")
+        if options.attention and captioned.error is None:
+            save_attention(model.captioner, captioned, options.attention / f"{name}.png")
     if options.annotations:
         progress.close()
-    return Prediction(system, done), failed
+    return done, failed
 
 
-def report(predictions: Sequence[Prediction], pictures: Sequence[Picture], options: argparse.Namespace) -> list[str]:
-    """Scores the captions, prints the table, and writes the files that the command line asks for.
+def report(outputs: Sequence[ModelOutput], pictures: Sequence[Picture], options: argparse.Namespace) -> list[str]:
+    """Prints the table of scores, and writes the files that the command line asks for.
 
     Returns:
         Notes on figures that are missing.
     """
-    evaluations = {one.system.label: evaluation_of(one, pictures, options) for one in predictions}
+    if not outputs:
+        return []
     if options.annotations:
-        print(table(evaluations))
-    for one in predictions:
-        label = one.system.label if len(predictions) > 1 else ""
+        print(table({output.model.label: output.evaluation for output in outputs}))
+    for output in outputs:
+        label = output.model.label if len(outputs) > 1 else ""
         if options.output:
-            write_results(one.captioned, pictures, labelled(options.output, label), annotated=bool(options.annotations))
+            results = labelled(options.output, label)
+            write_results(output.captioned, pictures, results, annotated=bool(options.annotations))
         if options.annotations and (options.scores or options.output):
-            file = labelled(options.scores or scores_file(options.output), label)
-            write_scores(one.system, one.captioned, evaluations[one.system.label], pictures, file)
-    notes = list(dict.fromkeys(note for one in evaluations.values() for note in one.notes))
+            write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
+    notes = list(dict.fromkeys(note for output in outputs for note in output.evaluation.notes))
     if options.gallery:
-        spoken = [(one.system, one.captioned, evaluations[one.system.label]) for one in predictions]
         title = f"Captions of {options.annotations.name}" if options.annotations else "Captioned pictures"
-        write_gallery(gallery_page(title, spoken, pictures, options.gallery_pictures, notes), options.gallery)
+        write_gallery(gallery_page(title, outputs, pictures, options.gallery_pictures, notes), options.gallery)
     return notes
 
 
-def evaluation_of(one: Prediction, pictures: Sequence[Picture], options: argparse.Namespace) -> Evaluation:
+def evaluation_of(
+    model: NamedModel, captioned: Mapping[int, Captioned], pictures: Sequence[Picture], options: argparse.Namespace
+) -> Evaluation:
     """Scores against the annotations; without them only what captions tell by themselves, for the gallery."""
+    best, configs = {picture: found.captions[0] for picture, found in captioned.items()}, model.captioner.configs
     if options.annotations:
-        return evaluate(one.captions, {picture.id: picture.captions for picture in pictures}, one.system.configs)
-    return unreferenced(one.captions, one.system.configs if options.gallery else [])
+        return evaluate(best, {picture.id: picture.captions for picture in pictures}, configs)
+    return unreferenced(best, configs if options.gallery else [])

@@ -1,4 +1,4 @@
-"""What a system's captions are worth on annotated pictures: scores, variety, and a table of both.
+"""What a model's captions are worth on annotated pictures: scores, variety, and a table of both.
 
 The numbers come from `evaluation`; here they meet the annotations on one side and a checkpoint's training captions
 on the other, which tell how many captions are new. Figures that cannot be had (no Java, no training captions) are
@@ -12,13 +12,8 @@ from showtell.config import Config
 from showtell.data.annotations import read_split
 from showtell.errors import UserError
 from showtell.evaluation.diversity import CaptionVariety, caption_forms, caption_variety
-from showtell.evaluation.java import java_scores
-from showtell.evaluation.metrics import score_captions
+from showtell.evaluation.metrics import METRICS, score_captions
 
-SCORE_NAMES = {
-    "cider": "CIDEr", "bleu1": "BLEU-1", "bleu2": "BLEU-2", "bleu3": "BLEU-3", "bleu4": "BLEU-4",
-    "rouge_l": "ROUGE-L", "meteor": "METEOR", "spice": "SPICE",
-}  # fmt: skip
 VARIETY_NAMES = {
     "captions": "captions",
     "distinct": "distinct captions",
@@ -35,7 +30,7 @@ Forms = Set[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one system's captions are worth.
+    """What one model's captions are worth.
 
     Attributes:
         scores: of all pictures, as fractions; empty without references.
@@ -61,12 +56,11 @@ def evaluate(
         configs: of the training runs, which say where the training captions lie.
     """
     wanted = {picture: references[picture] for picture in captions}
-    found = score_captions(captions, wanted)
-    scores = {name: value for name, value in found.corpus.items() if name in SCORE_NAMES}  # cider_d is cider
-    from_java, notes = java_scores(captions, wanted)
+    found = score_captions(captions, wanted, METRICS)
+    scores = {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
     forms, note = training_forms(configs)
     variety = caption_variety(captions.values(), forms)
-    return Evaluation(scores | from_java, found.pictures, variety, [*notes, *([note] if note else [])])
+    return Evaluation(scores, found.pictures, variety, [*found.notes, *([note] if note else [])])
 
 
 def unreferenced(captions: Mapping[int, str], configs: Sequence[Config]) -> Evaluation:
@@ -91,7 +85,7 @@ def training_forms(configs: Sequence[Config]) -> tuple[Forms | None, str | None]
 
 
 def table(evaluations: Mapping[str, Evaluation]) -> str:
-    """The figures as text, one column per system."""
+    """The figures as text, one column per model."""
     rows = figures(evaluations)
     widths = [max(map(len, column)) for column in zip(["", *evaluations], *rows, strict=True)]
     lines = []
@@ -102,9 +96,10 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
 
 
 def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
-    """Rows of name and one value per system; a figure that no system has gets no row."""
+    """Rows of name and one value per model; a figure that no model has gets no row."""
     rows = []
-    for key, name in SCORE_NAMES.items():
+    names = {key: name for metric in METRICS.values() for key, name in metric.names.items()}
+    for key, name in names.items():
         values = [evaluation.scores.get(key) for evaluation in evaluations.values()]
         rows.append([name, *("-" if value is None else f"{value:.4f}" for value in values)])
     for key, name in VARIETY_NAMES.items():

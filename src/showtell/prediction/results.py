@@ -13,14 +13,13 @@ from showtell.atomic import atomic_write, write_text_atomically
 from showtell.data.images import read_picture
 from showtell.data.records import Picture
 from showtell.drawing import attention_sheet, caption_card
-from showtell.inference import Captioned, Captioner
-from showtell.prediction.evaluate import Evaluation
+from showtell.prediction.captioner import Captioned, PictureCaptioner
 from showtell.prediction.pictures import coco_id
-from showtell.prediction.systems import System
+from showtell.prediction.systems import ModelOutput
 
 
 def labelled(path: Path, label: str) -> Path:
-    """`res.json` or, where several systems caption, `res-LABEL.json`."""
+    """`res.json` or, where several models caption, `res-LABEL.json`."""
     name = re.sub(r"[^\w.-]+", "_", label)
     head, dot, tail = path.name.partition(".")
     return path.with_name(f"{head}-{name}{dot}{tail}") if name else path
@@ -46,23 +45,18 @@ def write_results(
     write_json(path, results)
 
 
-def write_scores(
-    system: System,
-    captioned: Mapping[int, Captioned],
-    evaluation: Evaluation,
-    pictures: Sequence[Picture],
-    path: Path,
-) -> None:
+def write_scores(output: ModelOutput, pictures: Sequence[Picture], path: Path) -> None:
     """Scores of all pictures and of each, how they came about, and what is missing."""
+    model, evaluation = output.model, output.evaluation
     rows = []
     for picture in pictures:
-        found = captioned[picture.id]
+        found = output.captioned[picture.id]
         row = {"image_id": picture.id, "file_name": picture.path.name, "caption": found.captions[0]}
         rows.append({**row, "log_prob": found.hypotheses[0].log_prob, **evaluation.pictures[picture.id]})
     content = {
-        "system": system.label,
-        "checkpoints": [str(file) for file in system.files],
-        "decoding": asdict(system.decoding),
+        "system": model.label,
+        "checkpoints": [str(file) for file in model.files],
+        "decoding": asdict(model.decoding),
         "scores": evaluation.scores,
         "variety": asdict(evaluation.variety),
         "notes": evaluation.notes,
@@ -87,7 +81,7 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     return list(names)
 
 
-def save_attention(captioner: Captioner, captioned: Captioned, file: Path) -> None:
+def save_attention(captioner: PictureCaptioner, captioned: Captioned, file: Path) -> None:
     """Writes the picture once per word of its caption, lit where the model, which must attend, looked."""
     maps = captioner.look(captioned)
     assert maps is not None

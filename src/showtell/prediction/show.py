@@ -1,37 +1,35 @@
 """From captioned pictures to the gallery's content: words with their probabilities, and which pictures are shown."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from showtell.data.records import Picture
-from showtell.gallery.contents import Caption, Entry, Page, Told, Word
-from showtell.inference import Captioned, Captioner
-from showtell.prediction.evaluate import Evaluation, figures
-from showtell.prediction.systems import System
-
-Spoken = tuple[System, Mapping[int, Captioned], Evaluation]
+from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
+from showtell.prediction.captioner import Captioned
+from showtell.prediction.evaluate import figures
+from showtell.prediction.systems import ModelOutput, NamedModel
 
 
 def gallery_page(
-    title: str, spoken: Sequence[Spoken], pictures: Sequence[Picture], most: int, notes: Sequence[str]
+    title: str, outputs: Sequence[ModelOutput], pictures: Sequence[Picture], most: int, notes: Sequence[str]
 ) -> Page:
-    """The page of what systems said about pictures.
+    """The page of what models said about pictures.
 
     Args:
         title: of the page.
-        spoken: each system with its captions and what they are worth.
+        outputs: of each model.
         pictures: all that were captioned.
         most: no more pictures than this are shown.
         notes: what the reader must know.
     """
-    entries = [Entry(picture.path, picture.captions, _told(spoken, picture.id)) for picture in pictures]
+    entries = [Entry(picture.path, picture.captions, _predictions(outputs, picture.id)) for picture in pictures]
     chosen, sentence = choose([mean_cider(entry) for entry in entries], most)
     return Page(
         title=title,
-        systems=[(system.label, _description(system)) for system, _, _ in spoken],
-        figures=figures({system.label: evaluation for system, _, evaluation in spoken}),
-        entries=[with_maps(entries[place], spoken, pictures[place].id) for place in chosen],
+        systems=[(output.model.label, _description(output.model)) for output in outputs],
+        figures=figures({output.model.label: output.evaluation for output in outputs}),
+        entries=[with_maps(entries[place], outputs, pictures[place].id) for place in chosen],
         total=len(pictures),
         notes=[*([sentence] if sentence else []), *notes],
     )
@@ -67,15 +65,15 @@ def _evenly(places: Sequence[int], count: int) -> list[int]:
 
 
 def mean_cider(entry: Entry) -> float | None:
-    """Over the systems; None without references."""
-    values = [told.scores["cider"] for told in entry.told if "cider" in told.scores]
+    """Over the models; None without references."""
+    values = [one.scores["cider"] for one in entry.predictions if "cider" in one.scores]
     return sum(values) / len(values) if values else None
 
 
-def _told(spoken: Sequence[Spoken], picture: int) -> list[Told]:
+def _predictions(outputs: Sequence[ModelOutput], picture: int) -> list[Prediction]:
     return [
-        Told(captions_of(captioned[picture]), evaluation.pictures.get(picture, {}))
-        for _, captioned, evaluation in spoken
+        Prediction(captions_of(output.captioned[picture]), output.evaluation.pictures.get(picture, {}))
+        for output in outputs
     ]
 
 
@@ -89,27 +87,27 @@ def captions_of(captioned: Captioned) -> list[Caption]:
     return captions
 
 
-def with_maps(entry: Entry, spoken: Sequence[Spoken], picture: int) -> Entry:
+def with_maps(entry: Entry, outputs: Sequence[ModelOutput], picture: int) -> Entry:
     """The entry with what attending models looked at for each word of their best captions."""
-    told = []
-    for (system, captioned, _), one in zip(spoken, entry.told, strict=True):
-        maps = system.captioner.look(captioned[picture]) if isinstance(system.captioner, Captioner) else None
+    predictions = []
+    for output, one in zip(outputs, entry.predictions, strict=True):
+        maps = output.model.captioner.look(output.captioned[picture])
         if maps is not None:
             best, *others = one.captions
             words = [
                 replace(word, map=weights.flatten().tolist()) for word, weights in zip(best.words, maps, strict=True)
             ]
             one = replace(one, captions=[replace(best, words=words, grid=maps.shape[1:]), *others])
-        told.append(one)
-    return replace(entry, told=told)
+        predictions.append(one)
+    return replace(entry, predictions=predictions)
 
 
-def _description(system: System) -> str:
+def _description(model: NamedModel) -> str:
     """Where it comes from and how it decodes, with only the settings that matter for the method."""
-    decoding = system.decoding
+    decoding = model.decoding
     settings = [decoding.method]
     if decoding.method == "beam":
         settings = [f"beam {decoding.beam_size}", *([f"{decoding.groups} groups"] if decoding.groups > 1 else [])]
     if decoding.method == "sample":
         settings += [f"temperature {decoding.temperature:g}", f"top-k {decoding.top_k}", f"top-p {decoding.top_p:g}"]
-    return f"{' + '.join(str(file) for file in system.files)} · {', '.join(settings)}"
+    return f"{' + '.join(str(file) for file in model.files)} · {', '.join(settings)}"

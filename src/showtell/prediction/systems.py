@@ -1,23 +1,23 @@
 """Who captions: each checkpoint of the command line, or all of them as an ensemble, with a name and a decoding."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from showtell.checkpointing.io import BEST, checkpoint_file
-from showtell.config import Config, ConfigError, DecodingConfig
-from showtell.inference import Captioner
-from showtell.prediction.ensemble import Ensemble
+from showtell.config import ConfigError, DecodingConfig
+from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
+from showtell.prediction.evaluate import Evaluation
 from showtell.prediction.options import decoding_from_flags
 
 
 @dataclass(frozen=True)
-class System:
-    """One that captions.
+class NamedModel:
+    """A model that captions, and how.
 
     Attributes:
-        label: a short name that no other system has.
+        label: a short name that no other model has.
         files: its checkpoint, or an ensemble's.
         captioner: the model.
         decoding: how its captions are read off.
@@ -25,14 +25,17 @@ class System:
 
     label: str
     files: tuple[Path, ...]
-    captioner: Captioner | Ensemble
+    captioner: PictureCaptioner
     decoding: DecodingConfig
 
-    @property
-    def configs(self) -> list[Config]:
-        """Of the training runs."""
-        captioner = self.captioner
-        return [member.config for member in (captioner.members if isinstance(captioner, Ensemble) else [captioner])]
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a model said about the pictures that could be read, by picture id, and what that is worth."""
+
+    model: NamedModel
+    captioned: Mapping[int, Captioned]
+    evaluation: Evaluation
 
 
 def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -52,25 +55,25 @@ def _is_run(path: Path) -> bool:
         return False
 
 
-def load_systems(files: Sequence[Path], options: argparse.Namespace) -> list[System]:
+def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[NamedModel]:
     """Loads the checkpoints; with `--gallery` side by side (and joined as well under `--ensemble`), else joined.
 
     Raises:
         UserError: a checkpoint that cannot be used, or one given twice; one line.
     """
     labels = short_labels(files)
-    systems = []
+    models = []
     for label, file in zip(labels, files, strict=True):
         captioner = Captioner.from_checkpoint(file, options.device)
-        decoding = decoding_from_flags(captioner.config.decoding, options)
-        systems.append(System(label, (file,), captioner, decoding))
+        decoding = decoding_from_flags(captioner.configs[0].decoding, options)
+        models.append(NamedModel(label, (file,), captioner, decoding))
     if len(files) == 1:
-        return systems
+        return models
     if options.gallery and not options.ensemble:
-        return systems
-    joined = Ensemble([(str(s.files[0]), s.captioner) for s in systems if isinstance(s.captioner, Captioner)])
-    together = System("ensemble", tuple(files), joined, systems[0].decoding)
-    return [*systems, together] if options.gallery else [together]
+        return models
+    joined = Ensemble([(str(m.files[0]), m.captioner) for m in models if isinstance(m.captioner, Captioner)])
+    together = NamedModel("ensemble", tuple(files), joined, models[0].decoding)
+    return [*models, together] if options.gallery else [together]
 
 
 def short_labels(files: Sequence[Path]) -> list[str]:

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from showtell.monitoring.scores import Scores
+from showtell.models.scores import Scores
 
 
 class Module:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -16,6 +17,14 @@ from showtell.evaluation.metrics import ReferenceCorpus
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
 _REHEARSED = 100
+
+
+@runtime_checkable
+class KnowsReferences(Protocol):
+    """A data module that says what people wrote."""
+
+    def references(self, split: str) -> Texts | None:
+        """The captions of `train` or `val`, by picture id; None where they are not kept."""
 
 
 class Scores(Callback):
@@ -79,3 +88,11 @@ class Scores(Callback):
             self.corpus = ReferenceCorpus({picture: self.references[picture] for picture in known})
         corpus = self.corpus.score(known).corpus
         return {name: value for name, value in corpus.items() if name != "cider_d"}  # the same number as cider
+
+
+def scores_of(data: object) -> list[Callback]:
+    """The scores of a data module's validation pictures, where it knows what people wrote about them."""
+    if not isinstance(data, KnowsReferences):
+        return []
+    references = data.references("val")
+    return [] if references is None else [Scores(references, partial(data.references, "train"))]

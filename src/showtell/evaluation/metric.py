@@ -1,0 +1,90 @@
+"""What a metric is: built once from the references, then asked what candidates are worth.
+
+class Length(Metric):
+names = {"length": "words per word"}
+
+def __init__(self, references):
+self.mean = references.captions.lengths.mean()
+
+def score(self, candidates):
+return of_pictures("length", candidates.captions.lengths / self.mean)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from showtell.evaluation.ngrams import Captions, Ints, NgramIndex
+from showtell.evaluation.ptb import ptb_tokens
+
+
+class UnavailableError(Exception):
+    """Why a metric gives no score on this machine, as one line."""
+
+
+class References:
+    """What people said about P pictures, tokenized and counted once; all metrics of a corpus share it.
+
+    Attributes:
+        picture_ids: ascending; the order of everything else.
+        texts: the captions as they were written, by picture id.
+        index: numbers words and n-grams.
+        captions: all captions as numbers.
+        first: `(P + 1,)`; picture `p` has captions `first[p]` to `first[p + 1] - 1`.
+    """
+
+    def __init__(self, texts: Mapping[int, Sequence[str]], picture_ids: Sequence[int], first: Ints) -> None:
+        self.picture_ids = picture_ids
+        self.texts = texts
+        self.first = first
+        self.index = NgramIndex([ptb_tokens(text) for picture in picture_ids for text in texts[picture]])
+
+    @property
+    def captions(self) -> Captions:
+        """All captions as numbers."""
+        return self.index.captions
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """One caption per picture, in the pictures' order: its Penn Treebank tokens, and all as numbers."""
+
+    tokens: Sequence[Sequence[str]]
+    captions: Captions
+
+
+@dataclass(frozen=True)
+class MetricScores:
+    """The scores of the corpus by name, and where a metric has them the `(P,)` scores of each picture."""
+
+    corpus: Mapping[str, float]
+    pictures: Mapping[str, NDArray[Any]]
+
+
+def of_pictures(name: str, scores: NDArray[Any]) -> MetricScores:
+    """What a metric gives whose corpus score is the mean over pictures."""
+    return MetricScores({name: float(scores.mean())}, {name: scores})
+
+
+class Metric(ABC):
+    """A metric, built with `References`.
+
+    Attributes:
+        names: of its scores, and how tables call them.
+    """
+
+    names: ClassVar[Mapping[str, str]]
+
+    @abstractmethod
+    def __init__(self, references: References) -> None: ...
+
+    @abstractmethod
+    def score(self, candidates: Candidates) -> MetricScores:
+        """What candidates are worth.
+
+        Raises:
+            UnavailableError: that cannot be told here.
+        """
