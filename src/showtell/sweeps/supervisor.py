@@ -74,7 +74,7 @@ def end_with_starter(job: subprocess.Popen[bytes], starter: int) -> None:
     os.killpg(0, signal.SIGKILL)  # also what the job left behind; nobody is there to read an exit code
 
 
-def locked(path: str) -> IO[bytes] | None:
+def locked(path: str | os.PathLike[str]) -> IO[bytes] | None:
     """The lock as an open file, or None where another process holds it."""
     held = open(path, "ab")  # noqa: SIM115
     try:
