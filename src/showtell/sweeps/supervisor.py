@@ -87,9 +87,10 @@ def locked(path: str | os.PathLike[str]) -> IO[bytes] | None:
 
 
 def die_with_parent() -> None:
-    """Asks Linux for SIGTERM when the parent dies, for the case that somebody kills the supervisor."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Asks for SIGTERM when the parent dies, where Linux can be asked; somebody may kill the supervisor."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":
