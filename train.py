@@ -46,9 +46,7 @@ def main() -> None:
         return
     run = Run(composed.pop())
     with one_line_errors(run.withdraw):
-        if composed:
-            run.begin(*composed)
-        start(run)
+        start(run, *composed)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ def exit_code(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
+def train_command(run_dir: Path) -> tuple[str, ...]:
+    """The command line that trains the run of a directory, by the script that this process runs."""
+    return sys.executable, str(Path(sys.argv[0]).resolve()), "--run", str(run_dir)
+
+
 def module_command(module: str, *words: object) -> list[str]:
     """The command line of one of our modules; it wants `module_environment`."""
     return [sys.executable, "-P", "-m", module, *map(str, words)]

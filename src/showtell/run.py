@@ -96,11 +96,11 @@ class Run:
         Raises:
             ConfigError: they cannot be used, or nothing to resume is there.
         """
-        config = parse(composed)
+        config = asked_config(composed, overrides)
         if config.resume is None:
             self.create(config)
         else:
-            self.propose(overridden(self.started_config(), config, overrides))
+            self.propose(config)
 
     def create(self, config: Config) -> None:
         """A new run: makes the directory, and what is trained in it is this."""
@@ -175,6 +175,12 @@ class Run:
         if not isinstance(values, dict):
             raise ConfigError(f"{file}: holds no configuration; restore it, or start a new run")
         return values
+
+
+def asked_config(composed: Mapping[str, Any], overrides: Sequence[str]) -> Config:
+    """The configuration that a command line asks for, of a new run or a resumed one; as `Run.begin`."""
+    config = parse(composed)
+    return overridden(Run.of(config.resume).started_config(), config, overrides) if config.resume else config
 
 
 def _as_yaml(config: Config) -> str:

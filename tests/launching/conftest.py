@@ -1,11 +1,13 @@
 """The real train.py with several ranks, in a process of its own whose ranks can be found and struck."""
 
 import csv
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,16 +80,23 @@ def free_port() -> int:
 
 
 class Training:
-    """A command that trains in `run_dir`."""
+    """A command that trains in `run_dir`; a terminal may control it."""
 
-    def __init__(self, command: list[str], folder: Path, run_dir: Path) -> None:
+    def __init__(self, command: list[str], folder: Path, run_dir: Path, terminal: int | None = None) -> None:
         self.folder = folder
         self.run_dir = run_dir
         self.log = folder / f"{run_dir.name}-{time.monotonic_ns()}.txt"
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=terminal,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             )
 
     @property
@@ -143,12 +152,13 @@ class Start:
         values = [f"{key}={'null' if value is None else value}" for key, value in flat(sections).items()]
         return [*values, "hydra/job_logging=none", f"hydra.run.dir={run_dir}"]
 
-    def __call__(self, name: str, *words: str, before: tuple[str, ...] = ()) -> Training:
+    def __call__(self, name: str, *words: str, before: tuple[str, ...] = (), terminal: int | None = None) -> Training:
         run_dir = self.folder / name
-        return self.raw([*before, str(TRAIN), *self.words(run_dir), *words], run_dir)
+        return self.raw([*before, str(TRAIN), *self.words(run_dir), *words], run_dir, terminal)
 
-    def ranks(self, name: str, *words: str, count: int = 2) -> Training:
-        return self(name, "device=ddp", f"device.devices={count}", "device.accelerator=cpu", *words)
+    def ranks(self, name: str, *words: str, count: int = 2, terminal: int | None = None) -> Training:
+        device = ("device=ddp", f"device.devices={count}", "device.accelerator=cpu")
+        return self(name, *device, *words, terminal=terminal)
 
     def torchrun(self, name: str, *words: str, machines: int = 1) -> list[Training]:
         """Two ranks, on one machine or each on a machine of its own, which is one more torchrun on this one.
@@ -164,8 +174,8 @@ class Start:
     def resumed(self, training: Training, *words: str) -> Training:
         return self.raw([str(TRAIN), f"resume={training.run_dir}", "hydra/job_logging=none", *words], training.run_dir)
 
-    def raw(self, words: list[str], run_dir: Path) -> Training:
-        self.all.append(Training([sys.executable, *words], self.folder, run_dir))
+    def raw(self, words: list[str], run_dir: Path, terminal: int | None = None) -> Training:
+        self.all.append(Training([sys.executable, *words], self.folder, run_dir, terminal))
         return self.all[-1]
 
 

@@ -130,6 +130,20 @@ def test_a_signal_stops_all_ranks_after_the_same_step(start: Start, rank: int | 
     assert not differences(outcome(untouched.run_dir), outcome(again.run_dir))
 
 
+def test_ctrl_c_in_a_terminal_saves(start: Start) -> None:
+    """The terminal sends SIGINT to all of the group, and the launcher passes it on besides."""
+    set_section(start, "training", max_epochs=2000)
+    keyboard, terminal = os.openpty()
+    training = start.ranks("run", terminal=terminal)
+    training.reach(6)
+    os.write(keyboard, b"\x03")
+    assert training.wait(60) == 130, training.said
+    assert "is saved in" in training.said and "Traceback" not in training.said
+    assert Run(training.run_dir).status().state == "stopped" and not training.left()
+    os.close(keyboard)
+    os.close(terminal)
+
+
 @pytest.mark.slow
 def test_a_resume_with_another_number_of_ranks_says_that_it_is_not_exact(start: Start) -> None:
     training = start.ranks("run", "training.max_epochs=1")

@@ -12,7 +12,7 @@ from showtell.sweeps.result import Result
 def job(folder, title, **status):
     (folder / title).mkdir()
     (folder / title / "status.json").write_text(json.dumps({"monitor": "val/loss", **status}))
-    return Job(title, folder / title, (), parse({}))
+    return Job(title, folder / title, parse({}))
 
 
 def display(total, terminal):

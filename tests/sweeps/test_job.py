@@ -4,12 +4,13 @@ import pytest
 
 from showtell.config import ConfigError, parse
 from showtell.run import Run
-from showtell.sweeps.job import Job, ToDo, check_folders, folder_name, quoted
+from showtell.sweeps.job import Job, ToDo, check_folders, folder_name
 from showtell.sweeps.result import classify_exit, describe, fix_status, last_line
+from showtell.sweeps.supervisor import locked
 
 
 def job(directory, **values):
-    return Job("a job", directory, ("seed=1",), parse({"seed": 1, "training": {"max_epochs": 5}, **values}))
+    return Job("a job", directory, parse({"seed": 1, "training": {"max_epochs": 5}, **values}))
 
 
 def begin(job, state="running", epochs=5, checkpoint=True):
@@ -42,9 +43,10 @@ def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(tmp_path):
     begin(job(tmp_path / "run"), "finished")
     longer = job(tmp_path / "run", training={"max_epochs": 9}, data={"num_workers": 0})
     assert longer.to_do() is ToDo.RESUME
-    words = longer.arguments(ToDo.RESUME)
-    assert words[0] == f"resume='{tmp_path}/run'"
-    assert "training.max_epochs=9" in words and "data.num_workers=0" in words and "seed=1" not in words
+    assert longer.prepare() is ToDo.RESUME
+    asked, started = Run(tmp_path / "run").config(), Run(tmp_path / "run").started_config()
+    assert (asked.resume, asked.training.max_epochs, asked.data.num_workers) == (f"{tmp_path}/run", 9, 0)
+    assert (started.resume, started.training.max_epochs) == (None, 5)  # until it is accepted
     assert job(tmp_path / "run", training={"max_epochs": 3}).to_do() is ToDo.NOTHING
 
 
@@ -107,12 +109,13 @@ def test_order_of_words_does_not_matter():
     assert folder_name(["seed=1", "vocab=min4"]) == folder_name(["vocab=min4", "seed=1"])
 
 
-@pytest.mark.parametrize("path", ["runs/a b", "it's", "back\\slash", "end\\", "b\\\\'q", "x=1,y=2"])
-def test_a_quoted_word_passes_through_hydras_grammar(path):
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    (override,) = OverridesParser.create().parse_overrides([f"resume={quoted(path)}"])
-    assert override.value() == path
+def test_a_new_run_is_described_in_its_folder_unless_somebody_trains_there(tmp_path):
+    it = job(tmp_path / "run", data={"root": "/d/it's, a=b [x]"})
+    it.directory.mkdir()
+    with locked(Run(it.directory).lock_file):
+        assert it.prepare() is ToDo.BUSY and not Run(it.directory).config_file.exists()
+    assert it.prepare() is ToDo.NEW
+    assert Run(it.directory).config() == it.config
 
 
 def test_the_reason_is_the_last_word_of_the_log(tmp_path):
@@ -127,7 +130,7 @@ def test_the_reason_is_the_last_word_of_the_log(tmp_path):
 def test_a_run_that_was_cut_is_not_left_running(tmp_path):
     it = job(tmp_path / "run")
     begin(it, "running")
-    fix_status(classify_exit(it, 137, tmp_path / "run" / "out.log"))
+    fix_status(classify_exit(it, 137))
     status = Run(it.directory).status()
     assert (status.state, status.reason, status.best) == ("failed", "ended by SIGKILL (exit code 137)", 1.0)
 
@@ -135,6 +138,6 @@ def test_a_run_that_was_cut_is_not_left_running(tmp_path):
 def test_exit_0_is_believed_only_with_a_finished_run(tmp_path):
     it = job(tmp_path / "run")
     begin(it, "running")
-    assert classify_exit(it, 0, tmp_path / "log").state == "failed"
+    assert classify_exit(it, 0).state == "failed"
     (it.directory / "status.json").write_text(json.dumps({"state": "finished", "max_epochs": 5}))
-    assert classify_exit(it, 0, tmp_path / "log").state == "finished"
+    assert classify_exit(it, 0).state == "finished"

@@ -3,13 +3,14 @@ import json
 import pytest
 
 pytest.importorskip("optuna")
+from optuna import load_study
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from showtell.config import ConfigError, SweepConfig, parse
 from showtell.run import Run
 from showtell.sweeps.job import Job
 from showtell.sweeps.result import Result
-from showtell.sweeps.search import Search, open_trial
+from showtell.sweeps.search import JOURNAL, STUDY, Search, _storage, open_trial
 
 SPACE = {"x": FloatDistribution(0.0, 1.0), "y": CategoricalDistribution(["1", "2"])}
 
@@ -23,7 +24,7 @@ def end(folder, number, state="finished", best=1.0):
     directory.mkdir(exist_ok=True)
     (directory / "status.json").write_text(json.dumps({"state": state, "best": best, "max_epochs": 3}))
     result = "failed" if state == "failed" else state
-    return Result(Job("a job", directory, (), parse({})), result)
+    return Result(Job("a job", directory, parse({})), result)
 
 
 def test_a_search_goes_on_with_what_was_left_open_and_repeats_nothing(tmp_path):
@@ -39,6 +40,49 @@ def test_a_search_goes_on_with_what_was_left_open_and_repeats_nothing(tmp_path):
     assert proposals[:2] == asked[1:]
     assert len({json.dumps(values) for _, values in [asked[0], *proposals]}) == 6
     assert again.directories() == [tmp_path / "run0"]
+
+
+def test_a_proposal_that_cannot_be_trained_is_replaced_and_not_met_again(tmp_path):
+    space = {"x": CategoricalDistribution(["1", "2", "3"])}
+    first = search(tmp_path, 3, space, sampler="random")
+    found = []
+    for number, values in first.proposals():
+        if values["x"] == "2":
+            first.reject(number, "x=2 makes no sense")
+        else:
+            found.append(values["x"])
+            first.tell(number, end(tmp_path, number))
+    assert sorted(found) == ["1", "3"]
+    (failed,) = [trial for trial in first.study.trials if "reason" in trial.user_attrs]
+    assert (failed.params, failed.user_attrs["reason"], failed.state.name) == ({"x": "2"}, "x=2 makes no sense", "FAIL")
+    again = search(tmp_path, 3, space, sampler="random")
+    assert again.total == 1 and list(again.proposals()) == []
+
+
+def test_an_impossible_trial_that_was_left_open_is_replaced_too(tmp_path):
+    number, _ = next(search(tmp_path, 1).proposals())
+    again = search(tmp_path, 1)
+    proposals = again.proposals()
+    assert next(proposals)[0] == number
+    again.reject(number, "no")
+    assert next(proposals)[0] != number and next(proposals, None) is None
+
+
+def test_a_space_without_anything_to_train_is_refused(tmp_path):
+    it = search(tmp_path, 2, {"y": CategoricalDistribution(["1", "2"])})
+    with pytest.raises(ConfigError, match="none of 2 proposals can be trained: y makes no sense"):
+        for number, _ in it.proposals():
+            it.reject(number, "y makes no sense")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize(("low", "high"), [(0.99991, 0.99999), (1e-5, 2e-5), (0.0, 0.5)])
+def test_floats_stay_in_their_interval_and_are_short_where_that_is_possible(tmp_path, low, high, sampler):
+    it = search(tmp_path, 12, {"x": FloatDistribution(low, high)}, sampler=sampler)
+    values = [values["x"] for _, values in it.proposals()]
+    assert len(set(values)) == 12 and all(low <= value <= high for value in values)
+    assert high == 0.99999 or all(value == float(f"{value:.4g}") for value in values)
+    assert values == [trial.params["x"] for trial in it.study.trials]
 
 
 def test_tpe_learns_where_the_minimum_is(tmp_path):
@@ -92,3 +136,33 @@ def test_the_command_searches_and_continues(sweep):
     assert len(configs) == 4 and {config["decoder"]["dropout"] for config in configs} == {0.25}
     assert all(3e-4 <= config["training"]["learning_rate"] <= 1e-2 for config in configs)
     assert {starts[0] for starts in sweep.starts().values()} == {"0"}
+
+
+def test_the_command_trains_the_values_that_the_study_knows(sweep):
+    words = ["sweep=tpe_small", "decoder.dropout=interval(0.49991,0.49999)", "decoder.hidden_size=choice(16)"]
+    done = sweep(*words, "sweep.trials=3", "training.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    trials = load_study(study_name=STUDY, storage=_storage(sweep.runs / JOURNAL)).trials
+    assert len(trials) == 3
+    for trial in trials:
+        trained = Run(sweep.folder / trial.user_attrs["directory"]).values()
+        assert trained["decoder"]["dropout"] == trial.params["decoder.dropout"]
+        assert trained["training"]["learning_rate"] == trial.params["training.learning_rate"]
+
+
+def test_the_command_tells_what_is_impossible_and_searches_on(sweep):
+    """A transformer's heads divide its size: of these sizes one in eight can be trained."""
+    words = ["sweep=random_small", "decoder=transformer", "decoder.hidden_size=range(64,257)", "sweep.jobs=2"]
+    words += ["training.max_epochs=1", "vocab.threshold=4", "decoder.dropout=0.1", "training.learning_rate=0.001"]
+    first = sweep(*words, "sweep.trials=2")
+    assert first.returncode == 0, first.stderr
+    assert "2 jobs: 2 finished" in first.stdout
+    told = impossible(first)
+    assert told and "decoder.num_heads" in first.stdout
+    again = sweep(*words, "sweep.trials=3")
+    assert again.returncode == 0 and "1 jobs: 1 finished" in again.stdout
+    assert not told & impossible(again)
+
+
+def impossible(done):
+    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("impossible ")}

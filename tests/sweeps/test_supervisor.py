@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from showtell.config import parse
-from showtell.sweeps.backends import LOCK_NAME, Launch, LocalBackend, SupervisedProcess
+from showtell.run import Run
+from showtell.sweeps.backends import Launch, LocalBackend, SupervisedProcess
 from showtell.sweeps.supervisor import BUSY, locked
 
 from .conftest import wait_until
@@ -52,9 +53,13 @@ def launch(tmp_path):
     return build
 
 
+def log(launch):
+    return Run(launch.directory).log_file
+
+
 def said(launch):
     """What a job has printed, once it has."""
-    return wait_until(lambda: launch.log.is_file() and launch.log.read_text())
+    return wait_until(lambda: log(launch).is_file() and log(launch).read_text())
 
 
 def alive(pid):
@@ -73,7 +78,7 @@ def test_a_job_is_what_a_process_started_by_hand_would_be(launch, end):
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     by_hand = subprocess.run(one.command, env={**os.environ, **one.environment}, text=True, check=False, **pipes)
     assert code == (by_hand.returncode if by_hand.returncode >= 0 else 128 - by_hand.returncode)
-    assert one.log.read_text() == by_hand.stdout
+    assert log(one).read_text() == by_hand.stdout
     assert '["3", "7"]' in by_hand.stdout or end in ("leaves", "killed", "segfault", "terminated")
 
 
@@ -83,7 +88,7 @@ def test_jobs_draw_different_numbers(launch):
     for name in ("a", "b"):
         one = launch(f"import random, numpy, torch, uuid\nprint({numbers})", name=name)
         assert SupervisedProcess(one).wait(60) == 0
-        drawn += one.log.read_text().split()
+        drawn += log(one).read_text().split()
     assert len(set(drawn)) == 8
 
 
@@ -94,15 +99,15 @@ def test_a_job_finds_its_gpu_and_its_threads_from_its_first_line_on(launch, monk
     backend = LocalBackend(parse({"sweep": {"jobs": 2}}))
     one = launch("import os\nprint(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['OMP_NUM_THREADS'])")
     assert backend.start(one, 1).wait(60) == 0
-    assert one.log.read_text() == "7 4\n"
+    assert log(one).read_text() == "7 4\n"
 
 
 def test_a_locked_run_is_busy(launch):
     one = launch("print('never')")
     one.directory.mkdir()
-    with locked(one.directory / LOCK_NAME):
+    with locked(Run(one.directory).lock_file):
         assert SupervisedProcess(one).wait(60) == BUSY
-        assert one.log.read_text() == ""
+        assert log(one).read_text() == ""
     assert SupervisedProcess(one).wait(60) == 0
 
 
@@ -141,9 +146,9 @@ def test_a_killed_supervisor_ends_its_job(launch):
 def test_a_command_or_a_log_that_cannot_be_opened_fails_the_job_alone(launch, tmp_path):
     nothing = Launch((str(tmp_path / "nothing"),), tmp_path / "run", {})
     assert SupervisedProcess(nothing).wait(60) == 127
-    assert "cannot start" in nothing.log.read_text()
+    assert "cannot start" in log(nothing).read_text()
     one = launch("print('done')", name="other")
-    one.log.mkdir(parents=True)
+    log(one).mkdir(parents=True)
     assert SupervisedProcess(one).wait(60) == 1
 
 

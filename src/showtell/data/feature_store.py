@@ -186,7 +186,8 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
             with path.open("ab") as file:
                 file.truncate(size)
                 # takes the room now: a full disk would otherwise kill the process in the middle, by SIGBUS
-                os.posix_fallocate(file.fileno(), 0, max(size, 1))
+                if hasattr(os, "posix_fallocate"):  # macOS has none
+                    os.posix_fallocate(file.fileno(), 0, max(size, 1))
         except OSError as error:
             path.unlink(missing_ok=True)
             raise StoreError(

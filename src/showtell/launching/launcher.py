@@ -8,7 +8,6 @@ Ranks stay in this process's group, so that a terminal, a sweep's supervisor or 
 heavy is imported here: the launcher is a process of some 50 MB that sleeps.
 """
 
-import json
 import os
 import select
 import signal
@@ -17,16 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from showtell.config import Config
 from showtell.distributed import RENDEZVOUS
 from showtell.errors import USER_ERROR
 from showtell.launching.heartbeat import GRACE_SECONDS, HUNG, Heartbeat
-from showtell.processes import SIGNALS, catching, exit_code, module_command, module_environment, thread_limits
+from showtell.processes import SIGNALS, catching, exit_code, module_environment, thread_limits, train_command
 from showtell.run import Run
 
 LAUNCHER = "SHOWTELL_LAUNCHER"
@@ -40,7 +39,7 @@ _TAIL = 4096
 class Rank:
     """A rank as a process: its exit code once it has one, and its heartbeat."""
 
-    def __init__(self, number: int, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, number: int, command: Sequence[str], environment: dict[str, str]) -> None:
         self.number = number
         self.code: int | None = None
         self.errors: IO[bytes] | None = tempfile.TemporaryFile() if number else None  # noqa: SIM115
@@ -84,9 +83,9 @@ class Rank:
 class Launcher:
     """Runs one run's ranks to their end; `run` gives the exit code."""
 
-    def __init__(self, config: Config, run_dir: Path) -> None:
-        self.config = config
-        self.run_dir = run_dir
+    def __init__(self, training: Run, count: int) -> None:
+        self.training = training
+        self.count = count
         self.ranks: list[Rank] = []
         self.signals: list[int] = []
 
@@ -98,7 +97,7 @@ class Launcher:
         """
         with tempfile.TemporaryDirectory(prefix="showtell") as folder, catching(SIGNALS, self._handle):
             try:
-                self._start(Path(folder))
+                self._start(Path(folder) / "rendezvous")
                 failure = self._watch()
                 if self.signals and (not failure or self._impatient):
                     return 128 + self.signals[0]
@@ -111,20 +110,11 @@ class Launcher:
     def _impatient(self) -> bool:
         return self.signals.count(signal.SIGINT) > 1
 
-    def _start(self, folder: Path) -> None:
-        """Starts all ranks.
-
-        Args:
-            folder: of our own, where they find the configuration and one another.
-        """
-        settings = folder / "config.json"
-        settings.write_text(json.dumps(self.config.as_dict()), encoding="utf-8")
-        command = module_command("showtell.launching.start", self.run_dir, settings)
-        count = self.config.device.devices
-        own = {RENDEZVOUS: str(folder / "rendezvous"), LAUNCHER: str(os.getpid())}
-        for number in range(count):
-            environment = {**os.environ, **environment_of_rank(number, count), **own}
-            self.ranks.append(Rank(number, command, environment))
+    def _start(self, rendezvous: Path) -> None:
+        own = {RENDEZVOUS: str(rendezvous), LAUNCHER: str(os.getpid())}
+        for number in range(self.count):
+            environment = {**os.environ, **environment_of_rank(number, self.count), **own}
+            self.ranks.append(Rank(number, train_command(self.training.directory), environment))
 
     def _watch(self) -> tuple[Rank, str] | None:
         """Waits until all ranks have ended; the rank that failed first and how, or None."""
@@ -175,9 +165,9 @@ class Launcher:
         if rank.number or code > 128 or how == HUNG:
             if words:
                 print("\n".join(f"rank {rank.number}: {line}" for line in words.splitlines()[-15:]), file=sys.stderr)
-            Run(self.run_dir).record_failure(reason)  # rank 0 knows only that a connection broke, if it lived to say so
-        saved = Run(self.run_dir).last.is_file()
-        remedy = f"; go on with: python train.py resume={self.run_dir}" if saved else ""
+            self.training.record_failure(reason)  # rank 0 knows only that a connection broke, if it lived to say so
+        saved = self.training.last.is_file()
+        remedy = f"; go on with: python train.py resume={self.training}" if saved else ""
         print(f"error: {reason}{others}{remedy}", file=sys.stderr, flush=True)
         return 1 if how == HUNG else code
 

@@ -1,27 +1,26 @@
-"""From a configuration to the processes that train it: this one, some that it starts, or one of torchrun's.
+"""From a run directory to the processes that train it: this one, some that it starts, or one of torchrun's.
 
 Lightning's own launcher starts the other ranks inside `trainer.fit`, by running the whole command line again: when the
 data have been read and the features stored by one process, with a second Hydra and a second run directory per rank, and
-under `-m` with a second sweep. Here the ranks are started before anything else, from a configuration that is already
-resolved and with the run directory that is already chosen; so they can make the feature store together, a job of a
-sweep can have several, and whoever started them can watch them (`launcher`). Lightning finds their process group ready.
+under `-m` with a second sweep. Here the ranks are started before anything else, with the run directory, which holds the
+configuration; so they can make the feature store together, a job of a sweep can have several, and whoever started them
+can watch them (`launcher`). Lightning finds their process group ready.
 
 torchrun starts the ranks itself, on one machine or many, each with the whole command line. Then rank 0's configuration
-and run directory are everybody's; the others give Hydra the working directory to run in and nothing to write.
-
-`python -m showtell.launching.start RUN_DIR CONFIG` is one of our launcher's ranks; the configuration is JSON.
+and run directory are everybody's; the others give Hydra the working directory to run in and write nothing.
 """
 
-import json
 import math
 import os
 import re
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from showtell.config import Config, ConfigError, parse
 from showtell.distributed import Ranks, broadcast, process_group, ranks_of_environment
@@ -29,16 +28,18 @@ from showtell.errors import one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
-from showtell.run import Run
+from showtell.run import Run, asked_config
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
 
 
-def start(run: Run) -> float:
+def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequence[str] = ()) -> float:
     """Trains one run on as many processes as it asks for.
 
     Args:
-        run: whose directory says what to train.
+        run: its directory.
+        composed: what Hydra made of a command line that asks for it; None where the directory says what to train.
+        overrides: the words of that command line.
 
     Returns:
         The best value of `training.monitor`; NaN where there is none, and on other ranks than the first.
@@ -47,31 +48,47 @@ def start(run: Run) -> float:
         UserError: as `training.train`.
         SystemExit: a rank failed or was stopped; what there is to say has been printed.
     """
-    config, run_dir = run.config(), run.directory
     ranks = ranks_of_environment()
+    if ranks and ranks.rank and composed is not None:  # torchrun's; rank 0 has the run directory
+        with one_line_errors():
+            return _start_rank(asked_config(composed, overrides), run, ranks)
+    if composed is not None:
+        run.begin(composed, overrides)
+    config = run.config()
     if ranks:
-        line = watch_this_rank(ranks.rank, run_dir)
-        send_heartbeats(line, os.getppid())
-        return train_as_rank(as_started(config, ranks), run_dir, ranks)
+        with one_line_errors() if ranks.rank else nullcontext():  # what was refused is taken back by rank 0 alone
+            return _start_rank(config, run, ranks)
     if config.device.num_nodes > 1:
         raise ConfigError(
             f"device.num_nodes={config.device.num_nodes} needs ranks on every machine; start on each of them "
             "torchrun --nnodes=N --nproc_per_node=M --rdzv_backend=c10d --rdzv_endpoint=HOST train.py device=ddp"
         )
     if config.device.devices > 1:
-        return launch(config, run_dir)
+        return _launch(run, config.device.devices)
     from showtell.training import train  # late: who only starts others needs no torch
 
-    return train(config, run_dir)
+    return train(config, run.directory)
 
 
-def launch(config: Config, run_dir: Path) -> float:
-    """Starts the ranks on this machine and waits for them; arguments and errors as `start`."""
-    code = Launcher(config, run_dir).run()
+def _launch(run: Run, count: int) -> float:
+    """Starts the ranks on this machine and waits for them; returns and raises as `start`."""
+    code = Launcher(run, count).run()
     if code:
         raise SystemExit(code)
-    status = Run(run_dir).status()
+    status = run.status()
     return math.nan if status is None or status.best is None else status.best
+
+
+def _start_rank(config: Config, run: Run, ranks: Ranks) -> float:
+    """Trains as one of our launcher's ranks or of torchrun's, and lets it be seen that it lives."""
+    launcher = os.environ.get(LAUNCHER)
+    if launcher:
+        line = socket.socket(fileno=os.dup(0))  # the launcher listens at the other end of standard input
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        send_heartbeats(line, int(launcher))
+    else:
+        send_heartbeats(watch_this_rank(ranks.rank, run.directory), os.getppid())
+    return train_as_rank(as_started(config, ranks), run.directory, ranks)
 
 
 def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
@@ -121,19 +138,3 @@ def arguments_of_rank(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return [*arguments, "hydra.run.dir=.", "hydra/job_logging=none"]
-
-
-def main() -> None:
-    """Trains as a rank; the launcher listens to the heartbeats at the other end of standard input."""
-    line = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    send_heartbeats(line, int(os.environ[LAUNCHER]))
-    run_dir, config = Path(sys.argv[1]), parse(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
-    ranks = ranks_of_environment()
-    assert ranks is not None
-    with one_line_errors(Run(run_dir).withdraw if ranks.rank == 0 else lambda: None):
-        train_as_rank(config, run_dir, ranks)
-
-
-if __name__ == "__main__":
-    main()

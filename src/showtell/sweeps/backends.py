@@ -1,6 +1,6 @@
 """Where jobs run: a backend starts a command and hands out something that can be polled, stopped and killed.
 
-All backends run the same command line on a file system that all machines see. Hydra's own launchers were tried and
+All backends run `train.py --run DIRECTORY` on a file system that all machines see. Hydra's own launchers were tried and
 left: joblib's and submitit's run the task function inside a worker that a `sys.exit` or a segmentation fault takes down
 with its neighbours' results, Ray's pins an old cloudpickle, none assigns GPUs, and none knows what a finished run is.
 Talking to submitit and Ray directly takes fewer lines than working around that (`clusters`).
@@ -18,24 +18,17 @@ from typing import Protocol
 
 from showtell.config import Config
 from showtell.processes import exit_code, module_command, module_environment, thread_limits
+from showtell.run import Run
 from showtell.sweeps.supervisor import GRACE_SECONDS
-
-LOG_NAME = "out.log"
-LOCK_NAME = ".job.lock"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A command, where it belongs, and what it finds in its environment beyond the usual."""
+    """A command, the run directory that it works in, and what it finds in its environment beyond the usual."""
 
     command: tuple[str, ...]
     directory: Path
     environment: Mapping[str, str]
-
-    @property
-    def log(self) -> Path:
-        """What the command prints."""
-        return self.directory / LOG_NAME
 
 
 class Process(Protocol):
@@ -96,7 +89,8 @@ class SupervisedProcess:
 
     def __init__(self, launch: Launch) -> None:
         launch.directory.mkdir(parents=True, exist_ok=True)
-        words = (os.getpid(), launch.directory / LOCK_NAME, launch.log, *launch.command)
+        run = Run(launch.directory)
+        words = (os.getpid(), run.lock_file, run.log_file, *launch.command)
         self._supervisor = subprocess.Popen(
             module_command("showtell.sweeps.supervisor", *words),
             stdin=subprocess.DEVNULL,

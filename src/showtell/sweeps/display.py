@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from showtell.run import Run, RunStatus
-from showtell.sweeps.backends import LOG_NAME
 from showtell.sweeps.job import Job
 from showtell.sweeps.result import Result
 
@@ -116,7 +115,7 @@ def summary(results: Sequence[Result], total: int) -> str:
     for result in results:
         if result.failed:
             lines += [f"{result.state}: {result.job.title}", f"    {result.reason}"]
-            lines.append(f"    {result.job.directory / LOG_NAME}")
+            lines.append(f"    {Run(result.job.directory).log_file}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ overwrite.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from showtell.config import Config, ConfigError, restore
 from showtell.config.reference import identifies, names_folders
 from showtell.config.setting import flat
 from showtell.run import DONE, Run
+from showtell.sweeps.supervisor import locked
 
 MAX_NAME = 180  # of 255 bytes that file systems allow
 IMPLIED = "experiment=demo"  # what train.py adds where neither data nor recipe is named
@@ -28,19 +29,18 @@ class ToDo(StrEnum):
     NEW = "new"
     RESUME = "resume"
     NOTHING = "nothing"
+    BUSY = "busy"
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """A run to be made.
 
-    `title` is what people call it, `overrides` are the words of its command line, `environment` is what it finds beyond
-    the sweep's.
+    `title` is what people call it, `environment` is what it finds beyond the sweep's.
     """
 
     title: str
     directory: Path
-    overrides: tuple[str, ...]
     config: Config
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class Job:
             return ToDo.NOTHING
         if status and status.state in DONE and self.config.training.max_epochs <= status.max_epochs:
             return ToDo.NOTHING
-        begun = any((self.directory / "checkpoints").glob("*.ckpt"))
+        begun = any(Run(self.directory).checkpoints.glob("*.ckpt"))
         return ToDo.RESUME if begun else ToDo.NEW
 
     def check_folder(self) -> None:
@@ -72,22 +72,25 @@ class Job:
                     "remove it, or give this sweep a name of its own (name=...)"
                 )
 
-    def arguments(self, to_do: ToDo, hydra: Sequence[str] = ()) -> list[str]:
-        """The command line after `train.py`.
+    def prepare(self) -> ToDo:
+        """Makes the folder say what is to be trained in it, unless somebody is training there.
 
-        Args:
-            to_do: `NEW` or `RESUME`. A resumed run has its configuration already; only what may differ is given again.
-            hydra: overrides of Hydra's own settings.
+        Raises:
+            ConfigError: the folder holds a run with another configuration.
         """
-        folder = quoted(self.directory)
-        if to_do is ToDo.NEW:
-            return [*self.overrides, *hydra, f"hydra.run.dir={folder}", "hydra.mode=RUN"]
-        changed = [
-            f"{key}={spelled(new)}"
-            for key, _, new in self._differences()
-            if key.partition(".")[0] not in ("resume", "sweep")
-        ]
-        return [f"resume={folder}", *changed, *hydra, "hydra.mode=RUN"]
+        to_do, run = self.to_do(), Run(self.directory)
+        if to_do is ToDo.NOTHING:
+            return to_do
+        self.directory.mkdir(parents=True, exist_ok=True)
+        held = locked(run.lock_file)
+        if held is None:
+            return ToDo.BUSY
+        with held:
+            if to_do is ToDo.NEW:
+                run.create(self.config)
+            else:
+                run.propose(replace(self.config, resume=str(self.directory)))
+        return to_do
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
         saved = Run(self.directory).values()
@@ -146,26 +149,11 @@ def check_folders(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.directory in seen:
             raise ConfigError(
-                f"{' '.join(job.overrides)}: two jobs of the sweep would train in {job.directory}; "
+                f"{job.title}: two jobs of the sweep would train in {job.directory}; "
                 "leave one out, or let hydra.sweep.subdir tell them apart"
             )
         seen[job.directory] = job
         job.check_folder()
-
-
-def quoted(value: object) -> str:
-    """A value as Hydra's command line reads it, whatever characters it holds.
-
-    Its grammar takes a backslash as itself unless a quote follows the run of them.
-    """
-    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(value)) + "'"
-
-
-def spelled(value: object) -> str:
-    """A plain value as a word of the command line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value) if isinstance(value, int | float) else quoted(value)
 
 
 def _key(override: str) -> str:

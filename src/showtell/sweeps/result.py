@@ -27,23 +27,28 @@ class Result:
         return self.state in ("failed", "stopped", "busy")
 
 
-def classify_exit(job: Job, code: int, log: Path, stopping: bool = False) -> Result:
+def busy(job: Job) -> Result:
+    """The run is somebody else's at the moment."""
+    return Result(job, "busy", "another process is training this run")
+
+
+def classify_exit(job: Job, code: int, stopping: bool = False) -> Result:
     """What an exit code means, with the run's own account of it.
 
     Args:
         job: the job that ended.
         code: its exit code, 128 + n for a signal.
-        log: what it printed.
         stopping: whether the sweep had asked it to stop.
     """
-    status = Run(job.directory).status()
+    run = Run(job.directory)
+    status = run.status()
     if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:
         return Result(job, status.state)
     if code == BUSY:
-        return Result(job, "busy", "another process is training this run")
+        return busy(job)
     if stopping:
         return Result(job, "stopped", "stopped with the sweep; the same command goes on")
-    return Result(job, "failed", describe(code, last_line(log)))
+    return Result(job, "failed", describe(code, last_line(run.log_file)))
 
 
 def fix_status(result: Result) -> None:

@@ -6,36 +6,26 @@ is no other job's business: its end, in whatever way, frees its slot and becomes
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from showtell.config import Config, ConfigError
 from showtell.leaderboard.build import write_leaderboard
-from showtell.processes import SIGNALS, catching
+from showtell.processes import SIGNALS, catching, train_command
 from showtell.sweeps.backends import Backend, Launch, LocalBackend, Process
 from showtell.sweeps.clusters import RayBackend, SlurmBackend
 from showtell.sweeps.display import Display, summary
 from showtell.sweeps.job import Job, ToDo
-from showtell.sweeps.result import Result, classify_exit, fix_status
+from showtell.sweeps.result import Result, busy, classify_exit, fix_status
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
 OnResult = Callable[[Result], None]
 
 
-@dataclass(frozen=True)
-class Program:
-    """What runs a single job: `command` before its arguments, and overrides of Hydra that all jobs get."""
-
-    command: tuple[str, ...]
-    hydra: tuple[str, ...] = ()
-
-
 def run_sweep(
     jobs: Iterable[Job],
     total: int,
-    program: Program,
     config: Config,
     folder: Path,
     on_result: OnResult = lambda result: None,
@@ -46,7 +36,6 @@ def run_sweep(
     Args:
         jobs: asked for one at a time.
         total: how many there will be.
-        program: what trains one run.
         config: of the sweep.
         folder: where the leaderboard goes.
         on_result: is told each result as it comes.
@@ -60,7 +49,7 @@ def run_sweep(
     """
     backend = build_backend(config, folder)
     display = Display(total)
-    runner = Runner(program, backend, display, on_result)
+    runner = Runner(backend, display, on_result)
     display.note(f"{total} jobs, {min(backend.slots, total)} at once, in {folder}")
     try:
         results = runner.run(jobs)
@@ -101,7 +90,6 @@ class Runner:
     """Runs jobs on a backend.
 
     Args:
-        program: what trains one run.
         backend: where.
         display: what is shown of it.
         on_result: is told each result as it comes.
@@ -110,17 +98,14 @@ class Runner:
         signal: the number of the signal that stopped the sweep, or None.
     """
 
-    def __init__(
-        self, program: Program, backend: Backend, display: Display, on_result: OnResult = lambda result: None
-    ) -> None:
-        self.program = program
+    def __init__(self, backend: Backend, display: Display, on_result: OnResult = lambda result: None) -> None:
         self.backend = backend
         self.display = display
         self.on_result = on_result
         self.signal: int | None = None
         self._signals = 0
         self._asked: float | None = None
-        self._running: dict[int, tuple[Job, Launch, Process]] = {}
+        self._running: dict[int, tuple[Job, Process]] = {}
 
     def run(self, jobs: Iterable[Job]) -> list[Result]:
         """Runs all jobs.
@@ -138,9 +123,9 @@ class Runner:
                     time.sleep(POLL_SECONDS)
                     self._obey()
                     self._collect()
-                    self.display.update([job for job, _, _ in self._running.values()])
+                    self.display.update([job for job, _ in self._running.values()])
             finally:
-                for _, _, process in self._running.values():
+                for _, process in self._running.values():
                     process.kill()
         return self.display.results
 
@@ -155,25 +140,26 @@ class Runner:
 
     def _start(self, job: Job) -> None:
         try:
-            to_do = job.to_do()
+            to_do = job.prepare()
         except ConfigError as error:
             self._end(Result(job, "failed", str(error)))
             return
         if to_do is ToDo.NOTHING:
             self._end(Result(job, "skipped"))
-            return
-        command = (*self.program.command, *job.arguments(to_do, self.program.hydra))
-        launch = Launch(command, job.directory, job.environment)
-        slot = next(number for number in range(self.backend.slots) if number not in self._running)
-        self._running[slot] = (job, launch, self.backend.start(launch, slot))
-        self.display.started(job, to_do is ToDo.RESUME)
+        elif to_do is ToDo.BUSY:
+            self._end(busy(job))
+        else:
+            slot = next(number for number in range(self.backend.slots) if number not in self._running)
+            launch = Launch(train_command(job.directory), job.directory, job.environment)
+            self._running[slot] = (job, self.backend.start(launch, slot))
+            self.display.started(job, to_do is ToDo.RESUME)
 
     def _collect(self) -> None:
-        for slot, (job, launch, process) in list(self._running.items()):
+        for slot, (job, process) in list(self._running.items()):
             code = process.poll()
             if code is not None:
                 del self._running[slot]
-                self._end(classify_exit(job, code, launch.log, stopping=self.signal is not None))
+                self._end(classify_exit(job, code, stopping=self.signal is not None))
 
     def _end(self, result: Result) -> None:
         if result.state != "busy":
@@ -190,8 +176,8 @@ class Runner:
         if self._signals and self._asked is None:
             self._asked = time.monotonic()
             self.display.note("stopping: the jobs save and exit; once more ends them at once")
-            for _, _, process in self._running.values():
+            for _, process in self._running.values():
                 process.stop()
         if self._asked is not None and (self._signals > 1 or time.monotonic() > self._asked + STOP_SECONDS):
-            for _, _, process in self._running.values():
+            for _, process in self._running.values():
                 process.kill()

@@ -4,7 +4,7 @@ Why no ready-made sweeper: Hydra's Optuna plugin pins optuna<3, waits for a whol
 neither pruning nor how to go on. Here a trial is asked for when there is room for it, its run is judged by its
 `status.json`, and the study is one append-only file (`study.journal`) that is safe over processes and survives any
 kill. A trial whose run was stopped or failed stays open in it, so the same command resumes that run first and then asks
-for what is missing.
+for what is missing. A proposal that cannot be trained is a failed trial with its reason, and is not made again.
 
 This module does not import optuna until a study is opened: `--help` and ordinary runs do without.
 """
@@ -30,10 +30,11 @@ JOURNAL = "study.journal"
 STUDY = "search"
 STUDY_VARIABLE = "SHOWTELL_STUDY"
 TRIAL_VARIABLE = "SHOWTELL_TRIAL"
-DIRECTORY = "directory"
+DIRECTORY, REASON = "directory", "reason"
 # the first runs, and the first epoch of each, are never given up: there is nothing to compare with yet
 UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 4, 1
-ATTEMPTS = 100
+# so many proposals that are known or impossible, one after the other, end a search
+ATTEMPTS = 200
 
 
 class Search:
@@ -68,19 +69,38 @@ class Search:
         self.study = _open_study(self.path, about, direction, settings.sampler, seed)
         open_trials = [(trial.number, trial.params) for trial in self._trials("RUNNING")]
         self._open = iter(open_trials)
-        done = len(self._trials("COMPLETE")) + len(self._trials("PRUNED"))
+        done = len(self._trials("COMPLETE", "PRUNED"))
         self._new = max(0, settings.trials - done - len(open_trials))
         self.total = self._new + len(open_trials)
         self.done = done
+        self._rejected = [trial.user_attrs[REASON] for trial in self._trials("FAIL") if REASON in trial.user_attrs]
 
     def proposals(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Numbers and values of trials: first those left open, then new ones, each asked for when it is wanted."""
+        """Numbers and values of trials: first those left open, then new ones, each asked for when it is wanted.
+
+        Raises:
+            ConfigError: the space holds nothing that can be trained.
+        """
         yield from self._open
-        for _ in range(self._new):
-            trial = self._unlike_all_others()
-            if trial is None:  # a small space holds no further run
-                return
+        misses = 0
+        while self._new and misses < ATTEMPTS:  # a small space holds no further run
+            trial = self.study.ask(self.space)
+            if trial.params in self._known(but=trial.number):  # would train the same run again
+                self.study.tell(trial.number, state=_state("FAIL"))
+                misses += 1
+                continue
+            self._new, before = self._new - 1, len(self._rejected)
             yield trial.number, trial.params
+            misses = misses + 1 if len(self._rejected) > before else 0
+        if self._new == self.total and self._rejected and not self.done:
+            raise ConfigError(f"none of {len(self._rejected)} proposals can be trained: {self._rejected[-1]}")
+
+    def reject(self, number: int, reason: str) -> None:
+        """Tells the study that a proposal cannot be trained; another one takes its place."""
+        _trial(self.study, number).set_user_attr(REASON, reason)
+        self.study.tell(number, state=_state("FAIL"))
+        self._rejected.append(reason)
+        self._new += 1
 
     def environment(self, number: int) -> dict[str, str]:
         """How a run finds its trial."""
@@ -88,38 +108,31 @@ class Search:
 
     def tell(self, number: int, result: Result) -> None:
         """Tells the study how a run ended; one that did not reach its end stays open."""
-        from optuna.trial import TrialState
-
         status = Run(result.job.directory).status()
         if result.failed or status is None:
             return
         _trial(self.study, number).set_user_attr(DIRECTORY, str(result.job.directory))
         if status.state == "pruned":
-            self.study.tell(number, state=TrialState.PRUNED)
+            self.study.tell(number, state=_state("PRUNED"))
         elif status.best is not None:
             self.study.tell(number, status.best)
 
     def directories(self) -> list[Path]:
         """The runs that are done."""
-        found = (trial.user_attrs.get(DIRECTORY) for state in ("COMPLETE", "PRUNED") for trial in self._trials(state))
+        found = (trial.user_attrs.get(DIRECTORY) for trial in self._trials("COMPLETE", "PRUNED"))
         return [Path(directory) for directory in found if directory]
 
-    def _trials(self, state: str) -> list[Any]:
-        from optuna.trial import TrialState
+    def _trials(self, *states: str) -> list[Any]:
+        return self.study.get_trials(deepcopy=False, states=tuple(map(_state, states)))
 
-        return self.study.get_trials(deepcopy=False, states=(TrialState[state],))
-
-    def _unlike_all_others(self) -> "Trial | None":
-        """A new trial; a proposal that was made before would train the same run again."""
-        from optuna.trial import TrialState
-
-        known = [trial.params for state in ("COMPLETE", "PRUNED", "RUNNING") for trial in self._trials(state)]
-        for _ in range(ATTEMPTS):
-            trial = self.study.ask(self.space)
-            if trial.params not in known:
-                return trial
-            self.study.tell(trial.number, state=TrialState.FAIL)
-        return None
+    def _known(self, but: int) -> list[dict[str, Any]]:
+        """What was proposed before; a repetition has failed without a reason."""
+        trials = self._trials("COMPLETE", "PRUNED", "RUNNING", "FAIL")
+        return [
+            trial.params
+            for trial in trials
+            if trial.number != but and (trial.state != _state("FAIL") or REASON in trial.user_attrs)
+        ]
 
 
 def open_trial(path: Path, number: int) -> "Trial":
@@ -127,6 +140,12 @@ def open_trial(path: Path, number: int) -> "Trial":
     from optuna import load_study
 
     return _trial(load_study(study_name=STUDY, storage=_storage(path), pruner=_pruner()), number)
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState[name]
 
 
 def _trial(study: "Study", number: int) -> "Trial":
@@ -173,12 +192,24 @@ def _storage(path: Path) -> Any:
 
 
 def _sampler(name: str, seed: int, before: int) -> "BaseSampler":
-    """A sampler that is repeatable, and does not repeat itself when a search goes on."""
+    """A sampler that is repeatable, and does not repeat itself when a search goes on.
+
+    Its floats have four digits where their interval lets them: what the study knows is what is spelled and trained.
+    """
+    from optuna.distributions import FloatDistribution
     from optuna.samplers import RandomSampler, TPESampler
+
+    class Rounding(RandomSampler if name == "random" else TPESampler):  # type: ignore[misc]
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            value = super().sample_independent(study, trial, name, distribution)
+            if not isinstance(distribution, FloatDistribution):
+                return value
+            short = float(f"{value:.4g}")
+            return short if distribution.low <= short <= distribution.high else value
 
     own = int.from_bytes(hashlib.sha256(f"{seed} {before}".encode()).digest()[:4], "little")
     # runs side by side: TPE must not propose what is being tried
-    return RandomSampler(seed=own) if name == "random" else TPESampler(seed=own, constant_liar=True, n_startup_trials=5)
+    return Rounding(seed=own, **({} if name == "random" else {"constant_liar": True, "n_startup_trials": 5}))
 
 
 def _pruner() -> Any:

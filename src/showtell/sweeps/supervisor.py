@@ -74,7 +74,7 @@ def end_with_starter(job: subprocess.Popen[bytes], starter: int) -> None:
     os.killpg(0, signal.SIGKILL)  # also what the job left behind; nobody is there to read an exit code
 
 
-def locked(path: str) -> IO[bytes] | None:
+def locked(path: str | os.PathLike[str]) -> IO[bytes] | None:
     """The lock as an open file, or None where another process holds it."""
     held = open(path, "ab")  # noqa: SIM115
     try:
@@ -87,9 +87,10 @@ def locked(path: str) -> IO[bytes] | None:
 
 
 def die_with_parent() -> None:
-    """Asks Linux for SIGTERM when the parent dies, for the case that somebody kills the supervisor."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Asks for SIGTERM when the parent dies, where Linux can be asked; somebody may kill the supervisor."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":
