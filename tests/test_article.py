@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
 from showtell.config import Config, parse
-from showtell.data.batching import LengthBatches
+from showtell.data.loading import LengthBatches
 from showtell.models.module import build_decoder
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 

@@ -7,6 +7,7 @@ resume.
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
+from showtell import __version__
 from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
@@ -23,7 +25,6 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData, TrainSplit
 from showtell.evaluation.metrics import ReferenceCorpus
 from showtell.initial import Start, load_start
-from showtell.meeting import Meeting
 from showtell.models.encoder import Encoder
 from showtell.models.finetuning import TunedBlocks, tuned_blocks
 from showtell.models.module import CaptionModule, build_decoder
@@ -34,7 +35,7 @@ from showtell.monitoring.rewind import LogPoint
 from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run_directory import remember_config
-from showtell.shard_meeting import ShardMeeting
+from showtell.sources import Source, open_source
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
 
@@ -67,17 +68,12 @@ def train(config: Config, run_dir: Path) -> float:
         config = config.adopting(start.config)
     elif resume and config.init_from:
         config = config.adopting(parse(resume.card["config"]))
-    meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
-    if config.training.objective == "self_critical" and not config.init_from:
-        raise ConfigError(
-            "training.objective=self_critical: an untrained decoder draws nothing worth a reward; "
-            "give a trained run's directory, init_from=runs/NAME/STAMP"
-        )
+    source = open_source(config)
     if start:
-        start.check_encoder(meeting.weights.sha256)  # before its answers are asked for
-    train_split, val_split = meeting.train_split(), meeting.split("val")
+        start.check_encoder(source.encoder.weights.sha256)  # before its answers are asked for
+    train_split, val_split = source.train, source.val
     vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
-    card = meeting.card(vocabulary)
+    card = metadata(config, source, vocabulary)
     if resume:
         resume.accept(card)
     if is_first():
@@ -85,11 +81,11 @@ def train(config: Config, run_dir: Path) -> float:
         if resume or start:
             remember_config(run_dir, config.as_dict())
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
-        save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder)
-    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())
+        save_travelling_weights(run_dir, source.encoder.weights, lambda: source.encoder.network)
+    data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, source.num_workers, present())
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    decoder = first_decoder(config, meeting.feature_shape, vocabulary, start)
-    encoder = meeting.encoder if config.features.mode == "off" else None
+    decoder = first_decoder(config, source.feature_shape, vocabulary, start)
+    encoder = source.encoder.network if config.features.mode == "off" else None
     tuned = first_blocks(config, encoder, start)
     reward = reward_of(train_split, vocabulary) if config.training.objective == "self_critical" else None
     module = CaptionModule(decoder, vocabulary, config.training, config.decoding, card, encoder, reward, tuned)
@@ -141,6 +137,21 @@ def fit(
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
+
+
+def metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What a checkpoint tells about itself, in plain containers."""
+    weights = source.encoder.weights
+    return {
+        "format": 1,
+        "version": __version__,
+        "config": config.as_dict(),
+        "vocabulary": vocabulary.words,
+        "encoder": {"sha256": weights.sha256, "public": weights.public},
+        "data": source.data_hash,
+        "transform": asdict(weights.transform),
+        "feature_shape": list(source.feature_shape),
+    }
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from showtell.config import ConfigError
+from showtell.data.annotations import Picture
 from showtell.data.files import shown
 from showtell.data.progress import Progress
-from showtell.data.records import Picture
 from showtell.gallery.page import write_gallery
 from showtell.inference import Captioned, Captioner
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
@@ -141,24 +141,23 @@ def caption_all(
     workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
     paths = [picture.path for picture in pictures]
     stream = system.captioner.stream(paths, system.decoding, options.batch_size, workers, generator)
-    progress = Progress(f"captioning with {system.label}", len(pictures), "pictures")
     done, failed = {}, {}
-    for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
-        if captioned.error is None:
+    with Progress(
+        f"captioning with {system.label}", len(pictures), "pictures", shown=bool(options.annotations)
+    ) as progress:
+        for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
+            progress.advance()
+            if captioned.error is not None:
+                failed[picture.id] = captioned.error
+                continue
             done[picture.id] = captioned
-        else:
-            failed[picture.id] = captioned.error
-        if options.annotations:
-            progress.advance(1)
-        elif captioned.error is None:
-            said_by = [system.label] if named else []
-            print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
-        if options.save_pictures and captioned.error is None:
-            save_picture(captioned, options.save_pictures / f"{name}.png")
-        if options.attention and captioned.error is None and isinstance(system.captioner, Captioner):
-            save_attention(system.captioner, captioned, options.attention / f"{name}.png")
-    if options.annotations:
-        progress.close()
+            if not options.annotations:
+                said_by = [system.label] if named else []
+                print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
+            if options.save_pictures:
+                save_picture(captioned, options.save_pictures / f"{name}.png")
+            if options.attention and isinstance(system.captioner, Captioner):
+                save_attention(system.captioner, captioned, options.attention / f"{name}.png")
     return Prediction(system, done), failed
 
 

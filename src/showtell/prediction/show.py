@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from showtell.data.records import Picture
+from showtell.data.annotations import Picture
 from showtell.gallery.contents import Caption, Entry, Page, Told, Word
 from showtell.inference import Captioned, Captioner
 from showtell.prediction.evaluate import Evaluation, figures

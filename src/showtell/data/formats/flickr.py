@@ -17,9 +17,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from showtell.config import DataConfig
+from showtell.data.annotations import AnnotationError, Picture, Split, SplitName, caption_text, picture_name, read_text
 from showtell.data.files import shown
-from showtell.data.records import AnnotationError, Picture, Split
-from showtell.data.schema import caption_text, picture_name, read_text
+from showtell.data.formats.base import AnnotationFormat, annotation_file, picture_folder
 
 _NAME_COLUMNS = ("image", "image_name", "filename", "file_name")
 _CAPTION_COLUMNS = ("caption", "comment", "sentence")
@@ -29,6 +30,26 @@ _BAR_ROW = re.compile(r"([^|]*)\|\s*\d+\s*\|?(.*)")
 _VALIDATION_LIMIT = 1000
 
 Row = tuple[int, str, str]  # line number, picture name, caption
+
+
+class FlickrFormat(AnnotationFormat):
+    """A table, and lists of the splits' pictures where there are any."""
+
+    def read(self, config: DataConfig, split: SplitName) -> Split:
+        """Reads the table and takes a split out of it."""
+        table = read_flickr(annotation_file(config, split), picture_folder(config, split))
+        shared = config.train_annotations == config.val_annotations
+        return select(table, split, *_lists(config), shared=shared)
+
+    def files(self, config: DataConfig, split: SplitName) -> list[Path]:
+        """The table and the lists."""
+        return super().files(config, split) + [file for file in _lists(config) if file and file.is_file()]
+
+
+def _lists(config: DataConfig) -> tuple[Path | None, Path | None]:
+    """The files that name the training and the validation pictures."""
+    root = Path(config.root).expanduser()
+    return tuple(root / name if name else None for name in (config.train_split, config.val_split))  # type: ignore[return-value]
 
 
 def read_flickr(file: Path, folder: Path) -> Split:

@@ -9,12 +9,34 @@ tokenizer.
 from pathlib import Path
 from typing import Any
 
+from showtell.config import DataConfig
+from showtell.data.annotations import (
+    AnnotationError,
+    Picture,
+    Split,
+    SplitName,
+    caption_text,
+    load_json,
+    member,
+    member_list,
+    picture_name,
+    whole_number,
+)
 from showtell.data.files import shown
-from showtell.data.records import AnnotationError, Picture, Split
-from showtell.data.schema import caption_text, load_json, member, member_list, picture_name, whole_number
+from showtell.data.formats.base import AnnotationFormat, annotation_file, picture_folder
 
 _SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 _KNOWN = frozenset(name for names in _SPLITS.values() for name in names)
+
+
+class KarpathyFormat(AnnotationFormat):
+    """One file for all splits."""
+
+    splits = ("train", "val", "test")
+
+    def read(self, config: DataConfig, split: SplitName) -> Split:
+        """Reads the pictures of a split out of the whole file."""
+        return read_karpathy(annotation_file(config, split), picture_folder(config, split), split)
 
 
 def read_karpathy(file: Path, folder: Path, split: str) -> Split:
