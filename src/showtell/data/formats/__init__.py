@@ -9,9 +9,8 @@ import os
 from pathlib import Path
 
 from showtell.config import DataConfig
-from showtell.data.annotations import AnnotationError, Split, SplitName
+from showtell.data.annotations import AnnotationError, AnnotationFormat, Split, SplitName, check_folder, picture_folder
 from showtell.data.files import shown
-from showtell.data.formats.base import AnnotationFormat, check_folder, picture_folder
 from showtell.data.formats.coco import CocoFormat, ShapesFormat
 from showtell.data.formats.flickr import FlickrFormat
 from showtell.data.formats.karpathy import KarpathyFormat

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any
 from showtell.config import DataConfig
 from showtell.data.annotations import (
     AnnotationError,
+    AnnotationFormat,
     Picture,
     Split,
     SplitName,
+    annotation_file,
     caption_text,
     load_json,
     member,
     member_list,
+    picture_folder,
     picture_name,
     whole_number,
 )
 from showtell.data.files import shown
-from showtell.data.formats.base import AnnotationFormat, annotation_file, picture_folder
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO

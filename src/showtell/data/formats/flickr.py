@@ -18,9 +18,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from showtell.config import DataConfig
-from showtell.data.annotations import AnnotationError, Picture, Split, SplitName, caption_text, picture_name, read_text
+from showtell.data.annotations import (
+    AnnotationError,
+    AnnotationFormat,
+    Picture,
+    Split,
+    SplitName,
+    annotation_file,
+    caption_text,
+    picture_folder,
+    picture_name,
+    read_text,
+)
 from showtell.data.files import shown
-from showtell.data.formats.base import AnnotationFormat, annotation_file, picture_folder
 
 _NAME_COLUMNS = ("image", "image_name", "filename", "file_name")
 _CAPTION_COLUMNS = ("caption", "comment", "sentence")

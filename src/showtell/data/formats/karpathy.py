@@ -12,18 +12,20 @@ from typing import Any
 from showtell.config import DataConfig
 from showtell.data.annotations import (
     AnnotationError,
+    AnnotationFormat,
     Picture,
     Split,
     SplitName,
+    annotation_file,
     caption_text,
     load_json,
     member,
     member_list,
+    picture_folder,
     picture_name,
     whole_number,
 )
 from showtell.data.files import shown
-from showtell.data.formats.base import AnnotationFormat, annotation_file, picture_folder
 
 _SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 _KNOWN = frozenset(name for names in _SPLITS.values() for name in names)
