@@ -110,114 +110,107 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def read_text(file: Path) -> str:
-    """The file's text; UTF-8 with or without a byte order mark.
+class AnnotationFile:
+    """A file whose values are checked while they are read; `skipped` has a line for each thing left out."""
 
-    Raises:
-        AnnotationError: not an ordinary file, empty, or not UTF-8.
-    """
-    reason = why_unreadable(file)
-    if reason:
-        raise AnnotationError(f"{shown(file)} {reason}")
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{shown(file)}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
-    except OSError as error:
-        raise AnnotationError(f"{shown(file)}: cannot be read ({error.strerror})") from None
-    if not text.strip():
-        raise AnnotationError(f"{shown(file)}: the file is empty; fetch it again")
-    return text
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.skipped: list[str] = []
 
+    def refused(self, what: str) -> AnnotationError:
+        """The error that says what is wrong in the file."""
+        return AnnotationError(f"{shown(self.path)}: {what}")
 
-def load_json(file: Path) -> dict[str, Any]:
-    """The file's top-level object.
+    def leave_out(self, what: str) -> None:
+        """Notes what is left out."""
+        self.skipped.append(f"{shown(self.path)}: {what}")
 
-    Raises:
-        AnnotationError: unreadable, no JSON, a key twice in one object, nested without measure, or no object.
-    """
-    text = read_text(file)
+    def text(self) -> str:
+        """The whole text; UTF-8 with or without a byte order mark. Refused unless it is an ordinary file with text."""
+        if reason := why_unreadable(self.path):
+            raise AnnotationError(f"{shown(self.path)} {reason}")
+        try:
+            text = self.path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self.refused(f"byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
+        except OSError as error:
+            raise self.refused(f"cannot be read ({error.strerror})") from None
+        if not text.strip():
+            raise self.refused("the file is empty; fetch it again")
+        return text
 
-    def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def json(self) -> dict[str, Any]:
+        """The top-level object; refused where a key stands twice in one object, or nesting is without measure."""
+        text = self.text()
+        try:
+            content = json.loads(text, object_pairs_hook=self._without_duplicates)
+        except json.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            raise self.refused(f"no JSON at {place} ({error.msg}); fetch or write it again") from None
+        except RecursionError:
+            raise self.refused("nested too deeply; this is no annotation file") from None
+        except ValueError as error:  # an integer of more than 4,300 digits
+            raise self.refused(f"no usable JSON ({str(error)[:80]}); write it again") from None
+        if not isinstance(content, dict):
+            raise self.refused(f"holds a {type(content).__name__}, not an object with `images`")
+        return content
+
+    def _without_duplicates(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise AnnotationError(f"{shown(file)}: an object holds the key {shown(twice)} twice; remove one")
+            raise self.refused(f"an object holds the key {shown(twice)} twice; remove one")
         return found
 
-    try:
-        content = json.loads(text, object_pairs_hook=without_duplicates)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise AnnotationError(f"{shown(file)}: no JSON at {place} ({error.msg}); fetch or write it again") from None
-    except RecursionError:
-        raise AnnotationError(f"{shown(file)}: nested too deeply; this is no annotation file") from None
-    except AnnotationError:
-        raise
-    except ValueError as error:  # an integer of more than 4,300 digits
-        raise AnnotationError(f"{shown(file)}: no usable JSON ({str(error)[:80]}); write it again") from None
-    if not isinstance(content, dict):
-        raise AnnotationError(f"{shown(file)}: holds a {type(content).__name__}, not an object with `images`")
-    return content
-
-
-def member_list(content: dict[str, Any], key: str, file: Path) -> list[Any]:
-    """The non-empty list under `key` of the top-level object."""
-    value = content.get(key)
-    if not isinstance(value, list):
-        found = "is missing" if key not in content else f"is {shown(value)}"
-        raise AnnotationError(f"{shown(file)}: {key} {found}, it must be a list; is this a captions file?")
-    if not value:
-        raise AnnotationError(f"{shown(file)}: {key} is an empty list; fetch the file again")
-    return value
-
-
-def member(entry: Any, key: str, file: Path, where: str) -> Any:
-    """`entry[key]`, with an error that says whether the entry or the key is at fault."""
-    try:
-        return entry[key]
-    except KeyError:
-        raise AnnotationError(f"{shown(file)}: {where}.{key} is missing; add it") from None
-    except (TypeError, IndexError):
-        raise AnnotationError(f"{shown(file)}: {where} is {shown(entry)}, it must be an object") from None
-
-
-def whole_number(value: Any, file: Path, where: str, key: str) -> int:
-    """An id, found at `where.key`: a whole number that fits 64 bits."""
-    if type(value) is not int or not -_ID_LIMIT <= value < _ID_LIMIT:
-        kind = "text" if type(value) is str else type(value).__name__
-        raise AnnotationError(
-            f"{shown(file)}: {where}.{key} is {shown(value)} ({kind}), it must be a whole number of 64 bits"
-        )
-    return value
-
-
-def picture_name(value: Any, file: Path, where: str) -> str:
-    """A relative file name that stays below its folder, by the look of it (no system call)."""
-    if type(value) is not str or not value.strip():
-        raise AnnotationError(f"{shown(file)}: {where} is {shown(value)}, it must be a file name")
-    if "/" not in value and "\\" not in value and ":" not in value and value.isprintable() and value not in (".", ".."):
+    def list_of(self, content: dict[str, Any], key: str) -> list[Any]:
+        """The non-empty list under `key` of the top-level object."""
+        value = content.get(key)
+        if not isinstance(value, list):
+            found = "is missing" if key not in content else f"is {shown(value)}"
+            raise self.refused(f"{key} {found}, it must be a list; is this a captions file?")
+        if not value:
+            raise self.refused(f"{key} is an empty list; fetch the file again")
         return value
-    parts = value.replace("\\", "/").split("/")
-    if not parts[0] or ":" in parts[0] or ".." in parts or not value.isprintable():
-        raise AnnotationError(
-            f"{shown(file)}: {where} is {shown(value)}, not a path below the picture folder; correct it"
-        )
-    return value
 
+    def member(self, entry: Any, key: str, where: str) -> Any:
+        """`entry[key]`, with an error that says whether the entry or the key is at fault."""
+        try:
+            return entry[key]
+        except KeyError:
+            raise self.refused(f"{where}.{key} is missing; add it") from None
+        except (TypeError, IndexError):
+            raise self.refused(f"{where} is {shown(entry)}, it must be an object") from None
 
-def caption_text(value: Any, file: Path, where: str, skipped: list[str]) -> str | None:
-    """The cleaned caption; None with a line in `skipped` if nothing is left of it."""
-    if type(value) is not str:
-        raise AnnotationError(f"{shown(file)}: {where} is {shown(value)}, it must be text; correct or remove it")
-    text = clean_caption(value)
-    if not text:
-        skipped.append(f"{shown(file)}: {where} is empty; left out")
-        return None
-    if len(value) > MAX_CHARACTERS:
-        skipped.append(f"{shown(file)}: {where} has {len(value):,} characters; cut at {MAX_CHARACTERS:,}")
-    return text
+    def whole_number(self, value: Any, where: str) -> int:
+        """An id: a whole number that fits 64 bits."""
+        if type(value) is not int or not -_ID_LIMIT <= value < _ID_LIMIT:
+            kind = "text" if type(value) is str else type(value).__name__
+            raise self.refused(f"{where} is {shown(value)} ({kind}), it must be a whole number of 64 bits")
+        return value
+
+    def picture_name(self, value: Any, where: str) -> str:
+        """A relative file name that stays below its folder, by the look of it (no system call)."""
+        if type(value) is not str or not value.strip():
+            raise self.refused(f"{where} is {shown(value)}, it must be a file name")
+        is_printable = value.isprintable()
+        if "/" not in value and "\\" not in value and ":" not in value and is_printable and value not in (".", ".."):
+            return value
+        parts = value.replace("\\", "/").split("/")
+        if not parts[0] or ":" in parts[0] or ".." in parts or not is_printable:
+            raise self.refused(f"{where} is {shown(value)}, not a path below the picture folder; correct it")
+        return value
+
+    def caption(self, value: Any, where: str) -> str:
+        """The cleaned caption; empty, and noted, if nothing is left of it."""
+        if type(value) is not str:
+            raise self.refused(f"{where} is {shown(value)}, it must be text; correct or remove it")
+        text = clean_caption(value)
+        if not text:
+            self.leave_out(f"{where} is empty; left out")
+        elif len(value) > MAX_CHARACTERS:
+            self.leave_out(f"{where} has {len(value):,} characters; cut at {MAX_CHARACTERS:,}")
+        return text
 
 
 def clean_caption(text: str) -> str:

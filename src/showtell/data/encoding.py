@@ -1,8 +1,7 @@
 """Pictures on their way through the frozen encoder: decoded in worker processes, encoded in batches, ready to store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from showtell.data.images import PictureError
-from showtell.data.workers import note_done, note_reading, watched
+from showtell.data.workers import note_done, watched
 from showtell.errors import UserError
 
 
@@ -30,29 +29,23 @@ class PictureEncoder(Protocol):
         ...
 
 
-class Pictures(Protocol):
-    """Pictures by row, in files or in a shard."""
-
-    def path(self, row: int) -> str | Path:
-        """What messages call it."""
-
-    def load(self, row: int) -> Tensor:
-        """The pixels `(3, S, S)` that the encoder sees.
-
-        Raises:
-            PictureError: it cannot be read.
-        """
-
-
 def encoded(
-    pictures: Pictures,
+    load: Callable[[int], Tensor],
     rows: Sequence[int] | NDArray[np.int64],
     encoder: PictureEncoder,
     dtype: str,
     batch_size: int,
     num_workers: int,
 ) -> Iterator[tuple[list[int], NDArray[Any], dict[int, str]]]:
-    """Encodes rows of pictures in their order.
+    """Encodes pictures in the order of their rows.
+
+    Args:
+        load: the pixels `(3, S, S)` of a row; it notes what it reads, and may raise a `PictureError`.
+        rows: which.
+        encoder: that sees them.
+        dtype: of the file.
+        batch_size: pictures per call of the encoder.
+        num_workers: processes that decode.
 
     Yields:
         For each batch the rows that could be read, their features `(B, *feature_shape)` in the type of the file, and
@@ -61,7 +54,7 @@ def encoded(
     Raises:
         StoreError: an answer of the encoder that cannot be stored.
     """
-    dataset = _Decoding(pictures, rows)
+    dataset = _Decoding(load, rows)
     # one worker process per core would fight with the encoder for the cores; small jobs need none
     workers = min(num_workers, len(rows) // (4 * batch_size))
     if workers == 0:
@@ -82,7 +75,7 @@ def _collate(items: list[tuple[int, Tensor | str]]) -> tuple[list[int], Tensor, 
 class _Decoding(Dataset[tuple[int, "Tensor | str"]]):
     """Decodes one picture; the reason where it cannot be read."""
 
-    pictures: Pictures
+    load: Callable[[int], Tensor]
     rows: Sequence[int] | NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -91,8 +84,7 @@ class _Decoding(Dataset[tuple[int, "Tensor | str"]]):
     def __getitem__(self, place: int) -> tuple[int, Tensor | str]:
         row = int(self.rows[place])
         try:
-            note_reading(self.pictures.path(row))
-            return row, self.pictures.load(row)
+            return row, self.load(row)
         except PictureError as error:
             return row, str(error)
         finally:

@@ -41,6 +41,7 @@ from showtell.data.encoding import PictureEncoder, StoreError, encoded
 from showtell.data.files import stamp
 from showtell.data.images import load_picture, read_picture
 from showtell.data.progress import Progress
+from showtell.data.workers import note_reading
 from showtell.ranks import first_rank_first, from_all, from_first, is_first, present
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
@@ -67,20 +68,18 @@ class StoreRequest:
         """How many answers are stored."""
         return len(self.paths) * self.views
 
-    def path(self, row: int) -> str | Path:
-        """The picture of a row."""
-        return self.paths[row % len(self.paths)]
-
     def load(self, row: int) -> Tensor:
         """The pixels `(3, S, S)` that the encoder sees for a row.
 
         Raises:
             PictureError: it cannot be read.
         """
-        if self.augmentation is None:
-            return load_picture(self.path(row), self.transform)
         view, picture = divmod(row, len(self.paths))
-        return self.augmentation(read_picture(self.path(row)), self.transform, view, picture)
+        path = self.paths[picture]
+        note_reading(path)
+        if self.augmentation is None:
+            return load_picture(path, self.transform)
+        return self.augmentation(read_picture(path), self.transform, view, picture)
 
     def key(self) -> str:
         """The hash that names the store. Costs one `stat` per picture and opens none."""
@@ -178,7 +177,7 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
     own = _own_rows(waiting, batch_size)
     done = len(state) - len(waiting)
     with Progress(f"encoding {request.name}", request.rows, "pictures", done, shown=is_first()) as progress:
-        for rows, answers, unreadable in encoded(request, own, encoder, request.dtype, batch_size, num_workers):
+        for rows, answers, unreadable in encoded(request.load, own, encoder, request.dtype, batch_size, num_workers):
             if rows:
                 features[rows] = answers
                 state[rows] = STORED

@@ -146,7 +146,7 @@ def caption_all(
         f"captioning with {system.label}", len(pictures), "pictures", shown=bool(options.annotations)
     ) as progress:
         for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
-            progress.advance()
+            progress.count()
             if captioned.error is not None:
                 failed[picture.id] = captioned.error
                 continue

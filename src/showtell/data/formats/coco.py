@@ -16,20 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from showtell.config import DataConfig
 from showtell.data.annotations import (
-    AnnotationError,
+    AnnotationFile,
     AnnotationFormat,
     Picture,
     Split,
     SplitName,
     annotation_file,
-    caption_text,
-    load_json,
-    member,
-    member_list,
     picture_folder,
-    picture_name,
-    whole_number,
-)
+)  # fmt: skip
 from showtell.data.files import shown
 
 if TYPE_CHECKING:
@@ -56,20 +50,19 @@ def read_coco(file: Path, folder: Path) -> Split:
     Raises:
         AnnotationError: the file is not what it should be.
     """
-    content = load_json(file)
-    skipped: list[str] = []
-    images = _checked_images(member_list(content, "images", file), file)
-    annotations = _checked_annotations(member_list(content, "annotations", file), images, file, skipped)
+    source = AnnotationFile(file)
+    content = source.json()
+    images = _checked_images(source, source.list_of(content, "images"))
+    annotations = _checked_annotations(source, source.list_of(content, "annotations"), images)
     index = coco_index(list(images.values()), annotations)
     pictures = []
     for image_id, image in index.imgs.items():
-        captions = tuple(note["caption"] for note in index.imgToAnns.get(image_id, ()))
-        if captions:
-            pictures.append(Picture(image_id, folder / image["file_name"], captions))
+        name = image["file_name"]
+        if captions := tuple(note["caption"] for note in index.imgToAnns.get(image_id, ())):
+            pictures.append(Picture(image_id, folder / name, captions))
         else:
-            name = shown(image["file_name"])
-            skipped.append(f"{shown(file)}: picture {image_id} ({name}) has no captions; left out")
-    return Split(pictures, skipped)
+            source.leave_out(f"picture {image_id} ({shown(name)}) has no captions; left out")
+    return Split(pictures, source.skipped)
 
 
 def coco_index(images: list[Any], annotations: list[Any]) -> "COCO":
@@ -83,41 +76,39 @@ def coco_index(images: list[Any], annotations: list[Any]) -> "COCO":
     return index
 
 
-def _checked_images(images: list[Any], file: Path) -> dict[int, dict[str, Any]]:
+def _checked_images(source: AnnotationFile, images: list[Any]) -> dict[int, dict[str, Any]]:
     """The pictures by id."""
     found: dict[int, dict[str, Any]] = {}
     for index, image in enumerate(images):
         where = f"images[{index}]"
-        image_id = whole_number(member(image, "id", file, where), file, where, "id")
+        image_id = source.whole_number(source.member(image, "id", where), f"{where}.id")
         if image_id in found:
-            raise AnnotationError(f"{shown(file)}: {where}.id is {image_id}, as an earlier picture's; make ids unique")
-        picture_name(member(image, "file_name", file, where), file, f"{where}.file_name")
+            raise source.refused(f"{where}.id is {image_id}, as an earlier picture's; make ids unique")
+        source.picture_name(source.member(image, "file_name", where), f"{where}.file_name")
         found[image_id] = image
     return found
 
 
 def _checked_annotations(
-    annotations: list[Any], images: dict[int, Any], file: Path, skipped: list[str]
+    source: AnnotationFile, annotations: list[Any], images: dict[int, Any]
 ) -> list[dict[str, Any]]:
     """The annotations that can be used, with cleaned captions and with the ids that pycocotools counts on."""
     seen: set[int] = set()
     usable = []
     for index, annotation in enumerate(annotations):
         where = f"annotations[{index}]"
-        image_id = member(annotation, "image_id", file, where)
-        text = member(annotation, "caption", file, where)
+        image_id = source.member(annotation, "image_id", where)
+        text = source.member(annotation, "caption", where)
         annotation_id = annotation.setdefault("id", -1 - index)
         if type(image_id) is not int or type(annotation_id) is not int:
-            whole_number(image_id, file, where, "image_id")
-            whole_number(annotation_id, file, where, "id")
+            source.whole_number(image_id, f"{where}.image_id")
+            source.whole_number(annotation_id, f"{where}.id")
         if annotation_id in seen:
-            raise AnnotationError(
-                f"{shown(file)}: {where}.id is {annotation_id}, as an earlier annotation's; make ids unique"
-            )
+            raise source.refused(f"{where}.id is {annotation_id}, as an earlier annotation's; make ids unique")
         seen.add(annotation_id)
-        annotation["caption"] = caption_text(text, file, f"{where}.caption", skipped)
+        annotation["caption"] = source.caption(text, f"{where}.caption")
         if image_id not in images:
-            skipped.append(f"{shown(file)}: {where} belongs to picture {image_id}, which is not in images; left out")
+            source.leave_out(f"{where} belongs to picture {image_id}, which is not in images; left out")
         elif annotation["caption"]:
             usable.append(annotation)
     return usable

@@ -20,16 +20,14 @@ from pathlib import Path
 from showtell.config import DataConfig
 from showtell.data.annotations import (
     AnnotationError,
+    AnnotationFile,
     AnnotationFormat,
     Picture,
     Split,
     SplitName,
     annotation_file,
-    caption_text,
     picture_folder,
-    picture_name,
-    read_text,
-)
+)  # fmt: skip
 from showtell.data.files import shown
 
 _NAME_COLUMNS = ("image", "image_name", "filename", "file_name")
@@ -68,52 +66,49 @@ def read_flickr(file: Path, folder: Path) -> Split:
     Raises:
         AnnotationError: the file is not what it should be.
     """
+    source = AnnotationFile(file)
     captions: dict[str, list[str]] = {}
-    skipped: list[str] = []
-    for line, name, text in _rows(read_text(file), file):
+    for line, name, text in _rows(source):
         if name not in captions:
-            captions[picture_name(name, file, f"line {line}")] = []
-        caption = caption_text(text, file, f"line {line}", skipped)
-        if caption:
+            captions[source.picture_name(name, f"line {line}")] = []
+        if caption := source.caption(text, f"line {line}"):
             captions[name].append(caption)
-    pictures = []
-    for number, (name, said) in enumerate(captions.items()):
-        if said:
-            pictures.append(Picture(number, folder / name, tuple(said)))
-        else:
-            skipped.append(f"{shown(file)}: {shown(name)} has no captions; left out")
-    return Split(pictures, skipped)
+    for name in (name for name, said in captions.items() if not said):
+        source.leave_out(f"{shown(name)} has no captions; left out")
+    told = enumerate(captions.items())
+    pictures = [Picture(number, folder / name, tuple(said)) for number, (name, said) in told if said]
+    return Split(pictures, source.skipped)
 
 
-def _rows(text: str, file: Path) -> Iterator[Row]:
+def _rows(source: AnnotationFile) -> Iterator[Row]:
+    text = source.text()
     first = text.lstrip().split("\n", 1)[0]
     if _TOKEN_LINE.match(first):
-        return _pattern_rows(_TOKEN_LINE, text, file, 1)
+        return _pattern_rows(_TOKEN_LINE, text, source, 1)
     delimiter = next((mark for mark in "|,\t" if mark in first), ",")
     columns = [column.strip().lower() for column in first.split(delimiter)]
     name = next((columns.index(known) for known in _NAME_COLUMNS if known in columns), None)
     caption = next((columns.index(known) for known in _CAPTION_COLUMNS if known in columns), None)
     if name is None or caption is None:
-        raise AnnotationError(
-            f"{shown(file)}: line 1 is {shown(first)}; it must be `name.jpg#0<TAB>caption` or a header with "
-            "`image` and `caption`"
+        raise source.refused(
+            f"line 1 is {shown(first)}; it must be `name.jpg#0<TAB>caption` or a header with `image` and `caption`"
         )
     if columns == ["image_name", "comment_number", "comment"] and delimiter == "|":
-        return _pattern_rows(_BAR_ROW, text, file, 2)
-    return _table_rows(text, delimiter, name, caption, file)
+        return _pattern_rows(_BAR_ROW, text, source, 2)
+    return _table_rows(text, delimiter, name, caption, source)
 
 
-def _pattern_rows(pattern: re.Pattern[str], text: str, file: Path, first_line: int) -> Iterator[Row]:
+def _pattern_rows(pattern: re.Pattern[str], text: str, source: AnnotationFile, first_line: int) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         if number < first_line or not line.strip():
             continue
         found = pattern.match(line)
         if not found:
-            raise AnnotationError(f"{shown(file)}: line {number} has no picture name and caption; correct or remove it")
+            raise source.refused(f"line {number} has no picture name and caption; correct or remove it")
         yield number, found[1].strip(), found[2]
 
 
-def _table_rows(text: str, delimiter: str, name: int, caption: int, file: Path) -> Iterator[Row]:
+def _table_rows(text: str, delimiter: str, name: int, caption: int, source: AnnotationFile) -> Iterator[Row]:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         next(rows)
@@ -121,12 +116,10 @@ def _table_rows(text: str, delimiter: str, name: int, caption: int, file: Path) 
             if not row:
                 continue
             if len(row) <= max(name, caption):
-                raise AnnotationError(
-                    f"{shown(file)}: line {rows.line_num} has {len(row)} column(s); correct or remove it"
-                )
+                raise source.refused(f"line {rows.line_num} has {len(row)} column(s); correct or remove it")
             yield rows.line_num, row[name].strip(), row[caption]
     except csv.Error as error:
-        raise AnnotationError(f"{shown(file)}: line {rows.line_num}: {error}; correct the line") from None
+        raise source.refused(f"line {rows.line_num}: {error}; correct the line") from None
 
 
 def select(table: Split, split: str, train_split: Path | None, val_split: Path | None, *, shared: bool) -> Split:
@@ -168,7 +161,9 @@ def _in(picture: Picture, names: set[str]) -> bool:
 
 
 def _names(file: Path | None) -> set[str] | None:
-    return None if file is None else {line.strip() for line in read_text(file).splitlines() if line.strip()}
+    return (
+        None if file is None else {name for line in AnnotationFile(file).text().splitlines() if (name := line.strip())}
+    )
 
 
 def lowest_tenth(names: list[str]) -> set[str]:

@@ -11,20 +11,14 @@ from typing import Any
 
 from showtell.config import DataConfig
 from showtell.data.annotations import (
-    AnnotationError,
+    AnnotationFile,
     AnnotationFormat,
     Picture,
     Split,
     SplitName,
     annotation_file,
-    caption_text,
-    load_json,
-    member,
-    member_list,
     picture_folder,
-    picture_name,
-    whole_number,
-)
+)  # fmt: skip
 from showtell.data.files import shown
 
 _SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
@@ -48,43 +42,37 @@ def read_karpathy(file: Path, folder: Path, split: str) -> Split:
         AnnotationError: the file is not what it should be.
     """
     wanted = _SPLITS[split]
-    result = Split([], [])
+    source, unwanted = AnnotationFile(file), AnnotationFile(file)
+    pictures: list[Picture] = []
     seen: set[int] = set()
-    for index, image in enumerate(member_list(load_json(file), "images", file)):
+    for index, image in enumerate(source.list_of(source.json(), "images")):
         where = f"images[{index}]"
-        belongs_to = member(image, "split", file, where)
+        belongs_to = source.member(image, "split", where)
         if not isinstance(belongs_to, str) or belongs_to not in _KNOWN:
-            raise AnnotationError(
-                f"{shown(file)}: {where}.split is {shown(belongs_to)}, it must be train, restval, val or test"
-            )
-        picture = _picture(image, file, folder, where, result.skipped if belongs_to in wanted else [])
+            raise source.refused(f"{where}.split is {shown(belongs_to)}, it must be train, restval, val or test")
+        picture = _picture(image, source if belongs_to in wanted else unwanted, folder, where)
         if picture.id in seen:
-            raise AnnotationError(
-                f"{shown(file)}: {where} has the id {picture.id} of an earlier picture; make ids unique"
-            )
+            raise source.refused(f"{where} has the id {picture.id} of an earlier picture; make ids unique")
         seen.add(picture.id)
-        if belongs_to not in wanted:
-            continue
-        if picture.captions:
-            result.pictures.append(picture)
-        else:
-            result.skipped.append(f"{shown(file)}: {where} ({shown(picture.path.name)}) has no captions; left out")
-    return result
+        if belongs_to in wanted and picture.captions:
+            pictures.append(picture)
+        elif belongs_to in wanted:
+            source.leave_out(f"{where} ({shown(picture.path.name)}) has no captions; left out")
+    return Split(pictures, source.skipped)
 
 
-def _picture(image: Any, file: Path, folder: Path, where: str, skipped: list[str]) -> Picture:
-    name = picture_name(member(image, "filename", file, where), file, f"{where}.filename")
+def _picture(image: Any, source: AnnotationFile, folder: Path, where: str) -> Picture:
+    name = source.picture_name(source.member(image, "filename", where), f"{where}.filename")
     if image.get("filepath"):
-        name = f"{picture_name(image['filepath'], file, f'{where}.filepath')}/{name}"
+        name = f"{source.picture_name(image['filepath'], f'{where}.filepath')}/{name}"
     key = "cocoid" if "cocoid" in image else "imgid"
-    image_id = whole_number(member(image, key, file, where), file, where, key)
-    sentences = member(image, "sentences", file, where)
+    image_id = source.whole_number(source.member(image, key, where), f"{where}.{key}")
+    sentences = source.member(image, "sentences", where)
     if not isinstance(sentences, list):
-        raise AnnotationError(f"{shown(file)}: {where}.sentences is {shown(sentences)}, it must be a list")
-    captions = []
-    for number, sentence in enumerate(sentences):
-        here = f"{where}.sentences[{number}]"
-        caption = caption_text(member(sentence, "raw", file, here), file, f"{here}.raw", skipped)
-        if caption:
-            captions.append(caption)
-    return Picture(image_id, folder / name, tuple(captions))
+        raise source.refused(f"{where}.sentences is {shown(sentences)}, it must be a list")
+    places = [f"{where}.sentences[{number}]" for number in range(len(sentences))]
+    raw = [
+        (source.member(sentence, "raw", place), f"{place}.raw")
+        for sentence, place in zip(sentences, places, strict=True)
+    ]
+    return Picture(image_id, folder / name, tuple(text for pair in raw if (text := source.caption(*pair))))

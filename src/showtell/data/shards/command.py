@@ -210,7 +210,7 @@ def _write_split(source: Source, plan: Sequence[NDArray[np.int64]], output: Path
                         _add(writer, source, f"{row:0{digits}d}", row, names[row], captions)
                     if source.about:
                         writer.about(source.about)
-            progress.advance(len(rows))
+            progress.count(len(rows))
 
 
 def _add(writer: ShardWriter, source: Source, key: str, row: int, path: str, captions: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from showtell.data.images import decode_picture, prepare
 from showtell.data.progress import Progress
 from showtell.data.shards.index import member_name
 from showtell.data.shards.members import Sample, read_members, shard_writer
+from showtell.data.workers import note_reading
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def feature_shards(
             for patience in (0, -1):  # first what nobody works at; then wait for what somebody does
                 for path, file in todo:
                     if _encode_locked(path, file, request, encoder, batch_size, num_workers, patience):
-                        progress.advance()
+                        progress.count()
     return files
 
 
@@ -99,9 +100,9 @@ def _encode(
     content = read_members(path)
     samples = [sample for sample in content.samples if sample.picture]
     left_out = list(content.notes)
-    pictures, rows = _Samples(path, samples, request.transform), range(len(samples))
+    load, rows = _Samples(path, samples, request.transform).load, range(len(samples))
     with shard_writer(file) as writer:
-        for readable, answers, reasons in encoded(pictures, rows, encoder, request.dtype, batch_size, num_workers):
+        for readable, answers, reasons in encoded(load, rows, encoder, request.dtype, batch_size, num_workers):
             left_out += [f"{reason}; left out" for reason in reasons.values()]
             for row, features in zip(readable, answers, strict=True):
                 writer.add(samples[row].key, samples[row].captions, features=features)
@@ -122,14 +123,11 @@ class _Samples:
     samples: Sequence[Sample]
     transform: ImageTransform
 
-    def path(self, row: int) -> str:
-        """What messages call a picture."""
-        return member_name(self.shard, self.samples[row].key)
-
     def load(self, row: int) -> Tensor:
         """The pixels `(3, S, S)` that the encoder sees."""
-        place = self.samples[row].picture
-        assert place is not None
+        sample = self.samples[row]
+        assert sample.picture is not None
+        note_reading(name := member_name(self.shard, sample.key))
         with self.shard.open("rb") as file:
-            data = os.pread(file.fileno(), place.size, place.offset)
-        return prepare(decode_picture(data, self.path(row)), self.transform)
+            data = os.pread(file.fileno(), sample.picture.size, sample.picture.offset)
+        return prepare(decode_picture(data, name), self.transform)

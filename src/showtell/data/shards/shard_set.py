@@ -100,7 +100,7 @@ def _index_missing(paths: Sequence[Path], files: Sequence[Path], request: IndexR
         for error in _indexed(_Indexing(todo, request), min(num_workers, len(todo) // 2)):
             if error:
                 raise ShardError(error)
-            progress.advance()
+            progress.count()
 
 
 class _Indexing(Dataset[str]):
