@@ -31,9 +31,9 @@ from torchvision import models, transforms
 
 import showtell.training as training
 from showtell.config import parse
-from showtell.data.feature_store import open_or_build
-from showtell.data.store_request import StoreRequest
+from showtell.data.feature_store import StoreRequest, open_or_build
 from showtell.models.encoding import FastEncoder
+from showtell.models.frozen import FrozenEncoder
 
 EMBEDDING, HIDDEN, BUILT = 256, 100, 48
 
@@ -123,17 +123,17 @@ def ours(folder: Path, batch_size: int, root: Path) -> tuple[float, float]:
             "cache": str(root / "cache"),
         }
     )  # fmt: skip
-    meeting = training.Meeting(config)
+    frozen = FrozenEncoder(config)
     paths = sorted(folder.rglob("*.jpg"))[:BUILT]
-    encoder = FastEncoder(meeting.encoder.network, torch.device("cpu"), meeting.precision)
+    encoder = FastEncoder(frozen.network, torch.device("cpu"), frozen.precision)
     began = cpu()
-    request = StoreRequest("part", paths, "random", meeting.weights.transform, "float16")
+    request = StoreRequest("part", paths, "random", frozen.weights.transform, "float16")
     open_or_build(root, request, lambda: encoder, config.features.batch_size, 0)
     building = (cpu() - began) / len(paths)
     second, reports = SecondEpoch(), training.reports
     training.reports = lambda *args: [*reports(*args), second]  # type: ignore[assignment]
     # the epoch reads features of the right shape, whatever they are
-    training.Meeting.fast_encoder = lambda self: NoEncoder()  # type: ignore[assignment, method-assign, return-value]
+    FrozenEncoder.at_work = lambda self: NoEncoder()  # type: ignore[assignment, method-assign, return-value]
     training.train(config, root / "run")
     return second.spent, building
 

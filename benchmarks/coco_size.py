@@ -13,7 +13,7 @@ import numpy as np
 
 from showtell.config import Config, parse
 from showtell.data.caption_set import load_captions
-from showtell.data.store_request import StoreRequest
+from showtell.data.feature_store import StoreRequest
 
 SHARED = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 CAPTIONS, PICTURES, VAL_PICTURES, FEATURE_SIZE = 414_000, 82_783, 500, 2048
@@ -53,14 +53,14 @@ def make(root: Path) -> None:
 
 def store(config: Config) -> None:
     """Complete stores of zeros for both splits, where a run will look for them."""
-    from showtell.meeting import Meeting
+    from showtell.models.frozen import FrozenEncoder
 
-    meeting = Meeting(config)
+    frozen, cache = FrozenEncoder(config), Path(config.cache)
     for name in ("train", "val"):
-        captions = load_captions(config.data, name, meeting.cache)
+        captions = load_captions(config.data, name, cache)
         label = f"{config.data.name}-{name}-{config.encoder.name}"
-        request = StoreRequest(label, captions.paths, meeting.fingerprint, meeting.weights.transform, "float16")
-        directory = meeting.cache / "features" / f"{label}-{request.key()}"
+        request = StoreRequest(label, captions.paths, frozen.fingerprint, frozen.weights.transform, "float16")
+        directory = cache / "features" / f"{label}-{request.key()}"
         directory.mkdir(parents=True)
         about = {"pictures": len(captions.paths), "feature_shape": [FEATURE_SIZE], "dtype": "float16"}
         (directory / "about.json").write_text(json.dumps(about))

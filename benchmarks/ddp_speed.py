@@ -32,10 +32,10 @@ from showtell.config import parse
 from showtell.data.module import CaptionData
 from showtell.distributed import RENDEZVOUS, get_ranks, process_group, ranks_of_environment
 from showtell.launching.launcher import environment_of_rank
-from showtell.models.decoders import build_decoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
-from showtell.objectives import CrossEntropy
+from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.trainer import build_trainer
 
 HIDDEN, WORDS, VOCABULARY, FEATURES, BATCH = 512, 11, 6997, 2048, 200

@@ -14,10 +14,10 @@ from synthetic import caption_set, split, vocabulary
 
 from showtell.config import parse
 from showtell.data.module import CaptionData
-from showtell.models.decoders import build_decoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
-from showtell.objectives import CrossEntropy
+from showtell.objectives.cross_entropy import CrossEntropy
 
 SIZES = (1600, 6400, 25600)
 SHARES = 16  # a turn is this part of an epoch

@@ -27,10 +27,10 @@ from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import DecoderConfig, EncoderConfig
-from showtell.models.decoders import build_decoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
-from showtell.objectives import CrossEntropy
+from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.trainer import ExactSteps, quieten_lightning
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 

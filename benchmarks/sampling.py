@@ -10,8 +10,7 @@ import torch
 from machine import at_most
 from synthetic import caption_set, split, vocabulary
 
-from showtell.data.batching import LengthBatches
-from showtell.data.loading import CaptionBatches, TrainLoader
+from showtell.data.loading import LengthBatches, TrainLoader
 
 CAPTIONS, BATCH = 414_000, 200
 
@@ -27,7 +26,7 @@ def main() -> None:
         for _ in batches.epoch(epoch):
             pass
         planned.append(time.process_time() - began)
-    dataset = CaptionBatches(data.encoded(vocabulary(captions)), data.read_images)
+    dataset = data.caption_batches(vocabulary(captions))
     began = time.process_time()
     for _ in TrainLoader(dataset, batches, 0):
         pass

@@ -212,7 +212,7 @@ def decoder_rate(rates: Rates, steps: int = 6) -> float:
     import torch
 
     from showtell.config import DecoderConfig
-    from showtell.models.decoders import build_decoder
+    from showtell.models.decoders.base import build_decoder
 
     config = DecoderConfig(embedding_size=rates.hidden_size, hidden_size=rates.hidden_size)
     decoder = build_decoder(config, (rates.feature_size,), DATA_SETS[0].vocabulary)

@@ -17,8 +17,7 @@ from machine import DATA, at_least, cpu
 from torch import Tensor
 
 from showtell.config import EncoderConfig
-from showtell.data.feature_store import open_or_build
-from showtell.data.store_request import StoreRequest
+from showtell.data.feature_store import StoreRequest, open_or_build
 from showtell.models.encoder import build_encoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 

@@ -27,11 +27,9 @@ from machine import DATA, at_most, cpu, report
 
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
-from showtell.meeting import Meeting
-from showtell.models.decoders import build_decoder
-from showtell.models.encoder import LazyEncoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.module import CaptionModule
-from showtell.objectives import CrossEntropy
+from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.vocabulary import Vocabulary
 
 HIDDEN, THRESHOLDS, SEEDS = (128, 256, 512), (4, 8), (1, 2)
@@ -112,14 +110,14 @@ def config_of(data: Path, epochs: int, folder: Path, hidden: int, threshold: int
 
 def bare_loop(config: Config) -> tuple[float, float]:
     """Seconds of all epochs' steps, by the clock and of CPU time; building is not counted."""
-    meeting = Meeting(config)
-    train, val = meeting.split("train"), meeting.split("val")
+    source = open_source(config)
+    train, val = source.train, source.val
     words = Vocabulary.from_counts(train.counts, config.vocab.threshold)
     data = CaptionData(train, val, words, config.training, config.seed, 0)
     torch.manual_seed(config.seed)
-    decoder = build_decoder(config.decoder, meeting.feature_shape, len(words))
+    decoder = build_decoder(config.decoder, source.feature_shape, len(words))
     module = CaptionModule(
-        LazyEncoder(config.encoder), decoder, words, CrossEntropy(), training=config.training, decoding=config.decoding
+        source.encoder, decoder, words, CrossEntropy(), training=config.training, decoding=config.decoding
     )
     adam = torch.optim.Adam(decoder.parameters(), lr=config.training.learning_rate)
     began, spent = time.perf_counter(), time.process_time()

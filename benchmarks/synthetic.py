@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from showtell.data.caption_set import CaptionSet
-from showtell.data.loading import StoredImages
 from showtell.data.module import SplitData
+from showtell.data.readers import CachedFeatures
 from showtell.vocabulary import Vocabulary
 
 CAPTIONS_PER_PICTURE = 5
@@ -40,7 +40,7 @@ def split(captions: CaptionSet, *feature_shape: int) -> SplitData:
     """The captions with random features, as float16 in memory."""
     pictures = len(captions.picture_ids)
     features = torch.randn(pictures, *feature_shape, generator=torch.Generator().manual_seed(0)).half()
-    return SplitData(captions, StoredImages(features), np.zeros(pictures, dtype=bool))
+    return SplitData(captions, CachedFeatures(features), np.zeros(pictures, dtype=bool))
 
 
 def vocabulary(captions: CaptionSet) -> Vocabulary:

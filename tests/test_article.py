@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
 from showtell.config import Config, parse
-from showtell.data.batching import LengthBatches
-from showtell.models.decoders import build_decoder
+from showtell.data.loading import LengthBatches
+from showtell.models.decoders.base import build_decoder
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

@@ -30,7 +30,7 @@ def test_one_device_exchanges_no_gradients_and_larger_batches_fewer() -> None:
 
 def test_parameters_are_those_of_the_decoder() -> None:
     from showtell.config import DecoderConfig
-    from showtell.models.decoders import build_decoder
+    from showtell.models.decoders.base import build_decoder
 
     data, rates = DATA_SETS[0], Rates()
     size = rates.hidden_size

@@ -15,9 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from showtell.config import Config, ConfigError, parse
 from showtell.data.shards.command import Limits, write_shards
-from showtell.data.shards.members import read_members
+from showtell.data.shards.members import read_members, shard_writer
 from showtell.data.shards.pattern import ShardError
-from showtell.data.shards.writing import shard_writer
 from showtell.errors import UserError
 from showtell.prediction.captioner import Captioner
 from showtell.training import train
@@ -109,7 +108,7 @@ def test_resume_is_exact(config: MakeConfig, tmp_path: Path, steps: int, workers
 def test_a_second_run_encodes_nothing(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = str(tmp_path / "cache")
     train(config(cache=own), tmp_path / "cold")
-    monkeypatch.setattr("showtell.meeting.FastEncoder", None)
+    monkeypatch.setattr("showtell.models.frozen.FastEncoder", None)
     train(config(cache=own), tmp_path / "warm")
     assert losses(tmp_path / "cold") == losses(tmp_path / "warm")
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from showtell.vocabulary import END, SPECIAL_TOKENS, UNK, Vocabulary, as_text
+from showtell.vocabulary import END, SPECIAL_TOKENS, UNK, Vocabulary, as_text, tokenize
 
 COUNTS = Counter({"a": 9, "dog": 4, "cat": 4, "zebra": 3, "<end>": 50})
 
@@ -30,11 +30,6 @@ def test_a_word_of_a_caption_cannot_pose_as_a_special_token() -> None:
     assert Vocabulary.from_counts(COUNTS, 1).words.count("<end>") == 1
 
 
-def test_fingerprint_follows_the_order() -> None:
-    first, second = Vocabulary([*SPECIAL_TOKENS, "a", "b"]), Vocabulary([*SPECIAL_TOKENS, "b", "a"])
-    assert first.fingerprint() != second.fingerprint()
-
-
 @pytest.mark.parametrize("words", [["a", "b"], [*SPECIAL_TOKENS, "a", "a"]])
 def test_what_is_no_vocabulary_is_refused(words: list[str]) -> None:
     with pytest.raises(ValueError, match=r"vocabulary"):
@@ -51,7 +46,5 @@ def test_what_is_no_vocabulary_is_refused(words: list[str]) -> None:
     ],
 )
 def test_text_is_written_as_people_write(words: str, text: str) -> None:
-    from showtell.data.tokenize import tokenize
-
     assert as_text(words.split()) == text
     assert tokenize(text.replace('"', "")) == [word for word in words.split() if word not in ("``", "''")]

@@ -6,14 +6,19 @@ temporary file lies in the same directory because a rename is atomic only within
 often is another one, and the rename then becomes a copy that can be cut). Its name carries the writer's
 process id, so that a later start can tell rubbish from a file that somebody is writing right now. This module
 imports nothing heavy; all rooms use it.
+
+What is kept in a cache is named by a `content_key` of all that it follows from, so nothing in it is ever stale.
 """
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -149,3 +154,22 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
                 path.unlink()
                 removed.append(path)
     return removed
+
+
+def content_key(*facts: Any) -> str:
+    """16 hex digits for what follows from `facts`: plain values, lists, dicts, dataclasses."""
+    return short_hash([json.dumps(facts, sort_keys=True, default=asdict)])
+
+
+def short_hash(parts: Iterable[str | bytes]) -> str:
+    """16 hex digits for texts and bytes, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part)
+    return digest.hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, as text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

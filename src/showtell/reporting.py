@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,21 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from showtell.atomic import write_text_atomically
-from showtell.config import Config, ConfigError
+from showtell.atomic import atomic_write, short_hash, write_text_atomically
+from showtell.config import Config
 from showtell.config.reference import natures
 from showtell.config.setting import flat
-from showtell.data.batching import Rows
 from showtell.data.caption_set import CaptionSet
+from showtell.data.files import stamp
+from showtell.data.images import read_picture
 from showtell.data.module import CaptionData
-from showtell.data.samples import thumbnails
+from showtell.data.readers import Rows
 from showtell.data.shapes import load_scenes, truth_shares
+from showtell.drawing import Pixels, thumbnail
 from showtell.models.scores import Scores
 from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.run import Run
 from showtell.vocabulary import Vocabulary
-
-
-def report_left_out(config: Config, name: str, captions: CaptionSet, unreadable: np.ndarray[Any, Any]) -> None:
-    """Says what a split lost in reading, or refuses, by `data.bad_pictures`."""
-    bad = [str(captions.paths[row]) for row in np.flatnonzero(unreadable)]
-    if bad and config.data.bad_pictures == "fail":
-        raise ConfigError(f"{bad[0]}: cannot be read (one of {len(bad)}); mend it, or use data.bad_pictures=skip")
-    for what, lines in (
-        ("pictures that cannot be read", bad),
-        ("notes from reading the annotations", captions.skipped),
-    ):
-        if lines:
-            print(f"{config.data.name} {name}: {len(lines)} {what}, e.g. {lines[0]}")
 
 
 def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str], threshold: int) -> None:
@@ -72,9 +62,21 @@ def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
 
 def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
     """The pictures that every epoch shows, with what people said about them."""
-    shown = thumbnails([captions.paths[row] for row in rows], Path(config.cache))
+    shown = thumbnails([captions.path_names[row] for row in rows], Path(config.cache))
     ids = captions.picture_ids[rows].tolist()
     return [SamplePicture(id, pixels, captions.references[id]) for id, pixels in zip(ids, shown, strict=True)]
+
+
+def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
+    """Each picture `(h, w, 3)`, its longer side at most 320 pixels; kept, so that a warm start opens no picture."""
+    key = short_hash(["\n".join(f"{path}\0{stamp(path)}" for path in paths)])
+    file = cache / "thumbnails" / f"{key}.npz"
+    if not file.is_file():
+        pictures = [thumbnail(read_picture(path).permute(1, 2, 0).numpy()) for path in paths]
+        with atomic_write(file) as opened:
+            np.savez(opened, *pictures)
+    with np.load(file, allow_pickle=False) as found:
+        return [found[f"arr_{i}"] for i in range(len(paths))]
 
 
 def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:

@@ -7,11 +7,14 @@ resume.
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from showtell import __version__
 from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing.card import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
@@ -20,7 +23,6 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.initial import Start, load_start
-from showtell.meeting import Meeting
 from showtell.models.decoders.base import Decoder, build_decoder
 from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
@@ -30,7 +32,7 @@ from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.monitoring.rewind import LogPoint
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run import Run
-from showtell.shard_meeting import ShardMeeting
+from showtell.sources import Source, open_source
 from showtell.trainer import build_trainer, check_monitored
 from showtell.vocabulary import Vocabulary
 
@@ -61,28 +63,28 @@ def train(config: Config, run_dir: Path) -> float:
         config = config.adopting(start.config)
     elif resume and config.init_from:
         config = config.adopting(parse(resume.card["config"]))
-    meeting = ShardMeeting(config) if config.data.format == "shards" else Meeting(config)
+    source = open_source(config)
     if start:
-        start.check_encoder(meeting.weights.sha256)  # before its features are asked for
-    train_split, val_split = meeting.train_split(), meeting.split("val")
+        start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
+    train_split, val_split = source.train, source.val
     vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
-    card = meeting.card(vocabulary)
+    card = metadata(config, source, vocabulary)
     if resume:
         resume.accept(card)
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
-        save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder.network)
+        save_travelling_weights(run_dir, source.encoder.weights, lambda: source.encoder.network)
     data = CaptionData(
-        train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, get_ranks()
+        train_split, val_split, vocabulary, config.training, config.seed, source.num_workers, get_ranks()
     )
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    decoder = first_decoder(config, meeting.feature_shape, vocabulary, start)
+    decoder = first_decoder(config, source.feature_shape, vocabulary, start)
     if start and start.finetuned_count:
-        start.load_into_blocks(finetuned_blocks(meeting.encoder.network, start.finetuned_count))
+        start.load_into_blocks(finetuned_blocks(source.encoder.network, start.finetuned_count))
     references = train_split.references if config.objective.needs_references else None
     module = CaptionModule(
-        meeting.encoder,
+        source.encoder,
         decoder,
         vocabulary,
         build_objective(config.objective, vocabulary, references),
@@ -133,6 +135,21 @@ def fit(
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
+
+
+def metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What a checkpoint tells about itself, in plain containers."""
+    weights = source.encoder.weights
+    return {
+        "format": 1,
+        "version": __version__,
+        "config": config.as_dict(),
+        "vocabulary": vocabulary.words,
+        "encoder": {"sha256": weights.sha256, "public": weights.public},
+        "data": source.data_hash,
+        "transform": asdict(weights.transform),
+        "feature_shape": list(source.feature_shape),
+    }
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:

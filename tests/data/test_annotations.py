@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from showtell.config import DataConfig
-from showtell.data.annotations import AnnotationError, read_split
+from showtell.data.annotations import AnnotationError
+from showtell.data.formats import read_split
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -10,12 +10,12 @@ import torch
 from tests.conftest import draw_coco
 
 from showtell.config import AugmentConfig, Config, ConfigError, DataConfig, ImageTransform, TrainingConfig, parse
-from showtell.data.augmentation import Augmentation, AugmentedImages, crop, draws, jitter, says_left_or_right
+from showtell.data.augmentation import Augmentation, crop, draws, jitter, says_left_or_right
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.images import prepare, read_picture
-from showtell.data.loading import DecodedImages
 from showtell.data.module import CaptionData, SplitData
-from showtell.meeting import Meeting
+from showtell.data.readers import PictureFiles
+from showtell.sources import open_source
 from showtell.vocabulary import Vocabulary
 
 SMALL = ImageTransform(size=16)
@@ -35,12 +35,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(root: Path, cache: Path, workers: int = 0, seed: int = 3, **training: int) -> CaptionData:
     config = DataConfig(name="tiny", format="coco", root=str(root))
     captions = [load_captions(config, name, cache) for name in ("train", "val")]  # type: ignore[arg-type]
-    read = [DecodedImages(part.paths, SMALL) for part in captions]
-    changed = AugmentedImages(captions[0].paths, SMALL, augmentation(seed=seed))
+    read = [PictureFiles(captions[0].paths, SMALL, augmentation(seed=seed)), PictureFiles(captions[1].paths, SMALL)]
     splits = [SplitData(c, r, np.zeros(len(c.paths), bool)) for c, r in zip(captions, read, strict=True)]
     vocabulary = Vocabulary.from_counts(captions[0].counts, 1)
     settings = TrainingConfig(batch_size=4, **training)  # type: ignore[arg-type]
-    return CaptionData(replace(splits[0], augmented=changed), splits[1], vocabulary, settings, seed, workers)
+    return CaptionData(splits[0], splits[1], vocabulary, settings, seed, workers)
 
 
 def seen(module: CaptionData, batches: int) -> list[torch.Tensor]:
@@ -129,11 +128,11 @@ def test_only_the_training_split_of_a_run_is_changed(large: Path, tmp_path: Path
             "cache": str(tmp_path),
         }
     )
-    meeting = Meeting(config)
-    train, val = meeting.split("train"), meeting.split("val")
-    assert train.augmented and train.augmented.augmentation.seed == config.seed and val.augmented is None
-    plain = Meeting(replace(config, data=replace(config.data, augment=AugmentConfig())))
-    assert plain.split("train").augmented is None
+    source = open_source(config)
+    read = source.train.images
+    assert read.augmentation and read.augmentation.seed == config.seed and source.val.images.augmentation is None
+    plain = open_source(replace(config, data=replace(config.data, augment=AugmentConfig())))
+    assert plain.train.images.augmentation is None
 
 
 def test_a_crop_keeps_its_share_inside_the_picture() -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.annotations import AnnotationError
-from showtell.data.captions import MAX_CHARACTERS, clean_caption
-from showtell.data.coco import read_coco
-from showtell.data.flickr import read_flickr
-from showtell.data.karpathy import read_karpathy
+from showtell.data.annotations import MAX_CHARACTERS, AnnotationError, clean_caption
+from showtell.data.formats.coco import read_coco
+from showtell.data.formats.flickr import read_flickr
+from showtell.data.formats.karpathy import read_karpathy
 
 IMAGE = {"id": 1, "file_name": "a.jpg"}
 SAID = {"id": 1, "image_id": 1, "caption": "a cat"}
@@ -125,6 +124,12 @@ def test_byte_order_mark_is_accepted(tmp_path):
 def test_annotations_need_no_id(tmp_path):
     content = coco(annotations=[{"image_id": 1, "caption": c} for c in ("a cat", "a dog")])
     assert read(tmp_path, content).pictures[0].captions == ("a cat", "a dog")
+
+
+def test_what_does_not_concern_captions_is_passed_over_in_silence(tmp_path, capsys):
+    content = json.loads(coco()) | {"categories": [{"id": 1}], "info": None}
+    assert read(tmp_path, json.dumps(content).encode()).pictures[0].captions == ("a cat",)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_orphans_and_pictures_without_captions_are_left_out(tmp_path):

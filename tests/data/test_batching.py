@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from showtell.data.batching import LengthBatches, dealt, share_of
+from showtell.data.loading import LengthBatches, rank_share, split_batches
 from showtell.distributed import Ranks
 
 LENGTHS = np.random.default_rng(0).integers(3, 9, size=203)
@@ -53,7 +53,7 @@ def test_nothing_gives_nothing() -> None:
 @pytest.mark.parametrize("epoch", [0, 5])
 def test_ranks_share_every_batch(size: int, epoch: int) -> None:
     plan = batches().epoch(epoch)
-    shares = [[share_of(rows, Ranks(rank, size)) for rows in plan] for rank in range(size)]
+    shares = [[rank_share(rows, Ranks(rank, size)) for rows in plan] for rank in range(size)]
     assert len({len(own) for own in shares}) == 1  # as many steps on all
     for rows, *parts in zip(plan, *shares, strict=True):
         counted = [own for own, weight in parts if weight]
@@ -69,7 +69,7 @@ def test_the_weights_make_the_mean_over_ranks_the_mean_over_rows() -> None:
     values = np.random.default_rng(1).random(2000)
     for rows in batches().epoch(2):
         for size in (2, 3, 16):
-            parts = [share_of(rows, Ranks(rank, size)) for rank in range(size)]
+            parts = [rank_share(rows, Ranks(rank, size)) for rank in range(size)]
             mean = np.mean([weight * values[own].mean() for own, weight in parts])
             assert mean == pytest.approx(values[rows].mean(), abs=1e-12)
 
@@ -77,8 +77,8 @@ def test_the_weights_make_the_mean_over_ranks_the_mean_over_rows() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 40])
 def test_validation_deals_whole_batches(size: int) -> None:
     plan = batches().in_order()
-    dealings = [dealt(plan, Ranks(rank, size)) for rank in range(size)]
+    dealings = [split_batches(plan, Ranks(rank, size)) for rank in range(size)]
     assert len({len(own) for own in dealings}) == 1
     counted = [tuple(rows) for own in dealings for rows, weight in own if weight == 1]
     assert sorted(counted) == sorted(tuple(rows) for rows in plan)
-    assert dealt([], Ranks(0, size)) == []
+    assert split_batches([], Ranks(0, size)) == []

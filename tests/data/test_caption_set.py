@@ -1,15 +1,17 @@
 """Tokenized captions: what nltk says, once per content."""
 
 import contextlib
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from showtell.config import DataConfig
+from showtell.config import DataConfig, parse
 from showtell.data import caption_set
 from showtell.data.caption_set import load_captions
+from showtell.sources import open_source
 from showtell.vocabulary import Vocabulary
 
 
@@ -20,7 +22,7 @@ def config(root: Path, **values: object) -> DataConfig:
 def test_captions_come_back_as_they_were(tiny_coco: Path, tmp_path: Path) -> None:
     captions = load_captions(config(tiny_coco), "train", tmp_path)
     vocabulary = Vocabulary.from_counts(captions.counts, 1)
-    tokens = captions.encode(vocabulary)
+    tokens = captions.tokens(vocabulary)
     first = vocabulary.decode(tokens[captions.starts[0] : captions.starts[1]].tolist())
     assert first in {f"a {color} {kind}." for color in ("red", "green", "blue", "yellow") for kind in ("disc", "box")}
     assert captions.references[1][0].lower() == first
@@ -32,7 +34,7 @@ def test_rare_words_become_unk(tiny_coco: Path, tmp_path: Path) -> None:
     captions = load_captions(config(tiny_coco), "val", tmp_path)
     vocabulary = Vocabulary.from_counts(captions.counts, 10)
     assert set(vocabulary.words[3:]) == {word for word, count in captions.counts.items() if count >= 10}
-    assert (captions.encode(vocabulary) == 2).any()
+    assert (captions.tokens(vocabulary) == 2).any()
 
 
 def test_a_warm_start_tokenizes_nothing(tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +54,42 @@ def test_changed_captions_are_noticed(tiny_coco: Path, tmp_path: Path) -> None:
 
     root = tmp_path / "copy"
     shutil.copytree(tiny_coco, root)
-    before = caption_set.content_key(config(root), "train")
+    before = caption_set.source_hash(config(root), "train")
     file = root / "annotations" / "captions_train.json"
     file.write_text(file.read_text().replace("A red", "A crimson"))
-    assert caption_set.content_key(config(root), "train") != before
+    assert caption_set.source_hash(config(root), "train") != before
+
+
+def test_annotations_are_hashed_once_and_paths_are_not_copied(
+    tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    real = caption_set.file_sha256
+    monkeypatch.setattr(caption_set, "file_sha256", lambda file: (hashed.append(file), real(file))[1])
+    values = {"format": "coco", "root": str(tiny_coco)}
+    source = open_source(
+        parse(
+            {
+                "data": values,
+                "cache": str(tmp_path),
+                "features": {"mode": "off"},
+                "encoder": {"name": "resnet18", "weights": "none", "image_size": 32},
+            }
+        )
+    )
+    assert source.data_hash == source.data_hash
+    assert [file.name for file in hashed] == ["captions_train.json", "captions_val.json"]
+    assert source.train.captions.path_names is source.train.captions.path_names
+
+
+def test_a_warm_start_does_not_import_pycocotools(
+    tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_captions(config(tiny_coco), "train", tmp_path)
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    assert len(load_captions(config(tiny_coco), "train", tmp_path).lengths) == 48
+    with pytest.raises(ImportError):
+        load_captions(config(tiny_coco), "val", tmp_path)
 
 
 def test_long_captions_are_cut(tiny_coco: Path, tmp_path: Path) -> None:

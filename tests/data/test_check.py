@@ -11,8 +11,7 @@ from PIL import Image
 
 from showtell.config import DataConfig
 from showtell.data.__main__ import main
-from showtell.data.check import check
-from showtell.data.report import render
+from showtell.data.check import check, render
 
 
 def draw(path: Path, size: tuple[int, int] = (100, 90), mode: str = "RGB", **options) -> None:

@@ -8,8 +8,9 @@ import torch
 
 from showtell.config import DataConfig, ImageTransform, TrainingConfig
 from showtell.data.caption_set import load_captions
-from showtell.data.loading import DecodedImages, StoredImages, TrainLoader
+from showtell.data.loading import TrainLoader
 from showtell.data.module import CaptionData, SplitData
+from showtell.data.readers import CachedFeatures, PictureFiles
 from showtell.distributed import Ranks
 from showtell.vocabulary import END, Vocabulary
 
@@ -22,7 +23,7 @@ def data(
     for name in ("train", "val"):
         captions = load_captions(config, name, cache)  # type: ignore[arg-type]
         features = torch.arange(len(captions.paths)).float()[:, None]
-        read = StoredImages(features) if stored else DecodedImages(captions.paths, ImageTransform(size=8))
+        read = CachedFeatures(features) if stored else PictureFiles(captions.paths, ImageTransform(size=8))
         splits.append(SplitData(captions, read, np.zeros(len(captions.paths), bool)))
     vocabulary = Vocabulary.from_counts(splits[0].captions.counts, 1)
     settings = TrainingConfig(batch_size=7, **training)  # type: ignore[arg-type]

@@ -10,13 +10,12 @@ from tests.conftest import draw_coco
 from torch import Tensor
 
 from showtell.config import AugmentConfig, Config, ConfigError, ImageTransform, parse
-from showtell.data.augmentation import Augmentation
+from showtell.data.augmentation import Augmentation, view_augmentation
 from showtell.data.caption_set import CaptionSet
-from showtell.data.feature_store import open_or_build
+from showtell.data.feature_store import StoreRequest, open_or_build
 from showtell.data.images import read_picture
-from showtell.data.store_request import StoreRequest
-from showtell.data.views import StoredViews, view_augmentation
-from showtell.meeting import Meeting
+from showtell.data.readers import CachedFeatures
+from showtell.sources import Source, open_source
 
 SMALL = ImageTransform(size=16)
 STRONG = AugmentConfig(crop_area=0.5, jitter=0.4, flip=True)
@@ -36,19 +35,19 @@ class AllPixels:
         return pixels.flatten(1)
 
 
-def labelled(seed: int = 1) -> StoredViews:
+def labelled(seed: int = 1) -> CachedFeatures:
     """Answers that are their own names: view * 100 + picture."""
     names = torch.arange(VIEWS)[:, None] * 100 + torch.arange(PICTURES)
-    return StoredViews(names[0].float(), names[1:].flatten().float(), CAPTIONS, seed)
+    return CachedFeatures(names[0].float(), names[1:].flatten().float(), captions=CAPTIONS, seed=seed)
 
 
-def seen(read: StoredViews, epoch: int, rows: list[int]) -> list[tuple[int, int]]:
+def seen(read: CachedFeatures, epoch: int, rows: list[int]) -> list[tuple[int, int]]:
     """The view and the picture that caption rows meet; five captions per picture."""
     pictures = np.array(rows) // 5
     return [divmod(int(name), 100) for name in read(pictures, np.array(rows), epoch)]
 
 
-def meeting(root: Path, cache: Path, views: int, **sections: dict[str, object]) -> Meeting:
+def source(root: Path, cache: Path, views: int, **sections: dict[str, object]) -> Source:
     augment = {"crop_area": 0.6, "flip": True} if views > 1 else {}
     values = {
         "data": {"format": "coco", "root": str(root), "num_workers": 0, "augment": augment},
@@ -56,7 +55,7 @@ def meeting(root: Path, cache: Path, views: int, **sections: dict[str, object]) 
         "encoder": {"name": "resnet18", "weights": "none", "image_size": 32},
         "cache": str(cache),
     }
-    return Meeting(parse({**values, **sections}))
+    return open_source(parse({**values, **sections}))
 
 
 def test_a_caption_meets_its_own_picture() -> None:
@@ -115,35 +114,33 @@ def test_a_picture_is_mirrored_only_if_none_of_its_captions_tells_sides() -> Non
 
 def test_runs_of_any_seed_share_one_store_of_views(tmp_path: Path) -> None:
     root = draw_coco(tmp_path / "coco", train=6, val=2)
-    first = meeting(root, tmp_path / "cache", 3)
-    train, val = first.split("train"), first.split("val")
-    assert train.augmented is not None and val.augmented is None
+    first = source(root, tmp_path / "cache", 3)
+    train, val = first.train, first.val
+    assert train.images.changed is not None and val.images.changed is None
     stores = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "cache" / "features").iterdir())
     assert stores == ["shapes-train-resnet18", "shapes-train-resnet18-views", "shapes-val-resnet18"]
-    again = meeting(root, tmp_path / "cache", 3, seed=5)  # type: ignore[arg-type]
-    again.__dict__["encoder"] = None  # nothing is left to encode
-    other = again.split("train").augmented
-    assert other is not None
+    again = source(root, tmp_path / "cache", 3, seed=5)  # type: ignore[arg-type]
+    again.encoder.__dict__["network"] = None  # nothing is left to encode
+    other = again.train.images
     rows = np.arange(len(train.captions.lengths))
     pictures = train.captions.picture_of[rows]
-    assert not torch.equal(train.augmented(pictures, rows, 0), other(pictures, rows, 0))
+    assert not torch.equal(train.images(pictures, rows, 0), other(pictures, rows, 0))
 
 
 def test_a_view_is_the_encoders_answer(tmp_path: Path) -> None:
     root = draw_coco(tmp_path / "coco", train=6, val=2)
-    parts = meeting(root, tmp_path / "cache", 3)
-    train = parts.split("train")
-    read = train.augmented
-    assert isinstance(read, StoredViews)
-    change = view_augmentation(parts.data.augment, train.captions)
+    parts = source(root, tmp_path / "cache", 3)
+    train, read = parts.train, parts.train.images
+    assert isinstance(read, CachedFeatures)
+    change = view_augmentation(parts.config.data.augment, train.captions)
     rows = np.arange(len(train.captions.lengths))
-    views, encoder = read.views(0), parts.fast_encoder()
+    views, encoder = read.views(0), parts.encoder.at_work()
     assert set(views) == {0, 1, 2}
     for row, feature in zip(rows, read(train.captions.picture_of[rows], rows, 0), strict=True):
         picture = int(train.captions.picture_of[row])
-        path, transform = train.captions.paths[picture], parts.weights.transform
+        path, transform = train.captions.paths[picture], parts.encoder.weights.transform
         if views[row] == 0:
-            expected = train.read_images(np.array([picture]))[0]
+            expected = read(np.array([picture]))[0]
         else:
             expected = encoder(change(read_picture(path), transform, views[row] - 1, picture)[None])[0]
         torch.testing.assert_close(feature, expected)

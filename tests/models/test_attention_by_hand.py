@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from showtell.config import GRID_DECODERS, DecoderConfig
-from showtell.models.decoders import build_decoder
 from showtell.models.decoders.attention import KEYS, REGIONS, SoftAttentionDecoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.decoders.hard_attention import HardAttentionDecoder
 from showtell.models.decoders.topdown import TopDownDecoder
 from showtell.models.decoders.transformer import Block, sinusoids

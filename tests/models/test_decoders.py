@@ -8,8 +8,7 @@ from torch import nn
 
 from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, DecodingConfig
 from showtell.decoding import decode
-from showtell.models.decoders import build_decoder
-from showtell.models.decoders.base import Decoder, attention_maps, word_attention
+from showtell.models.decoders.base import Decoder, attention_maps, build_decoder, word_attention
 from showtell.models.layers import given_words
 
 V, D = 11, 6

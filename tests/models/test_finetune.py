@@ -13,11 +13,12 @@ from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, sav
 from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, DecoderConfig, EncoderConfig, TrainingConfig, parse
 from showtell.initial import load_start
-from showtell.models.decoders import build_decoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
-from showtell.objectives import CrossEntropy, SelfCritical
+from showtell.objectives.cross_entropy import CrossEntropy
+from showtell.objectives.self_critical import SelfCritical
 from showtell.prediction.captioner import Captioner
 from showtell.run import Run
 from showtell.training import train

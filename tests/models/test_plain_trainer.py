@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from showtell.meeting import Meeting
 
 import showtell
 from showtell.config import Config
 from showtell.data.module import CaptionData
-from showtell.meeting import Meeting
-from showtell.models.decoders import build_decoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.module import CaptionModule
-from showtell.objectives import CrossEntropy
+from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.prediction.captioner import Captioner
 from showtell.vocabulary import Vocabulary
 

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from showtell.objectives.scheduled_sampling import scheduled_sampling
 from torch import nn
 
 from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, TrainingConfig
-from showtell.models.decoders import build_decoder
+from showtell.models.decoders.base import build_decoder
 from showtell.models.ema import ema_copy, update_ema
 from showtell.models.layers import padded
 from showtell.models.module import CaptionModule
 from showtell.models.objective import CaptionBatch
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors
-from showtell.objectives import CrossEntropy, ScheduledSampling, SelfCritical
-from showtell.objectives.scheduled_sampling import scheduled_sampling
+from showtell.objectives.cross_entropy import CrossEntropy, ScheduledSampling, SelfCritical
 from showtell.objectives.self_critical import cider_reward, log_probabilities
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 

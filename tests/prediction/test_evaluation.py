@@ -20,9 +20,10 @@ def test_result_file_is_valid_for_the_evaluation_server(call: Call, tiny_run: Pa
     said = call(tiny_run, *val, "--output", tmp_path / "res.json")
     assert said.status == 0
     truth = COCO(str(val[1]))
-    results = truth.loadRes(str(tmp_path / "res.json"))
-    assert sorted(results.getImgIds()) == sorted(truth.getImgIds())
-    assert all(set(entry) == {"image_id", "caption"} for entry in load(tmp_path / "res.json"))
+    for file in (tmp_path / "res.json", tiny_run / "predictions/captions_val.json"):
+        results = truth.loadRes(str(file))
+        assert sorted(results.getImgIds()) == sorted(truth.getImgIds())
+        assert all(set(entry) == {"image_id", "caption"} for entry in load(file))
 
 
 def test_scores_are_those_of_the_captions(call: Call, tiny_run: Path, val: Words, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from showtell import atomic, trainer
-from showtell.data import augmentation, batching, loading
+from showtell.data import augmentation, loading
 from showtell.data.images import PictureError
 
 
@@ -21,11 +21,11 @@ def wrong_order() -> None:
     """The order comes from a generator that lives as long as the process, as with DataLoader(shuffle=True)."""
     generator = torch.Generator().manual_seed(1)
 
-    def epoch(self: batching.LengthBatches, number: int) -> list[Any]:
+    def epoch(self: loading.LengthBatches, number: int) -> list[Any]:
         batches = self.in_order()
         return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
-    batching.LengthBatches.epoch = epoch  # type: ignore[method-assign]
+    loading.LengthBatches.epoch = epoch  # type: ignore[method-assign]
 
 
 def no_reseed() -> None:
@@ -113,11 +113,11 @@ def at_a_picture(act: Callable[[], Any]) -> Callable[[], None]:
     """A fault that happens in a worker when it reads one certain picture."""
 
     def install() -> None:
-        from showtell.data import loading, store_request, workers
+        from showtell.data import feature_store, readers, workers
 
         trainer_pid = os.getpid()
         workers.TIMEOUT_SECONDS = 2
-        for module in (loading, store_request):
+        for module in (readers, feature_store):
             original = module.load_picture
 
             def load(path: Any, *rest: Any, original: Any = original) -> Any:

@@ -2,10 +2,10 @@
 
 import sys
 
-from showtell.data import report, stores
+from showtell.data import check, stores
 from showtell.data.shards import command
 
-COMMANDS = {"check": report.main, "stores": stores.main, "shards": command.main}
+COMMANDS = {"check": check.main, "stores": stores.main, "shards": command.main}
 
 
 def main(arguments: list[str]) -> int:

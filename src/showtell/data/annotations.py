@@ -1,124 +1,223 @@
-"""From `data=...` to pictures with captions: finds the files of a split, reads and checks them.
+"""What annotation files are read into, what a format of them is, and the checks that each value passes on the way.
 
-A reader knows one layout (`coco`, `karpathy`, `flickr`); what they share is here: where files lie, whether
-the pictures are there, and what to do about what is not. A fault of the file is an error, because guessing
-would train on wrong pairs; a picture or caption that merely cannot be used is left out with a line, or
-refused under `data.bad_pictures=fail`. Whether pictures are there is answered by one listing per folder
-instead of a question per picture.
+A format is one file in `formats/` and one class: it says which splits there are, which files a split's captions come
+from, and reads them. Whether the pictures are there, and what becomes of what cannot be used, is the same for all.
+
+A check fails with one line that names file, JSON path and remedy. pycocotools takes most broken files without a word
+(captions of duplicate ids vanish, a file name may lead out of the data set), so nothing is handed on before it has
+passed here. The checks sit in the loops of the formats and are written for 400,000 captions: no system call and no
+object per value.
+
+A caption as people typed it becomes one clean line of text. Captions reach terminals, TensorBoard and result files, so
+what those cannot carry is removed once, here: control characters, lone surrogates (valid in JSON, not encodable), marks
+that reverse the direction of a terminal's text. Words are left alone; their number is limited where they are counted.
 """
 
-import os
+import json
+import re
+import unicodedata
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from showtell.config import DataConfig
-from showtell.data.coco import read_coco
 from showtell.data.files import shown, why_unreadable
-from showtell.data.flickr import read_flickr, select
-from showtell.data.karpathy import read_karpathy
-from showtell.data.records import AnnotationError, Picture, Split
-from showtell.data.settings import FlickrConfig
-
-__all__ = ["AnnotationError", "Picture", "Split", "SplitName", "read_split"]
+from showtell.errors import UserError
 
 SplitName = Literal["train", "val", "test"]
+MAX_CHARACTERS = 10_000
+
+_ID_LIMIT = 2**63
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
-def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True) -> Split:
-    """Reads one split of a data set.
+class AnnotationError(UserError):
+    """Annotations that cannot be used; the message is one line: file, place in it, remedy."""
 
-    Args:
-        config: where the files lie and in which format.
-        split: `test` exists in Karpathy's format only.
-        check_files: leave out pictures that are not on disk; False reads captions alone.
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture file and what people said about it; `id` is unique within a split."""
+
+    id: int
+    path: Path
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The usable pictures of one split in the file's order, and a line for each thing left out and why."""
+
+    pictures: list[Picture]
+    skipped: list[str] = field(default_factory=list)
+
+
+class AnnotationFormat(ABC):
+    """One layout of annotation files."""
+
+    splits: tuple[SplitName, ...] = ("train", "val")
+    absent = "set it to where {name} lies"
+    """The remedy where `data.root` is no folder."""
+
+    @abstractmethod
+    def read(self, config: DataConfig, split: SplitName) -> Split:
+        """Reads and checks a split; whether its pictures are there is not looked at.
+
+        Raises:
+            AnnotationError: a file is not what it should be.
+        """
+
+    def files(self, config: DataConfig, split: SplitName) -> list[Path]:
+        """The files that a split's captions follow from.
+
+        Raises:
+            AnnotationError: no data there.
+        """
+        return [annotation_file(config, split)]
+
+
+def annotation_file(config: DataConfig, split: SplitName) -> Path:
+    """The file with a split's captions.
 
     Raises:
-        AnnotationError: no data there, a file that is not what it should be, no usable picture, or, under
-            `data.bad_pictures=fail`, anything that would have been left out.
+        AnnotationError: it cannot be read.
     """
-    root = _root(config)
-    result = _read(config, root, split)
-    if check_files:
-        result = _without_missing(result, _folder(config, root, split))
-    if not result.pictures:
-        reason = result.skipped[0] if result.skipped else "it is empty"
-        raise AnnotationError(f"data={config.name}: no usable picture in the {split} split; {reason}")
-    if config.bad_pictures == "fail" and result.skipped:
-        raise AnnotationError(
-            f"{result.skipped[0]} ({len(result.skipped)} such); repair it or set data.bad_pictures=skip"
-        )
-    return result
-
-
-def source_files(config: DataConfig, split: SplitName) -> list[Path]:
-    """The files that a split's captions come from, for a key by content.
-
-    Raises:
-        AnnotationError: no data there.
-    """
-    root = _root(config)
-    _check_folder(_folder(config, root, split))
-    named = (config.train_split, config.val_split) if isinstance(config, FlickrConfig) else ()
-    splits = [root / name for name in named if name]
-    return [_annotations(config, root, split), *(path for path in splits if path.is_file())]
-
-
-def _read(config: DataConfig, root: Path, split: SplitName) -> Split:
-    file = _annotations(config, root, split)
-    folder = _folder(config, root, split)
-    if config.format == "karpathy":
-        return read_karpathy(file, folder, split)
-    if split == "test":
-        raise AnnotationError(f"data={config.name} has no test split; only data.format=karpathy has one")
-    if isinstance(config, FlickrConfig):
-        train_split, val_split = (root / name if name else None for name in (config.train_split, config.val_split))
-        shared = config.train_annotations == config.val_annotations
-        return select(read_flickr(file, folder), split, train_split, val_split, shared=shared)
-    return read_coco(file, folder)
-
-
-def _root(config: DataConfig) -> Path:
-    if config.format == "shards":
-        raise AnnotationError(f"data={config.name} lies in shards and has no annotation files; give another data set")
-    root = Path(config.root).expanduser()
-    if not root.is_dir():
-        drawn = config.format == "shapes"
-        remedy = "`python train.py` draws it" if drawn else f"set it to where {config.name} lies"
-        raise AnnotationError(f"data.root={shown(config.root)} is no folder; {remedy}")
-    return root
-
-
-def _annotations(config: DataConfig, root: Path, split: SplitName) -> Path:
     training = split == "train"
     key = "train_annotations" if training else "val_annotations"
-    file = root / (config.train_annotations if training else config.val_annotations)
-    reason = why_unreadable(file)
-    if reason:
+    file = Path(config.root).expanduser() / (config.train_annotations if training else config.val_annotations)
+    if reason := why_unreadable(file):
         raise AnnotationError(f"{shown(file)} {reason} (data.{key}, relative to data.root={shown(config.root)})")
     return file
 
 
-def _folder(config: DataConfig, root: Path, split: SplitName) -> Path:
-    return root / (config.train_images if split == "train" else config.val_images)
+def picture_folder(config: DataConfig, split: SplitName) -> Path:
+    """The folder that a split's picture names start from."""
+    return Path(config.root).expanduser() / (config.train_images if split == "train" else config.val_images)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuses a folder of pictures that is none.
+
+    Raises:
+        AnnotationError: it is not there.
+    """
     if not folder.is_dir():
         raise AnnotationError(
             f"{shown(folder)} is no folder that is there; set data.root, data.train_images, data.val_images"
         )
 
 
-def _without_missing(split: Split, folder: Path) -> Split:
-    _check_folder(folder)
-    listings: dict[str, set[str]] = {}
-    present, missing = [], []
-    for picture in split.pictures:
-        parent, name = os.path.split(picture.path)
-        if parent not in listings:
-            listings[parent] = set(os.listdir(parent)) if os.path.isdir(parent) else set()
-        if name in listings[parent]:
-            present.append(picture)
-        else:
-            missing.append(f"{shown(picture.path)} is not there; left out")
-    return Split(present, [*missing, *split.skipped])
+class AnnotationFile:
+    """A file whose values are checked while they are read; `skipped` has a line for each thing left out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.skipped: list[str] = []
+
+    def refused(self, what: str) -> AnnotationError:
+        """The error that says what is wrong in the file."""
+        return AnnotationError(f"{shown(self.path)}: {what}")
+
+    def leave_out(self, what: str) -> None:
+        """Notes what is left out."""
+        self.skipped.append(f"{shown(self.path)}: {what}")
+
+    def text(self) -> str:
+        """The whole text; UTF-8 with or without a byte order mark. Refused unless it is an ordinary file with text."""
+        if reason := why_unreadable(self.path):
+            raise AnnotationError(f"{shown(self.path)} {reason}")
+        try:
+            text = self.path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self.refused(f"byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
+        except OSError as error:
+            raise self.refused(f"cannot be read ({error.strerror})") from None
+        if not text.strip():
+            raise self.refused("the file is empty; fetch it again")
+        return text
+
+    def json(self) -> dict[str, Any]:
+        """The top-level object; refused where a key stands twice in one object, or nesting is without measure."""
+        text = self.text()
+        try:
+            content = json.loads(text, object_pairs_hook=self._without_duplicates)
+        except json.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            raise self.refused(f"no JSON at {place} ({error.msg}); fetch or write it again") from None
+        except RecursionError:
+            raise self.refused("nested too deeply; this is no annotation file") from None
+        except ValueError as error:  # an integer of more than 4,300 digits
+            raise self.refused(f"no usable JSON ({str(error)[:80]}); write it again") from None
+        if not isinstance(content, dict):
+            raise self.refused(f"holds a {type(content).__name__}, not an object with `images`")
+        return content
+
+    def _without_duplicates(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise self.refused(f"an object holds the key {shown(twice)} twice; remove one")
+        return found
+
+    def list_of(self, content: dict[str, Any], key: str) -> list[Any]:
+        """The non-empty list under `key` of the top-level object."""
+        value = content.get(key)
+        if not isinstance(value, list):
+            found = "is missing" if key not in content else f"is {shown(value)}"
+            raise self.refused(f"{key} {found}, it must be a list; is this a captions file?")
+        if not value:
+            raise self.refused(f"{key} is an empty list; fetch the file again")
+        return value
+
+    def member(self, entry: Any, key: str, where: str) -> Any:
+        """`entry[key]`, with an error that says whether the entry or the key is at fault."""
+        try:
+            return entry[key]
+        except KeyError:
+            raise self.refused(f"{where}.{key} is missing; add it") from None
+        except (TypeError, IndexError):
+            raise self.refused(f"{where} is {shown(entry)}, it must be an object") from None
+
+    def whole_number(self, value: Any, where: str) -> int:
+        """An id: a whole number that fits 64 bits."""
+        if type(value) is not int or not -_ID_LIMIT <= value < _ID_LIMIT:
+            kind = "text" if type(value) is str else type(value).__name__
+            raise self.refused(f"{where} is {shown(value)} ({kind}), it must be a whole number of 64 bits")
+        return value
+
+    def picture_name(self, value: Any, where: str) -> str:
+        """A relative file name that stays below its folder, by the look of it (no system call)."""
+        if type(value) is not str or not value.strip():
+            raise self.refused(f"{where} is {shown(value)}, it must be a file name")
+        is_printable = value.isprintable()
+        if "/" not in value and "\\" not in value and ":" not in value and is_printable and value not in (".", ".."):
+            return value
+        parts = value.replace("\\", "/").split("/")
+        if not parts[0] or ":" in parts[0] or ".." in parts or not is_printable:
+            raise self.refused(f"{where} is {shown(value)}, not a path below the picture folder; correct it")
+        return value
+
+    def caption(self, value: Any, where: str) -> str:
+        """The cleaned caption; empty, and noted, if nothing is left of it."""
+        if type(value) is not str:
+            raise self.refused(f"{where} is {shown(value)}, it must be text; correct or remove it")
+        text = clean_caption(value)
+        if not text:
+            self.leave_out(f"{where} is empty; left out")
+        elif len(value) > MAX_CHARACTERS:
+            self.leave_out(f"{where} has {len(value):,} characters; cut at {MAX_CHARACTERS:,}")
+        return text
+
+
+def clean_caption(text: str) -> str:
+    """One line, single blanks, at most `MAX_CHARACTERS`; may be empty."""
+    text = text[:MAX_CHARACTERS]
+    if not (text.isascii() and text.isprintable()):
+        text = _CONTROL.sub(" ", text)
+        text = _SURROGATE.sub("\ufffd", text)
+        text = unicodedata.normalize("NFC", _DIRECTION.sub("", text))
+    return " ".join(text.split())

@@ -16,8 +16,7 @@ depends on the number of threads, which differs between a worker and the trainer
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +25,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from showtell.config import AugmentConfig, ImageTransform
-from showtell.data.batching import Rows
-from showtell.data.caption_set import CaptionSet
-from showtell.data.images import normalized, read_picture, resized
-from showtell.data.workers import note_done, note_reading
+from showtell.data.caption_set import CaptionSet, CaptionTable
+from showtell.data.images import normalized, resized
 
+Rows = NDArray[np.int64]
+SEED_OF_VIEWS = 0
 LARGEST_STRETCH = 4 / 3
 # of red, green and blue in brightness: ITU-R BT.601
 LUMA = (0.299, 0.587, 0.114)
@@ -98,37 +97,19 @@ class Augmentation:
         return normalized(jitter(small, self.config.jitter, random[5:8]) if self.config.jitter else small, transform)
 
 
-class ReadChanged(Protocol):
-    """How training reads images that change from epoch to epoch."""
-
-    def __call__(self, pictures: NDArray[np.integer], rows: Rows, epoch: int, /) -> Tensor:
-        """The images `(B, ...)` for rows of pictures `(B,)` as rows of captions `(B,)` see them in an epoch."""
-        ...
-
-
-@dataclass(frozen=True)
-class AugmentedImages:
-    """Decodes picture files for training: `(B, 3, S, S)` pixels, changed caption by caption."""
-
-    paths: Sequence[Path]
-    transform: ImageTransform
-    augmentation: Augmentation
-
-    def __call__(self, pictures: NDArray[np.integer], rows: Rows, epoch: int) -> Tensor:
-        """The pixels for rows of pictures `(B,)` as rows of captions `(B,)` see them in an epoch."""
-        pairs = zip(pictures.tolist(), rows.tolist(), strict=True)
-        pixels = [self._load(self.paths[picture], epoch, row) for picture, row in pairs]
-        note_done()
-        return torch.stack(pixels)
-
-    def _load(self, path: Path, epoch: int, row: int) -> Tensor:
-        note_reading(path)
-        return self.augmentation(read_picture(path), self.transform, epoch, row)
-
-
-def says_left_or_right(captions: CaptionSet) -> NDArray[np.bool_]:
+def says_left_or_right(captions: CaptionTable) -> NDArray[np.bool_]:
     """`(N,)` True for captions with a word such as left, right, leftmost or right-hand."""
     sided = np.array([word.startswith(("left", "right")) for word in captions.words], dtype=np.int64)
     before = np.concatenate([[0], np.cumsum(sided[captions.word_numbers])])
     found: NDArray[np.bool_] = before[captions.starts[1:]] > before[captions.starts[:-1]]
     return found
+
+
+def view_augmentation(config: AugmentConfig, captions: CaptionSet) -> Augmentation:
+    """How stored views of pictures are made: its rows are pictures, its epochs views.
+
+    A mirror image is kept only of pictures none of whose captions says left or right.
+    """
+    sided = np.zeros(len(captions.picture_ids), dtype=np.bool_)
+    sided[captions.picture_of[says_left_or_right(captions)]] = True
+    return Augmentation(config, SEED_OF_VIEWS, sided)

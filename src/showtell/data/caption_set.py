@@ -1,4 +1,4 @@
-"""The tokenized captions of a split, kept on disk by content.
+"""Tokenized captions as arrays, kept on disk by content.
 
 Tokenizing does not depend on the vocabulary's threshold: a caption is kept as numbers of distinct words, and a
 vocabulary is a look-up table over those. So one file serves every run of every sweep over a data set, and a warm
@@ -6,30 +6,32 @@ start tokenizes nothing. The file's name is a hash of what it was made from: the
 and the reader's settings.
 """
 
-import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import nltk
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from showtell.atomic import atomic_write, remove_stale_temporaries
+from showtell.atomic import atomic_write, content_key, file_sha256, remove_stale_temporaries, short_hash
 from showtell.config import DataConfig
-from showtell.data.annotations import Split, SplitName, read_split, source_files
-from showtell.data.tokenize import tokenize_all
-from showtell.vocabulary import UNK, Vocabulary
+from showtell.data.annotations import Split, SplitName
+from showtell.data.formats import read_split, source_files
+from showtell.vocabulary import END, Vocabulary, tokenize_all
 
 CACHE_VERSION = 1
+TOKENIZER = version("nltk")
+"""Its rules decide where a caption is cut; with others the same captions are other numbers."""
 
 
 @dataclass(frozen=True)
-class CaptionSet:
+class CaptionTable:
     """Captions as numbers of words.
 
     Attributes:
@@ -37,16 +39,12 @@ class CaptionSet:
         word_numbers: `(sum of lengths,)` int32, all captions one after the other.
         starts: `(N + 1,)` int64, where each caption begins.
         picture_of: `(N,)` int32, row of the caption's picture.
-        picture_ids: `(P,)` int64.
-        texts_file: JSON with the paths of the pictures, the captions as written, and what was skipped in reading.
     """
 
     words: list[str]
     word_numbers: NDArray[np.int32]
     starts: NDArray[np.int64]
     picture_of: NDArray[np.int32]
-    picture_ids: NDArray[np.int64]
-    texts_file: Path
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -56,8 +54,61 @@ class CaptionSet:
     @cached_property
     def counts(self) -> Counter[str]:
         """How often each word occurs."""
-        numbers = np.bincount(self.word_numbers, minlength=len(self.words))
-        return Counter(dict(zip(self.words, numbers.tolist(), strict=True)))
+        return self.counts_in(np.ones(len(self.lengths), dtype=np.bool_))
+
+    def counts_in(self, chosen: NDArray[np.bool_]) -> Counter[str]:
+        """How often each word occurs in the `(N,)` chosen captions; those that do not are left out."""
+        numbers = np.bincount(self.word_numbers[np.repeat(chosen, self.lengths)], minlength=len(self.words))
+        return Counter({word: count for word, count in zip(self.words, numbers.tolist(), strict=True) if count})
+
+    def tokens(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
+        """`word_numbers` as tokens of a vocabulary; words it does not hold become `<unk>`."""
+        table = np.array(vocabulary.look_up(self.words), dtype=np.int32)
+        return table[self.word_numbers] if len(table) else self.word_numbers
+
+    def batch(self, tokens: NDArray[np.int32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """`(B, T)` tokens of rows of one length, `<end>` last."""
+        length = self.lengths[rows[0]]
+        captions = np.full((len(rows), length + 1), END, dtype=np.int64)
+        captions[:, :-1] = tokens[self.starts[rows, None] + np.arange(length)]
+        return captions
+
+
+def caption_arrays(captions: Iterable[Sequence[str]], max_words: int) -> dict[str, Any]:
+    """Tokenizes the captions of each picture: a `CaptionTable` as arrays for a file."""
+    captions = list(captions)
+    tokenized = [words[:max_words] for words in tokenize_all([text for texts in captions for text in texts])]
+    counts = Counter(word for words in tokenized for word in words)
+    ordered = sorted(counts, key=lambda word: (-counts[word], word))
+    number = {word: i for i, word in enumerate(ordered)}
+    sizes = [len(texts) for texts in captions]
+    return {
+        "words": np.frombuffer("\n".join(ordered).encode("utf-8"), dtype=np.uint8),
+        "word_numbers": np.array([number[word] for words in tokenized for word in words], dtype=np.int32),
+        "starts": np.cumsum([0, *map(len, tokenized)], dtype=np.int64),
+        "picture_of": np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
+    }
+
+
+def caption_columns(found: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """The fields of a `CaptionTable` out of such a file."""
+    words = bytes(found["words"]).decode("utf-8").split("\n") if found["words"].size else []
+    return {"words": words, **{name: found[name] for name in ("word_numbers", "starts", "picture_of")}}
+
+
+@dataclass(frozen=True)
+class CaptionSet(CaptionTable):
+    """The captions of a split that was read from annotation files.
+
+    Attributes:
+        picture_ids: `(P,)` int64.
+        texts_file: JSON with the paths of the pictures, the captions as written, and what was skipped in reading.
+        source: the `source_hash` of the split.
+    """
+
+    picture_ids: NDArray[np.int64]
+    texts_file: Path
+    source: str = ""
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -67,12 +118,14 @@ class CaptionSet:
     @property
     def path_names(self) -> list[str]:
         """The `(P,)` picture files as text; making a `Path` of each costs more than asking for its size."""
-        return list(self._texts["paths"])
+        names: list[str] = self._texts["paths"]
+        return names
 
     @property
     def skipped(self) -> list[str]:
         """One line for each thing that reading the annotations left out."""
-        return list(self._texts["skipped"])
+        lines: list[str] = self._texts["skipped"]
+        return lines
 
     @cached_property
     def references(self) -> dict[int, list[str]]:
@@ -88,12 +141,6 @@ class CaptionSet:
         texts: dict[str, Any] = json.loads(self.texts_file.read_text(encoding="utf-8"))
         return texts
 
-    def encode(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
-        """`word_numbers` as tokens of a vocabulary; words it does not hold become `<unk>`."""
-        known = {word: token for token, word in enumerate(vocabulary.words)}
-        table = np.array([known.get(word, UNK) for word in self.words], dtype=np.int32)
-        return table[self.word_numbers] if len(table) else self.word_numbers
-
 
 def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionSet:
     """Reads and tokenizes a split, or finds that done.
@@ -103,7 +150,9 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
     Raises:
         AnnotationError: the annotations cannot be read; one line.
     """
-    directory = cache / "captions" / f"{config.name}-{split}-{content_key(config, split)}"
+    source = source_hash(config, split)
+    place = config.root, config.train_images, config.val_images
+    directory = cache / "captions" / f"{config.name}-{split}-{content_key(CACHE_VERSION, *place, source)}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
     if not arrays.is_file():
         directory.mkdir(parents=True, exist_ok=True)
@@ -111,48 +160,22 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
             if not arrays.is_file():
                 _write(read_split(config, split, check_files=False), config.max_caption_words, arrays, texts)
     with np.load(arrays, allow_pickle=False) as found:
-        words = bytes(found["words"]).decode("utf-8").split("\n") if found["words"].size else []
-        return CaptionSet(
-            words, found["word_numbers"], found["starts"], found["picture_of"], found["picture_ids"], texts
-        )
-
-
-def content_key(config: DataConfig, split: SplitName) -> str:
-    """A hash of everything that the tokenized captions follow from, the place of the files included."""
-    place = [CACHE_VERSION, config.root, config.train_images, config.val_images, source_hash(config, split)]
-    return hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
+        return CaptionSet(**caption_columns(found), picture_ids=found["picture_ids"], texts_file=texts, source=source)
 
 
 def source_hash(config: DataConfig, split: SplitName) -> str:
     """A hash of a split's captions as they are read and tokenized, wherever the files lie."""
-    settings = [nltk.__version__, split, config.format, config.max_caption_words]
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    for file in source_files(config, split):
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()[:16]
+    settings = [TOKENIZER, split, config.format, config.max_caption_words]
+    return short_hash([json.dumps(settings), *(bytes.fromhex(file_sha256(f)) for f in source_files(config, split))])
 
 
 def _write(split: Split, max_words: int, arrays: Path, texts: Path) -> None:
     remove_stale_temporaries(arrays.parent)
-    captions = [caption for picture in split.pictures for caption in picture.captions]
-    tokenized = [words[:max_words] for words in tokenize_all(captions)]
-    counts = Counter(word for words in tokenized for word in words)
-    ordered = sorted(counts, key=lambda word: (-counts[word], word))
-    number = {word: i for i, word in enumerate(ordered)}
-    starts = np.zeros(len(tokenized) + 1, dtype=np.int64)
-    np.cumsum([len(words) for words in tokenized], out=starts[1:])
-    sizes = [len(picture.captions) for picture in split.pictures]
+    captions = [picture.captions for picture in split.pictures]
+    columns = caption_arrays(captions, max_words)
     with atomic_write(texts) as file:
         paths = [str(picture.path) for picture in split.pictures]
-        content = {"paths": paths, "captions": captions, "skipped": list(split.skipped)}
-        file.write(json.dumps(content).encode())
+        written = [text for texts in captions for text in texts]
+        file.write(json.dumps({"paths": paths, "captions": written, "skipped": split.skipped}).encode())
     with atomic_write(arrays) as file:
-        np.savez(
-            file,
-            words=np.frombuffer("\n".join(ordered).encode("utf-8"), dtype=np.uint8),
-            word_numbers=np.array([number[word] for words in tokenized for word in words], dtype=np.int32),
-            starts=starts,
-            picture_of=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
-            picture_ids=np.array([picture.id for picture in split.pictures], dtype=np.int64),
-        )
+        np.savez(file, **columns, picture_ids=np.array([picture.id for picture in split.pictures], dtype=np.int64))

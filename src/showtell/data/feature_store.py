@@ -22,42 +22,71 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from showtell.atomic import atomic_write, remove_stale_temporaries
-from showtell.data.images import PictureError
+from showtell.atomic import atomic_write, remove_stale_temporaries, short_hash, write_text_atomically
+from showtell.config import ConfigError, ImageTransform
+from showtell.data.augmentation import Augmentation
+from showtell.data.encoding import PictureEncoder, StoreError, encoded
+from showtell.data.files import stamp
+from showtell.data.images import load_picture, read_picture
 from showtell.data.progress import Progress
-from showtell.data.store_request import StoreRequest
-from showtell.data.workers import note_done, note_reading, watched
+from showtell.data.workers import note_reading
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
-from showtell.errors import UserError
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
 
 
-class PictureEncoder(Protocol):
-    """The frozen encoder at work: pixels `(B, 3, S, S)` to features `(B, *feature_shape)`."""
+@dataclass(frozen=True)
+class StoreRequest:
+    """What is to be stored: pictures, in order, and what decides their features.
 
-    feature_shape: tuple[int, ...]
+    `encoder` is the encoder's fingerprint: weights, pooling, precision. With an `augmentation`, row `v * P + p` of the
+    store is view `v` of picture `p` of P.
+    """
 
-    def __call__(self, pixels: Tensor, /) -> Tensor:
-        """The features of normalized pixels."""
-        ...
+    name: str
+    paths: Sequence[str | Path]
+    encoder: str
+    transform: ImageTransform
+    dtype: str
+    augmentation: Augmentation | None = None
+    views: int = 1
 
+    @property
+    def rows(self) -> int:
+        """How many answers are stored."""
+        return len(self.paths) * self.views
 
-class StoreError(UserError):
-    """A store that cannot be built; one line with the remedy."""
+    def load(self, row: int) -> Tensor:
+        """The pixels `(3, S, S)` that the encoder sees for a row.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        view, picture = divmod(row, len(self.paths))
+        path = self.paths[picture]
+        note_reading(path)
+        if self.augmentation is None:
+            return load_picture(path, self.transform)
+        return self.augmentation(read_picture(path), self.transform, view, picture)
+
+    def key(self) -> str:
+        """The hash that names the store. Costs one `stat` per picture and opens none."""
+        facts: list[Any] = [self.encoder, asdict(self.transform), self.dtype]
+        if self.augmentation is not None:
+            facts += [self.views, self.augmentation.identity()]
+        return short_hash([json.dumps(facts, sort_keys=True), *(f"{path}\0{stamp(path)}\n" for path in self.paths)])
 
 
 class FeatureStore:
@@ -67,8 +96,9 @@ class FeatureStore:
         about = json.loads((directory / "about.json").read_text())
         shape = (about["pictures"], *about["feature_shape"])
         self.directory = directory
-        self.features: NDArray[Any] = np.memmap(directory / "features.bin", about["dtype"], "r", shape=shape)
-        self.unreadable = np.fromfile(directory / "state.bin", np.uint8) == UNREADABLE
+        # torch wants a writable array; a private mapping is one, and nobody writes to it
+        self.features: NDArray[Any] = np.memmap(directory / "features.bin", about["dtype"], "c", shape=shape)
+        self.unreadable: NDArray[np.bool_] = np.fromfile(directory / "state.bin", np.uint8) == UNREADABLE
 
     @property
     def num_bytes(self) -> int:
@@ -77,12 +107,24 @@ class FeatureStore:
 
     def tensor(self, place: str) -> Tensor:
         """All features as one tensor: mapped from disk, or copied to `ram` or `gpu`."""
-        if place == "disk":
-            # torch wants a writable array; a private mapping is one, and nobody writes to it
-            mapped = np.memmap(self.directory / "features.bin", self.features.dtype, "c", shape=self.features.shape)
-            return torch.from_numpy(mapped)
-        tensor = torch.from_numpy(np.array(self.features))
-        return tensor.cuda() if place == "gpu" else tensor
+        return place_features(self.features, place)
+
+
+def choose_place(place: str, num_bytes: int, device: torch.device) -> str:
+    """Where features lie during training: on the GPU or in RAM when they fit easily, else mapped from disk."""
+    if place == "gpu" and device.type != "cuda":
+        raise ConfigError("features.place=gpu needs device=gpu; use features.place=auto")
+    if place != "auto":
+        return place
+    if device.type == "cuda" and num_bytes < 0.4 * torch.cuda.mem_get_info()[0]:
+        return "gpu"
+    return "ram" if num_bytes < 2**30 else "disk"
+
+
+def place_features(mapped: NDArray[Any], place: str) -> Tensor:
+    """Features of a file that is mapped copy-on-write as one tensor: as they are, or copied to `ram` or `gpu`."""
+    tensor = torch.from_numpy(mapped if place == "disk" else np.array(mapped))
+    return tensor.cuda() if place == "gpu" else tensor
 
 
 def open_or_build(
@@ -132,22 +174,21 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
             _prepare(directory, request, encoder.feature_shape)
     state, features = _mapped(directory, request, encoder.feature_shape)
     waiting = broadcast(np.flatnonzero(state == WAITING))
-    progress = Progress(f"encoding {request.name}", request.rows, "pictures", start=len(state) - len(waiting))
-    for rows, pixels, unreadable in _decoded(request, _own_rows(waiting, batch_size), batch_size, num_workers):
-        if len(rows):
-            features[rows] = as_stored(encoder(pixels), request.dtype)
-            state[rows] = STORED
-        state[unreadable] = UNREADABLE
-        if is_rank_zero():
+    own = _own_rows(waiting, batch_size)
+    done = len(state) - len(waiting)
+    with Progress(f"encoding {request.name}", request.rows, "pictures", done, shown=is_rank_zero()) as progress:
+        for rows, answers, unreadable in encoded(request.load, own, encoder, request.dtype, batch_size, num_workers):
+            if rows:
+                features[rows] = answers
+                state[rows] = STORED
+            state[list(unreadable)] = UNREADABLE
             progress.reach(int(np.count_nonzero(state != WAITING)))  # the other ranks' too: the file is shared
-    features.flush()
-    state.flush()
-    all_gather(None)
-    if is_rank_zero():
+        features.flush()
+        state.flush()
+        all_gather(None)
         progress.reach(len(state))
-        progress.close()
-        with atomic_write(directory / "complete") as file:
-            file.write(b"")
+    if is_rank_zero():
+        write_text_atomically(directory / "complete", "")
     broadcast(None)
 
 
@@ -157,15 +198,6 @@ def _own_rows(waiting: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
     batches = [waiting[start : start + batch_size] for start in range(0, len(waiting), batch_size)]
     own = batches[ranks.rank :: ranks.local_size] if ranks.rank < ranks.local_size else []
     return np.concatenate([waiting[:0], *own])
-
-
-def as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
-    """The answer on the CPU in the type of the file; refused where numbers do not fit."""
-    stored = answer.to("cpu", dtype=getattr(torch, dtype))
-    if not torch.isfinite(stored).all():
-        what = "is not finite" if not torch.isfinite(answer).all() else f"is too large for {dtype}"
-        raise StoreError(f"what the encoder says about a picture {what}; use features.dtype=float32 or other weights")
-    return stored.numpy()
 
 
 def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
@@ -214,44 +246,25 @@ def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, 
         "dtype": request.dtype,
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-    with atomic_write(directory / "about.json") as file:
-        file.write(json.dumps(about, indent=1).encode())
+    write_text_atomically(directory / "about.json", json.dumps(about, indent=1))
 
 
-class _Pictures(Dataset[tuple[int, Tensor | None]]):
-    """Decodes one picture; None where it cannot be read."""
+class _Nothing:
+    feature_shape: tuple[int, ...] = (1,)
 
-    def __init__(self, request: StoreRequest, rows: NDArray[np.int64]) -> None:
-        self.request = request
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, i: int) -> tuple[int, Tensor | None]:
-        row = int(self.rows[i])
-        try:
-            note_reading(self.request.path(row))
-            return row, self.request.load(row)
-        except PictureError:
-            return row, None
-        finally:
-            note_done()
+    def __call__(self, pixels: Tensor, /) -> Tensor:
+        """Nothing, for each picture that could be decoded."""
+        return torch.zeros(len(pixels), 1)
 
 
-def _collate(items: list[tuple[int, Tensor | None]]) -> tuple[list[int], Tensor, list[int]]:
-    pixels = [pixels for _, pixels in items if pixels is not None]
-    rows = [row for row, pixels in items if pixels is not None]
-    unreadable = [row for row, pixels in items if pixels is None]
-    return rows, torch.stack(pixels) if pixels else torch.empty(0), unreadable
+def unreadable_pictures(
+    name: str, paths: Sequence[Path], transform: ImageTransform, cache: Path, num_workers: int
+) -> NDArray[np.bool_]:
+    """`(P,)` True for each picture that cannot be decoded, for runs that decode them in every step.
 
-
-def _decoded(
-    request: StoreRequest, rows: NDArray[np.int64], batch_size: int, num_workers: int
-) -> Iterator[tuple[list[int], Tensor, list[int]]]:
-    # one worker process per core would fight with the encoder for the cores; small jobs need none
-    workers = min(num_workers, len(rows) // (4 * batch_size))
-    dataset = _Pictures(request, rows)
-    if workers == 0:
-        return iter(DataLoader(dataset, batch_size, collate_fn=_collate))
-    return watched(dataset, batch_size=batch_size, num_workers=workers, collate_fn=_collate)
+    Every picture is decoded once ahead of training and the answer is kept, so that a broken file costs a line at the
+    start and not a crash in the third epoch. It is kept as a store of one meaningless number per picture.
+    """
+    request = StoreRequest(f"{name}-readable", paths, "none", transform, "float16")
+    store = open_or_build(cache / "features", request, _Nothing, batch_size=32, num_workers=num_workers)
+    return store.unreadable

@@ -1,17 +1,22 @@
-"""What can be said about a path without opening it: is it an ordinary local file, how is it printed.
+"""What can be said about paths without opening a file: which pictures a user means, is it an ordinary local file.
 
 Everything that a user or an annotation file names passes here first. Opening is what hangs on a named pipe
 and never ends on `/dev/zero`, so the kind of file is asked of the file system before; and a name may hold
-line breaks or a million characters, so a message prints it through `shown`.
+line breaks or a million characters, so a message prints it through `shown`. Of the pictures that a user types, one
+bad argument costs one line and nothing else: whoever captions a thousand pictures wants the other 999.
 """
 
-import hashlib
 import os
 import re
 import stat
 from collections.abc import Sequence
+from glob import glob, has_magic
 from pathlib import Path
 
+from showtell.atomic import short_hash
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_OTHER_PICTURES = (".gif", ".tif", ".tiff", ".bmp", ".eps", ".heic", ".heif", ".avif", ".jp2", ".svg")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SHOWN_CHARACTERS = 200
 _KINDS = (
@@ -71,7 +76,69 @@ def stamp(path: str | Path) -> str:
 
 def sizes_hash(paths: Sequence[str | Path]) -> str:
     """A hash of the files' names and sizes: stays the same when a folder is copied."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{os.path.basename(path)}\0{stamp(path).partition(' ')[0]}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
+    return short_hash(f"{os.path.basename(path)}\0{stamp(path).partition(' ')[0]}\n" for path in paths)
+
+
+def find_pictures(arguments: list[str]) -> tuple[list[Path], list[str]]:
+    """Finds the pictures that the arguments mean; none is opened.
+
+    Args:
+        arguments: pictures, folders (their pictures by suffix, not deeper) and glob patterns.
+
+    Returns: The files in the order of the arguments, naturally sorted within a folder or pattern (2 before
+    10) and each once; and a line per argument or file that cannot be used.
+    """
+    found: dict[Path, None] = {}
+    problems: list[str] = []
+    for argument in arguments:
+        candidates, complaint = _expand(argument)
+        if complaint:
+            problems.append(complaint)
+        for path in candidates:
+            reason = why_unreadable(path)
+            if reason is None:
+                found[path] = None
+            else:
+                problems.append(f"{shown(path)}: {reason}")
+    return list(found), problems
+
+
+def _expand(argument: str) -> tuple[list[Path], str | None]:
+    if not argument or is_url(argument) or "\0" in argument:
+        return [], f"{shown(argument)}: is no local path; give a picture, a folder or a pattern"
+    path = Path(argument).expanduser()
+    if _is_folder(path):
+        return _in_folder(path)
+    if has_magic(argument) and why_unreadable(path) is not None:
+        matches = [Path(match) for match in glob(str(path))]
+        files = sorted((match for match in matches if not _is_folder(match)), key=_natural)
+        return files, None if files else f"{shown(argument)}: no file matches this pattern"
+    return [path], None
+
+
+def _in_folder(folder: Path) -> tuple[list[Path], str | None]:
+    try:
+        entries = sorted(folder.iterdir(), key=_natural)
+    except OSError as error:
+        return [], f"{shown(folder)}: cannot be listed ({error.strerror})"
+    pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and not _is_folder(path)]
+    others = sum(path.suffix.lower() in _OTHER_PICTURES for path in entries)
+    if others:
+        return (
+            pictures,
+            f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG, PNG or WEBP",
+        )
+    return pictures, None if pictures else f"{shown(folder)}: holds no {', '.join(SUFFIXES)} file"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a loop of links, a name that is too long
+        return False
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """A key under which `10.jpg` comes after `2.jpg`."""
+    pieces = re.split(r"([0-9]+)", str(path).lower())
+    return [(int(piece), "") if piece.isdigit() and piece.isascii() else (-1, piece) for piece in pieces]

@@ -32,13 +32,7 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 
 from showtell.config import ImageTransform
 from showtell.data.files import shown, why_unreadable
-from showtell.data.find import find_pictures
 from showtell.errors import UserError
-
-__all__ = [
-    "MAX_PIXELS", "PictureError", "PictureFacts", "decode_picture", "find_pictures", "inspect_picture",
-    "load_picture", "normalized", "prepare", "read_picture", "resized",
-]  # fmt: skip
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 2**20

@@ -1,30 +1,31 @@
-"""From row numbers to batches, and the position in an epoch that a checkpoint keeps.
+"""From caption rows to batches of one length, and the position in an epoch that a checkpoint keeps.
 
-The order of an epoch is a pure function of (seed, epoch), so a position is two numbers: the epoch, and how many of
-its batches the trainer has finished. They are counted where a step ends, not where a batch is loaded, because loading
-runs ahead; and not by Lightning's `set_epoch`, which does not reach a batch sampler and comes too late with workers.
+Every batch holds captions of one length, so nothing is padded and nothing wasted. The order of an epoch is a pure
+function of (seed, epoch): captions are shuffled within their length, cut into batches, and the batches shuffled. Each
+caption is in exactly one batch. All of it is a handful of numpy calls per epoch; a step takes a slice. Under several
+processes every rank computes the same order and takes its share of each batch, so that all ranks run the same number
+of steps on the same length.
+
+So a position is two numbers: the epoch, and how many of its batches the trainer has finished. They are counted where a
+step ends, not where a batch is loaded, because loading runs ahead; and not by Lightning's `set_epoch`, which does not
+reach a batch sampler and comes too late with workers.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from showtell.config import ImageTransform
-from showtell.data.augmentation import ReadChanged
-from showtell.data.batching import Rows, dealt, share_of
-from showtell.data.images import load_picture
-from showtell.data.workers import note_done, note_reading, watched
+from showtell.data.caption_set import CaptionSet
+from showtell.data.readers import ReadImages, Rows
+from showtell.data.workers import watched
 from showtell.distributed import Ranks
-from showtell.vocabulary import END
 
 Batch = dict[str, Any]
 
@@ -43,84 +44,61 @@ class Position:
             self.epoch, self.batch = self.epoch + 1, 0
 
 
-@dataclass(frozen=True)
-class CaptionRows:
-    """The tokens of a split under one vocabulary, gathered without per-caption Python.
+class LengthBatches:
+    """The batches of every epoch over captions of given lengths.
 
-    Attributes:
-        tokens: `(sum of lengths,)` int32.
-        starts: `(N,)` int64, where each caption begins.
-        lengths: `(N,)` int64, words without `<end>`.
-        picture_of: `(N,)` int32.
-        picture_ids: `(P,)` int64.
+    Args:
+        rows: `(N,)` the captions, as row numbers.
+        lengths: `(N,)` length of each of them.
+        batch_size: captions per batch; the last batch of a length may be smaller.
+        seed: decides the order together with the epoch.
     """
 
-    tokens: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    picture_of: NDArray[np.int32]
-    picture_ids: NDArray[np.int64]
+    def __init__(self, rows: Rows, lengths: NDArray[np.integer], batch_size: int, seed: int) -> None:
+        by_length = np.argsort(lengths, kind="stable")
+        cuts = np.flatnonzero(np.diff(lengths[by_length])) + 1
+        self._groups = np.split(rows[by_length], cuts) if len(rows) else []
+        self.batch_size = batch_size
+        self.seed = seed
 
-    def captions(self, rows: Rows) -> Tensor:
-        """`(B, T)` int64 tokens of rows of one length, `<end>` last."""
-        length = self.lengths[rows[0]]
-        captions = np.full((len(rows), length + 1), END, dtype=np.int64)
-        captions[:, :-1] = self.tokens[self.starts[rows, None] + np.arange(length)]
-        return torch.from_numpy(captions)
+    def __len__(self) -> int:
+        return sum(-(-len(group) // self.batch_size) for group in self._groups)
 
+    def epoch(self, epoch: int) -> list[Rows]:
+        """The row numbers of each batch, in the order of training."""
+        random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        batches = [batch for group in self._groups for batch in self._cut(random.permutation(group))]
+        return [batches[i] for i in random.permutation(len(batches))]
 
-class StoredImages:
-    """Reads the encoder's stored answers: `(B, D)` or `(B, R, D)`."""
+    def in_order(self) -> list[Rows]:
+        """The same batches unshuffled, shortest captions first: for validation."""
+        return [batch for group in self._groups for batch in self._cut(group)]
 
-    def __init__(self, features: Tensor) -> None:
-        self.features = features
-
-    def __call__(self, pictures: NDArray[np.integer]) -> Tensor:
-        """The answers for rows of pictures `(B,)`."""
-        index = torch.from_numpy(pictures.astype(np.int64, copy=False)).to(self.features.device)
-        return self.features.index_select(0, index)
-
-
-class DecodedImages:
-    """Decodes picture files: `(B, 3, S, S)` normalized pixels."""
-
-    def __init__(self, paths: Sequence[Path], transform: ImageTransform) -> None:
-        self.paths = paths
-        self.transform = transform
-
-    def __call__(self, pictures: NDArray[np.integer]) -> Tensor:
-        """The pixels for rows of pictures `(B,)`."""
-        pixels = [self._load(self.paths[int(row)]) for row in pictures]
-        note_done()
-        return torch.stack(pixels)
-
-    def _load(self, path: Path) -> Tensor:
-        note_reading(path)
-        return load_picture(path, self.transform)
-
-
-ReadImages = Callable[[NDArray[Any]], Tensor]
+    def _cut(self, group: Rows) -> list[Rows]:
+        return [group[start : start + self.batch_size] for start in range(0, len(group), self.batch_size)]
 
 
 @dataclass(frozen=True)
 class CaptionBatches(Dataset[Batch]):
     """Makes a batch of caption rows: an item is named by its rows, so that a worker process can make it too.
 
-    With `augmented` the pictures are changed at random, by the rows and the `epoch`.
+    Attributes:
+        captions: of the split.
+        tokens: their words as tokens of the vocabulary.
+        images: how they are read, which may depend on the rows and the `epoch`.
     """
 
-    rows: CaptionRows
-    read_images: ReadImages
-    augmented: ReadChanged | None = None
+    captions: CaptionSet
+    tokens: NDArray[np.int32]
+    images: ReadImages
     epoch: int = 0
 
     def __getitem__(self, rows: Rows) -> Batch:
-        pictures = self.rows.picture_of[rows]
-        augmented = self.augmented
+        pictures = self.captions.picture_of[rows]
         return {
-            "images": augmented(pictures, rows, self.epoch) if augmented else self.read_images(pictures),
-            "captions": self.rows.captions(rows),
-            "picture_ids": torch.from_numpy(self.rows.picture_ids[pictures]),
+            "images": self.images(pictures, rows, self.epoch),
+            "captions": torch.from_numpy(self.captions.batch(self.tokens, rows)),
+            "picture_ids": torch.from_numpy(self.captions.picture_ids[pictures]),
         }
 
 
@@ -129,13 +107,10 @@ class PictureBatches(Dataset[Batch]):
     """Makes a batch of pictures without captions."""
 
     picture_ids: NDArray[np.int64]
-    read_images: ReadImages
+    images: ReadImages
 
     def __getitem__(self, pictures: Rows) -> Batch:
-        return {
-            "images": self.read_images(pictures),
-            "picture_ids": torch.from_numpy(self.picture_ids[pictures]),
-        }
+        return {"images": self.images(pictures), "picture_ids": torch.from_numpy(self.picture_ids[pictures])}
 
 
 class Plan(Protocol):
@@ -197,7 +172,7 @@ class TrainLoader:
         plan = islice(self.batches.epoch(epoch), self.position.batch, len(self))
         if self.ranks.size == 1:
             return load_in_order(dataset, plan, self.num_workers)
-        shares = ((*share_of(rows, self.ranks), len(rows)) for rows in plan)
+        shares = ((*rank_share(rows, self.ranks), len(rows)) for rows in plan)
         return load_shares(dataset, shares, self.num_workers)
 
 
@@ -216,5 +191,26 @@ class FixedLoader:
     def __iter__(self) -> Iterator[Batch]:
         if self.ranks.size == 1:
             return load_in_order(self.dataset, self.plan, self.num_workers)
-        shares = ((rows, weight, len(rows)) for rows, weight in dealt(self.plan, self.ranks))
+        shares = ((rows, weight, len(rows)) for rows, weight in split_batches(self.plan, self.ranks))
         return load_shares(self.dataset, shares, self.num_workers)
+
+
+def rank_share(rows: Rows, ranks: Ranks) -> tuple[Rows, float]:
+    """A rank's part of a training batch, and its weight among the ranks' mean losses.
+
+    Rows go round in turn, so that shares differ by one row at most. With the weight `rows of this rank * ranks / rows
+    of all` the mean over ranks is the mean over rows. A rank without a row takes one with weight 0, because it has to
+    take part in the step.
+    """
+    own = rows[ranks.rank :: ranks.size]
+    return (own, len(own) * ranks.size / len(rows)) if len(own) else (rows[:1], 0.0)
+
+
+def split_batches(plan: Sequence[Rows], ranks: Ranks) -> list[tuple[Rows, float]]:
+    """A rank's part of a validation: whole batches in turn, so that each is computed as in a single process.
+
+    All ranks get the same number: who goes short repeats another's batch with weight 0, the others have weight 1.
+    """
+    own = [(rows, 1.0) for rows in plan[ranks.rank :: ranks.size]]
+    missing = -(-len(plan) // ranks.size) - len(own)
+    return own + [(rows, 0.0) for rows in plan[:missing]]

@@ -12,20 +12,18 @@ from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
-from showtell.data.augmentation import ReadChanged
-from showtell.data.batching import LengthBatches, Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
     Batch,
     CaptionBatches,
-    CaptionRows,
     FixedLoader,
+    LengthBatches,
     PictureBatches,
     Plan,
     Position,
-    ReadImages,
     TrainLoader,
 )
+from showtell.data.readers import ReadImages, Rows
 from showtell.distributed import Ranks
 from showtell.errors import UserError
 from showtell.vocabulary import Vocabulary
@@ -42,6 +40,10 @@ class TrainSplit(Protocol):
     def references(self) -> Mapping[int, Sequence[str]] | None:
         """The captions as they were written, by picture id; None where they are not kept."""
 
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)` where features are read, empty where pictures are."""
+
     def training_batches(
         self, vocabulary: Vocabulary, batch_size: int, seed: int, world: int = 1
     ) -> tuple[Dataset[Batch], Plan]:
@@ -50,15 +52,11 @@ class TrainSplit(Protocol):
 
 @dataclass(frozen=True)
 class SplitData:
-    """A split ready for training: its captions, how its images are read, and which pictures cannot be.
-
-    `augmented` is how they are read where training changes them at random.
-    """
+    """A split in memory: its captions, how its images are read, and which pictures cannot be."""
 
     captions: CaptionSet
-    read_images: ReadImages
+    images: ReadImages
     unreadable: NDArray[np.bool_]
-    augmented: ReadChanged | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -70,6 +68,11 @@ class SplitData:
         """The captions as they were written, by picture id."""
         return self.captions.references
 
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)` where features are read, empty where pictures are."""
+        return self.images.feature_shape
+
     def training_batches(
         self, vocabulary: Vocabulary, batch_size: int, seed: int, world: int = 1
     ) -> tuple[Dataset[Batch], Plan]:
@@ -77,8 +80,7 @@ class SplitData:
         rows = self.usable_rows()
         if len(rows) == 0:
             raise UserError("no training caption has words and a readable picture; run `python -m showtell.data check`")
-        plan = LengthBatches(rows, self.captions.lengths[rows], batch_size, seed)
-        return CaptionBatches(self.encoded(vocabulary), self.read_images, self.augmented), plan
+        return self.caption_batches(vocabulary), LengthBatches(rows, self.captions.lengths[rows], batch_size, seed)
 
     def usable_rows(self) -> Rows:
         """The captions that have words and a readable picture."""
@@ -89,16 +91,9 @@ class SplitData:
         """The pictures that can be read."""
         return np.flatnonzero(~self.unreadable)
 
-    def encoded(self, vocabulary: Vocabulary) -> CaptionRows:
-        """The captions as tokens of a vocabulary."""
-        captions = self.captions
-        return CaptionRows(
-            captions.encode(vocabulary),
-            captions.starts[:-1],
-            captions.lengths,
-            captions.picture_of,
-            captions.picture_ids,
-        )
+    def caption_batches(self, vocabulary: Vocabulary) -> CaptionBatches:
+        """What makes a batch of caption rows."""
+        return CaptionBatches(self.captions, self.captions.tokens(vocabulary), self.images)
 
 
 class FollowTrainer(Callback):
@@ -138,7 +133,7 @@ class CaptionData(pl.LightningDataModule):
         self.ranks = ranks or Ranks()
         self.position = Position()
         self._train, self.batches = train.training_batches(vocabulary, config.batch_size, seed, self.ranks.size)
-        self._val = CaptionBatches(val.encoded(vocabulary), val.read_images)
+        self._val = val.caption_batches(vocabulary)
         self.batches_per_epoch = len(self.train_dataloader())
 
     def setup(self, stage: str) -> None:
@@ -165,7 +160,7 @@ class CaptionData(pl.LightningDataModule):
         size = max(1, min(self.config.batch_size, 64))
         parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
         limit = self.config.limit_val_batches or None
-        shown = PictureBatches(self.val.captions.picture_ids, self.val.read_images)
+        shown = PictureBatches(self.val.captions.picture_ids, self.val.images)
         return [
             FixedLoader(self._val, captions[:limit], self.num_workers, self.ranks),
             FixedLoader(shown, parts[:limit], self.num_workers, self.ranks),

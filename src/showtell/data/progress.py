@@ -1,48 +1,37 @@
-"""A progress line with rate and time left, for work that is not an epoch of training.
+"""A progress line with time left, for work that is not an epoch of training.
 
-On a terminal it redraws itself; elsewhere (a log file, a pipe) it prints a line every ten seconds, so that logs stay
-short.
+On a terminal it redraws itself; elsewhere (a log file, a pipe) it prints a line every ten seconds and one at the end,
+so that logs stay short.
 """
 
-import sys
 import time
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
-class Progress:
-    """Counts units of work and prints how fast they go and how long the rest will take."""
 
-    def __init__(self, what: str, total: int, unit: str, start: int = 0) -> None:
-        self.what = what
-        self.total = total
-        self.unit = unit
-        self.done = self.start = start
-        self.began = self.printed = time.monotonic()
-        self.live = sys.stderr.isatty()
+class Progress(Bar):
+    """Counts units of work in a `with` block; `start` of them are done already. Unless `shown`, it is silent."""
 
-    def advance(self, count: int) -> None:
+    def __init__(self, what: str, total: int, unit: str, start: int = 0, *, shown: bool = True) -> None:
+        console = Console(stderr=True, quiet=not shown)
+        if not console.is_terminal:
+            console.width = 150  # a line stays one line
+        columns = ("{task.description}", BarColumn(20), MofNCompleteColumn(), unit, TimeRemainingColumn())
+        # no thread that refreshes it: worker processes are forked meanwhile
+        super().__init__(*columns, console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._work = self.add_task(what, total=total, completed=start)
+        self._drawn = time.monotonic()
+
+    def count(self, units: int = 1) -> None:
         """Adds finished units."""
-        self.reach(self.done + count)
+        self.reach(int(self.tasks[0].completed) + units)
 
     def reach(self, done: int) -> None:
         """Sets how many units are finished."""
-        self.done = done
-        if time.monotonic() - self.printed > (0.2 if self.live else 10):
-            self._print("\r" if self.live else "\n")
-
-    def close(self) -> None:
-        """Prints the final line."""
-        self._print("\n")
-
-    def _print(self, end: str) -> None:
-        self.printed = now = time.monotonic()
-        rate = (self.done - self.start) / max(now - self.began, 1e-9)
-        left = (self.total - self.done) / rate if rate else 0.0
-        timing = (
-            f"{rate:.0f} {self.unit}/s, {left:.0f} s left" if self.done < self.total else f"{rate:.0f} {self.unit}/s"
-        )
-        print(
-            f"{self.what}: {self.done}/{self.total} {self.unit}, {timing}   ",
-            end=end,
-            file=sys.stderr,
-            flush=True,
-        )
+        self.update(self._work, completed=done)
+        is_terminal = self.console.is_terminal
+        if time.monotonic() - self._drawn > (0.2 if is_terminal else 10):
+            self._drawn = time.monotonic()
+            self.refresh() if is_terminal else self.console.print(self.get_renderable())

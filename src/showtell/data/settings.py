@@ -80,5 +80,5 @@ class ShardsConfig(DataConfig):
 declare("format", DataConfig, "showtell.data.formats.coco:CocoFormat")
 declare("format", KarpathyConfig, "showtell.data.formats.karpathy:KarpathyFormat")
 declare("format", FlickrConfig, "showtell.data.formats.flickr:FlickrFormat")
-declare("format", ShapesDataConfig, "showtell.data.formats.coco:CocoFormat")
-declare("format", ShardsConfig, "showtell.data.shards:ShardSet")
+declare("format", ShapesDataConfig, "showtell.data.formats.coco:ShapesFormat")
+declare("format", ShardsConfig, "showtell.data.shards.shard_set:ShardSet")

@@ -83,7 +83,7 @@ class LazyEncoder:
         """The encoder itself."""
         return build_encoder(self.config, self.weights)
 
-    def fingerprint(self, precision: str) -> str:
+    def fingerprint_at(self, precision: str) -> str:
         """Tells its features from those of other weights, poolings and precisions."""
         return encoder_fingerprint(self.config, self.weights, precision)
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from showtell.config import ConfigError
+from showtell.data.annotations import Picture
 from showtell.data.files import shown
 from showtell.data.progress import Progress
-from showtell.data.records import Picture
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
@@ -129,24 +129,23 @@ def caption_all(
     workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
     paths = [picture.path for picture in pictures]
     stream = model.captioner.stream(paths, model.decoding, options.batch_size, workers, generator)
-    progress = Progress(f"captioning with {model.label}", len(pictures), "pictures")
     done, failed = {}, {}
-    for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
-        if captioned.error is None:
+    with Progress(
+        f"captioning with {model.label}", len(pictures), "pictures", shown=bool(options.annotations)
+    ) as progress:
+        for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
+            progress.count()
+            if captioned.error is not None:
+                failed[picture.id] = captioned.error
+                continue
             done[picture.id] = captioned
-        else:
-            failed[picture.id] = captioned.error
-        if options.annotations:
-            progress.advance(1)
-        elif captioned.error is None:
-            said_by = [model.label] if named else []
-            print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
-        if options.save_pictures and captioned.error is None:
-            save_picture(captioned, options.save_pictures / f"{name}.png")
-        if options.attention and captioned.error is None:
-            save_attention(model.captioner, captioned, options.attention / f"{name}.png")
-    if options.annotations:
-        progress.close()
+            if not options.annotations:
+                said_by = [model.label] if named else []
+                print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
+            if options.save_pictures:
+                save_picture(captioned, options.save_pictures / f"{name}.png")
+            if options.attention:
+                save_attention(model.captioner, captioned, options.attention / f"{name}.png")
     return done, failed
 
 

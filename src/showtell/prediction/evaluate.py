@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from showtell.config import Config
-from showtell.data.annotations import read_split
+from showtell.data.formats import read_split
 from showtell.errors import UserError
 from showtell.evaluation.diversity import CaptionVariety, caption_forms, caption_variety
 from showtell.evaluation.metrics import METRICS, score_captions

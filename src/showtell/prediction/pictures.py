@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from showtell.config import ConfigError, DataConfig
-from showtell.data.annotations import read_split
-from showtell.data.files import shown, why_unreadable
-from showtell.data.find import find_pictures
-from showtell.data.records import Picture
+from showtell.data.annotations import Picture
+from showtell.data.files import find_pictures, shown, why_unreadable
+from showtell.data.formats import read_split
 
 
 @dataclass(frozen=True)

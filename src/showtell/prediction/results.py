@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from showtell.atomic import atomic_write, write_text_atomically
+from showtell.data.annotations import Picture
 from showtell.data.images import read_picture
-from showtell.data.records import Picture
 from showtell.drawing import attention_sheet, caption_card
 from showtell.prediction.captioner import Captioned, PictureCaptioner
 from showtell.prediction.pictures import coco_id

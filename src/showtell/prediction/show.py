@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from showtell.data.records import Picture
+from showtell.data.annotations import Picture
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import figures

@@ -12,8 +12,9 @@ from tests.data.shards.conftest import Open, coco_config
 from showtell.config import ImageTransform
 from showtell.data.caption_set import load_captions
 from showtell.data.images import PictureError
-from showtell.data.loading import DecodedImages, load_in_order
+from showtell.data.loading import load_in_order
 from showtell.data.module import SplitData
+from showtell.data.readers import PictureFiles
 from showtell.data.shards import batches
 from showtell.data.shards.batches import ShardSplit
 from showtell.errors import UserError
@@ -41,7 +42,7 @@ def test_shards_hold_what_the_folder_holds(
     tiny_coco: Path, tiny_shards: Path, tmp_path: Path, opened: Open, workers: int
 ) -> None:
     captions = load_captions(coco_config(tiny_coco), "train", tmp_path)
-    folder = SplitData(captions, DecodedImages(captions.paths, SMALL), np.zeros(24, bool))
+    folder = SplitData(captions, PictureFiles(captions.paths, SMALL), np.zeros(24, bool))
     dataset, plan = folder.training_batches(Vocabulary.from_counts(folder.counts, 1), 7, seed=3)
     expected = rows_of(load_in_order(dataset, plan.epoch(0), 0))
     assert sorted(rows_of(from_shards(opened, tiny_shards, workers))) == sorted(expected)
@@ -86,7 +87,7 @@ def test_a_shard_that_shrinks_meanwhile_is_one_line(
 
 
 def test_features_come_in_their_shape_and_type(tmp_path: Path, opened: Open) -> None:
-    from showtell.data.shards.writing import shard_writer
+    from showtell.data.shards.members import shard_writer
 
     values = np.arange(24, dtype=np.float16).reshape(4, 2, 3)
     with shard_writer(tmp_path / "train-0.tar") as writer:

@@ -10,9 +10,9 @@ from tests.data.shards.conftest import Open, coco_config
 
 from showtell.data.caption_set import load_captions
 from showtell.data.shards import shard_set
+from showtell.data.shards.members import shard_writer
 from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.plan import ShardPlan
-from showtell.data.shards.writing import shard_writer
 
 
 def test_totals_are_those_of_the_data_set(tiny_coco: Path, tiny_shards: Path, tmp_path: Path, opened: Open) -> None:
@@ -77,6 +77,17 @@ def test_a_file_that_is_no_shard_is_one_line(tmp_path: Path, opened: Open, worke
 def test_shards_without_what_is_asked_for_are_refused(tiny_shards: Path, opened: Open) -> None:
     with pytest.raises(ShardError, match=r"train-000000.tar: no caption with features in 5 shard"):
         opened(tiny_shards, what="features")
+
+
+def test_samples_without_features_are_counted_whatever_else_was_left_out(tmp_path: Path, opened: Open) -> None:
+    with shard_writer(tmp_path / "train-0.tar") as writer:
+        writer.add("silent", [], features=np.zeros(3, np.float16))
+        writer.add("whole", ["a word"], features=np.zeros(3, np.float16))
+        for key in ("one", "two"):
+            writer.add(key, ["no features, left out of them"], picture=b"\xff\xd8\xff")
+    told = opened(tmp_path, what="features").left_out.read_text().splitlines()
+    assert len(told) == 2 and "silent has no caption" in told[0]
+    assert told[1] == "2 samples hold no features; left out"
 
 
 def test_features_of_two_encoders_are_refused(tmp_path: Path, opened: Open) -> None:

@@ -7,7 +7,6 @@ the number of workers. A process keeps the indexes and file descriptors of the s
 import os
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
-from showtell.data.batching import Rows
 from showtell.data.images import PictureError, decode_picture, prepare
 from showtell.data.loading import Batch
+from showtell.data.readers import Rows
 from showtell.data.shards.index import ShardIndex, load_index, member_name
 from showtell.data.shards.plan import ShardPlan
 from showtell.data.shards.shard_set import ShardSet
 from showtell.data.workers import note_done, note_reading
-from showtell.vocabulary import END, UNK, Vocabulary
+from showtell.vocabulary import END, Vocabulary
 
 OPEN_SHARDS = 64
 _DTYPES = {"<f2": torch.float16, "<f4": torch.float32}
@@ -42,6 +41,11 @@ class ShardSplit:
     def counts(self) -> Counter[str]:
         """How often each word occurs."""
         return self.shards.counts
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`; empty for pictures."""
+        return self.shards.feature_shape
 
     @property
     def references(self) -> None:
@@ -96,7 +100,7 @@ class ShardBatches(Dataset[Batch]):
         for number, place in zip(numbers.tolist(), places, strict=True):
             shard = self._shard(number)  # read at once: the next one may close it
             start, end = shard.index.starts[place : place + 2]
-            sample = int(shard.index.sample_of[place])
+            sample = int(shard.index.picture_of[place])
             captions.append(shard.tokens[start:end])
             images.append(self._image(shard, sample))
             samples.append(sample)
@@ -128,15 +132,9 @@ class ShardBatches(Dataset[Batch]):
         if len(self._open) >= OPEN_SHARDS:
             os.close(self._open.popitem(last=False)[1].descriptor)
         path, index = self.shards.paths[number], load_index(self.shards.files[number])
-        table = np.array([self._known.get(word, UNK) for word in index.words], dtype=np.int32)
-        tokens = table[index.word_numbers] if len(table) else index.word_numbers
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise PictureError(f"{path}: cannot be opened ({error.strerror}); is the disk still there?") from None
-        self._open[number] = _Open(path, index, tokens, descriptor)
+        self._open[number] = _Open(path, index, index.tokens(self.vocabulary), descriptor)
         return self._open[number]
-
-    @cached_property
-    def _known(self) -> dict[str, int]:
-        return {word: token for token, word in enumerate(self.vocabulary.words)}

@@ -5,7 +5,6 @@ whole or not at all; so a command that was cut goes on when it is given again. A
 """
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -17,21 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.atomic import remove_stale_temporaries, write_text_atomically
+from showtell.atomic import remove_stale_temporaries, short_hash, write_text_atomically
 from showtell.config import DataConfig, ImageTransform
 from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore
+from showtell.data.feature_store import FeatureStore, StoreRequest
 from showtell.data.files import shown, stamp, why_unreadable
 from showtell.data.images import MAX_BYTES
 from showtell.data.progress import Progress
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.encoding import EncodingRequest, about_features
+from showtell.data.shards.members import ShardWriter, shard_writer
 from showtell.data.shards.pattern import ShardError
-from showtell.data.shards.writing import ShardWriter, shard_writer
-from showtell.data.store_request import StoreRequest
 from showtell.data.stores import list_stores
 from showtell.errors import UserError
 
@@ -175,13 +173,12 @@ def _stored(
 
 def _content_key(sources: Sequence[Source], limits: Limits, encoder: str | None) -> str:
     """A hash of everything that the shards follow from."""
-    digest = hashlib.sha256(json.dumps([1, asdict(limits), encoder]).encode())
+    facts: list[str | bytes] = [json.dumps([1, asdict(limits), encoder])]
     for source in sources:
-        digest.update(json.dumps(source.about).encode() + source.captions.texts_file.read_bytes())
         names = source.captions.path_names
-        for row in source.rows.tolist():
-            digest.update(f"{row} {stamp(names[row])}\n".encode())
-    return digest.hexdigest()[:16]
+        facts += [json.dumps(source.about), source.captions.texts_file.read_bytes()]
+        facts += [f"{row} {stamp(names[row])}\n" for row in source.rows.tolist()]
+    return short_hash(facts)
 
 
 def _claim(output: Path, key: str, sources: Sequence[Source], plans: Sequence[Sequence[Any]]) -> None:
@@ -202,21 +199,19 @@ def _claim(output: Path, key: str, sources: Sequence[Source], plans: Sequence[Se
 
 
 def _write_split(source: Source, plan: Sequence[NDArray[np.int64]], output: Path) -> None:
-    progress = Progress(f"writing {source.name}", len(source.rows), "samples")
     names, ids = source.captions.path_names, source.captions.picture_ids
     digits = max(6, len(str(len(names))))
-    for number, rows in enumerate(plan):
-        path = output / f"{source.name}-{number:06d}.tar"
-        if not path.is_file():
-            with shard_writer(path) as writer:
-                for row in rows.tolist():
-                    _add(
-                        writer, source, f"{row:0{digits}d}", row, names[row], source.captions.references[int(ids[row])]
-                    )
-                if source.about:
-                    writer.about(source.about)
-        progress.advance(len(rows))
-    progress.close()
+    with Progress(f"writing {source.name}", len(source.rows), "samples") as progress:
+        for number, rows in enumerate(plan):
+            path = output / f"{source.name}-{number:06d}.tar"
+            if not path.is_file():
+                with shard_writer(path) as writer:
+                    for row in rows.tolist():
+                        captions = source.captions.references[int(ids[row])]
+                        _add(writer, source, f"{row:0{digits}d}", row, names[row], captions)
+                    if source.about:
+                        writer.about(source.about)
+            progress.count(len(rows))
 
 
 def _add(writer: ShardWriter, source: Source, key: str, row: int, path: str, captions: Sequence[str]) -> None:

@@ -6,29 +6,25 @@ are numbered within the shard, so shards are indexed independently of each other
 60 bytes per caption.
 """
 
-import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import nltk
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.atomic import atomic_write
+from showtell.atomic import atomic_write, content_key
+from showtell.data.caption_set import TOKENIZER, CaptionTable, caption_arrays, caption_columns
 from showtell.data.files import shown, stamp
 from showtell.data.images import PictureError, decode_picture
 from showtell.data.shards.members import Extent, Sample, ShardContent, read_members
-from showtell.data.tokenize import tokenize_all
 from showtell.data.workers import note_done, note_reading
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 NOWHERE = Extent(-1, 0)
 
 
@@ -41,66 +37,48 @@ class IndexRequest:
 
     def file(self, folder: Path, shard: Path) -> Path:
         """Where the index of a shard is kept."""
-        facts = [INDEX_VERSION, nltk.__version__, self.max_caption_words, self.decode, os.path.abspath(shard)]
-        digest = hashlib.sha256(json.dumps([*facts, stamp(shard)]).encode("utf-8", "surrogateescape"))
-        return folder / f"{shard.stem[:60]}-{digest.hexdigest()[:16]}.npz"
+        key = content_key(INDEX_VERSION, TOKENIZER, self, os.path.abspath(shard), stamp(shard))
+        return folder / f"{shard.stem[:60]}-{key}.npz"
 
 
 @dataclass(frozen=True)
-class ShardIndex:
-    """The index of a shard with P samples and N captions.
+class ShardIndex(CaptionTable):
+    """The captions of a shard with P samples, which are the pictures of the table, and where the samples lie.
 
     Attributes:
-        words: the distinct words.
-        word_numbers: `(sum of lengths,)` int32.
-        starts: `(N + 1,)` int64, where each caption begins.
-        sample_of: `(N,)` int32.
         pictures: `(P, 2)` int64, offset and size; the offset is -1 where there is none that can be read.
         features: `(P, 2)` int64, likewise.
         keys: the P keys.
         notes: a line for each thing left out.
+        lacking: how many samples came without `pictures`, and without `features`.
         about: what the shard's writer says of it.
         feature_shape: of one sample's features; empty where there are none.
         feature_dtype: of the features.
         feature_header: bytes before the numbers.
     """
 
-    words: list[str]
-    word_numbers: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    sample_of: NDArray[np.int32]
     pictures: NDArray[np.int64]
     features: NDArray[np.int64]
     keys: list[str]
     notes: list[str]
+    lacking: dict[str, int]
     about: dict[str, Any]
     feature_shape: tuple[int, ...]
     feature_dtype: str
     feature_header: int
 
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """`(N,)` words per caption."""
-        return np.diff(self.starts)
-
     def usable(self, what: str) -> NDArray[np.bool_]:
         """`(N,)` whether a caption has words and its sample has `what`: `pictures` or `features`."""
         there = (self.features if what == "features" else self.pictures)[:, 0] >= 0
-        return (self.lengths > 0) & there[self.sample_of]
-
-    def counts(self, what: str) -> Counter[str]:
-        """How often each word occurs in the usable captions."""
-        used = np.repeat(self.usable(what), self.lengths)
-        numbers = np.bincount(self.word_numbers[used], minlength=len(self.words))
-        return Counter({word: count for word, count in zip(self.words, numbers.tolist(), strict=True) if count})
+        return (self.lengths > 0) & there[self.picture_of]
 
 
 def load_index(file: Path) -> ShardIndex:
     """Reads an index."""
     with np.load(file, allow_pickle=False) as found:
         facts = json.loads(bytes(found["facts"]))
-        arrays = {name: found[name] for name in ("word_numbers", "starts", "sample_of", "pictures", "features")}
-    return ShardIndex(**arrays, **{**facts, "feature_shape": tuple(facts["feature_shape"])})
+        columns = caption_columns(found) | {name: found[name] for name in ("pictures", "features")}
+    return ShardIndex(**columns, **{**facts, "feature_shape": tuple(facts["feature_shape"])})
 
 
 def load_lengths(file: Path, what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -108,7 +86,7 @@ def load_lengths(file: Path, what: str) -> tuple[NDArray[np.int64], NDArray[np.i
     with np.load(file, allow_pickle=False) as found:
         lengths = np.diff(found["starts"])
         there = found[what][:, 0] >= 0
-        rows = np.flatnonzero((lengths > 0) & there[found["sample_of"]])
+        rows = np.flatnonzero((lengths > 0) & there[found["picture_of"]])
     return rows, lengths[rows]
 
 
@@ -125,22 +103,16 @@ def write_index(shard: Path, file: Path, request: IndexRequest) -> None:
             content.notes.append(f"{reason}; left out")
             pictures[row] = (-1, 0)
     features, facts = _features(shard, content)
-    tokenized = [
-        words[: request.max_caption_words] for sample in content.samples for words in tokenize_all(sample.captions)
-    ]
-    counts = Counter(word for words in tokenized for word in words)
-    number = {word: i for i, word in enumerate(counts)}
-    starts = np.zeros(len(tokenized) + 1, dtype=np.int64)
-    np.cumsum([len(words) for words in tokenized], out=starts[1:])
-    sizes = [len(sample.captions) for sample in content.samples]
-    facts |= {"words": list(counts), "keys": [sample.key for sample in content.samples]}
-    facts |= {"notes": content.notes + list(map(str, content.about.get("left_out", []))), "about": content.about}
+    facts |= {"keys": [sample.key for sample in content.samples], "about": content.about}
+    facts["lacking"] = {
+        "pictures": sum(sample.picture is None for sample in content.samples),
+        "features": sum(sample.features is None for sample in content.samples),
+    }
+    facts |= {"notes": content.notes + list(map(str, content.about.get("left_out", [])))}
     with atomic_write(file) as opened:
         np.savez(
             opened,
-            word_numbers=np.array([number[word] for words in tokenized for word in words], dtype=np.int32),
-            starts=starts,
-            sample_of=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
+            **caption_arrays([sample.captions for sample in content.samples], request.max_caption_words),
             pictures=pictures,
             features=features,
             facts=np.frombuffer(json.dumps(facts).encode("ascii"), dtype=np.uint8),

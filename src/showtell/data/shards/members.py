@@ -1,20 +1,27 @@
-"""What lies in a shard: its samples, where their members begin, and what is wrong with it.
+"""What lies in a shard: its samples, where their members begin, and what is wrong with it; and how one is written.
 
 The tar is read by the standard library. Nothing is unpacked and no name from it reaches a path: members are known by
 key and place. Members of one key need not follow one another, except for other readers. What lies in a folder
 `__NAME__` is about the shard and no sample, as in webdataset. A caption that stands in the `.txt` and in the `.json`
-of a sample counts once.
+of a sample counts once. A shard is written whole or not at all, with the same bytes for the same content.
 """
 
 import json
 import os
 import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from showtell.data.captions import clean_caption
+import numpy as np
+from numpy.typing import NDArray
+
+from showtell.atomic import atomic_write
+from showtell.data.annotations import clean_caption
 from showtell.data.files import shown
 from showtell.data.shards.pattern import ShardError
 
@@ -26,6 +33,7 @@ FIRST_MEMBERS = 100
 MAX_TEXT_BYTES = 1 << 20
 MAX_KEY = 300
 _BLOCK = 512
+_SUFFIXES = ((b"\x89PNG", "png"), (b"RIFF", "webp"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +73,22 @@ def read_members(path: Path) -> ShardContent:
     """
     content = ShardContent([])
     reading = _Reading(path, content)
-    try:
-        with path.open("rb") as file:
-            reading.size = os.fstat(file.fileno()).st_size
-            _refuse_compressed(path, file)
-            with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive:
-                try:
-                    for member in archive:
-                        reading.take(archive, member)
-                except tarfile.ReadError as error:
-                    content.notes.append(_cut(path, str(error)))
-                else:
-                    if not _has_end(file, archive.offset):
-                        content.notes.append(_cut(path, "its end marker is missing"))
-    except tarfile.ReadError as error:
-        raise ShardError(f"{shown(path)}: no tar file ({str(error)[:100]}); write the shard again") from None
-    except OSError as error:
-        raise ShardError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+    with _opened(path) as (file, archive):
+        reading.size = os.fstat(file.fileno()).st_size
+        try:
+            for member in archive:
+                reading.take(archive, member)
+        except tarfile.ReadError as error:
+            content.notes.append(_cut(path, str(error)))
+        else:
+            if not _has_end(file, archive.offset):
+                content.notes.append(_cut(path, "its end marker is missing"))
     for sample in reading.samples.values():
         if reason := _why_unusable(sample):
             content.notes.append(f"{shown(path)}: {shown(sample.key)} has {reason}; left out")
         else:
             content.samples.append(sample)
     return content
-
-
-def _refuse_compressed(path: Path, file: IO[bytes]) -> None:
-    start = file.read(6)
-    file.seek(0)
-    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
-        raise ShardError(f"{shown(path)}: a compressed tar cannot be read at any place; decompress it")
 
 
 def _cut(path: Path, reason: str) -> str:
@@ -184,12 +178,70 @@ def has_features(path: Path) -> bool:
     Raises:
         ShardError: no tar file, or a compressed one.
     """
+    with _opened(path) as (_, archive):
+        return any(member.name.lower().endswith(f".{FEATURES}") for member in islice(archive, FIRST_MEMBERS))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], tarfile.TarFile]]:
+    """A shard's file and archive; what goes wrong with them is one line."""
     try:
         with path.open("rb") as file:
-            _refuse_compressed(path, file)
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                return any(member.name.lower().endswith(f".{FEATURES}") for member in islice(archive, FIRST_MEMBERS))
+            start = file.read(6)
+            file.seek(0)
+            if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+                raise ShardError(f"{shown(path)}: a compressed tar cannot be read at any place; decompress it")
+            with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive:
+                yield file, archive
     except tarfile.ReadError as error:
         raise ShardError(f"{shown(path)}: no tar file ({str(error)[:100]}); write the shard again") from None
     except OSError as error:
         raise ShardError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+
+
+class ShardWriter:
+    """Adds samples to an open tar file."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+
+    def add(
+        self,
+        key: str,
+        captions: Sequence[str],
+        picture: bytes | None = None,
+        features: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        """A sample: captions, and picture or features or both."""
+        if picture is not None:
+            self._member(f"{key}.{suffix_of(picture)}", picture)
+        if features is not None:
+            array = BytesIO()
+            np.save(array, np.ascontiguousarray(features), allow_pickle=False)
+            self._member(f"{key}.npy", array.getvalue())
+        self._member(f"{key}.json", json.dumps({"captions": list(captions)}).encode("ascii"))
+
+    def about(self, facts: dict[str, Any]) -> None:
+        """What is to be known of the shard as a whole; other readers pass over it."""
+        self._member(ABOUT, json.dumps(facts).encode("ascii"))
+
+    def _member(self, name: str, data: bytes) -> None:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(data), 0o644
+        self._archive.addfile(member, BytesIO(data))
+
+
+@contextmanager
+def shard_writer(path: Path) -> Iterator[ShardWriter]:
+    """Opens a shard that appears under its name when the block ends without an error.
+
+    Raises:
+        WriteError: the disk is full, or a permission is missing.
+    """
+    with atomic_write(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        yield ShardWriter(archive)
+
+
+def suffix_of(picture: bytes) -> str:
+    """The usual suffix of a picture, by its content."""
+    return next((suffix for magic, suffix in _SUFFIXES if picture.startswith(magic)), "jpg")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.data.batching import Rows
+from showtell.data.readers import Rows
 from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.shard_set import ShardSet
 
@@ -149,8 +149,3 @@ class _Stream:
             np.concatenate([self.ready_rows, self.waiting_rows]),
             np.concatenate([self.ready_lengths, self.waiting_lengths]),
         )
-
-
-def share_of_rank(rows: Rows, rank: int, world: int) -> Rows:
-    """The captions of a batch that a rank trains on; none, for the last ranks, where a last batch is very small."""
-    return rows[rank::world]

@@ -5,7 +5,6 @@ with one entry per shard. The words are counted once over all shards and kept, s
 milliseconds. Memory is bounded by the number of distinct words and of shards, never by that of captions.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,8 +16,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from showtell.atomic import atomic_write, remove_stale_temporaries
-from showtell.data.files import stamp
+from showtell.atomic import atomic_write, content_key, remove_stale_temporaries
 from showtell.data.progress import Progress
 from showtell.data.shards.index import IndexRequest, ShardIndex, load_index, load_lengths, write_index
 from showtell.data.shards.pattern import ShardError
@@ -65,11 +63,6 @@ class ShardSet:
         rows, lengths = load_lengths(self.files[shard], self.what)
         return rows + self.first_caption[shard], lengths
 
-    def content_hash(self) -> str:
-        """Tells data sets apart by names and sizes of shards; stays the same when they are copied elsewhere."""
-        facts = [[path.name, stamp(path).partition(" ")[0]] for path in self.paths]
-        return hashlib.sha256(json.dumps([self.what, facts]).encode()).hexdigest()[:16]
-
 
 def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder: Path, num_workers: int) -> ShardSet:
     """The shards with their indexes, made first where they are not there.
@@ -87,8 +80,7 @@ def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder:
         ShardError: a shard that is no tar file, or nothing in any that can be used.
     """
     files = [request.file(folder, path) for path in paths]
-    key = hashlib.sha256(json.dumps([what, *(file.name for file in files)]).encode()).hexdigest()[:16]
-    summary = folder / f"summary-{key}.npz"
+    summary = folder / f"summary-{content_key(what, *(file.name for file in files))}.npz"
     if not summary.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
@@ -104,13 +96,11 @@ def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder:
 
 def _index_missing(paths: Sequence[Path], files: Sequence[Path], request: IndexRequest, num_workers: int) -> None:
     todo = [(path, file) for path, file in zip(paths, files, strict=True) if not file.is_file()]
-    progress = Progress("indexing", len(todo), "shards")
-    for error in _indexed(_Indexing(todo, request), min(num_workers, len(todo) // 2)):
-        if error:
-            raise ShardError(error)
-        progress.advance(1)
-    if todo:
-        progress.close()
+    with Progress("indexing", len(todo), "shards", shown=bool(todo)) as progress:
+        for error in _indexed(_Indexing(todo, request), min(num_workers, len(todo) // 2)):
+            if error:
+                raise ShardError(error)
+            progress.count()
 
 
 class _Indexing(Dataset[str]):
@@ -154,10 +144,11 @@ def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
             samples.append(samples[-1] + len(index.keys))
             usable = index.usable(what)
             lengths.update(index.lengths[usable].tolist())
-            words.update(index.counts(what))
-            for note in [*index.notes, *_lacking(index, what)]:
-                notes += 1
-                listed.write(note + "\n")
+            words.update(index.counts_in(usable))
+            lacking = index.lacking[what]
+            told = [*index.notes, *([f"{lacking} samples hold no {what}; left out"] if lacking else [])]
+            listed.writelines(f"{note}\n" for note in told)
+            notes += len(told)
     ordered = sorted(words.items(), key=lambda item: (-item[1], item[0]))
     if what == "pictures":
         shape, encoders = (), set()
@@ -201,12 +192,6 @@ def _check_shape(index: ShardIndex, shape: tuple[int, ...], file: Path) -> None:
             f"{file.stem.rpartition('-')[0]}: features of shape {index.feature_shape}, those of the shards before "
             f"{shape}; name shards of one encoder only"
         )
-
-
-def _lacking(index: ShardIndex, what: str) -> list[str]:
-    """One line where samples lack what is asked for altogether."""
-    lacking = int((getattr(index, what)[:, 0] < 0).sum()) - sum("left out" in note for note in index.notes)
-    return [f"{lacking} samples hold no {what}; left out"] if lacking > 0 else []
 
 
 def _nothing(found: ShardSet) -> str:

@@ -5,7 +5,6 @@ time. So its shards are unpacked once, into COCO's layout, and everything that w
 are our own numbers; no name from a tar reaches a path.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,14 +18,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from showtell.atomic import atomic_write, write_text_atomically
+from showtell.atomic import atomic_write, content_key, write_text_atomically
 from showtell.config import DataConfig
 from showtell.data.files import stamp
 from showtell.data.shards.index import load_index, member_name
-from showtell.data.shards.members import read_members
+from showtell.data.shards.members import read_members, suffix_of
 from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.shard_set import ShardSet
-from showtell.data.shards.writing import suffix_of
 
 MAX_BYTES = 64 * 2**30
 
@@ -57,8 +55,7 @@ def unpack(shards: ShardSet, cache: Path, key: str) -> Unpacked:
         ShardError: they are no small validation set.
     """
     stamps = [[str(path), stamp(path)] for path in shards.paths]
-    digest = hashlib.sha256(json.dumps([1, shards.what, stamps]).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    folder = cache / f"unpacked-{digest}"
+    folder = cache / f"unpacked-{content_key(1, shards.what, stamps)}"
     size = sum(path.stat().st_size for path in shards.paths)
     if size > MAX_BYTES:
         raise ShardError(

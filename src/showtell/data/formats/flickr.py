@@ -17,9 +17,19 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from showtell.config import DataConfig
+from showtell.data.annotations import (
+    AnnotationError,
+    AnnotationFile,
+    AnnotationFormat,
+    Picture,
+    Split,
+    SplitName,
+    annotation_file,
+    picture_folder,
+)  # fmt: skip
 from showtell.data.files import shown
-from showtell.data.records import AnnotationError, Picture, Split
-from showtell.data.schema import caption_text, picture_name, read_text
+from showtell.data.settings import FlickrConfig
 
 _NAME_COLUMNS = ("image", "image_name", "filename", "file_name")
 _CAPTION_COLUMNS = ("caption", "comment", "sentence")
@@ -31,58 +41,77 @@ _VALIDATION_LIMIT = 1000
 Row = tuple[int, str, str]  # line number, picture name, caption
 
 
+class FlickrFormat(AnnotationFormat):
+    """A table, and lists of the splits' pictures where there are any."""
+
+    def read(self, config: DataConfig, split: SplitName) -> Split:
+        """Reads the table and takes a split out of it."""
+        table = read_flickr(annotation_file(config, split), picture_folder(config, split))
+        shared = config.train_annotations == config.val_annotations
+        return select(table, split, *_lists(config), shared=shared)
+
+    def files(self, config: DataConfig, split: SplitName) -> list[Path]:
+        """The table and the lists."""
+        return super().files(config, split) + [file for file in _lists(config) if file and file.is_file()]
+
+
+def _lists(config: DataConfig) -> tuple[Path | None, Path | None]:
+    """The files that name the training and the validation pictures."""
+    assert isinstance(config, FlickrConfig)
+    root = Path(config.root).expanduser()
+    train, val = config.train_split, config.val_split
+    return root / train if train else None, root / val if val else None
+
+
 def read_flickr(file: Path, folder: Path) -> Split:
     """Reads the whole table; `select` then takes a split out of it.
 
     Raises:
         AnnotationError: the file is not what it should be.
     """
+    source = AnnotationFile(file)
     captions: dict[str, list[str]] = {}
-    skipped: list[str] = []
-    for line, name, text in _rows(read_text(file), file):
+    for line, name, text in _rows(source):
         if name not in captions:
-            captions[picture_name(name, file, f"line {line}")] = []
-        caption = caption_text(text, file, f"line {line}", skipped)
-        if caption:
+            captions[source.picture_name(name, f"line {line}")] = []
+        if caption := source.caption(text, f"line {line}"):
             captions[name].append(caption)
-    pictures = []
-    for number, (name, said) in enumerate(captions.items()):
-        if said:
-            pictures.append(Picture(number, folder / name, tuple(said)))
-        else:
-            skipped.append(f"{shown(file)}: {shown(name)} has no captions; left out")
-    return Split(pictures, skipped)
+    for name in (name for name, said in captions.items() if not said):
+        source.leave_out(f"{shown(name)} has no captions; left out")
+    told = enumerate(captions.items())
+    pictures = [Picture(number, folder / name, tuple(said)) for number, (name, said) in told if said]
+    return Split(pictures, source.skipped)
 
 
-def _rows(text: str, file: Path) -> Iterator[Row]:
+def _rows(source: AnnotationFile) -> Iterator[Row]:
+    text = source.text()
     first = text.lstrip().split("\n", 1)[0]
     if _TOKEN_LINE.match(first):
-        return _pattern_rows(_TOKEN_LINE, text, file, 1)
+        return _pattern_rows(_TOKEN_LINE, text, source, 1)
     delimiter = next((mark for mark in "|,\t" if mark in first), ",")
     columns = [column.strip().lower() for column in first.split(delimiter)]
     name = next((columns.index(known) for known in _NAME_COLUMNS if known in columns), None)
     caption = next((columns.index(known) for known in _CAPTION_COLUMNS if known in columns), None)
     if name is None or caption is None:
-        raise AnnotationError(
-            f"{shown(file)}: line 1 is {shown(first)}; it must be `name.jpg#0<TAB>caption` or a header with "
-            "`image` and `caption`"
+        raise source.refused(
+            f"line 1 is {shown(first)}; it must be `name.jpg#0<TAB>caption` or a header with `image` and `caption`"
         )
     if columns == ["image_name", "comment_number", "comment"] and delimiter == "|":
-        return _pattern_rows(_BAR_ROW, text, file, 2)
-    return _table_rows(text, delimiter, name, caption, file)
+        return _pattern_rows(_BAR_ROW, text, source, 2)
+    return _table_rows(text, delimiter, name, caption, source)
 
 
-def _pattern_rows(pattern: re.Pattern[str], text: str, file: Path, first_line: int) -> Iterator[Row]:
+def _pattern_rows(pattern: re.Pattern[str], text: str, source: AnnotationFile, first_line: int) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         if number < first_line or not line.strip():
             continue
         found = pattern.match(line)
         if not found:
-            raise AnnotationError(f"{shown(file)}: line {number} has no picture name and caption; correct or remove it")
+            raise source.refused(f"line {number} has no picture name and caption; correct or remove it")
         yield number, found[1].strip(), found[2]
 
 
-def _table_rows(text: str, delimiter: str, name: int, caption: int, file: Path) -> Iterator[Row]:
+def _table_rows(text: str, delimiter: str, name: int, caption: int, source: AnnotationFile) -> Iterator[Row]:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         next(rows)
@@ -90,12 +119,10 @@ def _table_rows(text: str, delimiter: str, name: int, caption: int, file: Path) 
             if not row:
                 continue
             if len(row) <= max(name, caption):
-                raise AnnotationError(
-                    f"{shown(file)}: line {rows.line_num} has {len(row)} column(s); correct or remove it"
-                )
+                raise source.refused(f"line {rows.line_num} has {len(row)} column(s); correct or remove it")
             yield rows.line_num, row[name].strip(), row[caption]
     except csv.Error as error:
-        raise AnnotationError(f"{shown(file)}: line {rows.line_num}: {error}; correct the line") from None
+        raise source.refused(f"line {rows.line_num}: {error}; correct the line") from None
 
 
 def select(table: Split, split: str, train_split: Path | None, val_split: Path | None, *, shared: bool) -> Split:
@@ -137,7 +164,9 @@ def _in(picture: Picture, names: set[str]) -> bool:
 
 
 def _names(file: Path | None) -> set[str] | None:
-    return None if file is None else {line.strip() for line in read_text(file).splitlines() if line.strip()}
+    return (
+        None if file is None else {name for line in AnnotationFile(file).text().splitlines() if (name := line.strip())}
+    )
 
 
 def lowest_tenth(names: list[str]) -> set[str]:

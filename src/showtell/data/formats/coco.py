@@ -1,0 +1,114 @@
+"""COCO's captions JSON, of any year and of anyone who writes the same layout.
+
+`images[i]` holds `id` and `file_name`, `annotations[i]` holds `image_id`, `caption` and, if anything needs
+it, `id`. A caption whose picture is not listed is left out and said so, and so is a picture without
+captions: subsets of COCO are often cut that way. Two pictures or two annotations with one id are an error,
+because one of them is wrong.
+
+The content is checked here and then indexed by pycocotools, the reference implementation, so that pictures and
+captions belong together as everybody else's tools have them.
+"""
+
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from showtell.config import DataConfig
+from showtell.data.annotations import (
+    AnnotationFile,
+    AnnotationFormat,
+    Picture,
+    Split,
+    SplitName,
+    annotation_file,
+    picture_folder,
+)  # fmt: skip
+from showtell.data.files import shown
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
+
+
+class CocoFormat(AnnotationFormat):
+    """A captions file for each split."""
+
+    def read(self, config: DataConfig, split: SplitName) -> Split:
+        """Reads a split's captions file."""
+        return read_coco(annotation_file(config, split), picture_folder(config, split))
+
+
+class ShapesFormat(CocoFormat):
+    """The drawn scenes, whose annotations are COCO's."""
+
+    absent = "`python train.py` draws it"
+
+
+def read_coco(file: Path, folder: Path) -> Split:
+    """Reads a captions file whose pictures lie in `folder` (whether they do is not looked at here).
+
+    Raises:
+        AnnotationError: the file is not what it should be.
+    """
+    source = AnnotationFile(file)
+    content = source.json()
+    images = _checked_images(source, source.list_of(content, "images"))
+    annotations = _checked_annotations(source, source.list_of(content, "annotations"), images)
+    index = coco_index(list(images.values()), annotations)
+    pictures = []
+    for image_id, image in index.imgs.items():
+        name = image["file_name"]
+        if captions := tuple(note["caption"] for note in index.imgToAnns.get(image_id, ())):
+            pictures.append(Picture(image_id, folder / name, captions))
+        else:
+            source.leave_out(f"picture {image_id} ({shown(name)}) has no captions; left out")
+    return Split(pictures, source.skipped)
+
+
+def coco_index(images: list[Any], annotations: list[Any]) -> "COCO":
+    """Pycocotools' index over pictures and captions that have passed the checks."""
+    from pycocotools.coco import COCO  # here: only a cold caption table needs it
+
+    index = COCO()
+    index.dataset = {"images": images, "annotations": annotations}
+    with redirect_stdout(StringIO()):
+        index.createIndex()
+    return index
+
+
+def _checked_images(source: AnnotationFile, images: list[Any]) -> dict[int, dict[str, Any]]:
+    """The pictures by id."""
+    found: dict[int, dict[str, Any]] = {}
+    for index, image in enumerate(images):
+        where = f"images[{index}]"
+        image_id = source.whole_number(source.member(image, "id", where), f"{where}.id")
+        if image_id in found:
+            raise source.refused(f"{where}.id is {image_id}, as an earlier picture's; make ids unique")
+        source.picture_name(source.member(image, "file_name", where), f"{where}.file_name")
+        found[image_id] = image
+    return found
+
+
+def _checked_annotations(
+    source: AnnotationFile, annotations: list[Any], images: dict[int, Any]
+) -> list[dict[str, Any]]:
+    """The annotations that can be used, with cleaned captions and with the ids that pycocotools counts on."""
+    seen: set[int] = set()
+    usable = []
+    for index, annotation in enumerate(annotations):
+        where = f"annotations[{index}]"
+        image_id = source.member(annotation, "image_id", where)
+        text = source.member(annotation, "caption", where)
+        annotation_id = annotation.setdefault("id", -1 - index)
+        if type(image_id) is not int or type(annotation_id) is not int:
+            source.whole_number(image_id, f"{where}.image_id")
+            source.whole_number(annotation_id, f"{where}.id")
+        if annotation_id in seen:
+            raise source.refused(f"{where}.id is {annotation_id}, as an earlier annotation's; make ids unique")
+        seen.add(annotation_id)
+        annotation["caption"] = source.caption(text, f"{where}.caption")
+        if image_id not in images:
+            source.leave_out(f"{where} belongs to picture {image_id}, which is not in images; left out")
+        elif annotation["caption"]:
+            usable.append(annotation)
+    return usable
