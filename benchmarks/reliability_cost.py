@@ -26,10 +26,11 @@ from pytorch_lightning.callbacks import Callback
 from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import DecoderConfig, EncoderConfig
+from showtell.config import EncoderConfig
 from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
+from showtell.models.settings import LSTMConfig
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.trainer import ExactSteps, quieten_lightning
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
@@ -118,7 +119,7 @@ def measured(size: tuple[int, int, int], steps: int, directory: Path) -> Clock:
     """Trains some steps, every other one with everything."""
     hidden, words, batch = size
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"w{number}" for number in range(words - 3))])
-    decoder = build_decoder(DecoderConfig(hidden_size=hidden), (FEATURE,), words)
+    decoder = build_decoder(LSTMConfig(hidden_size=hidden), (FEATURE,), words)
     module = CaptionModule(LazyEncoder(EncoderConfig()), decoder, vocabulary, CrossEntropy())
     data, clock = Data(words, batch, steps), Clock()
     steps_of: Any = data  # of CaptionData the callback needs the position only

@@ -211,10 +211,10 @@ def encoder_rate(pictures: int = 48) -> float:
 def decoder_rate(rates: Rates, steps: int = 6) -> float:
     import torch
 
-    from showtell.config import DecoderConfig
     from showtell.models.decoders.base import build_decoder
+    from showtell.models.settings import LSTMConfig
 
-    config = DecoderConfig(embedding_size=rates.hidden_size, hidden_size=rates.hidden_size)
+    config = LSTMConfig(embedding_size=rates.hidden_size, hidden_size=rates.hidden_size)
     decoder = build_decoder(config, (rates.feature_size,), DATA_SETS[0].vocabulary)
     adam = torch.optim.Adam(decoder.parameters(), fused=True)
     features = torch.randn(rates.batch_size, rates.feature_size)

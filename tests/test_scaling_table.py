@@ -29,13 +29,11 @@ def test_one_device_exchanges_no_gradients_and_larger_batches_fewer() -> None:
 
 
 def test_parameters_are_those_of_the_decoder() -> None:
-    from showtell.config import DecoderConfig
     from showtell.models.decoders.base import build_decoder
+    from showtell.models.settings import LSTMConfig
 
     data, rates = DATA_SETS[0], Rates()
     size = rates.hidden_size
-    decoder = build_decoder(
-        DecoderConfig(embedding_size=size, hidden_size=size), (rates.feature_size,), data.vocabulary
-    )
+    decoder = build_decoder(LSTMConfig(embedding_size=size, hidden_size=size), (rates.feature_size,), data.vocabulary)
     counted = sum(parameter.numel() for parameter in decoder.parameters())
     assert Plan(data, 1, rates).parameters == pytest.approx(counted, rel=0.02)

@@ -5,7 +5,8 @@ import multiprocessing
 import pytest
 from PIL import Image
 
-from showtell.config import ConfigError, ShapesConfig
+from showtell.config import ConfigError
+from showtell.data.settings import ShapesConfig
 from showtell.data.shapes import ensure_shapes, files, is_true, load_scenes
 
 SMALL = ShapesConfig(train_pictures=6, val_pictures=4)

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.small_settings import REGION_DECODERS, decoder_settings
 
-from showtell.config import GRID_DECODERS, DecoderConfig
 from showtell.models.decoders.attention import KEYS, REGIONS, SoftAttentionDecoder
 from showtell.models.decoders.base import build_decoder
 from showtell.models.decoders.hard_attention import HardAttentionDecoder
@@ -15,7 +15,10 @@ from showtell.models.decoders.transformer import Block, sinusoids
 from showtell.models.layers import grid_shape
 
 D, E, H, A, V, R = 5, 4, 6, 3, 9, 4
-CONFIG = DecoderConfig(embedding_size=E, hidden_size=H, attention_size=A)
+SIZES = {"embedding_size": E, "hidden_size": H, "attention_size": A}
+
+
+NAMES = {SoftAttentionDecoder: "attention", HardAttentionDecoder: "hard_attention", TopDownDecoder: "topdown"}
 
 
 def sigmoid(x):
@@ -38,7 +41,7 @@ def lstm(gates, cell):
 
 def started(cls):
     torch.manual_seed(0)
-    decoder = cls(CONFIG, D, V).eval()
+    decoder = cls(decoder_settings(NAMES[cls], **SIZES), D, V).eval()
     return decoder, decoder.initial_state(torch.randn(1, R, D))
 
 
@@ -89,7 +92,7 @@ def test_topdown_step():
 
 def test_transformer_attention_is_softmax_of_scaled_products():
     torch.manual_seed(0)
-    block = Block(DecoderConfig(hidden_size=H, num_heads=2))
+    block = Block(decoder_settings("transformer", hidden_size=H, num_heads=2))
     query, memory = torch.randn(1, 1, H), torch.randn(1, R, 2 * H)
     out, weights = block._attend(query, memory)[0, 0].numpy(), []
     for head in range(2):
@@ -109,7 +112,9 @@ def test_sinusoids_are_section_3_5():
 
 def test_doubly_stochastic_penalty():
     torch.manual_seed(0)
-    decoder = SoftAttentionDecoder(DecoderConfig(embedding_size=E, hidden_size=H, attention_penalty=2.0), D, V).eval()
+    decoder = SoftAttentionDecoder(
+        decoder_settings("attention", embedding_size=E, hidden_size=H, attention_penalty=2.0), D, V
+    ).eval()
     features, captions = torch.randn(2, R, D), torch.tensor([[3, 4, 1], [5, 6, 1]])
     _, alpha, _ = decoder.unrolled(features, captions)
     by_hand = sum(2.0 * sum((1 - alpha[b, :, i].sum()) ** 2 for i in range(R)) for b in range(2)) / 2 / 3  # per word
@@ -122,7 +127,7 @@ def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(m
     """Eq. 11 summed over all sequences of locations, against the mean of many draws of eq. 12, both per word."""
     monkeypatch.setattr("showtell.models.decoders.hard_attention.EXPECTED", 0.0)
     torch.manual_seed(0)
-    config = DecoderConfig(embedding_size=E, hidden_size=H, attention_size=A, entropy_weight=0.0)
+    config = decoder_settings("hard_attention", **SIZES, entropy_weight=0.0)
     decoder = HardAttentionDecoder(config, D, V).train()
     decoder.energy.weight.data.mul_(4)
     features, captions = torch.randn(1, R, D) * 2, torch.tensor([caption])
@@ -150,10 +155,10 @@ def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(m
     torch.testing.assert_close(estimate, exact, atol=0.05 * float(exact.abs().max()), rtol=0.0)
 
 
-@pytest.mark.parametrize("name", GRID_DECODERS)
+@pytest.mark.parametrize("name", REGION_DECODERS)
 def test_one_region_leaves_no_weight_without_a_gradient(name):
     """Several processes wait for the gradient of every weight."""
-    decoder = build_decoder(DecoderConfig(name=name, embedding_size=E, hidden_size=H, num_heads=2), (D,), V)
+    decoder = build_decoder(decoder_settings(name, embedding_size=E, hidden_size=H, num_heads=2), (D,), V)
     decoder(torch.randn(2, D), torch.tensor([[3, 4, 1], [5, 6, 1]])).sum().backward()
     assert [key for key, weight in decoder.named_parameters() if weight.grad is None] == []
 

@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
+from tests.small_settings import DECODERS, REGION_DECODERS, decoder_settings
 from torch import nn
 
-from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, DecodingConfig
+from showtell.config import DecodingConfig
 from showtell.decoding import decode
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder, word_attention
 from showtell.models.layers import given_words
@@ -17,7 +18,7 @@ V, D = 11, 6
 def small(name: str, **settings) -> nn.Module:
     torch.manual_seed(0)
     sizes = dict(embedding_size=8, hidden_size=8, attention_size=5, num_heads=2, num_layers=2, dropout=0.0)
-    decoder = build_decoder(DecoderConfig(name=name, **{**sizes, **settings}), shape(name), V)
+    decoder = build_decoder(decoder_settings(name, **{**sizes, **settings}), shape(name), V)
     # fresh decoders are nearly indifferent to what they see; make them opinionated
     for parameter in decoder.parameters():
         nn.init.normal_(parameter, std=0.9)
@@ -25,7 +26,7 @@ def small(name: str, **settings) -> nn.Module:
 
 
 def shape(name: str) -> tuple[int, ...]:
-    return (4, D) if name in GRID_DECODERS else (D,)
+    return (4, D) if name in REGION_DECODERS else (D,)
 
 
 def pictures(name: str, count: int, **kwargs) -> torch.Tensor:
@@ -34,7 +35,7 @@ def pictures(name: str, count: int, **kwargs) -> torch.Tensor:
 
 CAPTIONS = torch.tensor([[3, 4, 5, 1], [6, 3, 3, 1], [9, 8, 7, 1]])
 each_decoder = pytest.mark.parametrize("name", DECODERS)
-each_attending = pytest.mark.parametrize("name", GRID_DECODERS)
+each_attending = pytest.mark.parametrize("name", REGION_DECODERS)
 
 
 @each_decoder
@@ -82,7 +83,7 @@ def test_gradients_are_those_of_finite_differences(name):
 @each_decoder
 def test_overfits_one_batch(name):
     torch.manual_seed(0)
-    config = DecoderConfig(name=name, embedding_size=32, hidden_size=32, attention_size=16, num_heads=2)
+    config = decoder_settings(name, embedding_size=32, hidden_size=32, attention_size=16, num_heads=2)
     decoder, features = build_decoder(config, shape(name), V), pictures(name, 3)
     adam = torch.optim.Adam(decoder.parameters(), lr=0.005 if name == "transformer" else 0.02)
     for step in range(150):
@@ -141,7 +142,7 @@ def test_pooled_features_are_one_region(name):
 @each_decoder
 def test_a_decoder_says_what_it_reads_and_whether_it_attends(name):
     decoder = small(name)
-    assert (decoder.reads == "regions") == decoder.attends == (name in GRID_DECODERS)
+    assert decoder.attends == (name in REGION_DECODERS)
     if not decoder.attends:
         assert decoder.attention(decoder.initial_state(pictures(name, 1))) is None
         assert attention_maps(decoder, pictures(name, 1), [[3]]) == []

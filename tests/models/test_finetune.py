@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.small_settings import decoder_settings
 
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
 from showtell.checkpointing.resume import find_resume_point
-from showtell.config import Config, ConfigError, DecoderConfig, EncoderConfig, TrainingConfig, parse
+from showtell.config import Config, ConfigError, EncoderConfig, TrainingConfig, parse
 from showtell.initial import load_start
 from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import Encoder, build_encoder
@@ -19,6 +20,7 @@ from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.objectives.self_critical import SelfCritical
+from showtell.objectives.settings import SelfCriticalConfig
 from showtell.prediction.captioner import Captioner
 from showtell.run import Run
 from showtell.training import train
@@ -40,7 +42,7 @@ def network(name: str = "resnet18", pooling: str = "average") -> Encoder:
 
 def module(encoder: Encoder, blocks: int, **training: object) -> CaptionModule:
     torch.manual_seed(0)
-    decoder = build_decoder(DecoderConfig(embedding_size=4, hidden_size=4), encoder.feature_shape(), len(WORDS))
+    decoder = build_decoder(decoder_settings(embedding_size=4, hidden_size=4), encoder.feature_shape(), len(WORDS))
     settings = TrainingConfig(**training)  # type: ignore[arg-type]
     return CaptionModule(encoder, decoder, WORDS, CrossEntropy(), training=settings, finetune_blocks=blocks)
 
@@ -114,7 +116,9 @@ def test_stored_features_refuse_tuning_in_one_line() -> None:
 def test_the_reward_of_drawn_captions_reaches_the_blocks_too() -> None:
     encoder = network()
     learner = module(encoder, 1)
-    learner.objective = SelfCritical(lambda ids, captions: np.arange(len(captions)), TrainingConfig(), CrossEntropy())
+    learner.objective = SelfCritical(
+        SelfCriticalConfig(), learner.vocabulary, None, lambda ids, captions: np.arange(len(captions))
+    )
     learner.training_loss(batch())[0].backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in learner.finetuned.parameters())
 

@@ -4,22 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from showtell.config import DecoderConfig, DecodingConfig
+from showtell.config import DecodingConfig
 from showtell.decoding import decode
 from showtell.models.decoders.lstm import LSTMDecoder
+from showtell.models.settings import LSTMConfig
 from showtell.vocabulary import END, START
 
-SMALL = DecoderConfig(embedding_size=5, hidden_size=4)
+SMALL = LSTMConfig(embedding_size=5, hidden_size=4)
 
 
-def decoder(config: DecoderConfig = SMALL, features: int = 6, words: int = 9) -> LSTMDecoder:
+def decoder(config: LSTMConfig = SMALL, features: int = 6, words: int = 9) -> LSTMDecoder:
     torch.manual_seed(0)
     return LSTMDecoder(config, features, words)
 
 
 def test_parameter_counts_are_the_articles() -> None:
     words = 9955
-    counts = {name: p.numel() for name, p in LSTMDecoder(DecoderConfig(), 2048, words).named_parameters()}
+    counts = {name: p.numel() for name, p in LSTMDecoder(LSTMConfig(), 2048, words).named_parameters()}
     assert counts == {
         "image_embedding.weight": 2048 * 256,
         "image_embedding.bias": 256,
@@ -60,7 +61,7 @@ def test_two_steps_by_hand() -> None:
 
 
 def test_teacher_forcing_equals_stepping() -> None:
-    model = decoder(DecoderConfig(embedding_size=5, hidden_size=4, num_layers=2)).eval()
+    model = decoder(LSTMConfig(embedding_size=5, hidden_size=4, num_layers=2)).eval()
     features, captions = torch.randn(3, 6), torch.randint(3, 9, (3, 7))
     state = model.initial_state(features)
     inputs = torch.cat([torch.full((3, 1), START), captions[:, :-1]], dim=1)
@@ -79,7 +80,7 @@ def test_gradients_are_right() -> None:
 
 
 def test_overfits_one_batch() -> None:
-    model = decoder(DecoderConfig(embedding_size=16, hidden_size=32))
+    model = decoder(LSTMConfig(embedding_size=16, hidden_size=32))
     features, captions = torch.eye(6), torch.randint(3, 9, (6, 5))
     captions[:, -1] = END
     adam = torch.optim.Adam(model.parameters(), lr=0.02)

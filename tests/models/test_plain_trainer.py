@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from showtell.meeting import Meeting
 
 import showtell
 from showtell.config import Config
@@ -17,6 +16,7 @@ from showtell.models.decoders.base import build_decoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.prediction.captioner import Captioner
+from showtell.sources import open_source
 from showtell.vocabulary import Vocabulary
 
 MakeConfig = Callable[..., Config]
@@ -25,8 +25,8 @@ SMALL = {"name": "mobilenet_v3_small", "weights": "none", "image_size": 64}
 
 
 def built(config: Config) -> tuple[CaptionModule, CaptionData]:
-    source = Meeting(config)
-    train, val = source.train_split(), source.split("val")
+    source = open_source(config)
+    train, val = source.train, source.val
     vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold)
     data = CaptionData(train, val, vocabulary, config.training, config.seed, source.num_workers)
     torch.manual_seed(0)

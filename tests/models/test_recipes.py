@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from showtell.objectives.scheduled_sampling import scheduled_sampling
+from tests.small_settings import DECODERS, REGION_DECODERS, decoder_settings
 from torch import nn
 
-from showtell.config import DECODERS, GRID_DECODERS, DecoderConfig, TrainingConfig
 from showtell.models.decoders.base import build_decoder
 from showtell.models.ema import ema_copy, update_ema
 from showtell.models.layers import padded
 from showtell.models.module import CaptionModule
 from showtell.models.objective import CaptionBatch
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors
-from showtell.objectives.cross_entropy import CrossEntropy, ScheduledSampling, SelfCritical
-from showtell.objectives.self_critical import cider_reward, log_probabilities
+from showtell.objectives.cross_entropy import CrossEntropy, scheduled_sampling
+from showtell.objectives.self_critical import SelfCritical, cider_reward, log_probabilities
+from showtell.objectives.settings import CrossEntropyConfig, SelfCriticalConfig
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 V, D = 7, 5
@@ -24,13 +24,22 @@ CAPTIONS = torch.tensor([[3, 4, 5, 1], [6, 3, 3, 1]])
 def decoder_and_features(name="lstm", **settings):
     torch.manual_seed(0)
     sizes = dict(embedding_size=8, hidden_size=8, attention_size=4, num_heads=2)
-    features = torch.randn(2, 4, D) if name in GRID_DECODERS else torch.randn(2, D)
-    return build_decoder(DecoderConfig(name=name, **sizes, **settings), features.shape[1:], V), features
+    features = torch.randn(2, 4, D) if name in REGION_DECODERS else torch.randn(2, D)
+    return build_decoder(decoder_settings(name, **sizes, **settings), features.shape[1:], V), features
+
+
+def cross_entropy(**settings):
+    return CrossEntropy(CrossEntropyConfig(**settings))
+
+
+def self_critical(reward, **settings):
+    return SelfCritical(SelfCriticalConfig(**settings), Vocabulary(SPECIAL_TOKENS), None, reward)
 
 
 def reward_loss(decoder, features, reward, **settings):
-    objective = SelfCritical(reward, TrainingConfig(**settings), CrossEntropy())
-    return objective(decoder, CaptionBatch(features, CAPTIONS, torch.tensor([7, 9][: len(features)])))[0]
+    return self_critical(reward, **settings)(
+        decoder, CaptionBatch(features, CAPTIONS, torch.tensor([7, 9][: len(features)]))
+    )[0]
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -175,9 +184,9 @@ def test_self_critical_training_can_be_mixed_with_cross_entropy():
         torch.manual_seed(0)
         return objective(decoder.eval(), batch)
 
-    drawn = loss(SelfCritical(reward, TrainingConfig(), CrossEntropy()))
-    mixed = loss(SelfCritical(reward, TrainingConfig(cross_entropy_weight=0.25), CrossEntropy(0.1)))
-    assert torch.allclose(mixed[0], drawn[0] + 0.25 * loss(CrossEntropy(0.1))[0])
+    drawn = loss(self_critical(reward))
+    mixed = loss(self_critical(reward, cross_entropy_weight=0.25, label_smoothing=0.1))
+    assert torch.allclose(mixed[0], drawn[0] + 0.25 * loss(cross_entropy(label_smoothing=0.1))[0])
     assert mixed[0] != drawn[0]
     assert mixed[1]["reward"] > 1  # words per caption
 
@@ -185,7 +194,7 @@ def test_self_critical_training_can_be_mixed_with_cross_entropy():
 def test_own_words_come_with_the_epochs():
     decoder, features = decoder_and_features()
     first, last = (CaptionBatch(features, CAPTIONS, torch.arange(2), progress) for progress in (0.0, 1.0))
-    objective = ScheduledSampling(1.0)
+    objective = cross_entropy(scheduled_sampling=1.0)
     assert objective(decoder, first)[0] == CrossEntropy()(decoder, first)[0]
     assert objective(decoder, last)[0] != objective(decoder, first)[0]
 
@@ -194,10 +203,10 @@ def test_own_words_come_with_the_epochs():
     ("objective", "complete"),
     [
         (CrossEntropy(), True),
-        (ScheduledSampling(0.5), False),
-        (SelfCritical(None, TrainingConfig(), CrossEntropy()), False),
-        (SelfCritical(None, TrainingConfig(cross_entropy_weight=0.1), CrossEntropy()), True),
-        (SelfCritical(None, TrainingConfig(cross_entropy_weight=0.1), ScheduledSampling(0.5)), False),
+        (cross_entropy(scheduled_sampling=0.5), False),
+        (self_critical(len), False),
+        (self_critical(len, cross_entropy_weight=0.1), True),
+        (self_critical(len, cross_entropy_weight=0.1, scheduled_sampling=0.5), False),
     ],
 )
 def test_ranks_know_which_objectives_leave_weights_without_a_gradient(objective, complete):
