@@ -23,16 +23,14 @@ ALLOWED = {
     "evaluation": set(),
     "checkpointing": set(),
     "models": {"decoding"},
-    "monitoring": {"evaluation"},
-    "command_line": {"untrusted_yaml"},
-    "untrusted_yaml": set(),
+    "monitoring": {"evaluation", "run"},
     "initial": {"checkpointing"},
-    "reporting": {"data", "monitoring", "run_directory"},
+    "reporting": {"data", "monitoring", "run"},
     "gallery": {"data"},
-    "run_directory": set(),
-    "leaderboard": {"run_directory"},
-    "sweeps": {"leaderboard", "run_directory"},
-    "pruning": {"run_directory", "sweeps"},
+    "run": set(),
+    "leaderboard": {"run"},
+    "sweeps": {"leaderboard", "run"},
+    "pruning": {"run", "sweeps"},
     "trainer": {"checkpointing", "monitoring", "data", "pruning"},
     "sources": {"data", "models"},
     "training": {
@@ -43,11 +41,11 @@ ALLOWED = {
         "monitoring",
         "reporting",
         "sources",
-        "run_directory",
+        "run",
         "initial",
         "trainer",
     },
-    "launching": {"command_line", "run_directory", "training"},
+    "launching": {"run", "training"},
     "inference": {"models", "decoding", "data", "checkpointing", "initial"},
     "prediction": {"inference", "checkpointing", "data", "evaluation", "decoding", "gallery"},
 }
@@ -91,7 +89,7 @@ def test_hydra_and_omegaconf_stay_where_they_belong() -> None:
         assert users <= homes
 
 
-@pytest.mark.parametrize(("script", "limit"), [("train.py", 50), ("predict.py", 80)])
+@pytest.mark.parametrize(("script", "limit"), [("train.py", 60), ("predict.py", 80)])
 def test_scripts_are_short(script: str, limit: int) -> None:
     assert len((ROOT / script).read_text().splitlines()) <= limit
 
