@@ -21,13 +21,11 @@ from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData
-from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
-from showtell.monitoring.rewind import LogPoint, rewind_events
+from showtell.monitoring.logs import LogPoint, MetricsFile, truncate_events
 from showtell.monitoring.scores import Scores
-from showtell.monitoring.status import Status
-from showtell.pruning import pruning_callbacks
-from showtell.ranks import present
+from showtell.monitoring.status import Status, pruning_callbacks
+from showtell.ranks import is_first, present
 
 
 def build_trainer(
@@ -89,8 +87,8 @@ def build_strategy(config: Config) -> Strategy | str:
 
 def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:
     """TensorBoard and `metrics.csv`; both forget what came after the checkpoint, since it comes again."""
-    if resumed_at:
-        rewind_events(run_dir, resumed_at)
+    if resumed_at and is_first():
+        truncate_events(run_dir, resumed_at)
     board = TensorBoardLogger(
         run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at.step if resumed_at else None
     )  # fmt: skip
@@ -169,9 +167,7 @@ class ExactSteps(Callback):
         position = self.data.position
         seed_generators(step_seed(self.seed, position.epoch, position.batch, trainer.global_rank))
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Moves on."""
         self.data.position.advance(self.data.batches_per_epoch)
 

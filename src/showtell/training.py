@@ -30,7 +30,7 @@ from showtell.models.module import CaptionModule, build_decoder
 from showtell.models.self_critical import Reward
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
-from showtell.monitoring.rewind import LogPoint
+from showtell.monitoring.logs import LogPoint
 from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run import Run

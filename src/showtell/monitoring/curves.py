@@ -30,7 +30,7 @@ class Curves(Callback):
         self.gradient_norm: Tensor | None = None
         self.newest_loss: float | None = None
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Starts the clock."""
         self.captions, self.since = 0, time.perf_counter()
 
@@ -83,7 +83,7 @@ class Curves(Callback):
         if self.tokens:
             pl_module.log("train/epoch_loss", self.loss_sum / self.tokens, sync_dist=True)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begins the next epoch's mean: here and not at its start, where a resumed epoch has its sum already."""
         self.loss_sum, self.tokens = 0.0, 0
 
@@ -102,11 +102,11 @@ class Curves(Callback):
 class EpochLines(Callback):
     """Prints one line per epoch, so that a log file tells the story as well as the progress bar."""
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Starts the clock."""
         self.began = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Prints epoch, losses, scores and time."""
         if not trainer.is_global_zero:
             return
