@@ -110,12 +110,12 @@ class EpochLines(Callback):
         """Prints epoch, losses, scores and time."""
         if not trainer.is_global_zero:
             return
-        shown = {
+        values = {
             key: value.item()
             for key, value in trainer.callback_metrics.items()
             if key in ("train/epoch_loss", "val/loss", "val/true", "val/cider")
         }
-        scores = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
+        scores = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
         passed = time.perf_counter() - self.began
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {scores}  {passed:.0f} s", flush=True)
 
@@ -129,5 +129,5 @@ class ProgressBar(EpochsFromOne):
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The newest training and validation loss."""
-        shown = {"loss": self._curves.newest_loss, "val": trainer.callback_metrics.get("val/loss")}
-        return {name: f"{float(value):.3f}" for name, value in shown.items() if value is not None}
+        losses = {"loss": self._curves.newest_loss, "val": trainer.callback_metrics.get("val/loss")}
+        return {name: f"{float(value):.3f}" for name, value in losses.items() if value is not None}
