@@ -21,13 +21,11 @@ from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData, FollowTrainer
-from showtell.distributed import get_ranks
+from showtell.distributed import get_ranks, is_rank_zero
 from showtell.models.scores import Scores
-from showtell.monitoring.csv_logger import MetricsFile
 from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
-from showtell.monitoring.rewind import LogPoint, rewind_events
-from showtell.monitoring.status import Status
-from showtell.pruning import pruning_callbacks
+from showtell.monitoring.logs import LogPoint, MetricsFile, truncate_events
+from showtell.monitoring.status import Status, pruning_callbacks
 
 
 def build_trainer(
@@ -84,8 +82,8 @@ def build_strategy(unused_weights: bool) -> Strategy | str:
 
 def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:
     """TensorBoard and `metrics.csv`; both forget what came after the checkpoint, since it comes again."""
-    if resumed_at:
-        rewind_events(run_dir, resumed_at)
+    if resumed_at and is_rank_zero():
+        truncate_events(run_dir, resumed_at)
     board = TensorBoardLogger(
         run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at.step if resumed_at else None
     )  # fmt: skip

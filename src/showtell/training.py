@@ -29,7 +29,7 @@ from showtell.models.module import CaptionModule
 from showtell.models.objective import build_objective
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
-from showtell.monitoring.rewind import LogPoint
+from showtell.monitoring.logs import LogPoint
 from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run import Run
 from showtell.sources import Source, open_source

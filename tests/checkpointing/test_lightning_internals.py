@@ -1,5 +1,6 @@
 """Each use of Lightning's private parts: when a release changes one, the test of its name says so."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,25 @@ from showtell.checkpointing.last import LastCheckpoint
 
 def changed(what: str) -> str:
     return f"pytorch-lightning {lightning.__version__} changed {what}"
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "name"),
+    [
+        ("loops.training_epoch_loop", "_TrainingEpochLoop", "_should_accumulate"),
+        ("loops.training_epoch_loop", "_TrainingEpochLoop", "_should_check_val_fx"),
+        ("loops.training_epoch_loop", "_TrainingEpochLoop", "_num_ready_batches_reached"),
+        ("loops.training_epoch_loop", "_TrainingEpochLoop", "_broadcast_sigterm_tensor"),
+        ("loops.loop", "_Loop", "restarting"),
+        ("loops.progress", "_BaseProgress", "state_dict"),
+        ("trainer.connectors.checkpoint_connector", "_CheckpointConnector", "dump_checkpoint"),
+        ("trainer.connectors.signal_connector", "_SignalConnector", "_sigterm_notifier_fn"),
+        ("callbacks", "RichProgressBar", "_get_train_description"),
+    ],
+)
+def test_the_name_is_there(module, owner, name):
+    found = getattr(importlib.import_module(f"pytorch_lightning.{module}"), owner, None)
+    assert hasattr(found, name), changed(f"{owner}.{name}")
 
 
 @pytest.fixture

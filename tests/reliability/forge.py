@@ -29,7 +29,7 @@ MOMENTS = (
     "showtell.checkpointing.boundary:StepBoundary.close",
     "showtell.trainer:ExactSteps.on_train_batch_end",
     "showtell.checkpointing.boundary:StepBoundary.capture_step",
-    "showtell.monitoring.csv_logger:MetricsFile.log_metrics",
+    "showtell.monitoring.logs:MetricsFile.log_metrics",
     "showtell.models.module:CaptionModule.validation_step",
     "showtell.monitoring.samples:Samples._show",
     "showtell.checkpointing.best:BestCheckpoint.on_validation_end",

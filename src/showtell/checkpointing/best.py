@@ -85,7 +85,7 @@ class BestCheckpoint(Checkpoint):
         elif self._path.exists():
             self.best = Best(mode=self.best.mode, **state_dict)
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Compares and writes.
 
         Raises:

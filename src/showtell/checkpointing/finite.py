@@ -48,12 +48,7 @@ class FiniteLoss(Callback):
             event.record()
         self._pending.append((value, event, self._batch))
 
-    def on_before_optimizer_step(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Looks at the answers of all batches that this step is made of."""
         pending, self._pending = self._pending, []
         for loss, event, batch in pending:

@@ -63,7 +63,7 @@ class LastCheckpoint(Checkpoint):
             logger.save()
         trainer.strategy.checkpoint_io.save_checkpoint(content, path)
 
-    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
         """Removes what killed writers left."""
         if trainer.is_global_zero and self._path.parent.is_dir():
             remove_stale_temporaries(self._path.parent)
@@ -81,53 +81,39 @@ class LastCheckpoint(Checkpoint):
         if 0 <= trainer.max_steps <= step and internals.validation_is_due(checkpoint):
             self._max_steps = internals.set_max_steps(trainer, step + 1)
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Starts the clock; a run resumed between two epochs starts the next one like any other."""
         self._written_at = time.monotonic()
         if internals.is_between_epochs(trainer):
             internals.forget_restart(trainer)
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Writes the state of the epoch before, now that everything in it is done."""
         if self._epoch_ended:
             self.boundary.capture_epoch(trainer)
             self._write(trainer)
 
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Writes what became due at the end of the step before."""
         if self._is_due:
             self._write(trainer)
 
-    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Writes what became due at the end of the step before."""
         if self._is_due and not trainer.sanity_checking:
             self._write(trainer)
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Takes back what `on_load_checkpoint` allowed."""
         if self._max_steps is not None:
             internals.set_max_steps(trainer, self._max_steps)
             self._max_steps = None
 
-    def on_before_optimizer_step(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: lightning.Trainer, *_: Any) -> None:
         """From here on the weights are no longer those of the boundary."""
         self.boundary.close()
 
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Remembers the step boundary and whether it is to be written."""
         if self.boundary.capture_step(trainer):
             self._epoch_ended = False
@@ -135,36 +121,37 @@ class LastCheckpoint(Checkpoint):
             time_due = self._every_seconds and time.monotonic() - self._written_at >= self._every_seconds
             self._is_due = self._is_due or bool(steps_due or time_due)
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Lets a plateau schedule take its step in a resumed epoch too; then the boundary has moved."""
         internals.forget_restart(trainer)
         if internals.epoch_is_complete(trainer):
             self.boundary.close()
             self._epoch_ended = True
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Writes the final state; where `max_steps` cut an epoch, that is the last step's."""
         if self._epoch_ended:
             self.boundary.capture_epoch(trainer)
         if self.boundary.is_exact:
             self._write(trainer)
 
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Saves the last boundary of a run that breaks off, unless the weights have left it."""
         if self._epoch_ended and internals.is_between_epochs(trainer):
             self.boundary.capture_epoch(trainer)
+        line = self._last_words(trainer)
+        if is_rank_zero():
+            print(line, flush=True)
+
+    def _last_words(self, trainer: lightning.Trainer) -> str:
         if not self.boundary.is_exact:
             kept = f"{self._path} is kept as it was" if self._path.exists() else "there is no checkpoint yet"
-            _say(f"stopped in the middle of a step: {kept}")
-            return
+            return f"stopped in the middle of a step: {kept}"
         try:
             self._write(trainer)
         except (UserError, OSError) as error:  # the reason for the stop must not be hidden by its consequence
-            _say(f"stopped without a new checkpoint: {error}")
-        else:
-            _say(f"stopped: step {self.boundary.global_step} is saved in {self._path}")
+            return f"stopped without a new checkpoint: {error}"
+        return f"stopped: step {self.boundary.global_step} is saved in {self._path}"
 
     def _write(self, trainer: lightning.Trainer) -> None:
         self.save(trainer, self._path)
@@ -177,8 +164,3 @@ def _not_finite(weights: dict[str, torch.Tensor]) -> str:
     """The name of the first tensor with a NaN or an infinity, or nothing."""
     floating = {name: value for name, value in weights.items() if value.is_floating_point()}
     return next((name for name, value in floating.items() if not bool(torch.isfinite(value).all())), "")
-
-
-def _say(line: str) -> None:
-    if is_rank_zero():
-        print(line, flush=True)

@@ -53,20 +53,20 @@ class GracefulStop(Callback):
         if self.signal is None:
             return
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is saved: a further Ctrl-C ends the rest without a traceback
-        if self.signal == signal.SIGUSR1:
-            _requeue()
+        if self.signal == signal.SIGUSR1 and (line := _requeue()) and is_rank_zero():
+            print(line, flush=True)
         raise SystemExit(128 + self.signal) from (error if isinstance(error, Exception) else None)
 
-    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
         """Keeps Lightning from asking the other ranks too: in its signal handler, where they do not answer."""
         if trainer.world_size > 1:
             internals.keep_ranks_silent(trainer)
 
-    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_sanity_check_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Takes SIGTERM back from Lightning."""
         self._install()
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Takes SIGTERM back from Lightning."""
         self._install()
 
@@ -74,14 +74,7 @@ class GracefulStop(Callback):
         """Asks the other ranks."""
         self._ask(trainer)
 
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Stops after this step, unless gradients are still being accumulated. All ranks decide together."""
         if not internals.is_accumulating(trainer):
             self._hand_over(trainer)
@@ -125,21 +118,15 @@ class GracefulStop(Callback):
             self.signal = signal.Signals(number)
 
 
-def _requeue() -> None:
-    """Puts a SLURM job back in the queue, from its first process, once everything is saved."""
+def _requeue() -> str | None:
+    """Puts a SLURM job back in the queue, from its first process, once everything is saved; says how that went."""
     job = os.environ.get("SLURM_JOB_ID", "")
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
     if not job.replace("_", "").isdigit() or os.environ.get("SLURM_PROCID", "0") != "0":
-        return
+        return None
     try:
         code = subprocess.run(["scontrol", "requeue", job], check=False, timeout=60).returncode
     except (OSError, subprocess.TimeoutExpired) as error:
-        _say(f"the SLURM job {job} was not put back in the queue: {error}")
-    else:
-        _say(f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}")
-
-
-def _say(line: str) -> None:
-    if is_rank_zero():
-        print(line, flush=True)
+        return f"the SLURM job {job} was not put back in the queue: {error}"
+    return f"the SLURM job {job} was {'put back in the queue' if code == 0 else 'refused by the queue'}"

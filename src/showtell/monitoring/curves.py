@@ -30,7 +30,7 @@ class Curves(Callback):
         self.gradient_norm: Tensor | None = None
         self.newest_loss: float | None = None
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Starts the clock."""
         self.captions, self.since = 0, time.perf_counter()
 
@@ -84,7 +84,7 @@ class Curves(Callback):
         if self.tokens:
             pl_module.log("train/epoch_loss", self.loss_sum / self.tokens, sync_dist=True)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begins the next epoch's mean: here and not at its start, where a resumed epoch has its sum already."""
         self.loss_sum, self.tokens = 0.0, 0
 
@@ -103,20 +103,20 @@ class Curves(Callback):
 class EpochLines(Callback):
     """Prints one line per epoch, so that a log file tells the story as well as the progress bar."""
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Starts the clock."""
         self.began = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Prints epoch, losses, scores and time."""
         if not trainer.is_global_zero:
             return
-        shown = {
+        values = {
             key: value.item()
             for key, value in trainer.callback_metrics.items()
             if key in ("train/epoch_loss", "val/loss", "val/true", "val/cider")
         }
-        scores = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
+        scores = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
         passed = time.perf_counter() - self.began
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {scores}  {passed:.0f} s", flush=True)
 
@@ -130,5 +130,5 @@ class ProgressBar(EpochsFromOne):
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The newest training and validation loss."""
-        shown = {"loss": self._curves.newest_loss, "val": trainer.callback_metrics.get("val/loss")}
-        return {name: f"{float(value):.3f}" for name, value in shown.items() if value is not None}
+        losses = {"loss": self._curves.newest_loss, "val": trainer.callback_metrics.get("val/loss")}
+        return {name: f"{float(value):.3f}" for name, value in losses.items() if value is not None}

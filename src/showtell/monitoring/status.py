@@ -1,19 +1,30 @@
-"""`status.json`: where a run stands, for the sweep's summary line, the leaderboard and people."""
+"""Where a run stands, and whether a search gives it up.
+
+`status.json` is for a sweep's display, the leaderboard and people. The sweep names study and trial in the environment;
+a run without them is not part of a search. A pruned run stops as by early stopping: checkpoints and captions are
+written, the exit code is 0, and the status says `pruned`.
+"""
 
 import os
 import time
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from showtell.checkpointing.best import BestCheckpoint
+from showtell.distributed import broadcast, is_rank_zero
 from showtell.run import Run
+from showtell.sweeps.search import STUDY_VARIABLE, TRIAL_VARIABLE, open_trial  # light; open_trial imports optuna
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
 
 class Status(Callback):
-    """Keeps `status.json` of the run directory: state, epoch, best value so far and the metrics it came with.
+    """Keeps the status of a run directory: state, epoch, best value so far and the metrics it came with.
 
     The seconds of training travel in the checkpoint, so a resumed run goes on counting.
 
@@ -29,28 +40,27 @@ class Status(Callback):
         self.before = 0.0
         self.began = time.perf_counter()
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, *_: Any, **__: Any) -> None:
         """Starts the clock."""
         self.began = time.perf_counter()
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """The run is on."""
-        self._write(trainer, "running")
+        self._write(trainer, "running", trainer.current_epoch)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """One more epoch is done."""
-        self._write(trainer, "running", done=trainer.current_epoch + 1)
+        self._write(trainer, "running", trainer.current_epoch + 1)
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """The run came to its end."""
-        state = "pruned" if self.pruned else "finished"
-        self._write(trainer, state, done=_epochs_begun(trainer), reason=self.pruned)
+        self._write(trainer, "pruned" if self.pruned else "finished", _epochs_begun(trainer), self.pruned)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """The run was stopped, or failed."""
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         reason = str(exception).splitlines()[0] if str(exception) else type(exception).__name__
-        self._write(trainer, "stopped" if stopped else "failed", reason=reason)
+        self._write(trainer, "stopped" if stopped else "failed", trainer.current_epoch, reason)
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -58,20 +68,19 @@ class Status(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self.before = state_dict["seconds"]
-        self.began = time.perf_counter()
+        self.before, self.began = state_dict["seconds"], time.perf_counter()
 
     def _seconds(self) -> float:
         return self.before + time.perf_counter() - self.began
 
-    def _write(self, trainer: pl.Trainer, state: str, done: int | None = None, reason: str | None = None) -> None:
+    def _write(self, trainer: pl.Trainer, state: str, epochs_done: int, reason: str | None = None) -> None:
         if not trainer.is_global_zero:
             return
         best = self.owner.best
         self.run.record(
             state=state,
             pid=os.getpid(),
-            epoch=trainer.current_epoch if done is None else done,
+            epoch=epochs_done,
             max_epochs=trainer.max_epochs,
             step=trainer.global_step,
             monitor=best.monitor,
@@ -89,3 +98,33 @@ def _epochs_begun(trainer: pl.Trainer) -> int:
     batches = getattr(getattr(trainer, "datamodule", None), "batches_per_epoch", 0)
     steps = -(-batches // trainer.accumulate_grad_batches)
     return -(-trainer.global_step // steps) if steps else trainer.current_epoch
+
+
+def pruning_callbacks(monitor: str, status: Status) -> list[Callback]:
+    """The callback of a run that belongs to a search with pruning; none otherwise."""
+    if STUDY_VARIABLE not in os.environ:
+        return []
+    return [Pruning(open_trial(Path(os.environ[STUDY_VARIABLE]), int(os.environ[TRIAL_VARIABLE])), monitor, status)]
+
+
+class Pruning(Callback):
+    """Reports the monitored metric after each epoch, and stops the run when it does worse than the others did then."""
+
+    def __init__(self, trial: "Trial", monitor: str, status: Status) -> None:
+        self.trial = trial
+        self.monitor = monitor
+        self.status = status
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Reports, and asks; the last epoch is never given up. Rank 0 asks for all."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is not None and broadcast(is_rank_zero() and self._is_hopeless(value.item(), trainer)):
+            self.status.pruned = f"worse than the median of the search at epoch {trainer.current_epoch + 1}"
+            trainer.should_stop = True
+
+    def _is_hopeless(self, value: float, trainer: pl.Trainer) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a resumed epoch is reported again, and the first report stands
+            self.trial.report(value, trainer.current_epoch)
+        last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        return not last and self.trial.should_prune()

@@ -1,0 +1,147 @@
+"""The logs of a run, and how a resume truncates them at its checkpoint: no seam, no doubled point.
+
+What was logged after the checkpoint comes again. A step's number alone does not tell what that is: a validation is
+logged under the number of the step before it, so a run whose validation was cut repeats some entries of a step and
+not the others. But entries are in the order of the run, so a log is cut at the first entry that comes again, whatever
+follows. TensorBoard's own remedy, `purge_step`, goes by the number; it stays in use for a TensorBoard that is
+watching and has already read beyond the cut. Lightning's CSV logger empties its file when a run is resumed.
+"""
+
+import csv
+import os
+import struct
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+
+from showtell.atomic import write_text_atomically
+from showtell.distributed import is_rank_zero
+
+_AT_THE_END = ("val_best/", "_hparams_")
+
+
+@dataclass(frozen=True)
+class LogPoint:
+    """Where a resumed run goes on: `step` optimizer steps are done, perhaps a validation is due before the next."""
+
+    step: int
+    validation_due: bool = False
+
+    def comes_again(self, step: int, names: Collection[str]) -> bool:
+        """Whether an entry with these metrics was logged after this point."""
+        if step >= self.step or any(name.startswith(_AT_THE_END) for name in names):
+            return True
+        return self.validation_due and step == self.step - 1 and any(name.startswith("val/") for name in names)
+
+
+class MetricsFile(Logger):
+    """`metrics.csv`: columns `step`, `epoch` and one per metric, a row per logged step, for spreadsheets and pandas.
+
+    A row is on disk as soon as it is logged. A metric that appears late adds a column, for which the file is rewritten.
+
+    Args:
+        path: the file.
+        resumed_at: where the run goes on; what was logged after it is dropped.
+    """
+
+    def __init__(self, path: Path, resumed_at: LogPoint | None = None) -> None:
+        super().__init__()
+        self.path = path
+        self.columns = ["step", "epoch"]
+        if is_rank_zero():
+            self._start(resumed_at)
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls this logger."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """There is one file per run."""
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Appends a row."""
+        if not is_rank_zero():
+            return
+        row = {"step": step, **metrics}
+        if new := [key for key in row if key not in self.columns]:
+            rows = self._rows()
+            self.columns += new
+            self._rewrite(rows)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Hyper-parameters are in `config.yaml` and in TensorBoard."""
+
+    def _start(self, resumed_at: LogPoint | None) -> None:
+        rows: list[dict[str, str]] = []
+        if self.path.is_file() and resumed_at is not None:
+            before = self._rows()
+            self.columns = list(before[0]) if before else self.columns
+            rows = list(takewhile(lambda row: not _row_comes_again(row, resumed_at), before))
+        self._rewrite(rows)
+
+    def _rows(self) -> list[dict[str, str]]:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        lines = [",".join(self.columns)] + [",".join(row.get(key) or "" for key in self.columns) for row in rows]
+        write_text_atomically(self.path, "\n".join(lines) + "\n")
+
+
+def _row_comes_again(row: dict[str, str], point: LogPoint) -> bool:
+    if None in row.values() or not row["step"].isdigit():  # a line that was cut, or a foreign one
+        return True
+    return point.comes_again(int(row["step"]), [name for name, value in row.items() if value])
+
+
+def truncate_events(run_dir: Path, point: LogPoint) -> None:
+    """Cuts TensorBoard's event files in `run_dir`; those that are wholly later are removed.
+
+    A file that is damaged is cut at the damage, beyond which TensorBoard would not read either.
+    """
+    cut = False
+    for path in sorted(run_dir.glob("events.out.tfevents.*"), key=lambda path: path.name.split(".")):
+        if cut:
+            path.unlink()
+            continue
+        length = _kept_length(path, point)
+        if length < path.stat().st_size:
+            os.truncate(path, length)
+            cut = True
+
+
+def _kept_length(path: Path, point: LogPoint) -> int:
+    """Number of bytes before the first event that comes again."""
+    end = 0
+    for event, after in _events(path):
+        if event.HasField("summary") and point.comes_again(event.step, [value.tag for value in event.summary.value]):
+            return end
+        end = after
+    return end
+
+
+def _events(path: Path) -> Iterator[tuple[Event, int]]:
+    """The events of a file, each with its end's offset. A record is length, its CRC, content, its CRC."""
+    content = path.read_bytes()
+    start = 0
+    while start + 12 <= len(content):
+        (size,) = struct.unpack_from("<Q", content, start)
+        end = start + 12 + size + 4
+        if end > len(content):
+            return
+        try:
+            event = Event.FromString(content[start + 12 : end - 4])
+        except Exception:  # protobuf's own error class is not public in every version
+            return
+        yield event, end
+        start = end
