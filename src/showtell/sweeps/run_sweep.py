@@ -51,10 +51,7 @@ def run_sweep(
     display = Display(total)
     runner = Runner(backend, display, on_result)
     display.note(f"{total} jobs, {min(backend.slots, total)} at once, in {folder}")
-    try:
-        results = runner.run(jobs)
-    finally:
-        backend.close()
+    results = runner.run(jobs)
     if runner.signal is None:
         write_leaderboard([*before, *(result.job.directory for result in results)], folder)
     display.note("\n" + summary(results, total))
