@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from showtell.config import Config, ConfigError
+from showtell.errors import UserError, one_line
 from showtell.leaderboard.build import write_leaderboard
 from showtell.processes import SIGNALS, catching, train_command
 from showtell.sweeps.backends import Backend, Launch, LocalBackend, Process
@@ -138,8 +139,8 @@ class Runner:
     def _start(self, job: Job) -> None:
         try:
             to_do = job.prepare()
-        except ConfigError as error:
-            self._end(Result(job, "failed", str(error)))
+        except (UserError, OSError) as error:  # another run in the folder, a disk that is full
+            self._end(Result(job, "failed", one_line(str(error))))
             return
         if to_do is ToDo.NOTHING:
             self._end(Result(job, "skipped"))
