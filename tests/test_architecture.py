@@ -3,6 +3,7 @@
 import ast
 import re
 from importlib.util import find_spec
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,22 @@ def test_imports_point_one_way(path: Path) -> None:
     room = room_of(path)
     rooms = {name.split(".")[1] for name in imports(path) if name.startswith("showtell.")} - {"__version__"}
     assert rooms - LEAVES - {room} <= ALLOWED[room]
+
+
+def test_no_import_circle() -> None:
+    """Neither between files, nor by imports that are late."""
+    names = {".".join(("showtell", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in modules()}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    found = {name: imports(path) for name, path in names.items()}
+    # `from showtell.a import b` may mean the module a or the module a.b
+    parents = {name: {one if one in names else one.rpartition(".")[0] for one in found[name]} for name in names}
+    TopologicalSorter({name: (parents[name] & names.keys()) - {name} for name in names}).prepare()
+
+
+def test_hydras_plugin_knows_sweeps_and_settings_only() -> None:
+    (plugin,) = (ROOT / "src" / "hydra_plugins").glob("*.py")
+    rooms = {name.split(".")[1] for name in imports(plugin) if name.startswith("showtell.")}
+    assert rooms == {"config", "sweeps"}
 
 
 def test_hydra_and_omegaconf_stay_where_they_belong() -> None:

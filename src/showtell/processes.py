@@ -34,6 +34,14 @@ def exit_code(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
+def signal_name(code: int) -> str:
+    """`SIGTERM` for the exit code 143."""
+    try:
+        return signal.Signals(code - 128).name
+    except ValueError:
+        return f"signal {code - 128}"
+
+
 def train_command(run_dir: Path) -> tuple[str, ...]:
     """The command line that trains the run of a directory, by the script that this process runs."""
     return sys.executable, str(Path(sys.argv[0]).resolve()), "--run", str(run_dir)

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.launching.conftest import TRAIN, Start, numbers, set_section, steps, wait_until
+from tests.launching.conftest import TRAIN, Start, free_port, numbers, set_section, steps, wait_until
 from tests.reliability.outcome import differences, outcome
 
 from showtell.config import Config, SweepConfig, parse
@@ -165,8 +165,20 @@ def test_torchrun(start: Start, machines: int) -> None:
     assert sum(training.said.count("epoch 1/13") for training in started) == 1
     if machines == 2:
         assert "torchrun decides: device.devices=1 device.num_nodes=2" in "".join(t.said for t in started)
-    assert not (start.folder / ".hydra").exists() and not list(start.folder.glob("*.log"))
+    assert not (start.folder / "config.yaml").exists() and not list(start.folder.glob("*.log"))
     wait_until(lambda: not started[0].left(), 10)
+
+
+@pytest.mark.slow
+def test_torchrun_resumes_a_run_in_its_directory(start: Start) -> None:
+    training = start.ranks("run", "training.max_epochs=1")
+    assert training.wait() == 0, training.said
+    torchrun = ("-m", "torch.distributed.run", f"--master_port={free_port()}", "--nproc_per_node=2")
+    words = (f"resume={training.run_dir}", "training.max_epochs=2", "hydra/job_logging=none")
+    again = start.raw([*torchrun, str(TRAIN), *words], training.run_dir)
+    assert again.wait() == 0, again.said
+    assert Run(training.run_dir).status().epoch == 2 and not Run(training.run_dir).candidate_file.exists()
+    assert not (start.folder / "config.yaml").exists() and not Run(start.folder).candidate_file.exists()
 
 
 @pytest.mark.slow

@@ -50,6 +50,14 @@ def test_faults_leave_the_healthy_jobs_running_and_are_listed(sweep, kinds):
     assert sweep.starts() == {f"seed-{n}": ["0", "2"] if n <= bad else ["0"] for n in range(1, total + 1)}
 
 
+def test_a_folder_that_cannot_be_made_fails_its_job_alone(sweep):
+    sweep.runs.mkdir(parents=True)
+    (sweep.runs / "seed-1").write_text("a file")
+    done = sweep("seed=1,2", "training.max_epochs=1")
+    assert done.returncode == 1 and "2 jobs: 1 failed, 1 finished" in done.stdout, done.stderr
+    assert "File exists" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_one_fault_among_five_jobs(sweep, kind):

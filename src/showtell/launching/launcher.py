@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -25,7 +24,15 @@ from typing import IO
 from showtell.distributed import RENDEZVOUS
 from showtell.errors import USER_ERROR
 from showtell.launching.heartbeat import GRACE_SECONDS, HUNG, Heartbeat
-from showtell.processes import SIGNALS, catching, exit_code, module_environment, thread_limits, train_command
+from showtell.processes import (
+    SIGNALS,
+    catching,
+    exit_code,
+    module_environment,
+    signal_name,
+    thread_limits,
+    train_command,
+)
 from showtell.run import Run
 
 LAUNCHER = "SHOWTELL_LAUNCHER"
@@ -144,7 +151,12 @@ class Launcher:
                     rank.send(signal.SIGKILL)
                     return rank, HUNG
             elif rank.code not in (0, LOST_CONNECTION, *SAVED):
-                return rank, _how(rank.code)
+                return (
+                    rank,
+                    f"was ended by {signal_name(rank.code)}"
+                    if rank.code > 128
+                    else f"failed with exit code {rank.code}",
+                )
         lost = [rank for rank in self.ranks if rank.code == LOST_CONNECTION]
         return known or ((lost[0], "lost the connection to the others") if lost else None)
 
@@ -181,10 +193,3 @@ def environment_of_rank(number: int, count: int) -> dict[str, str]:
     if "GLOO_SOCKET_IFNAME" not in os.environ and Path("/sys/class/net/lo").exists():
         values["GLOO_SOCKET_IFNAME"] = "lo"
     return values | module_environment() | thread_limits(count)
-
-
-def _how(code: int) -> str:
-    if code > 128:
-        with suppress(ValueError):
-            return f"was ended by {signal.Signals(code - 128).name}"
-    return f"failed with exit code {code}"

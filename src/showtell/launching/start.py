@@ -64,19 +64,13 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
             "torchrun --nnodes=N --nproc_per_node=M --rdzv_backend=c10d --rdzv_endpoint=HOST train.py device=ddp"
         )
     if config.device.devices > 1:
-        return _launch(run, config.device.devices)
+        if code := Launcher(run, config.device.devices).run():
+            raise SystemExit(code)
+        status = run.status()
+        return math.nan if status is None or status.best is None else status.best
     from showtell.training import train  # late: who only starts others needs no torch
 
     return train(config, run.directory)
-
-
-def _launch(run: Run, count: int) -> float:
-    """Starts the ranks on this machine and waits for them; returns and raises as `start`."""
-    code = Launcher(run, count).run()
-    if code:
-        raise SystemExit(code)
-    status = run.status()
-    return math.nan if status is None or status.best is None else status.best
 
 
 def _start_rank(config: Config, run: Run, ranks: Ranks) -> float:

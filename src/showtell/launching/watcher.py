@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,24 +128,17 @@ class Machines:
         line.close()
 
 
-def _hung(pid: int, rank: int) -> Callable[[], str | None]:
-    """A question that is answered with what is wrong with the rank, if anything is."""
+def _hear_rank(pid: int, rank: int) -> Iterator[str | None]:
+    """Each second what is wrong with the rank, or None."""
     heartbeat = Heartbeat(socket.socket(fileno=os.dup(0)), pid=pid)
-
-    def ask() -> str | None:
+    while True:
         select.select([heartbeat.line], [], [], BEAT_SECONDS)
         time.sleep(_POLL_SECONDS)  # a line that was closed is always ready
-        return f"rank {rank} {HUNG}" if heartbeat.is_silent() else None
-
-    return ask
+        yield f"rank {rank} {HUNG}" if heartbeat.is_silent() else None
 
 
-def _frozen(rank: int, port: int) -> Callable[[], str | None]:
-    """The same question about the other machines.
-
-    Raises:
-        SystemExit: rank 0's machine cannot be reached, which is said.
-    """
+def _hear_machines(rank: int, port: int) -> Iterator[str | None]:
+    """Each second what is wrong with another machine, or None; ends where rank 0's cannot be reached, and says so."""
     machines = Machines(socket.socket(fileno=os.dup(0)) if rank == 0 else None, os.environ.pop(KEY))
     host = os.environ.get("MASTER_ADDR", "")
     try:
@@ -154,14 +147,11 @@ def _frozen(rank: int, port: int) -> Callable[[], str | None]:
     except OSError as error:
         reason = f"rank {rank} cannot reach {host}:{port} ({error.strerror or error})"
         print(f"note: {reason}; a machine that freezes is noticed after device.timeout_seconds", file=sys.stderr)
-        raise SystemExit(0) from None
-
-    def ask() -> str | None:
+        return
+    while True:
         silent = machines.silent()
         how = f"was silent for {MACHINE_SILENCE_SECONDS:.0f} s"
-        return None if silent is None else f"the machine of rank {silent} {how}"
-
-    return ask
+        yield None if silent is None else f"the machine of rank {silent} {how}"
 
 
 def main() -> None:
@@ -169,13 +159,14 @@ def main() -> None:
     for number in SIGNALS:  # batch systems signal every process of a job
         signal.signal(number, signal.SIG_IGN)
     pid, rank, run_dir, *port = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:])
-    ask = _frozen(rank, port[0]) if port else _hung(pid, rank)
-    while os.getppid() == pid:  # as long as the rank lives, so the number is nobody else's
-        if reason := ask():
+    for wrong in _hear_machines(rank, port[0]) if port else _hear_rank(pid, rank):
+        if os.getppid() != pid:  # the rank has ended, and the number may be another's
+            return
+        if wrong:
             os.kill(pid, signal.SIGKILL)
             if rank == 0:
-                Run(run_dir).record_failure(reason)
-            print(f"error: {reason}; rank {rank} was killed, so torchrun ends the others", file=sys.stderr, flush=True)
+                Run(run_dir).record_failure(wrong)
+            print(f"error: {wrong}; rank {rank} was killed, so torchrun ends the others", file=sys.stderr, flush=True)
             return
 
 

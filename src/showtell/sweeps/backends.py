@@ -52,9 +52,6 @@ class Backend(Protocol):
     def start(self, launch: Launch, slot: int) -> Process:
         """Starts a job in a free slot, counted from 0."""
 
-    def close(self) -> None:
-        """Lets the place go."""
-
 
 class LocalBackend:
     """Processes of this machine, which share its cores evenly and have its GPUs to themselves as far as these reach."""
@@ -70,9 +67,6 @@ class LocalBackend:
         """Starts a process with its share of cores, and its GPUs."""
         environment = {**self.threads, **self._gpus(slot), **launch.environment}
         return SupervisedProcess(replace(launch, environment=environment))
-
-    def close(self) -> None:
-        """Nothing to let go."""
 
     def _gpus(self, slot: int) -> dict[str, str]:
         if len(self.gpus) < 2:

@@ -2,8 +2,8 @@
 
 Both libraries are imported when their backend is built, for few have them. submitit writes the batch script, submits it
 and follows it in the queue; `sweep.cluster=local` is its own imitation of a cluster, for a rehearsal without one. Ray
-decides where a job runs by the cores and GPUs that it asks for; without an address it is started on this machine for
-the length of the sweep.
+decides where a job runs by the cores and GPUs that it asks for; without an address it is started on this machine, and
+ends with this process.
 """
 
 import os
@@ -38,9 +38,6 @@ class SlurmBackend:
     def start(self, launch: Launch, slot: int) -> Process:
         """Puts a job in the queue."""
         return QueuedJob(self.executor.submit(run_to_end, launch))
-
-    def close(self) -> None:
-        """Nothing to let go."""
 
 
 class QueuedJob:
@@ -83,10 +80,6 @@ class RayBackend:
     def start(self, launch: Launch, slot: int) -> Process:
         """Hands a task to the scheduler."""
         return RayTask(self.ray, self.task.remote(launch))
-
-    def close(self) -> None:
-        """Leaves the cluster; a Ray of our own ends."""
-        self.ray.shutdown()
 
 
 class RayTask:

@@ -2,10 +2,10 @@
 
 import os
 import re
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from showtell.processes import signal_name
 from showtell.run import DONE, Run
 from showtell.sweeps.job import Job, ToDo
 from showtell.sweeps.supervisor import BUSY, NOT_STARTED
@@ -66,18 +66,10 @@ def describe(code: int, line: str) -> str:
     if code == NOT_STARTED:
         return line
     if code > 128:
-        name = signal_name(code - 128)
+        name = signal_name(code)
         saved = "" if name in ("SIGKILL", "SIGSEGV", "SIGABRT") or not line else f": {line}"
         return f"ended by {name} (exit code {code}){saved}"
     return f"{line.removeprefix('error: ') or 'no message'} (exit code {code})"
-
-
-def signal_name(number: int) -> str:
-    """`SIGTERM` for 15."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def last_line(log: Path) -> str:

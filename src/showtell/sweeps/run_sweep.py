@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from showtell.config import Config, ConfigError
+from showtell.errors import UserError, one_line
 from showtell.leaderboard.build import write_leaderboard
 from showtell.processes import SIGNALS, catching, train_command
 from showtell.sweeps.backends import Backend, Launch, LocalBackend, Process
@@ -51,10 +52,7 @@ def run_sweep(
     display = Display(total)
     runner = Runner(backend, display, on_result)
     display.note(f"{total} jobs, {min(backend.slots, total)} at once, in {folder}")
-    try:
-        results = runner.run(jobs)
-    finally:
-        backend.close()
+    results = runner.run(jobs)
     if runner.signal is None:
         write_leaderboard([*before, *(result.job.directory for result in results)], folder)
     display.note("\n" + summary(results, total))
@@ -141,8 +139,8 @@ class Runner:
     def _start(self, job: Job) -> None:
         try:
             to_do = job.prepare()
-        except ConfigError as error:
-            self._end(Result(job, "failed", str(error)))
+        except (UserError, OSError) as error:  # another run in the folder, a disk that is full
+            self._end(Result(job, "failed", one_line(str(error))))
             return
         if to_do is ToDo.NOTHING:
             self._end(Result(job, "skipped"))

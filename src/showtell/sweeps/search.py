@@ -5,8 +5,6 @@ neither pruning nor how to go on. Here a trial is asked for when there is room f
 `status.json`, and the study is one append-only file (`study.journal`) that is safe over processes and survives any
 kill. A trial whose run was stopped or failed stays open in it, so the same command resumes that run first and then asks
 for what is missing. A proposal that cannot be trained is a failed trial with its reason, and is not made again.
-
-This module does not import optuna until a study is opened: `--help` and ordinary runs do without.
 """
 
 import hashlib
@@ -21,9 +19,7 @@ from showtell.sweeps.job import tells_runs_apart
 from showtell.sweeps.result import Result
 
 if TYPE_CHECKING:
-    from optuna import Study
     from optuna.distributions import BaseDistribution
-    from optuna.samplers import BaseSampler
     from optuna.trial import Trial
 
 JOURNAL = "study.journal"
@@ -67,12 +63,10 @@ class Search:
         folder.mkdir(parents=True, exist_ok=True)
         about = _about(space, fixed, direction)
         self.study = _open_study(self.path, about, direction, settings.sampler, seed)
-        open_trials = [(trial.number, trial.params) for trial in self._trials("RUNNING")]
-        self._open = iter(open_trials)
-        done = len(self._trials("COMPLETE", "PRUNED"))
-        self._new = max(0, settings.trials - done - len(open_trials))
-        self.total = self._new + len(open_trials)
-        self.done = done
+        self.done = len(self._trials("COMPLETE", "PRUNED"))
+        self._open = [(trial.number, trial.params) for trial in self._trials("RUNNING")]
+        self._new = max(0, settings.trials - self.done - len(self._open))
+        self.total = self._new + len(self._open)
         self._rejected = [trial.user_attrs[REASON] for trial in self._trials("FAIL") if REASON in trial.user_attrs]
 
     def proposals(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -123,7 +117,7 @@ class Search:
         return [Path(directory) for directory in found if directory]
 
     def _trials(self, *states: str) -> list[Any]:
-        return self.study.get_trials(deepcopy=False, states=tuple(map(_state, states)))
+        return list(self.study.get_trials(deepcopy=False, states=tuple(map(_state, states))))
 
     def _known(self, but: int) -> list[dict[str, Any]]:
         """What was proposed before; a repetition has failed without a reason."""
@@ -137,21 +131,26 @@ class Search:
 
 def open_trial(path: Path, number: int) -> "Trial":
     """A trial of a study, from the process of its run."""
-    from optuna import load_study
+    return _trial(_optuna().load_study(study_name=STUDY, storage=_storage(path), pruner=_pruner()), number)
 
-    return _trial(load_study(study_name=STUDY, storage=_storage(path), pruner=_pruner()), number)
+
+def _optuna() -> Any:
+    """The library, imported once a study is opened: `--help` and ordinary runs do without."""
+    try:
+        import optuna
+        import optuna.storages.journal
+    except ModuleNotFoundError:
+        raise ConfigError("a search needs optuna, which is not installed; pip install 'showtell[sweep]'") from None
+    return optuna
 
 
 def _state(name: str) -> Any:
-    from optuna.trial import TrialState
-
-    return TrialState[name]
+    return _optuna().trial.TrialState[name]
 
 
-def _trial(study: "Study", number: int) -> "Trial":
-    from optuna.trial import Trial
-
-    return Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+def _trial(study: Any, number: int) -> "Trial":
+    trial: Trial = _optuna().trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+    return trial
 
 
 def _about(space: Mapping[str, "BaseDistribution"], fixed: Sequence[str], direction: str) -> str:
@@ -162,11 +161,8 @@ def _about(space: Mapping[str, "BaseDistribution"], fixed: Sequence[str], direct
     )
 
 
-def _open_study(path: Path, about: str, direction: str, sampler: str, seed: int) -> "Study":
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise ConfigError("a search needs optuna, which is not installed; pip install 'showtell[sweep]'") from None
+def _open_study(path: Path, about: str, direction: str, sampler: str, seed: int) -> Any:
+    optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=_storage(path),
@@ -185,24 +181,21 @@ def _open_study(path: Path, about: str, direction: str, sampler: str, seed: int)
 
 
 def _storage(path: Path) -> Any:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    return JournalStorage(JournalFileBackend(str(path)))
+    storages = _optuna().storages
+    return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
 
 
-def _sampler(name: str, seed: int, before: int) -> "BaseSampler":
+def _sampler(name: str, seed: int, before: int) -> Any:
     """A sampler that is repeatable, and does not repeat itself when a search goes on.
 
     Its floats have four digits where their interval lets them: what the study knows is what is spelled and trained.
     """
-    from optuna.distributions import FloatDistribution
-    from optuna.samplers import RandomSampler, TPESampler
+    samplers, floats = _optuna().samplers, _optuna().distributions.FloatDistribution
 
-    class Rounding(RandomSampler if name == "random" else TPESampler):  # type: ignore[misc]
+    class Rounding(samplers.RandomSampler if name == "random" else samplers.TPESampler):  # type: ignore[misc]
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
             value = super().sample_independent(study, trial, name, distribution)
-            if not isinstance(distribution, FloatDistribution):
+            if not isinstance(distribution, floats):
                 return value
             short = float(f"{value:.4g}")
             return short if distribution.low <= short <= distribution.high else value
@@ -213,6 +206,4 @@ def _sampler(name: str, seed: int, before: int) -> "BaseSampler":
 
 
 def _pruner() -> Any:
-    from optuna.pruners import MedianPruner
-
-    return MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=UNPRUNED_EPOCHS)
+    return _optuna().pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=UNPRUNED_EPOCHS)
