@@ -2,46 +2,53 @@
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from showtell.command_line import checked_arguments, composing, print_help, resumed_config
-from showtell.config import Config, parse
+from showtell.config import Config
+from showtell.config.command_line import checked_arguments, composing, print_help
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
-from showtell.run_directory import remove_if_unused
+from showtell.run import Run
 
-# what a run imports beyond this; a sweep does so once for all its runs
-IMPORTED_LATE = ("showtell.training", "torch.utils.tensorboard")
 CONF = Path(__file__).parent / "conf"
-ConfigStore.instance().store("schema", Config)
-composed: list[tuple[DictConfig, Any]] = []
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def compose(values: DictConfig) -> None:
-    """Keeps what Hydra made of the command line; a sweep never comes here."""
-    composed.append((values, HydraConfig.get()))
+def compose(words: list[str]) -> list[Any]:
+    """What Hydra makes of a command line: values, overrides and a directory; nothing where it did all, as a sweep."""
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
+
+    found: list[Any] = []
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def keep(values: Any) -> None:
+        job = HydraConfig.get()
+        found.extend((values, job.overrides.task, os.path.relpath(job.runtime.output_dir)))
+
+    ConfigStore.instance().store("schema", Config)
+    sys.argv[1:] = words
+    with composing():
+        keep()
+    return found
 
 
 def main() -> None:
-    """The command line -> one run, or a sweep of many."""
-    with one_line_errors():
-        if print_help(sys.argv[1:], CONF):
+    """Trains the run of a directory that is ready, or of a new one that the command line describes."""
+    words = sys.argv[1:]
+    if words[:1] == ["--run"]:
+        run, composed = Run(words[1]), []
+    else:
+        with one_line_errors():
+            composed = [] if print_help(words, CONF) else compose(arguments_of_rank(checked_arguments(words, CONF)))
+        if not composed:
             return
-        sys.argv[1:] = arguments_of_rank(checked_arguments(sys.argv[1:], CONF))
-        with composing():
-            compose()
-    for values, job in composed:
-        run_dir = Path(os.path.relpath(job.runtime.output_dir))
-        with one_line_errors(partial(remove_if_unused, run_dir)):
-            start(resumed_config(parse(values), job.overrides.task), run_dir)
+        run = Run(composed.pop())
+    with one_line_errors(run.withdraw):
+        if composed:
+            run.begin(*composed)
+        start(run)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ GRID = {
 def write_run(directory: Path, parameters: dict[str, object], state: str = "finished") -> None:
     """Writes what a run leaves behind: configuration, status and metrics."""
     config = configure(parameters)
-    (directory / ".hydra").mkdir(parents=True)
-    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.yaml").write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
     rows, best = course(config)
     lines = ["step,epoch,train/loss,val/loss,val/cider,val/bleu4", *(",".join(map(str, row)) for row in rows)]
     (directory / "metrics.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

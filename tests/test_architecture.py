@@ -24,16 +24,14 @@ ALLOWED = {
     "checkpointing": set(),
     "models": {"decoding", "evaluation"},
     "objectives": {"models", "decoding", "evaluation"},
-    "monitoring": set(),
-    "command_line": {"untrusted_yaml"},
-    "untrusted_yaml": set(),
+    "monitoring": {"run"},
     "initial": {"checkpointing"},
-    "reporting": {"data", "models", "monitoring", "run_directory"},
+    "reporting": {"data", "models", "monitoring", "run"},
     "gallery": {"data"},
-    "run_directory": set(),
-    "leaderboard": {"run_directory"},
-    "sweeps": {"leaderboard", "run_directory"},
-    "pruning": {"run_directory", "sweeps"},
+    "run": set(),
+    "leaderboard": {"run"},
+    "sweeps": {"leaderboard", "run"},
+    "pruning": {"run", "sweeps"},
     "trainer": {"checkpointing", "monitoring", "data", "pruning"},
     "meeting": {"data", "models", "reporting"},
     "shard_meeting": {"data", "meeting"},
@@ -46,11 +44,11 @@ ALLOWED = {
         "objectives",
         "reporting",
         "shard_meeting",
-        "run_directory",
+        "run",
         "initial",
         "trainer",
     },
-    "launching": {"command_line", "run_directory", "training"},
+    "launching": {"run", "training"},
     "prediction": {"models", "initial", "checkpointing", "data", "evaluation", "decoding", "gallery"},
 }
 ONLY_IN = {"hydra": {"train.py"}, "omegaconf": {"src/showtell/config/__init__.py", "train.py"}}
@@ -93,7 +91,7 @@ def test_hydra_and_omegaconf_stay_where_they_belong() -> None:
         assert users <= homes
 
 
-@pytest.mark.parametrize(("script", "limit"), [("train.py", 50), ("predict.py", 80)])
+@pytest.mark.parametrize(("script", "limit"), [("train.py", 60), ("predict.py", 80)])
 def test_scripts_are_short(script: str, limit: int) -> None:
     assert len((ROOT / script).read_text().splitlines()) <= limit
 

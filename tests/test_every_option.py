@@ -9,9 +9,9 @@ import pytest
 import torch
 from tests.conftest import draw_coco
 
-from showtell.command_line import USER_ERROR
 from showtell.config import parse
 from showtell.data.shards.command import Limits, write_shards
+from showtell.errors import USER_ERROR
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 Main = Callable[..., Path]

@@ -5,7 +5,6 @@ run stops as by early stopping: checkpoints and captions are written, the exit c
 `pruned`.
 """
 
-import json
 import os
 import warnings
 from pathlib import Path
@@ -14,9 +13,8 @@ from typing import TYPE_CHECKING
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell.atomic import write_text_atomically
 from showtell.ranks import from_first, is_first
-from showtell.run_directory import STATUS
+from showtell.run import Run
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -41,7 +39,7 @@ class Pruning(Callback):
     def __init__(self, trial: "Trial", monitor: str, run_dir: Path) -> None:
         self.trial = trial
         self.monitor = monitor
-        self.path = run_dir / STATUS
+        self.run = Run(run_dir)
         self.pruned = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -63,7 +61,4 @@ class Pruning(Callback):
         """Says so in `status.json`."""
         if self.pruned and trainer.is_global_zero:
             reason = f"worse than the median of the search at epoch {trainer.current_epoch}"
-            status = json.loads(self.path.read_text(encoding="utf-8"))
-            write_text_atomically(
-                self.path, json.dumps(status | {"state": "pruned", "reason": reason}, indent=1) + "\n"
-            )
+            self.run.record(state="pruned", reason=reason)

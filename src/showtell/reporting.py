@@ -1,6 +1,5 @@
 """What a run says about itself around the training: what was left out, its words, its pictures, what to type next."""
 
-import json
 import math
 import os
 import shutil
@@ -24,7 +23,7 @@ from showtell.data.samples import thumbnails
 from showtell.data.shapes import load_scenes, truth_shares
 from showtell.models.scores import Scores
 from showtell.monitoring.samples import SamplePicture, Samples
-from showtell.run_directory import flat
+from showtell.run import Run, flat
 from showtell.vocabulary import Vocabulary
 
 COMPARED = ("decoder", "encoder", "seed", "training", "vocab")
@@ -80,17 +79,18 @@ def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePict
 
 def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     """Notes the run's best value beside its hyper-parameters, and says what to type next."""
-    status = json.loads((run_dir / "status.json").read_text())
+    status = Run(run_dir).status()
+    assert status is not None
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             final = {
                 f"val_best/{name.removeprefix('val/').replace('/', '_')}": value
-                for name, value in status["metrics"].items()
+                for name, value in status.metrics.items()
             }
             logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
-    print(f"\n{what_next(config, shortest(run_dir), status['best'], trainer.global_step)}")
-    return math.nan if status["best"] is None else float(status["best"])
+    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step)}")
+    return math.nan if status.best is None else status.best
 
 
 def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> str:

@@ -29,7 +29,7 @@ from showtell.monitoring.rewind import LogPoint
 from showtell.objectives import OBJECTIVE_CLASSES, build_objective
 from showtell.ranks import first_rank_first, is_first, present
 from showtell.reporting import finish, reports, write_vocabulary
-from showtell.run_directory import remember_config
+from showtell.run import Run
 from showtell.shard_meeting import ShardMeeting
 from showtell.trainer import build_trainer
 from showtell.vocabulary import Vocabulary
@@ -77,8 +77,7 @@ def train(config: Config, run_dir: Path) -> float:
         resume.accept(card)
     if is_first():
         prepare_directory(run_dir, Path(config.cache))
-        if resume or start:
-            remember_config(run_dir, config.as_dict())
+        Run(run_dir).accept(config)
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, meeting.weights, lambda: meeting.encoder.network)
     data = CaptionData(train_split, val_split, vocabulary, config.training, config.seed, meeting.num_workers, present())

@@ -10,7 +10,7 @@ import pytest
 from tests.launching.conftest import Start, set_section, steps, wait_until
 from tests.reliability.outcome import differences, outcome
 
-from showtell.run_directory import read_status
+from showtell.run import Run
 
 LIMIT = 30.0
 pytestmark = pytest.mark.slow
@@ -38,8 +38,8 @@ def test_a_rank_dies(long: Start, rank: int, number: signal.Signals) -> None:
     os.kill(training.pid_of(rank), number)
     assert ends(training, since) == 128 + number, training.said
     assert f"error: rank {rank} was ended by {number.name}; all 2 ranks were ended" in training.said
-    assert read_status(training.run_dir).state == "failed"
-    assert read_status(training.run_dir).reason == f"rank {rank} was ended by {number.name}"
+    assert Run(training.run_dir).status().state == "failed"
+    assert Run(training.run_dir).status().reason == f"rank {rank} was ended by {number.name}"
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -73,7 +73,7 @@ def test_a_rank_of_torchrun_hangs(long: Start, rank: int) -> None:
     assert ends(training, since) == 1, training.said
     assert training.said.count("was hung") == 1, training.said
     assert f"error: rank {rank} was hung: no sign of life for 12 s; rank {rank} was killed" in training.said
-    assert read_status(training.run_dir).state == "failed"
+    assert Run(training.run_dir).status().state == "failed"
 
 
 def family(pid: int) -> list[int]:
@@ -111,7 +111,7 @@ def test_torchrun_is_ended(long: Start, number: signal.Signals) -> None:
     since = time.monotonic()
     os.kill(training.process.pid, number)
     assert ends(training, since) == (-number if number == signal.SIGKILL else 1)
-    assert "is saved in" in training.said and read_status(training.run_dir).state == "stopped"
+    assert "is saved in" in training.said and Run(training.run_dir).status().state == "stopped"
 
 
 @pytest.mark.parametrize("when", ["importing", "training"])

@@ -11,7 +11,7 @@ from tests.reliability.outcome import differences, outcome
 
 from showtell.config import Config, SweepConfig, parse
 from showtell.data.shards.command import Limits, write_shards
-from showtell.run_directory import read_status
+from showtell.run import Run
 from showtell.training import train
 
 
@@ -24,7 +24,7 @@ def alone(start: Start) -> tuple[Config, Path]:
 
 def files(run_dir: Path) -> list[str]:
     names = [path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()]
-    return sorted(name.partition("tfevents")[0] for name in names if not name.startswith(".hydra"))
+    return sorted(name.partition("tfevents")[0] for name in names if name)
 
 
 def check_equal(start: Start, training, tolerance: float = 1e-5) -> None:
@@ -124,7 +124,7 @@ def test_a_signal_stops_all_ranks_after_the_same_step(start: Start, rank: int | 
     os.kill(training.process.pid if rank is None else training.pid_of(rank), signal.SIGTERM)
     assert training.wait(60) == 143, training.said
     assert "is saved in" in training.said and "Traceback" not in training.said
-    assert read_status(training.run_dir).state == "stopped" and not training.left()
+    assert Run(training.run_dir).status().state == "stopped" and not training.left()
     again = start.resumed(training)
     assert again.wait() == 0, again.said
     assert not differences(outcome(untouched.run_dir), outcome(again.run_dir))
@@ -163,7 +163,7 @@ def test_a_sweep_whose_jobs_have_two_ranks(start: Start) -> None:
     training = start.raw([str(TRAIN), *sweep, "decoder.hidden_size=8,16"], start.folder / "runs")
     assert training.wait() == 0, training.said
     runs = sorted((start.folder / "runs" / "grid").glob("*/status.json"))
-    assert [read_status(path.parent).state for path in runs] == ["finished"] * 2
+    assert [Run(path.parent).status().state for path in runs] == ["finished"] * 2
     assert all("epoch 1/1" in (path.parent / "out.log").read_text() for path in runs)
     again = start.raw([str(TRAIN), *sweep, "decoder.hidden_size=8,16"], start.folder / "runs")
     assert again.wait() == 0 and "2 skipped" in again.said
@@ -204,7 +204,7 @@ def test_a_hopeless_run_is_pruned_on_all_ranks(start: Start, monkeypatch: pytest
         monkeypatch.setenv(name, value)
     training = start.ranks("run", "training.monitor=val/loss")
     assert training.wait() == 0, training.said
-    status = read_status(training.run_dir)
+    status = Run(training.run_dir).status()
     assert (status.state, status.epoch) == ("pruned", 2)
 
 

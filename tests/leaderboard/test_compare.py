@@ -5,7 +5,7 @@ from benchmarks.leaderboard import write_run
 
 from showtell.leaderboard.compare import compare, varying
 from showtell.leaderboard.runs import Run, find_runs
-from showtell.run_directory import RunStatus
+from showtell.run import RunStatus
 
 
 def run(name="r", state="finished", best=1.0, metrics=None, mode="min", **parameters):
@@ -66,7 +66,7 @@ def test_finding_runs(tmp_path):
     write_run(tmp_path / "broken", {"seed": 3})
     (tmp_path / "broken" / "status.json").write_text('{"state": ')
     write_run(tmp_path / "strange", {"seed": 3})
-    (tmp_path / "strange" / ".hydra" / "config.yaml").write_text("[1, 2")
+    (tmp_path / "strange" / "config.yaml").write_text("[1, 2")
     (tmp_path / "empty").mkdir()
     found = find_runs([tmp_path, tmp_path / "a", tmp_path / "a" / "one"])
     assert [(run.directory.name, run.seed, run.status.state) for run in found] == [

@@ -19,7 +19,7 @@ from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.objectives import CrossEntropy, SelfCritical
 from showtell.prediction.captioner import Captioner
-from showtell.run_directory import read_config
+from showtell.run import Run
 from showtell.training import train
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -262,7 +262,7 @@ def test_a_second_stage_goes_on_without_the_first(runs: dict[str, Path], tmp_pat
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(parse(settings), whole)
     train(parse({**settings, "training": {**settings["training"], "max_steps": 3}}), parts)
-    assert read_config(parts)["encoder"]["name"] == SMALL["name"]
+    assert Run(parts).values()["encoder"]["name"] == SMALL["name"]
     shutil.rmtree(first)
     train(parse({**settings, "encoder": {}, "resume": str(parts)}), parts)  # the encoder is the first stage's
     assert same(last(whole), last(parts))

@@ -13,17 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-
 from showtell.atomic import write_text_atomically
-from showtell.command_line import composing, resume_arguments, resumed_config
-from showtell.config import Config, parse
-from showtell.errors import one_line_errors
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+import train as script
 
 TICK = float(os.environ.get("TICK", "0.02"))
-ConfigStore.instance().store("schema", Config)
 
 
 def fail(kind):
@@ -50,16 +45,9 @@ def stop(number, frame):
     raise SystemExit(128 + number)
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="config")
-def main(composed):
-    job = HydraConfig.get()
-    with one_line_errors():
-        config = resumed_config(parse(composed), job.overrides.task)
-        run_dir = Path(job.runtime.output_dir)
-        train(config, run_dir)
-
-
-def train(config, run_dir):
+def train(run):
+    config, run_dir = run.config(), run.directory
+    run.accept(config)
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
     checkpoint.parent.mkdir(exist_ok=True)
     begin = int(checkpoint.read_text()) if config.resume else 0
@@ -97,6 +85,5 @@ if __name__ == "__main__":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, stop)
-    sys.argv[1:] = resume_arguments(sys.argv[1:])
-    with one_line_errors(), composing():
-        main()
+    script.start = train
+    script.main()

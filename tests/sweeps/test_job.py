@@ -1,10 +1,9 @@
 import json
 
 import pytest
-import yaml
 
 from showtell.config import ConfigError, parse
-from showtell.run_directory import read_status
+from showtell.run import Run
 from showtell.sweeps.job import Job, ToDo, check_folders, folder_name, quoted
 from showtell.sweeps.outcome import describe, judge, last_line, settle
 
@@ -14,8 +13,7 @@ def job(directory, **values):
 
 
 def begin(job, state="running", epochs=5, checkpoint=True):
-    (job.directory / ".hydra").mkdir(parents=True)
-    (job.directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(job.config.as_dict()))
+    Run(job.directory).create(job.config)
     (job.directory / "checkpoints").mkdir()
     if checkpoint:
         (job.directory / "checkpoints" / "last.ckpt").touch()
@@ -130,7 +128,7 @@ def test_a_run_that_was_cut_is_not_left_running(tmp_path):
     it = job(tmp_path / "run")
     begin(it, "running")
     settle(judge(it, 137, tmp_path / "run" / "out.log"))
-    status = read_status(it.directory)
+    status = Run(it.directory).status()
     assert (status.state, status.reason, status.best) == ("failed", "ended by SIGKILL (exit code 137)", 1.0)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from showtell.run_directory import read_config
+from showtell.run import Run
 
 
 def test_a_preset_and_the_section_sweep_go_together(sweep):
@@ -11,7 +11,7 @@ def test_a_preset_and_the_section_sweep_go_together(sweep):
     assert done.stdout.startswith(f"3 jobs, 2 at once, in runs/{sweep.name}\n")
     folders = [f"decoder.hidden_size-{size}__vocab.threshold-4" for size in (100, 256, 512)]
     assert sorted(path.name for path in sweep.runs.iterdir() if path.is_dir()) == sorted(folders)
-    configs = [read_config(sweep.runs / folder) for folder in folders]
+    configs = [Run(sweep.runs / folder).values() for folder in folders]
     assert [config["decoder"]["hidden_size"] for config in configs] == [100, 256, 512]
     assert "3 runs by val/loss" in done.stdout and (sweep.runs / "leaderboard.html").is_file()
 
@@ -37,7 +37,7 @@ def test_odd_values_reach_the_job_unharmed(sweep):
     root = "/d/it\\'s, a=b [x]"
     done = sweep(f"data.root='{root}'", "seed=3", "training.max_epochs=1")
     assert done.returncode == 0, done.stdout
-    assert read_config(sweep.runs / "seed-3")["data"]["root"] == "/d/it's, a=b [x]"
+    assert Run(sweep.runs / "seed-3").values()["data"]["root"] == "/d/it's, a=b [x]"
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 
 from showtell.checkpointing.io import load_checkpoint
 from showtell.config import SweepConfig
-from showtell.run_directory import read_status
+from showtell.run import Run
 
 from .conftest import REPOSITORY, SweepCommand, wait_until
 
@@ -37,7 +37,7 @@ def test_a_grid_of_debug_runs(sweep):
     assert first.returncode == 0, first.stdout + first.stderr
     for size in (16, 32):
         run = next(sweep.runs.glob(f"*hidden_size-{size}*"))
-        assert read_status(run).state == "finished" and (run / "checkpoints" / "best.ckpt").is_file()
+        assert Run(run).status().state == "finished" and (run / "checkpoints" / "best.ckpt").is_file()
     # one store and one tokenized data set for both runs
     assert len(list((sweep.folder / "cache" / "features").glob("*train*/"))) == 1
     again = sweep(*words)
@@ -80,16 +80,16 @@ def untimed(text):
 def test_an_interrupted_sweep_saves_and_resumes_real_runs(sweep):
     words = [*TINY, "decoder.hidden_size=16", "seed=1,2", "sweep.jobs=2", "training.max_epochs=40"]
     process = sweep.start(*words)
-    wait_until(lambda: sum((read_status(p.parent).epoch or 0) > 0 for p in sweep.runs.glob("*/status.json")) == 2, 200)
+    wait_until(lambda: sum((Run(p.parent).status().epoch or 0) > 0 for p in sweep.runs.glob("*/status.json")) == 2, 200)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=100)
     assert process.returncode == 130 and sweep.processes() == {}, out
-    stopped = [read_status(path.parent) for path in sweep.runs.glob("*/status.json")]
+    stopped = [Run(path.parent).status() for path in sweep.runs.glob("*/status.json")]
     assert {status.state for status in stopped} == {"stopped"}
     again = sweep(*words)
     assert again.returncode == 0, again.stdout
     assert "resumed" in again.stdout and "2 jobs: 2 finished" in again.stdout
-    assert {read_status(path.parent).epoch for path in sweep.runs.glob("*/status.json")} == {40}
+    assert {Run(path.parent).status().epoch for path in sweep.runs.glob("*/status.json")} == {40}
 
 
 def test_a_hopeless_run_is_pruned(sweep):
@@ -116,7 +116,7 @@ def test_a_hopeless_run_is_pruned(sweep):
     environment = {**os.environ, **sweep.environment, **search.environment(hopeless)}
     done = subprocess.run(command, cwd=sweep.folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    status = read_status(sweep.folder / "run")
+    status = Run(sweep.folder / "run").status()
     assert (status.state, status.epoch) == ("pruned", 2)
     assert "worse than the median of the search at epoch 2" in status.reason
     assert len(search.study.trials[hopeless].intermediate_values) == 2

@@ -6,7 +6,7 @@ pytest.importorskip("optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from showtell.config import ConfigError, SweepConfig, parse
-from showtell.run_directory import read_config
+from showtell.run import Run
 from showtell.sweeps.job import Job
 from showtell.sweeps.outcome import Outcome
 from showtell.sweeps.search import Search, open_trial
@@ -88,7 +88,7 @@ def test_the_command_searches_and_continues(sweep):
     assert "3 jobs: 3 finished" in first.stdout
     again = sweep(*words, "sweep.trials=4")
     assert "1 jobs: 1 finished" in again.stdout and "4 runs by val/loss" in again.stdout
-    configs = [read_config(path.parent) for path in sweep.runs.glob("*/status.json")]
+    configs = [Run(path.parent).values() for path in sweep.runs.glob("*/status.json")]
     assert len(configs) == 4 and {config["decoder"]["dropout"] for config in configs} == {0.25}
     assert all(3e-4 <= config["training"]["learning_rate"] <= 1e-2 for config in configs)
     assert {starts[0] for starts in sweep.starts().values()} == {"0"}

@@ -28,7 +28,7 @@ from showtell.errors import USER_ERROR
 from showtell.launching.protocol import GRACE_SECONDS, HUNG, LOST_CONNECTION, SIGNALS
 from showtell.launching.pulse import Pulse
 from showtell.ranks import RENDEZVOUS
-from showtell.run_directory import record_failure
+from showtell.run import Run
 from showtell.signals import catching
 
 SAVED = tuple(128 + number for number in SIGNALS)
@@ -169,8 +169,8 @@ class Launcher:
         if rank.number or code > 128 or how == HUNG:
             if words:
                 print("\n".join(f"rank {rank.number}: {line}" for line in words.splitlines()[-15:]), file=sys.stderr)
-            record_failure(self.run_dir, reason)  # rank 0 knows only that a connection broke, if it lived to say so
-        saved = (self.run_dir / "checkpoints" / "last.ckpt").is_file()
+            Run(self.run_dir).record_failure(reason)  # rank 0 knows only that a connection broke, if it lived to say so
+        saved = Run(self.run_dir).last.is_file()
         remedy = f"; go on with: python train.py resume={self.run_dir}" if saved else ""
         print(f"error: {reason}{others}{remedy}", file=sys.stderr, flush=True)
         return 1 if how == HUNG else code

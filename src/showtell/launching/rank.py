@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from showtell.config import Config, parse
@@ -21,7 +20,7 @@ from showtell.errors import one_line_errors
 from showtell.launching.machines import watch_machines
 from showtell.launching.protocol import BEAT_SECONDS, LOST_CONNECTION, end_soon
 from showtell.ranks import Ranks, from_first, joined, ranks_of_environment
-from showtell.run_directory import remove_if_unused
+from showtell.run import Run
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
 
@@ -57,7 +56,7 @@ def main() -> None:
     ranks = ranks_of_environment()
     assert ranks is not None
     run_dir = Path(sys.argv[1])
-    with one_line_errors(partial(remove_if_unused, run_dir) if ranks.rank == 0 else lambda: None):
+    with one_line_errors(Run(run_dir).withdraw if ranks.rank == 0 else lambda: None):
         train_as_rank(config, run_dir, ranks)
 
 

@@ -21,15 +21,14 @@ from showtell.config import Config, ConfigError, parse
 from showtell.launching.launcher import Launcher
 from showtell.launching.watcher import be_watched
 from showtell.ranks import Ranks, ranks_of_environment
-from showtell.run_directory import read_status
+from showtell.run import Run
 
 
-def start(config: Config, run_dir: Path) -> float:
+def start(run: Run) -> float:
     """Trains one run on as many processes as it asks for.
 
     Args:
-        config: the run.
-        run_dir: where it goes.
+        run: whose directory says what to train.
 
     Returns:
         The best value of `training.monitor`; NaN where there is none, and on other ranks than the first.
@@ -38,6 +37,7 @@ def start(config: Config, run_dir: Path) -> float:
         UserError: as `training.train`.
         SystemExit: a rank failed or was stopped; what there is to say has been printed.
     """
+    config, run_dir = run.config(), run.directory
     ranks = ranks_of_environment()
     if ranks:
         from showtell.launching.rank import train_as_rank
@@ -61,7 +61,7 @@ def launch(config: Config, run_dir: Path) -> float:
     code = Launcher(config, run_dir).run()
     if code:
         raise SystemExit(code)
-    status = read_status(run_dir)
+    status = Run(run_dir).status()
     return math.nan if status is None or status.best is None else status.best
 
 
@@ -89,4 +89,4 @@ def arguments_of_rank(arguments: Sequence[str]) -> list[str]:
     if ranks.rank == 0:
         return list(arguments)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return [*arguments, "hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none"]
+    return [*arguments, "hydra.run.dir=.", "hydra/job_logging=none"]

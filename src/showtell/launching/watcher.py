@@ -22,7 +22,7 @@ from pathlib import Path
 
 from showtell.launching.protocol import BEAT_SECONDS, HUNG, SIGNALS, end_soon
 from showtell.launching.pulse import Pulse
-from showtell.run_directory import record_failure
+from showtell.run import Run
 
 _POLL_SECONDS = 0.2
 Child = subprocess.Popen[bytes]
@@ -52,7 +52,7 @@ def end_rank(pid: int, rank: int, run_dir: Path, reason: str) -> None:
     """Kills the rank that one watches, and says why where its run is told about."""
     os.kill(pid, signal.SIGKILL)
     if rank == 0:
-        record_failure(run_dir, reason)
+        Run(run_dir).record_failure(reason)
     print(f"error: {reason}; rank {rank} was killed, so torchrun ends the others", file=sys.stderr, flush=True)
 
 

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return _error(str(error))
     if board is None:
-        return _error(f"{options.runs[0]}: no run in it or below; a run has a status.json and a .hydra/config.yaml")
+        return _error(f"{options.runs[0]}: no run in it or below; a run has a status.json and a config.yaml")
     return 0
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import monitor_mode
-from showtell.run_directory import STATUS, RunStatus, flat, read_config, read_status
+from showtell.run import STATUS, RunStatus, flat
+from showtell.run import Run as RunDirectory
 
 Value = str | int | float | bool | None
 
@@ -77,7 +78,8 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
 
 def read_run(directory: Path) -> Run | None:
     """The run in a folder; None where none has begun, or its files cannot be read."""
-    status, config = read_status(directory), read_config(directory)
+    run = RunDirectory(directory)
+    status, config = run.status(), run.values()
     if status is None or config is None:
         return None
     return Run(directory, status, {key: _plain(value) for key, value in flat(config).items()})

@@ -55,7 +55,7 @@ class MetricsFile(Logger):
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Hyper-parameters are in `.hydra/config.yaml` and in TensorBoard."""
+        """Hyper-parameters are in `config.yaml` and in TensorBoard."""
 
     @rank_zero_only
     def _start(self, resumed_at: LogPoint | None) -> None:

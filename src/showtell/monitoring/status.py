@@ -1,6 +1,5 @@
 """`status.json`: where a run stands, for the sweep's summary line, the leaderboard and people."""
 
-import json
 import os
 import time
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell.atomic import write_text_atomically
+from showtell.run import Run
 
 
 class Status(Callback):
@@ -19,7 +18,7 @@ class Status(Callback):
     """
 
     def __init__(self, run_dir: Path, monitor: str, mode: str) -> None:
-        self.path = run_dir / "status.json"
+        self.run = Run(run_dir)
         self.monitor = monitor
         self.mode = mode
         self.best: float | None = None
@@ -84,20 +83,19 @@ class Status(Callback):
     def _write(self, trainer: pl.Trainer, state: str, done: int | None = None, reason: str | None = None) -> None:
         if not trainer.is_global_zero:
             return
-        status = {
-            "state": state,
-            "pid": os.getpid(),
-            "epoch": trainer.current_epoch if done is None else done,
-            "max_epochs": trainer.max_epochs,
-            "step": trainer.global_step,
-            "monitor": self.monitor,
-            "mode": self.mode,
-            "best": self.best,
-            "metrics": self.metrics,
-            "seconds": round(self._seconds(), 3),
-            "reason": reason,
-        }
-        write_text_atomically(self.path, json.dumps(status, indent=1) + "\n")
+        self.run.record(
+            state=state,
+            pid=os.getpid(),
+            epoch=trainer.current_epoch if done is None else done,
+            max_epochs=trainer.max_epochs,
+            step=trainer.global_step,
+            monitor=self.monitor,
+            mode=self.mode,
+            best=self.best,
+            metrics=self.metrics,
+            seconds=round(self._seconds(), 3),
+            reason=reason,
+        )
 
 
 def _epochs_begun(trainer: pl.Trainer) -> int:

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from showtell.run_directory import RunStatus, read_status
+from showtell.run import Run, RunStatus
 from showtell.sweeps.job import Job
 from showtell.sweeps.outcome import Outcome
 from showtell.sweeps.process import LOG_NAME
@@ -60,7 +60,7 @@ class Display:
     def ended(self, outcome: Outcome) -> None:
         """A job came to its end, in whatever way."""
         self.outcomes.append(outcome)
-        status = read_status(outcome.job.directory) or RunStatus()
+        status = Run(outcome.job.directory).status() or RunStatus()
         reason = f"  {outcome.reason}" if outcome.reason else ""
         self._line(
             f"{outcome.state:9}{outcome.job.title}  {best(status)}{reason}  [{len(self.outcomes)} of {self.total}]"
@@ -76,7 +76,7 @@ class Display:
         if self._following and now - self._drawn >= REFRESH_SECONDS:
             self._drawn = now
             self._live.update(
-                self._table({job: read_status(job.directory) or RunStatus() for job in running}, now), refresh=True
+                self._table({job: Run(job.directory).status() or RunStatus() for job in running}, now), refresh=True
             )
 
     def _line(self, text: str) -> None:
@@ -89,7 +89,7 @@ class Display:
             table.add_column(column, overflow="ellipsis", no_wrap=True)
         room = max(4, self.console.height - len(running) - 6)
         for outcome in self.outcomes[-room:]:
-            status = read_status(outcome.job.directory) or RunStatus()
+            status = Run(outcome.job.directory).status() or RunStatus()
             style = STYLES[outcome.state]
             table.add_row(escape(outcome.job.title), f"[{style}]{outcome.state}[/]", epochs(status), best(status), "")
         for job, status in running.items():

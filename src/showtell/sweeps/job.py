@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import Config, ConfigError, parse
-from showtell.run_directory import DONE, flat, read_config, read_status
+from showtell.run import DONE, Run, flat
 
 MAX_NAME = 180  # of 255 bytes that file systems allow
 # settings that leave a run what it is; a folder's name leaves them out, unless it is them that the sweep varies
@@ -55,7 +55,7 @@ class Job:
             ConfigError: the folder holds a run with another configuration.
         """
         self.check_folder()
-        status = read_status(self.directory)
+        status = Run(self.directory).status()
         if status and status.state == "pruned":
             return ToDo.NOTHING
         if status and status.state in DONE and self.config.training.max_epochs <= status.max_epochs:
@@ -92,7 +92,7 @@ class Job:
         return [f"resume={folder}", *changed, *hydra, "hydra.mode=RUN"]
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
-        saved = read_config(self.directory)
+        saved = Run(self.directory).values()
         if saved is None:
             return []
         config = self.config

@@ -1,6 +1,5 @@
 """How a job ended, in words for the list at the end of a sweep."""
 
-import json
 import os
 import re
 import signal
@@ -8,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from showtell.atomic import write_text_atomically
-from showtell.run_directory import DONE, STATUS, read_status
+from showtell.run import DONE, Run
 from showtell.sweeps.guard import BUSY, NOT_STARTED
 from showtell.sweeps.job import Job, ToDo
 
@@ -42,7 +40,7 @@ def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
         log: what it printed.
         stopping: whether the sweep had asked it to stop.
     """
-    status = read_status(job.directory)
+    status = Run(job.directory).status()
     if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:
         return Outcome(job, status.state)
     if code == BUSY:
@@ -54,14 +52,10 @@ def judge(job: Job, code: int, log: Path, stopping: bool = False) -> Outcome:
 
 def settle(outcome: Outcome) -> None:
     """Corrects `status.json` of a run that was cut too fast to say so itself: it is not running any more."""
-    path = outcome.job.directory / STATUS
-    status = read_status(outcome.job.directory)
-    if not outcome.failed or status is None or status.state != "running":
-        return
-    values = json.loads(path.read_text(encoding="utf-8"))
-    write_text_atomically(
-        path, json.dumps(values | {"state": outcome.state, "reason": outcome.reason}, indent=1) + "\n"
-    )
+    run = Run(outcome.job.directory)
+    status = run.status()
+    if outcome.failed and status is not None and status.state == "running":
+        run.record(state=outcome.state, reason=outcome.reason)
 
 
 def describe(code: int, line: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from showtell.config import ConfigError, SweepConfig
-from showtell.run_directory import read_status
+from showtell.run import Run
 from showtell.sweeps.job import tells_runs_apart
 from showtell.sweeps.outcome import Outcome
 
@@ -90,7 +90,7 @@ class Search:
         """Tells the study how a run ended; one that did not reach its end stays open."""
         from optuna.trial import TrialState
 
-        status = read_status(outcome.job.directory)
+        status = Run(outcome.job.directory).status()
         if outcome.failed or status is None:
             return
         _trial(self.study, number).set_user_attr(DIRECTORY, str(outcome.job.directory))

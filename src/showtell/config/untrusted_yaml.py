@@ -1,6 +1,6 @@
 """YAML from files that somebody else may have written: read with limits, and never with code in it.
 
-A run's `.hydra/config.yaml` comes with a run directory from anywhere, and a group file with a recipe from a
+A run's `config.yaml` comes with a run directory from anywhere, and a group file with a recipe from a
 colleague. Neither needs aliases that unfold to millions of nodes (seven lines keep OmegaConf busy for minutes), tags
 that name Python objects, or `_target_`, by which Hydra would import and call what it names; its list of forbidden
 names lets 8 of 29 hostile ones through.
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from showtell.config import ConfigError
+from showtell.errors import ConfigError
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000
@@ -29,7 +29,7 @@ def load_yaml(path: Path) -> Any:
     Raises:
         ConfigError: not an ordinary file, too big, no YAML, or more than plain values; one line.
     """
-    return yaml.safe_load(check_yaml(path))
+    return yaml.load(check_yaml(path), _LOADER)
 
 
 def check_yaml(path: Path, *, interpolations: bool = False) -> str:

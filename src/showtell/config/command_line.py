@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
-from showtell.config import Config, ConfigError, parse
-from showtell.untrusted_yaml import check_folders, check_words, load_yaml
+from showtell.config import Config
+from showtell.config.untrusted_yaml import check_folders, check_words
+from showtell.errors import ConfigError
 
 TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 # Hydra's own
@@ -126,44 +127,30 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     resume = next((text.partition("=")[2] for text in arguments if text.startswith("resume=")), "")
     if resume in ("", "null") or {"-m", "--multirun"} & set(arguments):  # the launcher refuses it with -m
         return list(arguments)
-    directory = run_directory(Path(resume.strip("'\"")))
+    path = Path(resume.strip("'\""))
+    directory = path.parent.parent if path.suffix == ".ckpt" else path
     if not directory.is_dir():
         raise ConfigError(f"resume={resume}: there is no such run directory; `ls runs/*` shows those that are")
     quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
-    return [*arguments, f"hydra.run.dir='{quoted}'", "hydra.output_subdir=null"]
+    return [*arguments, f"hydra.run.dir='{quoted}'"]
 
 
-def run_directory(path: Path) -> Path:
-    """The run directory that a path names: itself, or the one that a checkpoint lies in."""
-    return path.parent.parent if path.suffix == ".ckpt" else path
-
-
-def resumed_config(config: Config, overrides: Sequence[str]) -> Config:
-    """The configuration that the run was started or last resumed with, changed by what this command line says.
+def overridden(started: Config, composed: Config, overrides: Sequence[str]) -> Config:
+    """A configuration with the values that a command line gives.
 
     Args:
-        config: composed from this command line.
+        started: what is changed.
+        composed: from the command line.
         overrides: its `key=value` and `group=option` words.
 
     Raises:
-        ConfigError: nothing to resume there, or a recipe as a whole is given again.
+        ConfigError: a recipe as a whole is given again.
     """
-    if config.resume is None:
-        return config
-    saved = run_directory(Path(config.resume)) / ".hydra" / "config.yaml"
-    if not saved.is_file():
-        raise ConfigError(
-            f"resume={config.resume}: no run was started there ({saved} is missing); give a run directory"
-        )
-    values = load_yaml(saved)
-    if not isinstance(values, dict):
-        raise ConfigError(f"{saved}: holds no configuration; restore it, or start a new run")
-    started = parse(values)
     for override in overrides:
         key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
         if key in FIXED_ON_RESUME:
             raise ConfigError(f"{override}: a resumed run keeps its recipe; leave it out, or change single values")
-        started = _with_value_of(config, started, key.replace("/", ".").split("."))
+        started = _with_value_of(composed, started, key.replace("/", ".").split("."))
     return started
 
 

@@ -1,0 +1,187 @@
+"""A run is a directory: which files lie in it, how it was configured, where it stands.
+
+`config.yaml` is the one identity of a run: whoever trains it (this process, a rank, a job of a sweep, a task of a
+cluster) is started with the directory alone. A resume with other settings writes its candidate beside it,
+`config.next.yaml`, and rank 0 renames that once the resume is accepted; so a resume that is refused or killed leaves
+the run as it was. `status.json` has one writer, `Run.record`.
+
+Sweeps and leaderboards meet directories that were killed, copied or written by an older version, so a status that
+cannot be read counts as missing. Nothing here imports torch.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from showtell.atomic import write_text_atomically
+from showtell.config import Config, parse
+from showtell.config.command_line import overridden
+from showtell.config.untrusted_yaml import load_yaml
+from showtell.errors import ConfigError
+
+STATUS = "status.json"
+CONFIG = "config.yaml"
+# what runs had before they had a config.yaml of their own
+OLD_CONFIG = Path(".hydra") / "config.yaml"
+# done is what no sweep starts again
+DONE = ("finished", "pruned")
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """`status.json`: `state` is running, finished, pruned, stopped or failed; `epoch` counts the epochs done."""
+
+    state: str = "new"
+    pid: int = 0
+    epoch: int = 0
+    max_epochs: int = 0
+    step: int = 0
+    monitor: str = "val/loss"
+    mode: str = "min"
+    best: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    reason: str | None = None
+    written: float = 0.0  # when, in seconds since 1970
+
+    def seconds_left(self, now: float) -> float | None:
+        """An estimate from the epochs so far; `now` is in seconds since 1970, and None means unknown."""
+        if self.state != "running" or not self.epoch:
+            return None
+        return max(0.0, self.seconds / self.epoch * (self.max_epochs - self.epoch) - (now - self.written))
+
+
+class Run:
+    """The directory of a run, by the names of what lies in it."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.config_file = self.directory / CONFIG
+        self.candidate_file = self.directory / "config.next.yaml"
+        self.status_file = self.directory / STATUS
+        self.metrics_file = self.directory / "metrics.csv"
+        self.vocabulary_file = self.directory / "vocabulary.txt"
+        self.dropped_words_file = self.directory / "vocabulary_dropped.txt"
+        self.log_file = self.directory / "out.log"
+        self.lock_file = self.directory / ".job.lock"
+        self.predictions = self.directory / "predictions"
+        self.checkpoints = self.directory / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"
+        self.last = self.checkpoints / "last.ckpt"
+
+    @classmethod
+    def of(cls, path: str | Path) -> "Run":
+        """The run that a path names: a run directory, or a checkpoint in one."""
+        path = Path(path)
+        return cls(path.parent.parent if path.suffix == ".ckpt" else path)
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    def begin(self, composed: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        """Prepares the directory for what a command line asks for: a new run, or a resume of this one.
+
+        Args:
+            composed: the values that Hydra made of it.
+            overrides: its `key=value` and `group=option` words.
+
+        Raises:
+            ConfigError: they cannot be used, or nothing to resume is there.
+        """
+        config = parse(composed)
+        if config.resume is None:
+            self.create(config)
+        else:
+            self.propose(overridden(self.started_config(), config, overrides))
+
+    def create(self, config: Config) -> None:
+        """A new run: makes the directory, and what is trained in it is this."""
+        self.candidate_file.unlink(missing_ok=True)
+        write_text_atomically(self.config_file, _as_yaml(config))
+
+    def propose(self, config: Config) -> None:
+        """Asks for the run to go on like this; `config.resume` says from where. `accept` makes it so."""
+        write_text_atomically(self.candidate_file, _as_yaml(config))
+
+    def accept(self, config: Config) -> None:
+        """Makes `config.yaml` say how the run is trained from now on."""
+        write_text_atomically(self.config_file, _as_yaml(replace(config, resume=None)))
+        self.candidate_file.unlink(missing_ok=True)
+
+    def withdraw(self) -> None:
+        """Takes back what was refused: a candidate, or a directory that holds nothing but a configuration."""
+        if self.candidate_file.is_file():
+            self.candidate_file.unlink()
+        elif {path.name for path in self.directory.glob("*")} <= {CONFIG}:
+            shutil.rmtree(self.directory)
+            with suppress(OSError):
+                self.directory.parent.rmdir()
+
+    def config(self) -> Config:
+        """What is to be trained here now: the candidate of a resume, else the run as it was started.
+
+        Raises:
+            ConfigError: no configuration, or one that cannot be used.
+        """
+        return parse(self._values([self.candidate_file])) if self.candidate_file.is_file() else self.started_config()
+
+    def started_config(self) -> Config:
+        """The configuration that the run was started or last resumed with; errors as `config`."""
+        return parse(self._values([self.config_file, self.directory / OLD_CONFIG]))
+
+    def values(self) -> dict[str, Any] | None:
+        """The started configuration as it is written, nested; None where there is none that can be read."""
+        with suppress(ConfigError):
+            return self._values([self.config_file, self.directory / OLD_CONFIG])
+        return None
+
+    def status(self) -> RunStatus | None:
+        """Where the run stands; None where none has begun."""
+        try:
+            values = json.loads(self.status_file.read_text(encoding="utf-8"))
+            known = {one.name for one in fields(RunStatus)} - {"written"}
+            kept = {key: values[key] for key in values if key in known}
+            return RunStatus(**kept, written=self.status_file.stat().st_mtime)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def record(self, **changes: Any) -> None:
+        """Writes where the run stands: what the status said, with these fields changed."""
+        values = asdict(replace(self.status() or RunStatus(), **changes))
+        del values["written"]
+        write_text_atomically(self.status_file, json.dumps(values, indent=1) + "\n")
+
+    def record_failure(self, reason: str) -> None:
+        """Makes the status of a run that has ended say why, where the run itself could not."""
+        status = self.status()
+        if status and status.state in ("running", "failed"):
+            self.record(state="failed", reason=reason)
+
+    def _values(self, files: Sequence[Path]) -> dict[str, Any]:
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
+            raise ConfigError(
+                f"{self.directory}: no run was started there ({files[0]} is missing); give a run directory"
+            )
+        values = load_yaml(file)
+        if not isinstance(values, dict):
+            raise ConfigError(f"{file}: holds no configuration; restore it, or start a new run")
+        return values
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`: the names of the command line."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return result
+
+
+def _as_yaml(config: Config) -> str:
+    return str(yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True))

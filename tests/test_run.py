@@ -1,0 +1,90 @@
+"""The directory of a run: one configuration, one candidate beside it, one writer of its status."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from showtell.config import Config
+from showtell.errors import ConfigError
+from showtell.run import Run
+
+COMMAND = {"seed": 7, "training": {"max_epochs": 3}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run(tmp_path / "runs" / "stamp")
+    run.begin(COMMAND, ["seed=7"])
+    return run
+
+
+def test_a_new_run_is_its_configuration(run: Run) -> None:
+    assert [path.name for path in run.directory.iterdir()] == ["config.yaml"]
+    assert (run.config().seed, run.config().training.max_epochs) == (7, 3)
+    assert run.values() == run.config().as_dict()
+
+
+def test_a_resume_proposes_and_rank_0_accepts(run: Run) -> None:
+    command = COMMAND | {"resume": str(run), "training": {"max_epochs": 9}}
+    run.begin(command, [f"resume={run}", "training.max_epochs=9"])
+    assert run.started_config().training.max_epochs == 3
+    proposed = run.config()
+    assert (proposed.training.max_epochs, proposed.resume) == (9, str(run))
+    run.accept(proposed)
+    assert run.config() == replace(proposed, resume=None)
+    assert not run.candidate_file.exists()
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(run: Run) -> None:
+    before = run.config_file.read_bytes()
+    run.begin(COMMAND | {"resume": str(run)}, [f"resume={run}", "seed=7"])
+    run.withdraw()
+    assert run.config_file.read_bytes() == before
+    assert not run.candidate_file.exists()
+
+
+def test_a_run_in_which_nothing_happened_goes_with_its_error(run: Run) -> None:
+    run.withdraw()
+    assert not run.directory.parent.exists()
+
+
+def test_a_run_that_left_something_stays(run: Run) -> None:
+    run.record(state="failed", reason="the disk was full")
+    run.withdraw()
+    assert run.config_file.is_file()
+
+
+def test_runs_of_an_older_version_are_read(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(Config(seed=5).as_dict()))
+    assert Run(tmp_path).config().seed == 5
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "a: !!python/object:os.system x", "seed: ${oc.env:HOME}", "- 1"])
+def test_a_configuration_that_is_more_than_values_is_refused(run: Run, text: str) -> None:
+    run.config_file.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        run.config()
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no run was started there"):
+        Run(tmp_path / "none").config()
+
+
+def test_a_checkpoint_names_its_run(run: Run) -> None:
+    assert Run.of(run.last).directory == run.directory == Run.of(run.directory).directory
+
+
+def test_the_status_keeps_what_is_not_changed(run: Run) -> None:
+    assert run.status() is None
+    run.record(state="running", pid=12, best=0.5)
+    run.record_failure("was hung")
+    status = run.status()
+    assert status is not None
+    assert (status.state, status.pid, status.best, status.reason) == ("failed", 12, 0.5, "was hung")
+    run.record(state="finished", reason=None)
+    run.record_failure("too late")
+    assert run.status().state == "finished"  # type: ignore[union-attr]
