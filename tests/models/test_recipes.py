@@ -13,7 +13,7 @@ from showtell.models.module import CaptionModule
 from showtell.models.objective import CaptionBatch
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors, word_matrix
 from showtell.objectives import CrossEntropy, ScheduledSampling, SelfCritical
-from showtell.objectives.scheduled_sampling import scheduled_sampling
+from showtell.objectives.cross_entropy import scheduled_sampling
 from showtell.objectives.self_critical import cider_reward, log_probabilities
 from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
 

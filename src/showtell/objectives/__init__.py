@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from showtell.config import TrainingConfig
 from showtell.models.objective import Objective
-from showtell.objectives.cross_entropy import CrossEntropy
-from showtell.objectives.scheduled_sampling import ScheduledSampling
+from showtell.objectives.cross_entropy import CrossEntropy, ScheduledSampling
 from showtell.objectives.self_critical import SelfCritical, cider_reward
 from showtell.vocabulary import Vocabulary
 

@@ -1,11 +1,21 @@
-"""Cross-entropy of people's captions under teacher forcing, with label smoothing."""
+"""Cross-entropy of people's captions under teacher forcing, with label smoothing and scheduled sampling.
+
+Scheduled sampling: the decoder learns to go on from its own words (Bengio et al. 2015, arXiv 1506.03099).
+
+In every step and for every caption a coin decides whether the next input is the caption's word or one drawn from
+what the decoder just said; no gradient flows through the draw. It works on the step function, so with every
+decoder, and costs what stepping costs: nothing can be computed for all words at once any more.
+Shape legend: B batch, T words with `<end>`, V vocabulary.
+"""
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from showtell.models.decoders.base import Decoder
 from showtell.models.objective import CaptionBatch, Objective, token_cross_entropy
+from showtell.vocabulary import START
 
 
 class CrossEntropy(Objective):
@@ -24,3 +34,43 @@ class CrossEntropy(Objective):
         """The loss."""
         logits, extra = decoder.teacher_forced(batch.features, batch.captions)
         return token_cross_entropy(logits, batch.captions, self.label_smoothing) + extra, {}
+
+
+class ScheduledSampling(CrossEntropy):
+    """Cross-entropy where the decoder goes on from its own words.
+
+    Args:
+        final: the share of its own words in the last epoch; it grows linearly from 0 in the first, which is plain
+            `CrossEntropy`.
+        label_smoothing: as there.
+    """
+
+    def __init__(self, final: float, label_smoothing: float = 0.0) -> None:
+        super().__init__(label_smoothing)
+        self.final = final
+
+    @property
+    def uses_extra_loss(self) -> bool:
+        """Not where it steps."""
+        return False
+
+    def forward(self, decoder: Decoder, batch: CaptionBatch) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+        """The loss."""
+        share = self.final * batch.progress
+        if not share:
+            return super().forward(decoder, batch)
+        logits = scheduled_sampling(decoder, batch.features, batch.captions, share)
+        return token_cross_entropy(logits, batch.captions, self.label_smoothing), {}
+
+
+def scheduled_sampling(decoder: Decoder, features: Tensor, captions: Tensor, share: float) -> Tensor:
+    """Logits `(B, T, V)` of the captions' tokens, where a `share` of the inputs are the decoder's own words."""
+    state = decoder.initial_state(features)
+    tokens, answers = captions.new_full((len(captions),), START), []
+    for truth in captions.unbind(1):
+        logits, state = decoder.step(tokens, state)
+        answers.append(logits)
+        drawn = torch.multinomial(logits.detach().float().softmax(1), 1).squeeze(1)
+        own = torch.rand(len(truth), device=truth.device) < share
+        tokens = torch.where(own, drawn, truth)
+    return torch.stack(answers, dim=1)
