@@ -2,8 +2,8 @@
 
 import ast
 import re
-from importlib.util import find_spec
 from graphlib import TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest

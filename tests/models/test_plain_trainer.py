@@ -70,6 +70,7 @@ def test_a_plain_trainer_trains_validates_and_scores(
     assert not any(name.startswith("encoder") or "trunk" in name for name in module.state_dict())
     found = Captioner.from_module(module, "cpu").caption(sorted((tiny_coco / "val").iterdir()))
     assert [one.captions[0] for one in found] == [caption for _, caption in sorted(module.captions.items())]
+    assert module.decoder.training  # and can be trained on
 
 
 def test_stored_features_never_build_the_encoder(tiny_config: MakeConfig, tmp_path: Path) -> None:

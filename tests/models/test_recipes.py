@@ -6,12 +6,13 @@ import torch
 from tests.small_settings import DECODERS, REGION_DECODERS, decoder_settings
 from torch import nn
 
+from showtell.config import ConfigError
 from showtell.models.decoders.base import build_decoder
 from showtell.models.ema import ema_copy, update_ema
 from showtell.models.layers import padded
 from showtell.models.module import CaptionModule
 from showtell.models.objective import CaptionBatch
-from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors
+from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors, word_matrix
 from showtell.objectives.cross_entropy import CrossEntropy, scheduled_sampling
 from showtell.objectives.self_critical import SelfCritical, cider_reward, log_probabilities
 from showtell.objectives.settings import CrossEntropyConfig, SelfCriticalConfig
@@ -256,6 +257,11 @@ def test_bad_word_vectors_are_one_line(tmp_path, text, complaint):
         read_word_vectors(file, VOCABULARY, 2)
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_decoder_without_word_embedding_takes_no_vectors():
+    with pytest.raises(ConfigError, match=r"decoder.word_vectors: Linear has no submodule `word_embedding`"):
+        word_matrix(nn.Linear(1, 1))
 
 
 def test_a_missing_file_of_word_vectors_is_named(tmp_path):

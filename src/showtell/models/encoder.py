@@ -1,6 +1,6 @@
 """The frozen CNN: a torchvision classifier, or EfficientNet-Lite0 whose ImageNet weights install as a package.
 
-An encoder is always in `eval()` mode and has no gradient, so it gives the same answer for a picture every time; that is
+An encoder is always in `eval()` mode and has no gradient, so a picture has the same features every time; that is
 what makes the feature store possible. `finetuning.py` trains its last blocks where a run asks for that.
 Shape legend: B batch, R regions, D feature.
 """
@@ -88,13 +88,13 @@ class LazyEncoder:
         return encoder_fingerprint(self.config, self.weights, precision)
 
 
-def pool(answer: Tensor, pooling: str) -> Tensor:
-    """Reduces a trunk's answer, `(B, D, h, w)` or already `(B, D)`, to what the decoder reads."""
-    if answer.ndim == 2:
-        return answer
+def pool(last: Tensor, pooling: str) -> Tensor:
+    """Reduces a trunk's last map, `(B, D, h, w)` or already `(B, D)`, to what the decoder reads."""
+    if last.ndim == 2:
+        return last
     if pooling == "grid":
-        return answer.flatten(2).transpose(1, 2).contiguous()
-    return answer.mean(dim=(2, 3))
+        return last.flatten(2).transpose(1, 2).contiguous()
+    return last.mean(dim=(2, 3))
 
 
 def quarters(first: Tensor, last: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ def _seeded(build: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _calibrate(trunk: nn.Module, size: int) -> None:
-    """Sets BatchNorm's statistics of random weights from noise; without, a deep network's answers exceed float16."""
+    """Sets BatchNorm's statistics of random weights from noise; without, a deep network's features exceed float16."""
     norms = [module for module in trunk.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()

@@ -82,7 +82,14 @@ def load_word_vectors(embedding: Tensor, path: Path, vocabulary: Vocabulary) -> 
 
 
 def word_matrix(decoder: nn.Module) -> Tensor:
-    """The matrix of a decoder's input words, `(V, E)`."""
-    embedding = decoder.get_submodule("word_embedding")
-    assert isinstance(embedding, nn.Embedding)
+    """The matrix of a decoder's input words, `(V, E)`.
+
+    Raises:
+        ConfigError: the decoder has no such part.
+    """
+    embedding = getattr(decoder, "word_embedding", None)
+    if not isinstance(embedding, nn.Embedding):
+        raise ConfigError(
+            f"decoder.word_vectors: {type(decoder).__name__} has no submodule `word_embedding`; leave the setting out"
+        )
     return embedding.weight

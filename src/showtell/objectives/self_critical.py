@@ -8,10 +8,9 @@ policy, softmax(logits / temperature), whose captions resemble those that a beam
 taught spreads its words so far that it is mostly told which of its worst captions is the least bad. But a decoder knows
 a few hundred pictures by heart, and is rewarded for it; so channels of each picture's features can be hidden, the same
 ones for drawing and for scoring. Drawing keeps no graph: the log-probabilities come from one teacher-forced pass over
-all drawn captions, which is much cheaper than stepping. A reward that does not count
-`<end>` as a word teaches captions that break off after "with a" (the fault most often reported of this method);
-`cider_reward` counts it. What is added of cross-entropy (Paulus et al. 2018, arXiv 1705.04304, section 3.3) keeps
-captions as long as people write them.
+all drawn captions, which is much cheaper than stepping. A reward that does not count `<end>` as a word teaches captions
+that break off after "with a" (the fault most often reported of this method); `cider_reward` counts it. What is added of
+cross-entropy (Paulus et al. 2018, arXiv 1705.04304, section 3.3) keeps captions as long as people write them.
 Drawn captions have at most `LONGEST` words.
 Shape legend: B pictures, K captions drawn per picture, T words with `<end>`, V vocabulary.
 """

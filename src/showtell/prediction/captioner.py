@@ -8,6 +8,7 @@ public weights are found or fetched again and compared by hash, others lie besid
 blocks that were fine-tuned then take their weights from the checkpoint.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -166,10 +167,11 @@ class Captioner(PictureCaptioner):
 
     @classmethod
     def from_module(cls, module: CaptionModule, device: str = "auto") -> "Captioner":
-        """Captions with a module that was trained here, with its moving averages where it keeps them."""
+        """Captions with what a module has learnt so far: a copy, of its moving averages where it keeps them."""
         described = module.metadata.get("config")
         config = restore(described) if described else replace(Config(), decoding=module.decoding_config)
-        return cls(module.inference_encoder(), module.inference_decoder, module.vocabulary, config, device)
+        decoder = copy.deepcopy(module.inference_decoder)  # which is put into evaluation mode
+        return cls(module.inference_encoder(), decoder, module.vocabulary, config, device)
 
     def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
         """The decoder's step, and its state after the picture."""

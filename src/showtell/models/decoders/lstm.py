@@ -1,7 +1,7 @@
 """The article's decoder, as in Show and Tell (Vinyals et al., 2015, arXiv 1411.4555).
 
 The picture is the LSTM's first word. Equations 10 to 12 of the paper: x_{-1} = W_I CNN(I), x_t = W_e S_t for t = 0
-... N-1, p_{t+1} = softmax(W LSTM(x_t)). The answer to x_{-1} is not scored: `<start>` is given, never predicted.
+... N-1, p_{t+1} = softmax(W LSTM(x_t)). What follows x_{-1} is not scored: `<start>` is given, never predicted.
 The feature is brought to one scale first (LayerNorm without parameters): encoders differ a hundredfold in scale,
 and a small data set's captions stay blind to a weak one. With `decoder.image_every_step` the picture is added to
 every word as well, as in LRCN (Donahue et al. 2015, arXiv 1411.4389): a few hundred pictures do not teach an LSTM
@@ -68,8 +68,8 @@ class LSTMDecoder(Decoder):
         hidden, cell = (part.transpose(0, 1).contiguous() for part in state[:2])
         word, image = self.word_embedding(tokens), state[2]
         given = word + image if self.image_every_step else word
-        answer, (hidden, cell) = self.lstm(given.unsqueeze(1), (hidden, cell))
-        return self.output(answer.squeeze(1)), (hidden.transpose(0, 1), cell.transpose(0, 1), image)
+        spoken, (hidden, cell) = self.lstm(given.unsqueeze(1), (hidden, cell))
+        return self.output(spoken.squeeze(1)), (hidden.transpose(0, 1), cell.transpose(0, 1), image)
 
     def _image(self, features: Tensor) -> Tensor:
         """x_{-1}, `(B, 1, E)`."""
