@@ -29,7 +29,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 from torchvision import models, transforms
 
-import showtell.training as training
+import showtell.training.train as training
 from showtell.config import parse
 from showtell.data.feature_store import StoreRequest, open_or_build
 from showtell.models.encoding import FastEncoder

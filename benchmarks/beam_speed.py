@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from showtell.config import DecodingConfig
 from showtell.decoding import Hypothesis, State, decode
-from showtell.vocabulary import END
+from showtell.text import END
 
 EMBEDDING, HIDDEN, VOCABULARY, MAX_LENGTH, TARGET = 256, 512, 7000, 20, 10.0
 

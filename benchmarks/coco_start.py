@@ -33,7 +33,7 @@ def child(root: Path, mode: str) -> None:
     from coco_size import parsed, store
     from pytorch_lightning.callbacks import Callback
 
-    import showtell.training as training
+    import showtell.training.train as training
 
     if mode == "store":
         return store(parsed(root))

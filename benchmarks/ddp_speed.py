@@ -36,7 +36,7 @@ from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
-from showtell.trainer import build_trainer
+from showtell.training.trainer import build_trainer
 
 HIDDEN, WORDS, VOCABULARY, FEATURES, BATCH = 512, 11, 6997, 2048, 200
 WARM, STEPS, TURNS = 3, 15, 3

@@ -32,8 +32,8 @@ from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.models.settings import LSTMConfig
 from showtell.objectives.cross_entropy import CrossEntropy
-from showtell.trainer import ExactSteps, quieten_lightning
-from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
+from showtell.text import SPECIAL_TOKENS, Vocabulary
+from showtell.training.trainer import ExactSteps, quieten_lightning
 
 SIZES = {
     "hidden 512, vocabulary 7,000, batch 200": (512, 7000, 200),

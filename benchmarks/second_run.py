@@ -19,7 +19,7 @@ BARE = "import os, torch, pytorch_lightning; os._exit(0)"
 FIRST_STEP = """
 import os, runpy, sys
 from pytorch_lightning.callbacks import Callback
-import showtell.training as training
+import showtell.training.train as training
 class Stop(Callback):
     def on_train_batch_end(self, *_):
         os._exit(0)

@@ -27,7 +27,7 @@ from showtell.data.shards.index import IndexRequest
 from showtell.data.shards.members import shard_writer
 from showtell.data.shards.pattern import find_shards
 from showtell.data.shards.shard_set import ShardSet, open_shards
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
 
 TRANSFORM = ImageTransform()
 WORDS = [f"word{number}" for number in range(5000)]

@@ -11,7 +11,7 @@ import torch
 from showtell.data.caption_set import CaptionSet
 from showtell.data.module import SplitData
 from showtell.data.readers import CachedFeatures
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
 
 CAPTIONS_PER_PICTURE = 5
 LENGTHS = np.arange(8, 17)

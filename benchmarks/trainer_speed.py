@@ -33,7 +33,7 @@ from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
-from showtell.trainer import build_trainer
+from showtell.training.trainer import build_trainer
 
 Clocks = tuple[float, float]
 WORDS = 11

@@ -94,7 +94,7 @@ def tiny_config(tiny_overrides: dict[str, object]) -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def tiny_run(tiny_overrides: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run directory; nobody may write into it."""
-    from showtell.training import train
+    from showtell.training.train import train
 
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
     train(parse(tiny_overrides), run_dir)

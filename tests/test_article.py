@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from showtell.config import Config, parse
 from showtell.data.loading import LengthBatches
 from showtell.models.decoders.base import build_decoder
-from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
+from showtell.text import SPECIAL_TOKENS, Vocabulary
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

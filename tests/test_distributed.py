@@ -56,7 +56,7 @@ def test_several_machines_need_torchrun(tiny_config, tmp_path) -> None:
 
 
 def test_train_by_itself_starts_no_ranks(tiny_config, tmp_path) -> None:
-    from showtell.training import train
+    from showtell.training.train import train
 
     with pytest.raises(ConfigError, match=r"device.devices=2 needs processes that train.py starts"):
         train(tiny_config(device={"devices": 2}), tmp_path)

@@ -6,9 +6,9 @@ import pickle
 import pytest
 
 from showtell import errors
-from showtell.atomic import WriteError
 from showtell.data.images import PictureError
 from showtell.errors import UserError, explained, one_line_errors
+from showtell.files import WriteError
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ from typing import Any
 
 import yaml
 
-from showtell.atomic import write_text_atomically
 from showtell.config import Config, parse, restore
 from showtell.config.command_line import overridden
 from showtell.config.migration import migrated
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.errors import ConfigError
+from showtell.files import write_text_atomically
 
 STATUS = "status.json"
 CONFIG = "config.yaml"

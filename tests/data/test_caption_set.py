@@ -11,8 +11,8 @@ import pytest
 from showtell.config import DataConfig, parse
 from showtell.data import caption_set
 from showtell.data.caption_set import load_captions
-from showtell.sources import open_source
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
+from showtell.training.sources import open_source
 
 
 def config(root: Path, **values: object) -> DataConfig:

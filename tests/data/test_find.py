@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.files import find_pictures
+from showtell.data.paths import find_pictures
 
 
 @pytest.fixture

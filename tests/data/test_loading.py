@@ -12,7 +12,7 @@ from showtell.data.loading import TrainLoader
 from showtell.data.module import CaptionData, SplitData
 from showtell.data.readers import CachedFeatures, PictureFiles
 from showtell.distributed import Ranks
-from showtell.vocabulary import END, Vocabulary
+from showtell.text import END, Vocabulary
 
 
 def data(

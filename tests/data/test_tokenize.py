@@ -6,7 +6,7 @@ import random
 import pytest
 from nltk import word_tokenize
 
-from showtell.vocabulary import tokenize, tokenize_all
+from showtell.text import tokenize, tokenize_all
 
 PIECES = [
     "a", "man", "cannot", "gonna", "5", "t.v.", "e-mail", "it's", ".", ",", "-", "11:44", "1,000", "x,", "y.",

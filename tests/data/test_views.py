@@ -15,7 +15,7 @@ from showtell.data.caption_set import CaptionSet
 from showtell.data.feature_store import StoreRequest, open_or_build
 from showtell.data.images import read_picture
 from showtell.data.readers import CachedFeatures
-from showtell.sources import Source, open_source
+from showtell.training.sources import Source, open_source
 
 SMALL = ImageTransform(size=16)
 STRONG = AugmentConfig(crop_area=0.5, jitter=0.4, flip=True)

@@ -4,7 +4,7 @@ import torch
 from showtell.config import DecodingConfig
 from showtell.decoding.constraints import allowed_logits
 from showtell.decoding.hypothesis import DecodingError
-from showtell.vocabulary import END, START, UNK
+from showtell.text import END, START, UNK
 
 
 def forbidden(history: list[int], vocabulary: int = 8, **settings: int) -> set[int]:

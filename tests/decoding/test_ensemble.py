@@ -4,7 +4,7 @@ from tests.decoding.toys import PrefixDecoder
 
 from showtell.config import DecodingConfig
 from showtell.decoding import DecodingError, decode, ensemble_step
-from showtell.vocabulary import START
+from showtell.text import START
 
 
 def test_probabilities_are_averaged() -> None:

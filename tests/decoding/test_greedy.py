@@ -5,7 +5,7 @@ from torch import Tensor
 
 from showtell.config import DecodingConfig
 from showtell.decoding import DecodingError, State, decode
-from showtell.vocabulary import END, START
+from showtell.text import END, START
 
 
 def by_hand(decoder: PrefixDecoder, picture: int, config: DecodingConfig) -> tuple[int, ...]:

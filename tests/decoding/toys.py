@@ -8,7 +8,7 @@ from torch import Tensor
 
 from showtell.config import DecodingConfig
 from showtell.decoding import State
-from showtell.vocabulary import END, START
+from showtell.text import END, START
 
 ROWS = 9973
 

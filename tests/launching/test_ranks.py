@@ -12,7 +12,7 @@ from tests.reliability.outcome import differences, outcome
 from showtell.config import Config, SweepConfig, parse
 from showtell.data.shards.command import Limits, write_shards
 from showtell.run import Run
-from showtell.training import train
+from showtell.training.train import train
 
 
 def alone(start: Start) -> tuple[Config, Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from showtell import training
+from showtell.training import train as training
 from showtell.config import parse
 from showtell.distributed import process_group, ranks_of_environment
 from showtell.launching.start import as_started

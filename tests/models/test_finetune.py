@@ -13,7 +13,6 @@ from tests.small_settings import decoder_settings
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
 from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, EncoderConfig, TrainingConfig, parse
-from showtell.initial import load_start
 from showtell.models.decoders.base import build_decoder
 from showtell.models.encoder import Encoder, build_encoder
 from showtell.models.finetuning import finetuned_blocks
@@ -23,8 +22,9 @@ from showtell.objectives.self_critical import SelfCritical
 from showtell.objectives.settings import SelfCriticalConfig
 from showtell.prediction.captioner import Captioner
 from showtell.run import Run
-from showtell.training import train
-from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
+from showtell.text import SPECIAL_TOKENS, Vocabulary
+from showtell.training.train import train
+from showtell.training.warm_start import load_start
 
 MakeConfig = Callable[..., Config]
 State = dict[str, torch.Tensor]

@@ -8,7 +8,7 @@ from showtell.config import DecodingConfig
 from showtell.decoding import decode
 from showtell.models.decoders.lstm import LSTMDecoder
 from showtell.models.settings import LSTMConfig
-from showtell.vocabulary import END, START
+from showtell.text import END, START
 
 SMALL = LSTMConfig(embedding_size=5, hidden_size=4)
 

@@ -16,8 +16,8 @@ from showtell.models.decoders.base import build_decoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.prediction.captioner import Captioner
-from showtell.sources import open_source
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
+from showtell.training.sources import open_source
 
 MakeConfig = Callable[..., Config]
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated", "ignore:Found .* in eval mode at the start")

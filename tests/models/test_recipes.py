@@ -16,7 +16,7 @@ from showtell.models.word_vectors import WordVectorsError, load_word_vectors, re
 from showtell.objectives.cross_entropy import CrossEntropy, scheduled_sampling
 from showtell.objectives.self_critical import SelfCritical, cider_reward, log_probabilities
 from showtell.objectives.settings import CrossEntropyConfig, SelfCriticalConfig
-from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
+from showtell.text import SPECIAL_TOKENS, Vocabulary
 
 V, D = 7, 5
 CAPTIONS = torch.tensor([[3, 4, 5, 1], [6, 3, 3, 1]])

@@ -40,7 +40,7 @@ def no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def other_run(tiny_overrides: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on the same words with another seed and size."""
     from showtell.config import parse
-    from showtell.training import train
+    from showtell.training.train import train
 
     training = {**tiny_overrides["training"], "learning_rate": 0.03}
     decoder = {"embedding_size": 10, "hidden_size": 12}

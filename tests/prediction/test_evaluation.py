@@ -49,7 +49,7 @@ def test_what_is_missing_is_a_note(call: Call, tiny_run: Path, val: Words, tmp_p
 def test_training_captions_that_moved_are_a_note(call: Call, tiny_config, val: Words, tmp_path: Path) -> None:
     from tests.conftest import draw_coco
 
-    from showtell.training import train
+    from showtell.training.train import train
 
     root = draw_coco(tmp_path / "moving", train=8, val=2)
     train(tiny_config(data={"root": str(root)}, training={"max_epochs": 1}), tmp_path / "run")

@@ -12,7 +12,7 @@ from showtell.config import ConfigError, DecodingConfig, ImageTransform
 from showtell.data.images import load_picture
 from showtell.prediction.captioner import Captioner, Ensemble
 from showtell.prediction.systems import short_labels, split_arguments
-from showtell.vocabulary import START, Vocabulary
+from showtell.text import START, Vocabulary
 
 Call = Callable[..., Said]
 

@@ -24,16 +24,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = (
-    "showtell.trainer:ExactSteps.on_train_batch_start",
+    "showtell.training.trainer:ExactSteps.on_train_batch_start",
     "showtell.models.module:CaptionModule.training_step",
     "showtell.checkpointing.boundary:StepBoundary.close",
-    "showtell.trainer:ExactSteps.on_train_batch_end",
+    "showtell.training.trainer:ExactSteps.on_train_batch_end",
     "showtell.checkpointing.boundary:StepBoundary.capture_step",
-    "showtell.monitoring.logs:MetricsFile.log_metrics",
+    "showtell.training.logs:MetricsFile.log_metrics",
     "showtell.models.module:CaptionModule.validation_step",
-    "showtell.monitoring.samples:Samples._show",
+    "showtell.training.samples:Samples._show",
     "showtell.checkpointing.best:BestCheckpoint.on_validation_end",
-    "showtell.monitoring.curves:EpochLines.on_train_epoch_end",
+    "showtell.training.curves:EpochLines.on_train_epoch_end",
     "showtell.checkpointing.archive:ChecksumWriter.write",
     "os:fsync",
     "os:replace",
@@ -109,7 +109,7 @@ def start(job: dict[str, Any]) -> None:
         runpy.run_path(str(ROOT / sys.argv[0]), run_name="__main__")
         return
     from showtell.config import parse
-    from showtell.training import train
+    from showtell.training.train import train
 
     train(parse(job["config"]), Path(job["run_dir"]))
 
@@ -148,7 +148,7 @@ def main() -> None:
     import tensorboard.compat  # noqa: F401
 
     import showtell.prediction
-    import showtell.training  # noqa: F401
+    import showtell.training.train  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

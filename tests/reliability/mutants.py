@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from showtell import atomic, trainer
+from showtell import files
+from showtell.training import trainer
 from showtell.data import augmentation, loading
 from showtell.data.images import PictureError
 
@@ -94,8 +95,8 @@ def temporary_elsewhere() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         Path(target).write_bytes(content)
 
-    atomic._temporary_name = lambda path: other / path.name
-    atomic.os = type("os", (), {**vars(os), "replace": staticmethod(move)})  # type: ignore[assignment]
+    files._temporary_name = lambda path: other / path.name
+    files.os = type("os", (), {**vars(os), "replace": staticmethod(move)})  # type: ignore[assignment]
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

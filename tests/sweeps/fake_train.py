@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from showtell.atomic import write_text_atomically
+from showtell.files import write_text_atomically
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import train as script

@@ -17,10 +17,10 @@ from typing import IO, Any, cast
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
-from showtell.atomic import atomic_write
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
 from showtell.checkpointing.migration import migrated
+from showtell.files import atomic_write
 
 STAMP = "showtell"
 FORMAT_VERSION = 1

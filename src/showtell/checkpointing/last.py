@@ -15,13 +15,13 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from showtell.atomic import remove_stale_temporaries
 from showtell.checkpointing import lightning_internals as internals
 from showtell.checkpointing.boundary import StepBoundary
 from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST
 from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
+from showtell.files import remove_stale_temporaries
 
 
 class LastCheckpoint(Checkpoint):

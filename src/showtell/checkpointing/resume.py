@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from showtell.checkpointing.archive import CheckpointError
-from showtell.checkpointing.card import checked_card
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
 from showtell.checkpointing.lightning_internals import validation_is_due
+from showtell.checkpointing.metadata import checked_card
 from showtell.config import restore
 from showtell.config.reference import natures
 from showtell.config.setting import flat, spelled

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from showtell.config import DataConfig
-from showtell.data.files import shown, why_unreadable
+from showtell.data.paths import shown, why_unreadable
 from showtell.errors import UserError
 
 SplitName = Literal["train", "val", "test"]

@@ -19,11 +19,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from showtell.atomic import atomic_write, content_key, file_sha256, remove_stale_temporaries, short_hash
 from showtell.config import DataConfig
 from showtell.data.annotations import Split, SplitName
 from showtell.data.formats import read_split, source_files
-from showtell.vocabulary import END, Vocabulary, tokenize_all
+from showtell.files import atomic_write, content_key, file_sha256, remove_stale_temporaries, short_hash
+from showtell.text import END, Vocabulary, tokenize_all
 
 CACHE_VERSION = 1
 TOKENIZER = version("nltk")

@@ -22,15 +22,15 @@ from rich.progress import track
 from showtell.config import DataConfig
 from showtell.config.presets import data_config
 from showtell.data.annotations import Picture, SplitName
-from showtell.data.files import shown
 from showtell.data.formats import read_split
 from showtell.data.images import PictureError, PictureFacts, inspect_picture
+from showtell.data.paths import shown
 from showtell.data.settings import ShardsConfig
 from showtell.data.shards.index import unreadable
 from showtell.data.shards.members import read_members
 from showtell.data.shards.pattern import ShardError, find_shards
 from showtell.errors import UserError
-from showtell.vocabulary import Vocabulary, tokenize_all
+from showtell.text import Vocabulary, tokenize_all
 
 THRESHOLDS = (1, 2, 3, 4, 5, 6, 8, 10)
 # a picture outside of these loses much when it is stretched to a square

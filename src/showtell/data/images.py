@@ -31,7 +31,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, functional
 
 from showtell.config import ImageTransform
-from showtell.data.files import shown, why_unreadable
+from showtell.data.paths import shown, why_unreadable
 from showtell.errors import UserError
 
 MAX_PIXELS = 50_000_000

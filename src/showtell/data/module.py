@@ -26,7 +26,7 @@ from showtell.data.loading import (
 from showtell.data.readers import ReadImages, Rows
 from showtell.distributed import Ranks
 from showtell.errors import UserError
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
 
 
 class TrainSplit(Protocol):

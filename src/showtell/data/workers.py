@@ -19,7 +19,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
-from showtell.data.files import shown
+from showtell.data.paths import shown
 from showtell.errors import UserError
 from showtell.processes import SIGNALS
 

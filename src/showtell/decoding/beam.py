@@ -43,7 +43,7 @@ from showtell.decoding.hypothesis import (
     select_rows,
 )
 from showtell.decoding.ranking import best
-from showtell.vocabulary import END, START
+from showtell.text import END, START
 
 CACHED_ROWS = 64
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from showtell.config import DecodingConfig
 from showtell.decoding.hypothesis import DecodingError
-from showtell.vocabulary import END, START, UNK
+from showtell.text import END, START, UNK
 
 FORBIDDEN = float("-inf")
 UNLIKELY = -1e30

@@ -11,7 +11,7 @@ from torch import Tensor
 from showtell.config import DecodingConfig
 from showtell.decoding.constraints import allowed_logits
 from showtell.decoding.hypothesis import Hypothesis, State, StepFunction, complete, log_normalizer, select_rows
-from showtell.vocabulary import END, START
+from showtell.text import END, START
 
 Choice = Callable[[Tensor, Tensor, int], Tensor]
 

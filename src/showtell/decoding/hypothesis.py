@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from showtell.errors import UserError
-from showtell.vocabulary import END
+from showtell.text import END
 
 State = tuple[Tensor, ...]
 

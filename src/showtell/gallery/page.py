@@ -16,10 +16,10 @@ from typing import Any
 
 from PIL import Image
 
-from showtell.atomic import atomic_write
 from showtell.data.images import read_picture
-from showtell.drawing import thumbnail
+from showtell.files import atomic_write
 from showtell.gallery.contents import Page, entry_json
+from showtell.gallery.drawing import thumbnail
 
 THUMBNAIL_PIXELS = 320
 JPEG_QUALITY = 72

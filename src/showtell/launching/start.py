@@ -68,7 +68,7 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
             raise SystemExit(code)
         status = run.status()
         return math.nan if status is None or status.best is None else status.best
-    from showtell.training import train  # late: who only starts others needs no torch
+    from showtell.training.train import train  # late: who only starts others needs no torch
 
     return train(config, run.directory)
 
@@ -91,7 +91,7 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
     Raises:
         SystemExit: another rank has gone; what is to say about it is others' business.
     """
-    from showtell.training import train
+    from showtell.training.train import train
 
     try:
         with process_group(ranks, config.device.accelerator, config.device.timeout_seconds):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from showtell.atomic import write_text_atomically
+from showtell.files import write_text_atomically
 from showtell.leaderboard.compare import Leaderboard, Row, compare
 from showtell.leaderboard.page import render
 from showtell.leaderboard.runs import find_runs

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
 from showtell.models.settings import RegionsConfig
-from showtell.vocabulary import END, START
+from showtell.text import END, START
 
 FREQUENCIES = 3
 

@@ -24,7 +24,7 @@ from showtell.models.encoder import Encoder, LazyEncoder
 from showtell.models.finetuning import finetuned_blocks, parameter_groups
 from showtell.models.objective import CaptionBatch, Objective, ddp_loss, token_cross_entropy
 from showtell.models.scores import Scores, scores_of
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
 
 Batch = dict[str, Any]
 PIXELS_NDIM = 4

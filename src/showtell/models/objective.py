@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from showtell.config import ObjectiveConfig, find
 from showtell.models.decoders.base import Decoder
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from showtell.atomic import atomic_write
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.errors import UserError
+from showtell.files import atomic_write
 
 TRAVELLING_WEIGHTS = "encoder.pt"
 OFFLINE = "encoder=efficientnet_lite0, which needs no download"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError
-from showtell.vocabulary import SPECIAL_TOKENS, Vocabulary
+from showtell.text import SPECIAL_TOKENS, Vocabulary
 
 
 class WordVectorsError(ConfigError):

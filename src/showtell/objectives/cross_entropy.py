@@ -15,7 +15,7 @@ from torch import Tensor
 from showtell.models.decoders.base import Decoder
 from showtell.models.objective import CaptionBatch, Objective, References, token_cross_entropy
 from showtell.objectives.settings import CrossEntropyConfig
-from showtell.vocabulary import START, Vocabulary
+from showtell.text import START, Vocabulary
 
 
 class CrossEntropy(Objective):

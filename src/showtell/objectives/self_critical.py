@@ -32,7 +32,7 @@ from showtell.models.layers import padded
 from showtell.models.objective import CaptionBatch, Objective, References
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.objectives.settings import SelfCriticalConfig
-from showtell.vocabulary import END, START, UNK, Vocabulary
+from showtell.text import END, START, UNK, Vocabulary
 
 LONGEST = 20
 CAPTION_END = "endofcaption"

@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
+from showtell.checkpointing.metadata import checked_card, load_weights
 from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
-from showtell.initial import finetuned_weights, inference_weights
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
 from showtell.models.encoder import Encoder, LazyEncoder
 from showtell.models.encoding import FastEncoder, encoding_precision
 from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.models.weights import recorded_weights
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
+from showtell.training.warm_start import finetuned_weights, inference_weights
 
 DecodeBatch = Callable[[list[Tensor]], list[list[Hypothesis]]]
 

@@ -9,7 +9,7 @@ import torch
 
 from showtell.config import ConfigError
 from showtell.data.annotations import Picture
-from showtell.data.files import shown
+from showtell.data.paths import shown
 from showtell.data.progress import Progress
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from showtell.config import ConfigError, DataConfig
 from showtell.data.annotations import Picture
-from showtell.data.files import find_pictures, shown, why_unreadable
 from showtell.data.formats import read_split
+from showtell.data.paths import find_pictures, shown, why_unreadable
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from showtell.atomic import atomic_write, write_text_atomically
 from showtell.data.annotations import Picture
 from showtell.data.images import read_picture
-from showtell.drawing import attention_sheet, caption_card
+from showtell.files import atomic_write, write_text_atomically
+from showtell.gallery.drawing import attention_sheet, caption_card
 from showtell.prediction.captioner import Captioned, PictureCaptioner
 from showtell.prediction.pictures import coco_id
 from showtell.prediction.systems import ModelOutput

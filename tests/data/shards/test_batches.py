@@ -18,7 +18,7 @@ from showtell.data.readers import PictureFiles
 from showtell.data.shards import batches
 from showtell.data.shards.batches import ShardSplit
 from showtell.errors import UserError
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
 
 SMALL = ImageTransform(size=8)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from showtell.config import DataConfig, find
 from showtell.data.annotations import AnnotationError, AnnotationFormat, Split, SplitName, check_folder, picture_folder
-from showtell.data.files import shown
+from showtell.data.paths import shown
 
 __all__ = ["AnnotationFormat", "read_split", "source_files"]
 

@@ -24,7 +24,7 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-from showtell.data.files import shown
+from showtell.data.paths import shown
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO

@@ -28,7 +28,7 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-from showtell.data.files import shown
+from showtell.data.paths import shown
 from showtell.data.settings import FlickrConfig
 
 _NAME_COLUMNS = ("image", "image_name", "filename", "file_name")

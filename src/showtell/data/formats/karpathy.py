@@ -19,7 +19,7 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-from showtell.data.files import shown
+from showtell.data.paths import shown
 
 _SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 _KNOWN = frozenset(name for names in _SPLITS.values() for name in names)

@@ -23,7 +23,7 @@ from showtell.data.shards.index import ShardIndex, load_index, member_name
 from showtell.data.shards.plan import ShardPlan
 from showtell.data.shards.shard_set import ShardSet
 from showtell.data.workers import note_done, note_reading
-from showtell.vocabulary import END, Vocabulary
+from showtell.text import END, Vocabulary
 
 OPEN_SHARDS = 64
 _DTYPES = {"<f2": torch.float16, "<f4": torch.float32}

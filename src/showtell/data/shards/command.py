@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.atomic import remove_stale_temporaries, short_hash, write_text_atomically
 from showtell.config import DataConfig, ImageTransform
 from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.feature_store import FeatureStore, StoreRequest
-from showtell.data.files import shown, stamp, why_unreadable
 from showtell.data.images import MAX_BYTES
+from showtell.data.paths import shown, stamp, why_unreadable
 from showtell.data.progress import Progress
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
@@ -32,6 +31,7 @@ from showtell.data.shards.members import ShardWriter, shard_writer
 from showtell.data.shards.pattern import ShardError
 from showtell.data.stores import list_stores
 from showtell.errors import UserError
+from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 MANIFEST = "shards.json"

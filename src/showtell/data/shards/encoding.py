@@ -15,15 +15,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from showtell.atomic import content_key, remove_stale_temporaries
 from showtell.config import ImageTransform
 from showtell.data.encoding import PictureEncoder, encoded
-from showtell.data.files import stamp
 from showtell.data.images import decode_picture, prepare
+from showtell.data.paths import stamp
 from showtell.data.progress import Progress
 from showtell.data.shards.index import member_name
 from showtell.data.shards.members import Sample, read_members, shard_writer
 from showtell.data.workers import note_reading
+from showtell.files import content_key, remove_stale_temporaries
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.atomic import atomic_write, content_key
 from showtell.data.caption_set import TOKENIZER, CaptionTable, caption_arrays, caption_columns
-from showtell.data.files import shown, stamp
 from showtell.data.images import PictureError, decode_picture
+from showtell.data.paths import shown, stamp
 from showtell.data.shards.members import Extent, Sample, ShardContent, read_members
 from showtell.data.workers import note_done, note_reading
+from showtell.files import atomic_write, content_key
 
 INDEX_VERSION = 2
 NOWHERE = Extent(-1, 0)

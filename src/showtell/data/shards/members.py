@@ -20,10 +20,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.atomic import atomic_write
 from showtell.data.annotations import clean_caption
-from showtell.data.files import shown
+from showtell.data.paths import shown
 from showtell.data.shards.pattern import ShardError
+from showtell.files import atomic_write
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
 FEATURES = "npy"

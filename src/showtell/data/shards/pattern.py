@@ -5,7 +5,7 @@ from glob import glob, has_magic
 from itertools import product
 from pathlib import Path
 
-from showtell.data.files import is_url, shown, why_unreadable
+from showtell.data.paths import is_url, shown, why_unreadable
 from showtell.errors import UserError
 
 MAX_SHARDS = 1_000_000

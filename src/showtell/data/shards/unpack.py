@@ -18,13 +18,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from showtell.atomic import atomic_write, content_key, write_text_atomically
 from showtell.config import DataConfig
-from showtell.data.files import stamp
+from showtell.data.paths import stamp
 from showtell.data.shards.index import load_index, member_name
 from showtell.data.shards.members import read_members, suffix_of
 from showtell.data.shards.pattern import ShardError
 from showtell.data.shards.shard_set import ShardSet
+from showtell.files import atomic_write, content_key, write_text_atomically
 
 MAX_BYTES = 64 * 2**30
 

@@ -15,21 +15,21 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from showtell.atomic import atomic_write, short_hash, write_text_atomically
 from showtell.config import Config
 from showtell.config.reference import natures
 from showtell.config.setting import flat
 from showtell.data.caption_set import CaptionSet
-from showtell.data.files import stamp
 from showtell.data.images import read_picture
 from showtell.data.module import CaptionData
+from showtell.data.paths import stamp
 from showtell.data.readers import Rows
 from showtell.data.shapes import load_scenes, truth_shares
-from showtell.drawing import Pixels, thumbnail
+from showtell.files import atomic_write, short_hash, write_text_atomically
+from showtell.gallery.drawing import Pixels, thumbnail
 from showtell.models.scores import Scores
-from showtell.monitoring.samples import SamplePicture, Samples
 from showtell.run import Run
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
+from showtell.training.samples import SamplePicture, Samples
 
 
 def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str], threshold: int) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from showtell.atomic import short_hash
 from showtell.config import Config, ConfigError
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation, says_left_or_right, view_augmentation
@@ -28,8 +27,8 @@ from showtell.data.feature_store import (
     place_features,
     unreadable_pictures,
 )
-from showtell.data.files import sizes_hash
 from showtell.data.module import SplitData, TrainSplit
+from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles
 from showtell.data.settings import ShapesDataConfig, ShardsConfig
 from showtell.data.shapes import ensure_shapes
@@ -41,6 +40,7 @@ from showtell.data.shards.pattern import find_shards
 from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.unpack import unpack
 from showtell.distributed import rank_zero_first
+from showtell.files import short_hash
 from showtell.models.frozen import FrozenEncoder
 
 

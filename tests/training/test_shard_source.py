@@ -19,7 +19,7 @@ from showtell.data.shards.members import read_members, shard_writer
 from showtell.data.shards.pattern import ShardError
 from showtell.errors import UserError
 from showtell.prediction.captioner import Captioner
-from showtell.training import train
+from showtell.training.train import train
 
 MakeConfig = Callable[..., Config]
 

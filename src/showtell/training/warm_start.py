@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from showtell.checkpointing.card import checked_card, load_weights
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
+from showtell.checkpointing.metadata import checked_card, load_weights
 from showtell.config import Config, ConfigError, restore
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import nn
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import STAMP
 from showtell.config import ConfigError, restore
-from showtell.vocabulary import SPECIAL_TOKENS
+from showtell.text import SPECIAL_TOKENS
 
 
 def _is_text(value: object) -> bool:

@@ -15,26 +15,26 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from showtell import __version__
-from showtell.atomic import remove_stale_temporaries
-from showtell.checkpointing.card import check_weights
+from showtell.checkpointing.metadata import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
-from showtell.initial import Start, load_start
+from showtell.files import remove_stale_temporaries
 from showtell.models.decoders.base import Decoder, build_decoder
 from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.models.objective import build_objective
 from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
-from showtell.monitoring.logs import LogPoint
-from showtell.reporting import finish, reports, write_vocabulary
 from showtell.run import Run
-from showtell.sources import Source, open_source
-from showtell.trainer import build_trainer, check_monitored
-from showtell.vocabulary import Vocabulary
+from showtell.text import Vocabulary
+from showtell.training.logs import LogPoint
+from showtell.training.reports import finish, reports, write_vocabulary
+from showtell.training.sources import Source, open_source
+from showtell.training.trainer import build_trainer, check_monitored
+from showtell.training.warm_start import Start, load_start
 
 
 def train(config: Config, run_dir: Path) -> float:

@@ -9,9 +9,9 @@ import torch
 
 from showtell.config import Config, ConfigError
 from showtell.errors import UserError
-from showtell.initial import load_start
 from showtell.prediction.captioner import Captioner
-from showtell.training import train
+from showtell.training.train import train
+from showtell.training.warm_start import load_start
 
 MakeConfig = Callable[..., Config]
 SMALL = {"hidden_size": 8, "embedding_size": 8, "attention_size": 8, "region_size": 8, "num_heads": 2, "dropout": 0.2}

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from showtell.vocabulary import END, SPECIAL_TOKENS, UNK, Vocabulary, as_text, tokenize
+from showtell.text import END, SPECIAL_TOKENS, UNK, Vocabulary, as_text, tokenize
 
 COUNTS = Counter({"a": 9, "dog": 4, "cat": 4, "zebra": 3, "<end>": 50})
 

@@ -23,9 +23,9 @@ from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData, FollowTrainer
 from showtell.distributed import get_ranks, is_rank_zero
 from showtell.models.scores import Scores
-from showtell.monitoring.curves import Curves, EpochLines, ProgressBar
-from showtell.monitoring.logs import LogPoint, MetricsFile, truncate_events
-from showtell.monitoring.status import Status, pruning_callbacks
+from showtell.training.curves import Curves, EpochLines, ProgressBar
+from showtell.training.logs import LogPoint, MetricsFile, truncate_events
+from showtell.training.status import Status, pruning_callbacks
 
 
 def build_trainer(

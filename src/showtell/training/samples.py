@@ -13,9 +13,9 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
-from showtell.atomic import atomic_write
 from showtell.distributed import all_gather
-from showtell.drawing import Pixels, attention_sheet, caption_card, contact_sheet
+from showtell.files import atomic_write
+from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet
 
 
 @dataclass(frozen=True)

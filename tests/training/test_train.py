@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from showtell.checkpointing.resume import ResumeError
 from showtell.config import Config
 from showtell.errors import UserError
-from showtell.training import train
+from showtell.training.train import train
 
 MakeConfig = Callable[..., Config]
 

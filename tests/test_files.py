@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.atomic import (
+from showtell.files import (
     WriteError,
     atomic_write,
     remove_stale_temporaries,
@@ -108,7 +108,7 @@ def test_only_dead_writers_files_are_removed(tmp_path):
 
 def test_imports_nothing_heavy():
     heavy = "('torch', 'numpy', 'omegaconf')"
-    code = f"import sys, showtell.atomic; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, showtell.files; print([m for m in {heavy} if m in sys.modules])"
     source = str(Path(__file__).resolve().parents[1] / "src")
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from showtell.config import Config
-from showtell.training import train
+from showtell.training.train import train
 
 MakeConfig = Callable[..., Config]
 

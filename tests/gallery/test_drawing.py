@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from showtell.drawing import INK, attention_sheet, contact_sheet
+from showtell.gallery.drawing import INK, attention_sheet, contact_sheet
 
 
 @pytest.mark.parametrize("widths", [(30, 90), (90, 30)])

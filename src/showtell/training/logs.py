@@ -19,8 +19,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
-from showtell.atomic import write_text_atomically
 from showtell.distributed import is_rank_zero
+from showtell.files import write_text_atomically
 
 _AT_THE_END = ("val_best/", "_hparams_")
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
-from showtell.atomic import short_hash
+from showtell.files import short_hash
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _OTHER_PICTURES = (".gif", ".tif", ".tiff", ".bmp", ".eps", ".heic", ".heif", ".avif", ".jp2", ".svg")

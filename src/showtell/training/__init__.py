@@ -1,0 +1,1 @@
+"""Where data side and model side meet: sources, the trainer, what a run says about itself."""
