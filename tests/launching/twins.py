@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from showtell.training import train as training
 from showtell.config import parse
 from showtell.distributed import process_group, ranks_of_environment
 from showtell.launching.start import as_started
+from showtell.training import train as training
 
 stages, folder = Path(sys.argv[1]), Path(sys.argv[2])
 ranks = ranks_of_environment()

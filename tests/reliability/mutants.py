@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from showtell import files
-from showtell.training import trainer
 from showtell.data import augmentation, loading
 from showtell.data.images import PictureError
+from showtell.training import trainer
 
 
 def wrong_order() -> None:

@@ -17,7 +17,7 @@ from tests.reliability.test_resume import one_line
 from showtell.checkpointing import io
 
 
-def card(**changes: Any) -> Callable[[dict[str, Any]], None]:
+def metadata(**changes: Any) -> Callable[[dict[str, Any]], None]:
     def change(checkpoint: dict[str, Any]) -> None:
         for key, value in changes.items():
             if value is None:
@@ -33,7 +33,7 @@ def setting(section: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def words(change: Callable[[list[str]], Any]) -> Callable[[dict[str, Any]], None]:
-    return lambda checkpoint: card(vocabulary=change(checkpoint["showtell"]["vocabulary"]))(checkpoint)
+    return lambda checkpoint: metadata(vocabulary=change(checkpoint["showtell"]["vocabulary"]))(checkpoint)
 
 
 def weight(act: Callable[[dict[str, torch.Tensor], str], Any]) -> Callable[[dict[str, Any]], None]:
@@ -48,9 +48,9 @@ CONTENTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "words that are numbers": words(lambda words: list(range(len(words)))),
     "no words": words(lambda _: []),
     "no special words": words(lambda words: ["x" + word for word in words]),
-    "no vocabulary": card(vocabulary=None),
-    "no configuration": card(config=None),
-    "configuration is a list": card(config=[1]),
+    "no vocabulary": metadata(vocabulary=None),
+    "no configuration": metadata(config=None),
+    "configuration is a list": metadata(config=[1]),
     "an unknown setting": setting("decoder", no_such_setting=1),
     "a setting of another type": setting("decoder", hidden_size="many"),
     "a setting out of range": setting("decoder", hidden_size=-5),
@@ -58,15 +58,15 @@ CONTENTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "another hidden size": setting("decoder", hidden_size=17),
     "another decoder": setting("decoder", name="no_such_decoder"),
     "another encoder": setting("encoder", name="no_such_encoder"),
-    "no encoder": card(encoder=None),
-    "the encoder's hash is a number": card(encoder={"sha256": 1, "public": False}),
-    "another feature shape": card(feature_shape=[3]),
-    "a huge feature shape": card(feature_shape=[1 << 40]),
-    "no feature shape": card(feature_shape=None),
-    "a huge transform": card(
+    "no encoder": metadata(encoder=None),
+    "the encoder's hash is a number": metadata(encoder={"sha256": 1, "public": False}),
+    "another feature shape": metadata(feature_shape=[3]),
+    "a huge feature shape": metadata(feature_shape=[1 << 40]),
+    "no feature shape": metadata(feature_shape=None),
+    "a huge transform": metadata(
         transform={"size": 1 << 30, "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1]}
     ),
-    "no transform": card(transform=None),
+    "no transform": metadata(transform=None),
     "a tensor is missing": weight(lambda state, name: state.pop(name)),
     "a tensor of another shape": weight(lambda state, name: state.update({name: torch.zeros(2)})),
     "a tensor too many": weight(lambda state, _: state.update({"decoder.extra": torch.zeros(2)})),

@@ -110,9 +110,15 @@ def test_the_same_data_elsewhere_is_the_same(forge, copy, pictures, tmp_path):
 def test_words_in_another_order_are_refused():
     from showtell.checkpointing.resume import ResumeError, ResumePoint
 
-    card = {"config": {}, "vocabulary": ["a", "b"], "encoder": {"sha256": "0" * 64}, "data": "x", "feature_shape": [3]}
+    metadata = {
+        "config": {},
+        "vocabulary": ["a", "b"],
+        "encoder": {"sha256": "0" * 64},
+        "data": "x",
+        "feature_shape": [3],
+    }
     with pytest.raises(ResumeError, match="the vocabulary is not the one of the checkpoint"):
-        ResumePoint(Path("last.ckpt"), 0, 1, False, card).accept({**card, "vocabulary": ["b", "a"]})
+        ResumePoint(Path("last.ckpt"), 0, 1, False, metadata).accept({**metadata, "vocabulary": ["b", "a"]})
 
 
 def test_a_finished_run_says_that_it_is_finished(forge, copy):

@@ -40,7 +40,7 @@ def _is_transform(value: object) -> bool:
     return numbers and type(value["size"]) is int and 0 < value["size"] <= 4096 and _is_text(value["interpolation"])
 
 
-_CARD: dict[str, Callable[[object], bool]] = {
+_METADATA: dict[str, Callable[[object], bool]] = {
     "config": lambda value: isinstance(value, dict),
     "vocabulary": _are_words,
     "encoder": _is_identity,
@@ -50,32 +50,32 @@ _CARD: dict[str, Callable[[object], bool]] = {
 }
 
 
-def checked_card(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
+def checked_metadata(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
     """The part of a checkpoint that describes it.
 
     Raises:
         CheckpointError: something is missing in it or is of another kind.
     """
-    card = dict(checkpoint[STAMP])
-    for key, fits in _CARD.items():
-        if key not in card or not fits(card[key]):
-            state = "is of a wrong kind" if key in card else "is missing"
+    metadata = dict(checkpoint[STAMP])
+    for key, fits in _METADATA.items():
+        if key not in metadata or not fits(metadata[key]):
+            state = "is of a wrong kind" if key in metadata else "is missing"
             raise CheckpointError(f"the checkpoint {os.fspath(path)}: its {key} {state}; pass one that a run wrote")
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
     try:
-        restore(card["config"])
+        restore(metadata["config"])
     except ConfigError as error:
         raise CheckpointError(f"the checkpoint {os.fspath(path)} cannot be used: {error}") from None
-    return card
+    return metadata
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
-    """Puts weights into a model built from the checkpoint's own card.
+    """Puts weights into a model built from the checkpoint's own metadata.
 
     Raises:
-        CheckpointError: a tensor is missing, left over, or of another shape: card and weights do not belong together.
+        CheckpointError: a tensor is missing, left over, or of another shape: metadata and weights do not belong together.
     """
     check_weights(model, {name: tuple(value.shape) for name, value in weights.items()}, path)
     model.load_state_dict(dict(weights))
@@ -94,3 +94,17 @@ def check_weights(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], path:
             f"{os.fspath(path)}: its weights do not fit the model that it describes ({wrong[0]} has the shape "
             f"{shapes.get(wrong[0])}, not {wanted.get(wrong[0])}); pass one that a run wrote"
         )
+
+
+def inference_weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of the decoder that validation judged: the averaged one where the run kept an average."""
+    return _under("ema.", state) or _under("decoder.", state)
+
+
+def finetuned_weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of the encoder's fine-tuned blocks that go with it; empty where the encoder was frozen."""
+    return _under("finetuned_ema.", state) or _under("finetuned.", state)
+
+
+def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

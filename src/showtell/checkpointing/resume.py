@@ -15,7 +15,7 @@ from typing import Any
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
 from showtell.checkpointing.lightning_internals import validation_is_due
-from showtell.checkpointing.metadata import checked_card
+from showtell.checkpointing.metadata import checked_metadata
 from showtell.config import restore
 from showtell.config.reference import natures
 from showtell.config.setting import flat, spelled
@@ -66,29 +66,29 @@ class ResumePoint:
     epoch: int
     step: int
     validation_due: bool
-    card: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def accept(self, card: Mapping[str, Any]) -> None:
+    def accept(self, metadata: Mapping[str, Any]) -> None:
         """Compares with the run that is to go on, and prints what makes it no longer exactly the interrupted one.
 
         Raises:
             ResumeError: the checkpoint makes no sense in that run.
         """
         try:
-            notes = self._compare(card)
+            notes = self._compare(metadata)
         except ResumeError as error:
             raise ResumeError(f"{self.path}: {error}") from None
         for note in notes:
             print(f"note: {note}", flush=True)
 
-    def _compare(self, card: Mapping[str, Any]) -> list[str]:
-        notes = check_resume(self.card["config"], card["config"])
-        check_identity("vocabulary", _hash(self.card["vocabulary"]), _hash(card["vocabulary"]))
-        check_identity("encoder's weights", self.card["encoder"]["sha256"][:16], card["encoder"]["sha256"][:16])
-        check_identity("data set", self.card["data"], card["data"])
-        check_identity("shape of features", str(self.card["feature_shape"]), str(card["feature_shape"]))
-        length = card["config"]["training"]["max_epochs"]
+    def _compare(self, metadata: Mapping[str, Any]) -> list[str]:
+        notes = check_resume(self.metadata["config"], metadata["config"])
+        check_identity("vocabulary", _hash(self.metadata["vocabulary"]), _hash(metadata["vocabulary"]))
+        check_identity("encoder's weights", self.metadata["encoder"]["sha256"][:16], metadata["encoder"]["sha256"][:16])
+        check_identity("data set", self.metadata["data"], metadata["data"])
+        check_identity("shape of features", str(self.metadata["feature_shape"]), str(metadata["feature_shape"]))
+        length = metadata["config"]["training"]["max_epochs"]
         if length < self.epoch:
             raise ResumeError(f"training.max_epochs={length}: {self.epoch} epochs are done; ask for more of them")
         return notes
@@ -104,14 +104,14 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
     for line in lines:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
-    card = checked_card(checkpoint, path)
-    card["config"] = restore(
-        card["config"]
+    metadata = checked_metadata(checkpoint, path)
+    metadata["config"] = restore(
+        metadata["config"]
     ).as_dict()  # settings that an older version did not have have their defaults
     try:
         shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
-        return ResumePoint(path, epoch, step, validation_is_due(checkpoint), card, shapes)
+        return ResumePoint(path, epoch, step, validation_is_due(checkpoint), metadata, shapes)
     except (KeyError, TypeError, ValueError):
         raise ResumeError(f"{path} holds a model but no state of training; start a new run from it") from None
 

@@ -2,9 +2,9 @@
 
 from showtell.config.gate import parse, register_with_hydra, restore
 from showtell.config.registry import declare, find, names, register, settings
-from showtell.config.schema import (
+from showtell.config.schema import Config, monitor_mode
+from showtell.config.sections import (
     AugmentConfig,
-    Config,
     DataConfig,
     DecoderConfig,
     DecodingConfig,
@@ -16,7 +16,6 @@ from showtell.config.schema import (
     SweepConfig,
     TrainingConfig,
     VocabConfig,
-    monitor_mode,
 )
 from showtell.config.setting import Section, Setting, section, setting, walk
 from showtell.errors import ConfigError

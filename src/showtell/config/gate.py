@@ -8,7 +8,8 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from showtell.config.migration import migrated, moved_hint
 from showtell.config.registry import SECTIONS, find, parts
-from showtell.config.schema import Config, DataConfig, DecoderConfig, EncoderConfig, ObjectiveConfig
+from showtell.config.schema import Config
+from showtell.config.sections import DataConfig, DecoderConfig, EncoderConfig, ObjectiveConfig
 from showtell.errors import ConfigError
 
 _BASES = {"data": DataConfig, "encoder": EncoderConfig, "decoder": DecoderConfig, "objective": ObjectiveConfig}

@@ -10,7 +10,7 @@ from typing import Any
 
 from showtell.config.gate import parse
 from showtell.config.registry import names
-from showtell.config.schema import DataConfig
+from showtell.config.sections import DataConfig
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.errors import ConfigError
 

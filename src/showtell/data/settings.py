@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from showtell.config.registry import declare
-from showtell.config.schema import DataConfig
+from showtell.config.sections import DataConfig
 from showtell.config.setting import Section, section, setting
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from showtell.config.registry import declare, declare_any_other
-from showtell.config.schema import DecoderConfig, EncoderConfig
+from showtell.config.sections import DecoderConfig, EncoderConfig
 from showtell.config.setting import setting
 from showtell.errors import ConfigError
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from showtell.config.registry import declare
-from showtell.config.schema import ObjectiveConfig
+from showtell.config.sections import ObjectiveConfig
 from showtell.config.setting import setting
 from showtell.errors import ConfigError
 

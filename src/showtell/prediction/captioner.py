@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
-from showtell.checkpointing.metadata import checked_card, load_weights
+from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
@@ -33,7 +33,6 @@ from showtell.models.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.models.weights import recorded_weights
 from showtell.text import Vocabulary
-from showtell.training.warm_start import finetuned_weights, inference_weights
 
 DecodeBatch = Callable[[list[Tensor]], list[list[Hypothesis]]]
 
@@ -154,14 +153,14 @@ class Captioner(PictureCaptioner):
         """
         path = checkpoint_file(Path(path))
         checkpoint = load_checkpoint(path)
-        card = checked_card(checkpoint, path)
-        config, vocabulary = restore(card["config"]), Vocabulary(card["vocabulary"])
-        identity, transform = card["encoder"], ImageTransform(**card["transform"])
+        metadata = checked_metadata(checkpoint, path)
+        config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
+        identity, transform = metadata["encoder"], ImageTransform(**metadata["transform"])
         weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)
         encoder = LazyEncoder(config.encoder, weights).network
         if count := config.encoder.finetune_blocks:
             load_weights(finetuned_blocks(encoder, count), finetuned_weights(checkpoint["state_dict"]), path)
-        decoder = build_decoder(config.decoder, tuple(card["feature_shape"]), len(vocabulary))
+        decoder = build_decoder(config.decoder, tuple(metadata["feature_shape"]), len(vocabulary))
         load_weights(decoder, inference_weights(checkpoint["state_dict"]), path)
         return cls(encoder, decoder, vocabulary, config, device)
 

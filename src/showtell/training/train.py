@@ -62,15 +62,15 @@ def train(config: Config, run_dir: Path) -> float:
     if start:
         config = config.adopting(start.config)
     elif resume and config.init_from:
-        config = config.adopting(parse(resume.card["config"]))
+        config = config.adopting(parse(resume.metadata["config"]))
     source = open_source(config)
     if start:
         start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
     train_split, val_split = source.train, source.val
     vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
-    card = metadata(config, source, vocabulary)
+    metadata = checkpoint_metadata(config, source, vocabulary)
     if resume:
-        resume.accept(card)
+        resume.accept(metadata)
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
@@ -91,7 +91,7 @@ def train(config: Config, run_dir: Path) -> float:
         training=config.training,
         decoding=config.decoding,
         finetune_blocks=config.encoder.finetune_blocks,
-        metadata=card,
+        metadata=metadata,
     )
     if resume:
         check_weights(module, resume.shapes, resume.path)
@@ -137,7 +137,7 @@ def fit(
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
 
 
-def metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
+def checkpoint_metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
     """What a checkpoint tells about itself, in plain containers."""
     weights = source.encoder.weights
     return {

@@ -6,15 +6,13 @@ blocks that the first stage fine-tuned stay the run's own, with `training.encode
 `resume`, the new run has its own optimizer, epochs and directory; it can be resumed when the first stage is gone.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
-from showtell.checkpointing.metadata import checked_card, load_weights
+from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, restore
 from showtell.text import Vocabulary
 
@@ -76,22 +74,8 @@ def load_start(path: str) -> Start:
     """
     file = checkpoint_file(Path(path))
     checkpoint = load_checkpoint(file)
-    card = checked_card(checkpoint, file)
+    metadata = checked_metadata(checkpoint, file)
     state = checkpoint["state_dict"]
-    config, vocabulary = restore(card["config"]), Vocabulary(card["vocabulary"])
-    sha256 = str(card["encoder"]["sha256"])
+    config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
+    sha256 = str(metadata["encoder"]["sha256"])
     return Start(file, config, vocabulary, inference_weights(state), finetuned_weights(state), sha256)
-
-
-def inference_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights of the decoder that validation judged: the averaged one where the run kept an average."""
-    return _under("ema.", state) or _under("decoder.", state)
-
-
-def finetuned_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights of the encoder's fine-tuned blocks that go with it; empty where the encoder was frozen."""
-    return _under("finetuned_ema.", state) or _under("finetuned.", state)
-
-
-def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,299 @@
+"""The sections of the configuration that every run has, and the base of those that are a part's.
+
+Types, defaults and limits of what decoders, encoders, objectives and data formats add stand beside these parts.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from showtell.config.setting import Section, section, setting
+from showtell.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTransform:
+    """How a picture becomes an encoder's input. It belongs to the encoder's weights and travels in the checkpoint.
+
+    The whole picture is stretched to `size` x `size`: nothing is cut away and every tensor has one shape.
+    """
+
+    size: int = 224
+    interpolation: str = "bilinear"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(kw_only=True)
+class AugmentConfig(Section):
+    """How training pictures are changed at random; with these values, not at all."""
+
+    key: ClassVar[str] = "data.augment"
+
+    crop_area: float = setting(1.0, "a crop keeps at least this share of a picture's area", low=0.05, high=1)
+    jitter: float = setting(0.0, "brightness, contrast and saturation change by at most this share", low=0, high=0.9)
+    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed."""
+        return self.crop_area < 1 or self.jitter > 0 or self.flip
+
+
+@dataclass(kw_only=True)
+class DataConfig(Section):
+    """Where pictures and captions lie. Relative paths start at `root`, and `root` at the working directory."""
+
+    key: ClassVar[str] = "data"
+
+    name: str = setting("coco", "what logs and caches call the data set", hyperparameter=True)
+    format: str = setting("coco", "how its captions are written down")
+    root: str = setting("data/coco", "the folder that holds it", on_resume="ignore", named=False)
+    train_annotations: str = setting("annotations/captions_train.json", "captions of the training pictures")
+    val_annotations: str = setting("annotations/captions_val.json", "captions of the validation pictures")
+    train_images: str = setting("train", "folder of the training pictures")
+    val_images: str = setting("val", "folder of the validation pictures")
+    num_workers: int = setting(
+        2, "processes that decode pictures; 0: none", low=0, on_resume="ignore", identifies=False, compared=False
+    )
+    bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
+    max_caption_words: int = setting(50, "longer captions are cut", low=1)
+    augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
+
+
+@dataclass(kw_only=True)
+class EncoderConfig(Section):
+    """The frozen encoder: which one, with which weights, and what of its features is kept."""
+
+    key: ClassVar[str] = "encoder"
+
+    name: str = setting("efficientnet_lite0", "the network")
+    weights: str = setting(
+        "imagenet", "imagenet (the best that are published), a published name such as IMAGENET1K_V2, a file, or none"
+    )
+    pooling: str = setting(
+        "auto",
+        "average: one vector; grid: every place of the last map is a region; quarters: four regions that know colours; "
+        "auto: grid for a decoder that reads regions, else average",
+        choices=("auto", "average", "quarters", "grid"),
+    )
+    image_size: int = setting(
+        0, "side of the square that a picture is stretched to; 0: what the weights were trained with", low=0
+    )
+    finetune_blocks: int = setting(0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0)
+
+    def check(self) -> None:
+        """A picture of a few pixels shows nothing."""
+        if 0 < self.image_size < 32:
+            raise ConfigError(f"encoder.image_size={self.image_size} is out of range; it must be at least 32, or 0")
+
+
+@dataclass(kw_only=True)
+class DecoderConfig(Section):
+    """What all decoders have; each adds settings of its own."""
+
+    key: ClassVar[str] = "decoder"
+    reads_regions: ClassVar[bool] = False
+    """Whether it attends to regions; else it reads one vector per picture."""
+
+    name: str = setting("lstm", "which decoder", on_resume="refuse")
+    embedding_size: int = setting(256, "size of a word's vector", low=1, on_resume="refuse")
+    hidden_size: int = setting(100, "size of the hidden state", low=1, on_resume="refuse")
+    dropout: float = setting(0.0, "dropout before the output words", low=0, high=0.99)
+    word_dropout: float | None = setting(None, "dropout of word embeddings; null: as `dropout`", low=0, high=0.99)
+    feature_dropout: float | None = setting(None, "dropout of features; null: as `dropout`", low=0, high=0.99)
+    tie_embeddings: bool = setting(False, "input and output words share one matrix", on_resume="refuse")
+    word_vectors: str | None = setting(None, "file of pretrained vectors, one word and its numbers per line (GloVe's)")
+
+
+@dataclass(kw_only=True)
+class ObjectiveConfig(Section):
+    """What a training step minimizes; each objective adds settings of its own."""
+
+    key: ClassVar[str] = "objective"
+    needs_trained_start: ClassVar[bool] = False
+    """Whether it makes sense only with `init_from`."""
+    needs_references: ClassVar[bool] = False
+    """Whether it needs the training captions as they were written."""
+
+    name: str = setting("cross_entropy", "which objective")
+
+
+@dataclass(kw_only=True)
+class VocabConfig(Section):
+    """Which words of the training captions a decoder knows."""
+
+    key: ClassVar[str] = "vocab"
+
+    threshold: int = setting(4, "times a word must occur in the training captions; rarer ones become <unk>", low=1)
+
+
+@dataclass(kw_only=True)
+class DeviceConfig(Section):
+    """What the run computes on: processes on machines, one per GPU where there are GPUs."""
+
+    key: ClassVar[str] = "device"
+
+    accelerator: str = setting(
+        "auto", "auto: a GPU where there is one; mps is Apple's (untried here)", choices=("auto", "cpu", "gpu", "mps")
+    )
+    devices: int = setting(1, "processes on each machine", low=1)
+    num_nodes: int = setting(1, "machines", low=1)
+    timeout_seconds: int = setting(
+        1800, "how long a collective of several processes may wait", low=1, on_resume="ignore"
+    )
+    precision: str = setting("32-true", "of training", choices=("32-true", "bf16-mixed", "16-mixed"))
+    compile: bool = setting(False, "torch.compile for the decoder")
+
+
+@dataclass(kw_only=True)
+class FeaturesConfig(Section):
+    """Whether the frozen encoder's features are kept on disk or computed in every step."""
+
+    key: ClassVar[str] = "features"
+
+    mode: str = setting(
+        "store", "store: each picture is seen once per data set; off: in every step", choices=("store", "off")
+    )
+    views: int = setting(
+        1, "features kept per training picture: with data.augment, one of it as it is, the others of changed ones",
+        low=1, high=1000,
+    )  # fmt: skip
+    dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"))
+    place: str = setting(
+        "auto", "where they lie during training; auto: by size", choices=("auto", "ram", "gpu", "disk"),
+        on_resume="ignore", identifies=False, compared=False,
+    )  # fmt: skip
+    precision: str = setting(
+        "auto", "the encoder's; auto: bfloat16 where the hardware has it", choices=("auto", "float32", "bfloat16")
+    )
+    batch_size: int = setting(
+        32, "pictures per forward pass of the encoder", low=1, on_resume="ignore", identifies=False, compared=False
+    )
+
+
+@dataclass(kw_only=True)
+class DecodingConfig(Section):
+    """How a caption is read off the decoder. A setting of another method is refused, not ignored."""
+
+    key: ClassVar[str] = "decoding"
+    METHODS: ClassVar[tuple[str, ...]] = ("greedy", "beam", "sample")
+    OWNERS: ClassVar[dict[str, str]] = {
+        "beam_size": "beam", "groups": "beam", "temperature": "sample", "top_k": "sample", "top_p": "sample",
+        "num_captions": "beam or sample",
+    }  # fmt: skip
+
+    method: str = setting("greedy", "greedy, beam or sample", choices=METHODS)
+    max_length: int = setting(30, "most words of a caption", low=1)
+    min_length: int = setting(1, "fewest words of a caption", low=1)
+    beam_size: int = setting(1, "beam: hypotheses kept side by side", low=1)
+    length_penalty: float = setting(1.0, "power of the length that a score is divided by", low=0)
+    block_ngram: int = setting(0, "no so many words twice in a caption; 0: never mind", low=0)
+    groups: int = setting(1, "beam: groups that are kept apart", low=1)
+    diversity: float = setting(0.5, "beam: what a group pays for a word of an earlier group", low=0)
+    temperature: float = setting(1.0, "sample: of the probabilities", above=0)
+    top_k: int = setting(0, "sample: among so many words; 0: all", low=0)
+    top_p: float = setting(1.0, "sample: among words that hold this much probability", above=0, high=1)
+    num_captions: int = setting(1, "captions per picture", low=1)
+
+    def check(self) -> None:
+        """Lengths and groups must fit; what the method does not use must not be set."""
+        if self.max_length < self.min_length:
+            raise ConfigError(
+                f"decoding.max_length={self.max_length} is out of range; it must be at least {self.min_length}"
+            )
+        if self.groups > self.beam_size:
+            raise ConfigError(f"decoding.groups={self.groups} is out of range; it must be at most {self.beam_size}")
+        if self.beam_size % self.groups:
+            raise ConfigError(
+                f"decoding.groups={self.groups} does not divide decoding.beam_size={self.beam_size}; make it a divisor"
+            )
+        for key, methods in self.OWNERS.items():
+            value, default = getattr(self, key), type(self).__dataclass_fields__[key].default
+            if self.method not in methods.split(" or ") and value != default:
+                raise ConfigError(
+                    f"decoding.{key}={value} has no effect with decoding.method={self.method}; "
+                    f"choose decoding.method={methods}, or set it to {default}"
+                )
+        if self.method == "beam" and self.num_captions > self.beam_size:
+            raise ConfigError(
+                f"decoding.num_captions={self.num_captions} is more than decoding.beam_size={self.beam_size}; "
+                "widen the beam"
+            )
+
+
+@dataclass(kw_only=True)
+class TrainingConfig(Section):
+    """The optimization: length, batch, optimizer, schedule, and when to write a checkpoint or stop."""
+
+    key: ClassVar[str] = "training"
+
+    max_epochs: int = setting(10, "epochs to train", low=1, on_resume="length", identifies=False)
+    max_steps: int = setting(-1, "stop after this many optimizer steps; -1: never", low=-1, on_resume="length")
+    batch_size: int = setting(64, "captions of one length per step, over all processes", low=1)
+    accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1)
+    learning_rate: float = setting(1e-3, "Adam's", above=0)
+    encoder_learning_rate: float = setting(
+        1e-5, "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them", low=0
+    )
+    weight_decay: float = setting(0.0, "Adam's", low=0)
+    weight_average: float = setting(
+        0.0, "decay of the moving average of the weights (EMA) that validation and prediction use; 0: none",
+        low=0, high=0.99999, on_resume="switch",
+    )  # fmt: skip
+    gradient_clip: float = setting(0.0, "largest norm of the gradient; 0: no limit", low=0)
+    schedule: str = setting("constant", "of the learning rate", choices=("constant", "cosine", "plateau"))
+    warmup_steps: int = setting(0, "steps in which the learning rate grows from 0", low=0)
+    monitor: str = setting(
+        "val/cider", "the metric that the best checkpoint and early stopping go by", on_resume="ignore"
+    )
+    early_stopping_epochs: int = setting(
+        0, "stop after so many epochs without a better one; 0: never", low=0, on_resume="ignore"
+    )
+    checkpoint_every_steps: int = setting(
+        0,
+        "write last.ckpt so often, besides the end of each epoch; 0: not",
+        low=0,
+        on_resume="ignore",
+        identifies=False,
+    )
+    checkpoint_every_minutes: float = setting(0.0, "the same by the clock", low=0, on_resume="ignore", identifies=False)
+    log_every_steps: int = setting(
+        10, "steps between two lines of metrics", low=1, on_resume="ignore", identifies=False, compared=False
+    )
+    sample_pictures: int = setting(
+        12, "validation pictures shown with their captions", low=0, on_resume="ignore", identifies=False, compared=False
+    )
+    val_pictures: int = setting(0, "validation pictures captioned each epoch, evenly spread; 0: all", low=0)
+    overfit_batches: int = setting(0, "train on the first so many batches only; 0: on all", low=0)
+    limit_train_batches: int = setting(0, "batches of an epoch; 0: all", low=0)
+    limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0)
+    metrics: list[str] = setting([], "further metrics of a validation, by registered name")
+    loggers: list[str] = setting(
+        ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
+        compared=False,
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """A plateau schedule has no warm-up."""
+        if self.schedule == "plateau" and self.warmup_steps:
+            raise ConfigError("training.warmup_steps: schedule=plateau has no warm-up; set it to 0, or schedule=cosine")
+
+
+@dataclass(kw_only=True)
+class SweepConfig(Section):
+    """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it."""
+
+    key: ClassVar[str] = "sweep"
+
+    jobs: int = setting(0, "runs trained at once; 0: one per GPU, or one; on a cluster as the queue lets in", low=0)
+    backend: str = setting("local", "where jobs run", choices=("local", "slurm", "ray"))
+    cpus: int = setting(4, "cores that a cluster gives each job", low=1)
+    gpus: int = setting(0, "GPUs that a cluster gives each job", low=0)
+    memory_gb: int = setting(16, "memory that a cluster gives each job", low=1)
+    minutes: int = setting(240, "time that a cluster gives each job", low=1)
+    partition: str | None = setting(None, "of SLURM")
+    cluster: str = setting("slurm", "local is submitit's imitation of it on this machine", choices=("slurm", "local"))
+    address: str | None = setting(None, "of Ray's head; null: $RAY_ADDRESS, or a Ray of our own on this machine")
+    trials: int = setting(20, "runs of a search", low=1)
+    sampler: str = setting("tpe", "how a search proposes", choices=("tpe", "random"))
+    pruning: bool = setting(True, "a search stops runs that are worse than the median of the others at their epoch")
