@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 
-from showtell.config import Config, parse
+from showtell.config import Config, parse, register_with_hydra
 from showtell.data.loading import LengthBatches
 from showtell.models.decoders.base import build_decoder
 from showtell.text import SPECIAL_TOKENS, Vocabulary
@@ -19,7 +18,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 @pytest.fixture(scope="module")
 def article() -> Config:
-    ConfigStore.instance().store("schema", Config)
+    register_with_hydra()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return parse(compose("config", ["experiment=article"]))
 

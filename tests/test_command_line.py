@@ -52,7 +52,7 @@ def test_help_names_every_group_with_an_example() -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(word: str, message: str, tmp_path: Path) -> None:
-    answer = run(word, f"hydra.run.dir={tmp_path}/run", "data.shapes.train_pictures=2", f"cache={tmp_path}/cache")
+    answer = run(word, f"hydra.run.dir={tmp_path}/run", f"cache={tmp_path}/cache")
     said = [line for line in answer.stderr.splitlines() if line.strip()]
     assert message in said[-1]
     assert said[-1].startswith("error: ")
@@ -66,7 +66,7 @@ def test_quick_help_says_what_hydras_says() -> None:
 
 
 BROKEN_DECODER = """
-from showtell.models import lstm
+from showtell.models.decoders import lstm
 
 def broken(self, features):
     h, c = (1, 2, 3)

@@ -8,6 +8,7 @@ import pytest
 from showtell.config import DataConfig
 from showtell.data.annotations import AnnotationError
 from showtell.data.formats import read_split
+from showtell.data.settings import FlickrConfig
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -96,8 +97,8 @@ KAGGLE_30K = "image_name| comment_number| comment\n" + "".join(
 def flickr_root(root: Path, table: str, **settings) -> DataConfig:
     touch(root / "images", *(f"{name}.jpg" for name in "abcd"))
     (root / "captions.txt").write_text(table)
-    return DataConfig(
-        name="flickr", format="flickr", root=str(root), train_images="images", val_images="images",
+    return FlickrConfig(
+        root=str(root), train_images="images", val_images="images",
         train_annotations="captions.txt", val_annotations="captions.txt", **settings,
     )  # fmt: skip
 

@@ -118,7 +118,7 @@ def test_runs_of_any_seed_share_one_store_of_views(tmp_path: Path) -> None:
     train, val = first.train, first.val
     assert train.images.changed is not None and val.images.changed is None
     stores = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "cache" / "features").iterdir())
-    assert stores == ["shapes-train-resnet18", "shapes-train-resnet18-views", "shapes-val-resnet18"]
+    assert stores == ["coco-train-resnet18", "coco-train-resnet18-views", "coco-val-resnet18"]
     again = source(root, tmp_path / "cache", 3, seed=5)  # type: ignore[arg-type]
     again.encoder.__dict__["network"] = None  # nothing is left to encode
     other = again.train.images

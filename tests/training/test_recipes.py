@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from tests.small_settings import decoder_settings
 
 from showtell.config import Config, ConfigError
 from showtell.errors import UserError
@@ -14,7 +16,11 @@ from showtell.training.train import train
 from showtell.training.warm_start import load_start
 
 MakeConfig = Callable[..., Config]
-SMALL = {"hidden_size": 8, "embedding_size": 8, "attention_size": 8, "region_size": 8, "num_heads": 2, "dropout": 0.2}
+SIZES = {"hidden_size": 8, "embedding_size": 8, "attention_size": 8, "region_size": 8, "num_heads": 2, "dropout": 0.2}
+
+
+def small(name: str) -> dict[str, object]:
+    return asdict(decoder_settings(name, **SIZES))
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -30,12 +36,13 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("topdown", "tran
 
 @pytest.mark.parametrize("name", ["attention", "hard_attention", *SLOW])
 def test_resume_in_the_middle_of_an_epoch_is_exact(tiny_config: MakeConfig, tmp_path: Path, name: str) -> None:
-    recipe = {"weight_average": 0.9, "label_smoothing": 0.1, "schedule": "plateau", "max_epochs": 3}
-    recipe["scheduled_sampling"] = 0.3 if "attention" in name else 0.0
+    recipe = {"weight_average": 0.9, "schedule": "plateau", "max_epochs": 3}
+    objective = {"label_smoothing": 0.1, "scheduled_sampling": 0.3 if "attention" in name else 0.0}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(tiny_config(decoder={**SMALL, "name": name}, training=recipe), whole)
-    train(tiny_config(decoder={**SMALL, "name": name}, training={**recipe, "max_steps": 11}), parts)
-    train(tiny_config(decoder={**SMALL, "name": name}, training=recipe, resume=str(parts)), parts)
+    shared = {"decoder": small(name), "objective": objective}
+    train(tiny_config(**shared, training=recipe), whole)
+    train(tiny_config(**shared, training={**recipe, "max_steps": 11}), parts)
+    train(tiny_config(**shared, training=recipe, resume=str(parts)), parts)
     assert same(weights(whole), weights(parts))
     assert any(key.startswith("ema.") for key in weights(whole))
 
@@ -44,7 +51,7 @@ def test_an_average_is_what_predicts_and_what_a_second_stage_starts_with(
     tiny_config: MakeConfig, tmp_path: Path, tiny_coco: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    decoder = {**SMALL, "name": "attention"}
+    decoder = small("attention")
     train(tiny_config(decoder=decoder, training={"weight_average": 0.9}), first)
     trained = weights(first)
     captioner = Captioner.from_checkpoint(first / "checkpoints/last.ckpt", "cpu")
@@ -52,9 +59,12 @@ def test_an_average_is_what_predicts_and_what_a_second_stage_starts_with(
     assert torch.equal(captioner.decoder.state_dict()[name], trained[f"ema.{name}"])
     assert not torch.equal(trained[f"decoder.{name}"], trained[f"ema.{name}"])
 
-    stage = {"objective": "self_critical", "drawn_captions": 3, "max_epochs": 1, "learning_rate": 1e-9}
+    stage = {"max_epochs": 1, "learning_rate": 1e-9}
+    objective = {"name": "self_critical", "drawn_captions": 3}
     start = str(first / "checkpoints/last.ckpt")
-    train(tiny_config(init_from=start, training=stage), second)  # the decoder comes with the checkpoint
+    train(
+        tiny_config(init_from=start, training=stage, objective=objective), second
+    )  # the decoder comes with the checkpoint
     torch.testing.assert_close(weights(second)[f"decoder.{name}"], trained[f"ema.{name}"], atol=1e-6, rtol=0)
     captioned = Captioner.from_checkpoint(second / "checkpoints/last.ckpt", "cpu").caption(
         sorted((tiny_coco / "val").iterdir())[:1]
@@ -81,9 +91,9 @@ def test_a_second_stage_takes_the_best_checkpoint_of_a_run_or_the_last(tiny_run:
 
 def test_self_critical_training_wants_a_trained_start(tiny_config: MakeConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give a trained run's directory, init_from="):
-        train(tiny_config(training={"objective": "self_critical"}), tmp_path)
+        train(tiny_config(objective={"name": "self_critical"}), tmp_path)
 
 
 def test_attention_is_shown(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    train(tiny_config(decoder={**SMALL, "name": "attention"}, training={"max_epochs": 1}), tmp_path)
+    train(tiny_config(decoder=small("attention"), training={"max_epochs": 1}), tmp_path)
     assert (tmp_path / "predictions/attention.png").stat().st_size > 1000

@@ -215,7 +215,7 @@ def test_what_cannot_be_used_is_left_out_or_refused(
             {"data": {"augment": {"jitter": 0.2}}, "features": {"mode": "off"}},
             "not with data=shards; set it back, or use a folder",
         ),
-        ({"training": {"objective": "self_critical"}}, "training.objective=self_critical needs all captions in memory"),
+        ({"objective": {"name": "self_critical"}}, "objective=self_critical needs all captions in memory"),
     ],
 )
 def test_mistakes_are_one_line(config: MakeConfig, tmp_path: Path, change: dict[str, object], message: str) -> None:

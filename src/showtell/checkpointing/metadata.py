@@ -75,7 +75,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: st
     """Puts weights into a model built from the checkpoint's own metadata.
 
     Raises:
-        CheckpointError: a tensor is missing, left over, or of another shape: metadata and weights do not belong together.
+        CheckpointError: a tensor is missing, left over, or of another shape: the two do not belong together.
     """
     check_weights(model, {name: tuple(value.shape) for name, value in weights.items()}, path)
     model.load_state_dict(dict(weights))

@@ -192,7 +192,7 @@ def _unknown_key(text: str, key: str) -> str:
     full = where[1] if where else key
     if hint := moved_hint(full):
         return hint
-    owners = [name for name, found in all_settings() if found.key == full and name]
+    owners = dict.fromkeys(name for name, one in all_settings() if name and f"{one.key}.".startswith(f"{full}."))
     if owners:
         section = full.partition(".")[0]
         return f"{full} is a setting of {section}={', '.join(owners)} alone; choose one of them, or leave it out"

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
-
 from showtell.config.migration import migrated, moved_hint
 from showtell.config.registry import SECTIONS, find, parts
 from showtell.config.schema import Config
@@ -23,6 +20,9 @@ def parse(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: a key that does not exist, a wrong type or an impossible value, as one line.
     """
+    from omegaconf import OmegaConf  # late: processes that only watch need none of it
+    from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
     plain: Any = OmegaConf.to_container(values) if OmegaConf.is_config(values) else values
     _refuse_interpolations(plain, "")
     try:
@@ -48,6 +48,7 @@ def restore(values: Mapping[str, Any]) -> Config:
 def register_with_hydra() -> None:
     """Tells Hydra the schema, and each part's settings under its name as an option of its group."""
     from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
 
     store = ConfigStore.instance()
     schema = OmegaConf.structured(Config)

@@ -75,15 +75,15 @@ class Config(Section):
                 "use encoder.pooling=average or decoder=attention"
             )
         objective = f"objective={self.objective.name}"
-        if self.objective.needs_trained_start and not self.init_from:
-            found.append(
-                f"{objective}: an untrained decoder draws nothing worth a reward; "
-                "give a trained run's directory, init_from=runs/NAME/STAMP"
-            )
         if self.objective.needs_references and self.data.format == "shards":
             found.append(
                 f"{objective} needs all captions in memory and data=shards streams them; train this stage on a data "
                 "set with annotation files"
+            )
+        if self.objective.needs_trained_start and not self.init_from:
+            found.append(
+                f"{objective}: an untrained decoder draws nothing worth a reward; "
+                "give a trained run's directory, init_from=runs/NAME/STAMP"
             )
         return found
 

@@ -35,6 +35,10 @@ def resolve_device(config: DeviceConfig) -> torch.device:
     """
     if config.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("device.accelerator=gpu: this machine has no usable GPU; use device=cpu or device=auto")
+    if config.accelerator == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("device.accelerator=mps: this machine has no usable Apple GPU; use device=cpu")
+        return torch.device("mps")
     if config.accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     if config.devices > torch.cuda.device_count():
