@@ -9,8 +9,7 @@ from copy import deepcopy
 from dataclasses import fields
 from typing import Any
 
-from showtell.config.registry import SECTIONS, find, parts
-from showtell.errors import ConfigError
+from showtell.config.registry import SECTIONS, lookup, parts
 
 MOVED = {
     "training.objective": "objective.name",
@@ -53,12 +52,9 @@ def _drop_foreign(section: str, values: dict[str, Any]) -> None:
     """Settings of other parts of the kind, which used to share one section; a typo stays, and is refused."""
     kind, key = SECTIONS[section]
     known = {one.name for part in parts(kind) if part.settings for one in fields(part.settings)}
-    try:
-        own = find(kind, str(values[key])).settings
-    except (KeyError, ConfigError):  # the gate says so
-        return
-    if own is not None:
-        for name in known - {one.name for one in fields(own)}:
+    own = lookup(kind, str(values[key])) if key in values else None
+    if own is not None and own.settings is not None:  # else the gate says so
+        for name in known - {one.name for one in fields(own.settings)}:
             values.pop(name, None)
 
 
@@ -66,8 +62,6 @@ def _answer_pooling(values: dict[str, Any]) -> None:
     """`auto` follows from the decoder; every run records the answer."""
     encoder, decoder = values.get("encoder"), values.get("decoder")
     if isinstance(encoder, dict) and isinstance(decoder, dict) and encoder.get("pooling") == "auto":
-        try:
-            own = find("decoder", str(decoder.get("name"))).settings
-        except ConfigError:
-            return
-        encoder["pooling"] = "grid" if getattr(own, "reads_regions", False) else "average"
+        own = lookup("decoder", str(decoder.get("name")))
+        if own is not None:
+            encoder["pooling"] = "grid" if getattr(own.settings, "reads_regions", False) else "average"
