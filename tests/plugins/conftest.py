@@ -45,10 +45,12 @@ def words(tabbed: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]  # fmt: skip
 
 
-def call(script: Path, *words: object, folder: Path, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def call(
+    script: Path, *words: object, folder: Path, before: tuple[str, ...] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Runs a script to its end."""
     path = os.pathsep.join(filter(None, [str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")]))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, *before, str(script), *map(str, words)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
 
@@ -77,7 +79,7 @@ def plugin_config(registered: None, tiny_overrides: dict[str, Any], tabbed: Path
                 "data": {"format": "tabbed", "root": str(tabbed), "num_workers": 0, **files},
                 "decoder": {"name": "bigram"},
                 "objective": {"name": "focal"},
-                "training": {"max_epochs": 1, "batch_size": 24, "sample_pictures": 1, **chosen},
+                "training": {"max_epochs": 1, "batch_size": 24, "sample_pictures": 1, "log_every_steps": 1, **chosen},
             }
         )
 
