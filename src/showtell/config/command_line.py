@@ -16,7 +16,7 @@ import yaml
 
 from showtell.config.migration import moved_hint
 from showtell.config.reference import all_settings, explained_setting, known_keys
-from showtell.config.registry import SECTIONS, parts
+from showtell.config.registry import SECTIONS, names, parts
 from showtell.config.schema import Config
 from showtell.config.untrusted_yaml import check_folders, check_words
 from showtell.errors import ConfigError
@@ -114,7 +114,18 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     check_flags(arguments)
     check_words(arguments)
     check_folders(folder, arguments)
-    return with_recipe(resume_arguments(arguments))
+    return with_recipe(with_groups(resume_arguments(arguments)))
+
+
+def with_groups(arguments: Sequence[str]) -> list[str]:
+    """`decoder.name=lstm` chooses the part as `decoder=lstm` does, with its own settings."""
+    given = {word.partition("=")[0] for word in arguments}
+    words = []
+    for section, (kind, key) in SECTIONS.items():
+        chosen = [word.partition("=")[2] for word in arguments if word.startswith(f"{section}.{key}=")]
+        if chosen and section not in given and chosen[-1] in names(kind):
+            words.append(f"{section}={chosen[-1]}")
+    return [*words, *arguments]
 
 
 def with_recipe(arguments: Sequence[str]) -> list[str]:
