@@ -93,7 +93,9 @@ def test_the_status_keeps_what_is_not_changed(run: Run) -> None:
 def test_a_resume_is_told_what_the_run_is_made_of(tmp_path: Path) -> None:
     """So that a setting of its decoder can be changed, whatever the defaults of the command line are."""
     run = Run(tmp_path / "run")
-    run.create(parse({"decoder": {"name": "transformer"}, "init_from": "first", "objective": {"name": "self_critical"}}))
+    run.create(
+        parse({"decoder": {"name": "transformer"}, "init_from": "first", "objective": {"name": "self_critical"}})
+    )
     words = with_parts_of_run([f"resume={run}", "decoder.dropout=0.4"])
     assert {"decoder=transformer", "objective=self_critical", "data=shapes"} <= set(words)
     composed = {"resume": str(run), "decoder": {"name": "transformer", "dropout": 0.4}}
