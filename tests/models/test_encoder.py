@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from showtell.config import ConfigError, EncoderConfig
-from showtell.models import weights
-from showtell.models.encoder import build_encoder, encoder_fingerprint, pool, quarters
-from showtell.models.weights import WeightsError, download, file_sha256, find_weights
+from showtell.files import file_sha256
+from showtell.models.encoders import weights
+from showtell.models.encoders.base import build_encoder, find_weights, pool, quarters
+from showtell.models.encoders.encoding import encoder_fingerprint
+from showtell.models.encoders.weights import WeightsError, download
 
 
 def config(name: str = "resnet18", weights: str = "none", pooling: str = "average") -> EncoderConfig:

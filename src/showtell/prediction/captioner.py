@@ -27,11 +27,10 @@ from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform,
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
-from showtell.models.encoder import Encoder, LazyEncoder
-from showtell.models.encoding import FastEncoder, encoding_precision
-from showtell.models.finetuning import finetuned_blocks
+from showtell.models.encoders.base import Encoder
+from showtell.models.encoders.encoding import FastEncoder, LazyEncoder, encoding_precision, recorded_weights
+from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
-from showtell.models.weights import recorded_weights
 from showtell.text import Vocabulary
 
 DecodeBatch = Callable[[list[Tensor]], list[list[Hypothesis]]]
