@@ -81,12 +81,10 @@ def test_a_pooling_that_it_cannot_give_is_one_line() -> None:
 def test_stored_features_follow_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its name and weights do not tell what it does; a shipped family's do."""
     cls = registry.find("encoder", "my_cnn").load()
-    before, random = (
-        encoder_fingerprint(config("blue"), find_weights(config("blue")), "float32"),
-        find_weights(config()),
-    )
+    random, blue = find_weights(config()), find_weights(config("blue"))
+    before = encoder_fingerprint(config("blue"), blue, "float32")
     monkeypatch.setattr(cls, "code", lambda self: "edited")
-    assert encoder_fingerprint(config("blue"), find_weights(config("blue")), "float32") != before
+    assert encoder_fingerprint(config("blue"), blue, "float32") != before
     assert find_weights(config()).sha256 == random.sha256
     monkeypatch.setattr(cls, "build", lambda self: Network(nn.Conv2d(3, 8, 3)))
     assert find_weights(config()).sha256 != random.sha256

@@ -36,8 +36,7 @@ TUNING = {"encoder": {**SMALL, "finetune_blocks": 2}, "features": {"mode": "off"
 
 
 def network(name: str = "resnet18", pooling: str = "average") -> Encoder:
-    config = EncoderConfig(name=name, weights="none", pooling=pooling, image_size=64)
-    return build_encoder(config, calibrate=False)
+    return build_encoder(EncoderConfig(name=name, weights="none", pooling=pooling, image_size=64))
 
 
 def module(encoder: Encoder, blocks: int, **training: object) -> CaptionModule:

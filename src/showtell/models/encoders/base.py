@@ -171,13 +171,12 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
     return replace(weights, transform=replace(weights.transform, size=size))
 
 
-def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None, *, calibrate: bool = True) -> Encoder:
+def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) -> Encoder:
     """Builds the encoder that the configuration names, with its weights loaded.
 
     Args:
         config: which network, which weights, which pooling.
         weights: what `find_weights` found, where the caller asked already.
-        calibrate: give random weights usable statistics; False where other weights are loaded next.
 
     Raises:
         ConfigError: no such network, or a pooling that it cannot give.
@@ -187,7 +186,7 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None, 
     weights = weights or find_weights(config)
     network = backbone.build_seeded()
     _check_pooling(config, network)
-    if weights.path is None and calibrate:
+    if weights.path is None:
         _calibrate(network.trunk, weights.transform.size)
     encoder = Encoder(network.trunk, config.pooling, weights.transform, network.stem, network.head)
     if weights.travelled:
@@ -226,5 +225,6 @@ def _calibrate(trunk: nn.Module, size: int) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over what is seen, not a moving one
         norm.train()
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # stochastic depth draws
         trunk(torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0)))

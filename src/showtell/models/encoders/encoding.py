@@ -37,16 +37,10 @@ class LazyEncoder:
     """A run's frozen encoder, whose weights are found and whose network is built when they are first asked for.
 
     Being no `nn.Module`, it stays out of the parameters, the optimizer and the state dict of whoever holds it.
-
-    Args:
-        config: which one.
-        weights: what it starts from, where they are known already; else `find_weights` finds them.
     """
 
-    def __init__(self, config: EncoderConfig, weights: EncoderWeights | None = None) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         self.config = config
-        if weights is not None:
-            self.weights = weights
 
     @cached_property
     def weights(self) -> EncoderWeights:
@@ -58,10 +52,6 @@ class LazyEncoder:
     def network(self) -> Encoder:
         """The encoder itself."""
         return build_encoder(self.config, self.weights)
-
-    def fingerprint_at(self, precision: str) -> str:
-        """Tells its features from those of other weights, poolings and precisions."""
-        return encoder_fingerprint(self.config, self.weights, precision)
 
     def save_weights(self, folder: Path) -> None:
         """Writes weights that nobody could fetch again beside a run's checkpoints; public ones are not written."""
@@ -82,8 +72,8 @@ class FrozenEncoder(LazyEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """`fingerprint_at` the run's precision."""
-        return self.fingerprint_at(self.precision)
+        """Tells its features from those of other weights, poolings and precisions."""
+        return encoder_fingerprint(self.config, self.weights, self.precision)
 
     def at_work(self) -> "FastEncoder":
         """The encoder at full speed, for many pictures."""
@@ -107,14 +97,7 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
 def recorded_weights(
     config: EncoderConfig, sha256: str, public: bool, transform: ImageTransform, folder: Path
 ) -> EncoderWeights:
-    """The weights that a checkpoint names: public ones found again and compared by hash, others from `encoder.pt`.
-
-    Args:
-        config: of the run.
-        sha256: of the weights that the run was trained with.
-        public: whether they can be had by name.
-        transform: of the run.
-        folder: where the checkpoint lies.
+    """The weights that a checkpoint in this folder names: public ones are found again, others are its `encoder.pt`.
 
     Raises:
         WeightsError: they cannot be had.
