@@ -38,7 +38,7 @@ def words(tabbed: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [
         "data=tabbed", f"data.root={tabbed}", "data.train_annotations=train.tsv", "data.val_annotations=val.tsv",
         "data.num_workers=0", "decoder=bigram", "objective=focal", "training.metrics=[length]",
-        "training.monitor=val/length", "training.loggers=[csv,lines]", "encoder.name=resnet18", "encoder.weights=none",
+        "training.monitor=val/length", "training.loggers=[csv,lines]", "encoder=tiny_cnn", "encoder.weights=none",
         "vocab.threshold=1", "device.accelerator=cpu", "features.precision=float32", "training.max_epochs=2",
         "training.batch_size=24", "training.log_every_steps=1", "training.sample_pictures=2",
         f"cache={tmp_path_factory.mktemp('cache')}", "hydra/job_logging=none",
@@ -77,6 +77,7 @@ def plugin_config(registered: None, tiny_overrides: dict[str, Any], tabbed: Path
             {
                 **tiny_overrides,
                 "data": {"format": "tabbed", "root": str(tabbed), "num_workers": 0, **files},
+                "encoder": {"name": "tiny_cnn", "weights": "none"},
                 "decoder": {"name": "bigram"},
                 "objective": {"name": "focal"},
                 "training": {"max_epochs": 1, "batch_size": 24, "sample_pictures": 1, "log_every_steps": 1, **chosen},

@@ -9,6 +9,9 @@ import pytest
 from tests.plugins.conftest import PARTS, PREDICT, REPOSITORY, TRAIN, call
 
 from showtell.checkpointing.io import load_checkpoint
+from showtell.config import plugins
+from showtell.config.command_line import config_groups
+from showtell.config.reference import explained_setting
 from showtell.data.__main__ import main
 from showtell.run import Run
 
@@ -50,6 +53,7 @@ def test_a_sweep_trains_with_all_of_them(swept: list[Path]) -> None:
         assert not list(run.directory.glob("events*"))
         told = load_checkpoint(run.last)["showtell"]["plugins"]
         assert {(one["kind"], one["name"], one["file"]) for one in told} == {
+            ("encoder", "tiny_cnn", "tiny_cnn.py"),
             ("decoder", "bigram", "bigram.py"), ("objective", "focal", "focal.py"), ("format", "tabbed", "tabbed.py"),
             ("metric", "length", "length.py"),
         }  # fmt: skip
@@ -99,14 +103,11 @@ def test_on_a_cluster(words: list[str], tmp_path: Path, backend: list[str]) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_run_directory_may_stand_behind_the_plugins(swept: list[Path], tmp_path: Path) -> None:
-    """A sweep's jobs, above, have the words the other way round."""
-    run = Run(shutil.copytree(swept[1], tmp_path / "run"))
-    shutil.rmtree(run.checkpoints)
-    config = run.config_file.read_text()
-    done = call(TRAIN, f"--plugins={PARTS}", "--run", run, folder=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert run.last.is_file() and run.config_file.read_text() == config
+@pytest.mark.usefixtures("registered")
+def test_a_command_line_names_plugins_anywhere(tmp_path: Path) -> None:
+    for words in (["--plugins", str(PARTS), "--run", "DIR"], ["--run", "DIR", f"--plugins={PARTS / 'focal.py'}"]):
+        assert plugins.take_plugins(words, tmp_path / "train.py") == ["--run", "DIR"]
+    assert plugins.plugin_arguments() == ["--plugins", str(PARTS), "--plugins", str(PARTS / "focal.py")]
 
 
 @pytest.mark.usefixtures("registered")
@@ -121,10 +122,11 @@ def test_the_tools_for_data_read_its_format(tabbed: Path, tmp_path: Path, capsys
     assert list((tmp_path / "shards").glob("train-*.tar"))
 
 
-def test_the_help_knows_them(tmp_path: Path) -> None:
-    told = call(TRAIN, "--plugins", PARTS, "--help", "objective.gamma", folder=tmp_path)
-    assert told.returncode == 0
-    assert "objective.gamma  (objective=focal)\n  how much less an easy word counts" in told.stdout
+@pytest.mark.usefixtures("registered")
+def test_the_help_knows_them() -> None:
+    plugins.load(PARTS)
+    assert "objective.gamma  (objective=focal)\n  how much less an easy word" in explained_setting("objective.gamma")
+    assert "bigram" in config_groups(REPOSITORY / "conf").partition("decoder: ")[2].splitlines()[0]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
