@@ -15,6 +15,7 @@ Shape legend: B batch, R regions, D feature.
 import hashlib
 import inspect
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,14 +74,12 @@ class Backbone(ABC):
             torch.manual_seed(0)
             return self.build()
 
-    def code(self) -> str | None:
-        """The hash of a plugin's file, which decides features too; None for a shipped family."""
-        if find("encoder", self.config.name).origin is None:
-            return None
-        try:
-            return file_sha256(Path(inspect.getfile(type(self))))
-        except (TypeError, OSError):  # typed into an interpreter
-            return ""
+    def code(self) -> str:
+        """The hash of a plugin's file, which decides features too; empty for a shipped family."""
+        if find("encoder", self.config.name).origin is not None:
+            with suppress(OSError, TypeError):  # typed into an interpreter
+                return file_sha256(Path(inspect.getfile(type(self))))
+        return ""
 
 
 class Encoder(nn.Module):
@@ -200,7 +199,7 @@ def _random_weights(backbone: Backbone) -> EncoderWeights:
     """Shipped networks are known by name; those of a plugin, whose code may change, by what they start from."""
     name = backbone.config.name
     digest = hashlib.sha256(f"random {name} seed 0 torch {torch.__version__}".encode())
-    if backbone.code() is not None:
+    if backbone.code():
         for key, value in backbone.build_seeded().trunk.state_dict().items():
             digest.update(f"{key} {tuple(value.shape)}".encode() + value.double().numpy().tobytes())
     return EncoderWeights(None, digest.hexdigest(), backbone.default_transform(), public=False)
