@@ -41,7 +41,7 @@ from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.unpack import unpack
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
-from showtell.models.frozen import FrozenEncoder
+from showtell.models.encoders.encoding import FrozenEncoder
 
 
 class Source(ABC):
