@@ -71,10 +71,9 @@ class Backbone(ABC):
             torch.manual_seed(0)
             return self.build()
 
-    def code(self) -> str | None:
-        """The hash of a plugin's file, which decides features too; None for a shipped family."""
-        part = find("encoder", self.config.name)
-        return None if part.origin is None else part.sha256
+    def code(self) -> str:
+        """The hash of a plugin's file, which decides features too; empty for a shipped family."""
+        return find("encoder", self.config.name).sha256
 
 
 class Encoder(nn.Module):
@@ -194,7 +193,7 @@ def _random_weights(backbone: Backbone) -> EncoderWeights:
     """Shipped networks are known by name; those of a plugin, whose code may change, by what they start from."""
     name = backbone.config.name
     digest = hashlib.sha256(f"random {name} seed 0 torch {torch.__version__}".encode())
-    if backbone.code() is not None:
+    if backbone.code():
         for key, value in backbone.build_seeded().trunk.state_dict().items():
             digest.update(f"{key} {tuple(value.shape)}".encode() + value.double().numpy().tobytes())
     return EncoderWeights(None, digest.hexdigest(), backbone.default_transform(), public=False)

@@ -89,8 +89,8 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
         "transform": asdict(weights.transform),
         "precision": precision,
     }
-    code = find_backbone(config).code()
-    facts |= {"code": code} if code is not None else {}
+    if code := find_backbone(config).code():
+        facts["code"] = code
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
