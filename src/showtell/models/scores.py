@@ -105,9 +105,10 @@ class Scores(Callback):
         return {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
 
 
-def scores_of(data: object) -> list[Callback]:
+def scores_of(data: object, metrics: Sequence[str] = ()) -> list[Callback]:
     """The scores of a data module's validation pictures, where it knows what people wrote about them."""
     if not isinstance(data, KnowsReferences):
         return []
     references = data.references("val")
-    return [] if references is None else [Scores(references, partial(data.references, "train"))]
+    training = partial(data.references, "train")
+    return [] if references is None else [Scores(references, training, metrics=metrics)]
