@@ -180,4 +180,5 @@ def test_every_mutant_is_noticed(forge, tmp_path, mutant):
     steps = [i for i, name in enumerate(json.loads(trace.read_text())) if name == "CaptionModule.training_step"]
     assert started(forge, parts, way, mutant=mutant, strike=steps[-2]) == KILLED
     code = resumed(forge, parts, way, mutant=mutant)
-    assert code != 0 or differences(outcome(whole), outcome(parts))
+    lost = not (parts / "checkpoints" / "best.ckpt").is_file()  # an epoch that ended without its validation
+    assert code != 0 or lost or differences(outcome(whole), outcome(parts))
