@@ -27,8 +27,7 @@ from showtell.data.images import PictureError, PictureFacts, inspect_picture
 from showtell.data.paths import shown
 from showtell.data.settings import ShardsConfig
 from showtell.data.shards.index import unreadable
-from showtell.data.shards.members import read_members
-from showtell.data.shards.pattern import ShardError, find_shards
+from showtell.data.shards.members import ShardError, find_shards, read_members
 from showtell.errors import UserError
 from showtell.text import Vocabulary, tokenize_all
 

@@ -22,6 +22,7 @@ from showtell.data.loading import (
     Plan,
     Position,
     TrainLoader,
+    cut,
 )
 from showtell.data.readers import ReadImages, Rows
 from showtell.distributed import Ranks
@@ -156,14 +157,12 @@ class CaptionData(pl.LightningDataModule):
         """Captions to score, and pictures to caption."""
         rows = self.val.usable_rows()
         captions = LengthBatches(rows, self.val.captions.lengths[rows], self.config.batch_size, 0).in_order()
-        pictures = self.val_pictures()
-        size = max(1, min(self.config.batch_size, 64))
-        parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        pictures = cut(self.val_pictures(), min(self.config.batch_size, 64))
         limit = self.config.limit_val_batches or None
         shown = PictureBatches(self.val.captions.picture_ids, self.val.images)
         return [
             FixedLoader(self._val, captions[:limit], self.num_workers, self.ranks),
-            FixedLoader(shown, parts[:limit], self.num_workers, self.ranks),
+            FixedLoader(shown, pictures[:limit], self.num_workers, self.ranks),
         ]
 
     def val_pictures(self) -> Rows:

@@ -33,12 +33,11 @@ from showtell.data.readers import CachedFeatures, PictureFiles
 from showtell.data.settings import ShapesDataConfig, ShardsConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.batches import ShardSplit
-from showtell.data.shards.encoding import EncodingRequest, feature_shards
 from showtell.data.shards.index import IndexRequest
-from showtell.data.shards.members import has_features
-from showtell.data.shards.pattern import find_shards
+from showtell.data.shards.members import find_shards, has_features
 from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.unpack import unpack
+from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.frozen import FrozenEncoder

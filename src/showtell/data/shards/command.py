@@ -26,9 +26,8 @@ from showtell.data.paths import shown, stamp, why_unreadable
 from showtell.data.progress import Progress
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
-from showtell.data.shards.encoding import EncodingRequest, about_features
-from showtell.data.shards.members import ShardWriter, shard_writer
-from showtell.data.shards.pattern import ShardError
+from showtell.data.shards.members import ShardError
+from showtell.data.shards.writing import EncodingRequest, ShardWriter, about_features, shard_writer
 from showtell.data.stores import list_stores
 from showtell.errors import UserError
 from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically

@@ -21,9 +21,9 @@ from PIL import Image
 from showtell.config import DataConfig
 from showtell.data.paths import stamp
 from showtell.data.shards.index import load_index, member_name
-from showtell.data.shards.members import read_members, suffix_of
-from showtell.data.shards.pattern import ShardError
+from showtell.data.shards.members import ShardError, read_members
 from showtell.data.shards.shard_set import ShardSet
+from showtell.data.shards.writing import suffix_of
 from showtell.files import atomic_write, content_key, write_text_atomically
 
 MAX_BYTES = 64 * 2**30
