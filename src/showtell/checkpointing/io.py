@@ -19,7 +19,6 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
-from showtell.checkpointing.migration import migrated
 from showtell.files import atomic_write
 
 STAMP = "showtell"
@@ -27,6 +26,8 @@ FORMAT_VERSION = 1
 SUFFIX = ".ckpt"
 LAST = "last" + SUFFIX
 BEST = "best" + SUFFIX
+# what older releases called them
+RENAMED_WEIGHTS = {"average.": "ema.", "tuned.": "finetuned.", "tuned_average.": "finetuned_ema."}
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -85,7 +86,7 @@ def load_checkpoint(
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise DamagedError(f"the checkpoint {name} is unreadable ({reason}); use another one") from None
     _check_stamp(content, name, has_checksum)
-    return migrated(dict(content))
+    return _migrated(dict(content))
 
 
 def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
@@ -109,6 +110,28 @@ def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
         )
     if not has_checksum:
         raise DamagedError(f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one")
+
+
+def _migrated(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Today's names of weights, and one owner of "best" where two callbacks kept it."""
+    weights, states = checkpoint.get("state_dict"), checkpoint.get("callbacks")
+    if isinstance(weights, dict):
+        checkpoint = {**checkpoint, "state_dict": {_renamed(name): value for name, value in weights.items()}}
+    best = states.get("BestCheckpoint") if isinstance(states, dict) else None
+    if isinstance(states, dict) and isinstance(best, dict) and "best_score" in best:
+        value, status = best["best_score"], states.get("Status")
+        same = isinstance(status, dict) and value is not None and status.get("best") == value
+        metrics = status.get("metrics", {}) if isinstance(status, dict) and same else {}
+        one = {"monitor": best["monitor"], "value": value, "metrics": metrics, "epoch": None}
+        checkpoint = {**checkpoint, "callbacks": {**states, "BestCheckpoint": one}}
+    return checkpoint
+
+
+def _renamed(name: object) -> object:
+    if not isinstance(name, str):
+        return name
+    head, dot, rest = name.partition(".")
+    return RENAMED_WEIGHTS.get(head + dot, head + dot) + rest
 
 
 def checkpoint_file(path: Path) -> Path:

@@ -39,8 +39,7 @@ from showtell.data.augmentation import Augmentation
 from showtell.data.encoding import PictureEncoder, StoreError, encoded
 from showtell.data.images import load_picture, read_picture
 from showtell.data.paths import stamp
-from showtell.data.progress import Progress
-from showtell.data.workers import note_reading
+from showtell.data.workers import Progress, note_reading
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import atomic_write, remove_stale_temporaries, short_hash, write_text_atomically
 

@@ -129,3 +129,18 @@ def _repeats(key: str, other: str, columns: dict[str, list[str]]) -> bool:
         return False
     pairs = set(zip(columns[key], columns[other], strict=True))
     return len(pairs) == len(set(columns[other]))
+
+
+def short_names(keys: list[str]) -> dict[str, str]:
+    """`decoder.hidden_size` as `hidden_size`, where that is unambiguous; `name` alone would say nothing."""
+    lasts = [key.rpartition(".")[2] for key in keys]
+    return {
+        key: last if lasts.count(last) == 1 and last != "name" else key for key, last in zip(keys, lasts, strict=True)
+    }
+
+
+def shown(value: object) -> str:
+    """A parameter's value as text: the digits that a person would write."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)

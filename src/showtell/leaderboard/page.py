@@ -11,10 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from showtell.leaderboard.compare import Leaderboard, Row
+from showtell.leaderboard.compare import Leaderboard, Row, short_names, shown
 from showtell.leaderboard.plots import Figure, curves, folder_name, metric_by_parameter, parallel_coordinates
 from showtell.leaderboard.runs import Run
-from showtell.leaderboard.terminal import short_names, shown
 
 LINKS = {"gallery": "gallery.html", "captions": "predictions/grid.png", "metrics": "metrics.csv", "log": "out.log"}
 ASSETS = Path(__file__).parent

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from showtell.leaderboard.compare import Leaderboard
+from showtell.leaderboard.compare import Leaderboard, short_names, shown
 from showtell.leaderboard.runs import Run, Value
-from showtell.leaderboard.terminal import short_names, shown
 
 Figure = dict[str, Any]
 

@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from showtell.run import Run, RunStatus
-from showtell.sweeps.job import Job
-from showtell.sweeps.result import Result
+from showtell.sweeps.job import Job, Result
 
 STYLES = {
     "finished": "green",

@@ -16,8 +16,7 @@ from showtell.processes import SIGNALS, catching, train_command
 from showtell.sweeps.backends import Backend, Launch, LocalBackend, Process
 from showtell.sweeps.clusters import RayBackend, SlurmBackend
 from showtell.sweeps.display import Display, summary
-from showtell.sweeps.job import Job, ToDo
-from showtell.sweeps.result import Result, busy, classify_exit, fix_status
+from showtell.sweeps.job import Job, Result, ToDo, busy, classify_exit, fix_status
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0

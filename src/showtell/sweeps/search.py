@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from showtell.config import ConfigError, SweepConfig
 from showtell.run import Run
-from showtell.sweeps.job import tells_runs_apart
-from showtell.sweeps.result import Result
+from showtell.sweeps.job import Result, tells_runs_apart
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

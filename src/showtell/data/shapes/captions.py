@@ -10,8 +10,22 @@ import random
 from itertools import permutations
 from typing import Any
 
-from showtell.data.shapes import words
-from showtell.data.shapes.scenes import CANVAS, COLORS, OPPOSITES, RELATIONS, Scene, stands
+from showtell.data.shapes.scenes import (
+    BACKGROUND_WORDS,
+    CANVAS,
+    COLORS,
+    MARKS,
+    NEIGHBORS,
+    NOUNS,
+    OPPOSITES,
+    RELATION_WORDS,
+    RELATIONS,
+    SIZE_WORDS,
+    STARTERS,
+    TEXTURE_WORDS,
+    Scene,
+    stands,
+)
 
 CAPTIONS_PER_PICTURE = 5
 
@@ -28,8 +42,8 @@ def describe(scene: Scene, seed: str) -> list[str]:
 def _caption(scene: Scene, rng: random.Random) -> str:
     sentence, takes_starter = _sentence(scene, rng)
     if takes_starter and rng.random() < 0.3:
-        sentence = f"{rng.choice(words.STARTERS)} {sentence}"
-    place = _pick(words.BACKGROUNDS[scene["background"]], rng)
+        sentence = f"{rng.choice(STARTERS)} {sentence}"
+    place = _pick(BACKGROUND_WORDS[scene["background"]], rng)
     draw = rng.random()
     if draw < 0.4:
         sentence = f"{sentence} {place}"
@@ -65,7 +79,7 @@ def _pair(objects: list[dict[str, Any]], rng: random.Random) -> tuple[str, bool]
     a, b = (objects[i] for i in sorted(rng.sample(range(len(objects)), 2)))
     relation = _widest(a, b)
     first, second = _noun_phrase(a, rng), _noun_phrase(b, rng)
-    words_between = _pick(words.RELATIONS[relation], rng)
+    words_between = _pick(RELATION_WORDS[relation], rng)
     frame = rng.choices(("plain", "is", "turned", "and", "its"), (4, 2, 1, 2, 1))[0]
     if frame == "is":
         return f"{first} is {words_between} {second}", False
@@ -74,7 +88,7 @@ def _pair(objects: list[dict[str, Any]], rng: random.Random) -> tuple[str, bool]
     if frame == "and":
         return f"{first} and {second}", True
     if frame == "its":
-        return f"{first} with {second} {_pick(words.NEIGHBORS[OPPOSITES[relation]], rng)}", True
+        return f"{first} with {second} {_pick(NEIGHBORS[OPPOSITES[relation]], rng)}", True
     return f"{first} {words_between} {second}", True
 
 
@@ -95,7 +109,7 @@ def _shared_relation(objects: list[dict[str, Any]], rng: random.Random) -> str |
         for relation in RELATIONS:
             if stands(relation, a, b) and stands(relation, a, c):
                 first, second, third = (_noun_phrase(thing, rng) for thing in (a, b, c))
-                return f"{first} {_pick(words.RELATIONS[relation], rng)} {second} and {third}"
+                return f"{first} {_pick(RELATION_WORDS[relation], rng)} {second} and {third}"
     return None
 
 
@@ -103,17 +117,17 @@ def _noun_phrase(thing: dict[str, Any], rng: random.Random, *, rich: bool = Fals
     """An object's name with some of its looks; a `rich` one tells more of them."""
     told, after = [], ""
     if rng.random() < (0.65 if rich else 0.15):
-        told.append(_pick(words.SIZES[thing["size"]], rng))
+        told.append(_pick(SIZE_WORDS[thing["size"]], rng))
     texture = thing["texture"]
     if rng.random() < (0.15 if texture == "plain" else 0.7 if rich else 0.25):
         if texture != "plain" and rng.random() < 0.25:
-            after = f" {_pick(words.MARKS[texture], rng)}"
+            after = f" {_pick(MARKS[texture], rng)}"
         else:
-            told.append(_pick(words.TEXTURES[texture], rng))
+            told.append(_pick(TEXTURE_WORDS[texture], rng))
     if rng.random() < 0.97:
         assert thing["color"] in COLORS
         told.append(thing["color"])
-    told.append(_pick(words.NOUNS[thing["kind"]], rng))
+    told.append(_pick(NOUNS[thing["kind"]], rng))
     article = "an" if told[0][0] in "aeiou" else "a"
     return f"{article} {' '.join(told)}{after}"
 

@@ -1,4 +1,4 @@
-"""What a drawn scene is: its words, its truth, and how one is thought up.
+"""What a drawn scene is: its truth, its words, and how one is thought up.
 
 A scene is a background and one to three objects, each with a kind, a color, a size, a texture and a box. It
 is kept as a plain dict, because it is written to JSON beside the captions and read back by the judge. The
@@ -23,6 +23,43 @@ SIZES = ("small", "large")
 BACKGROUNDS = ("meadow", "beach", "snow", "night", "wall", "sunset")
 RELATIONS = ("left", "right", "above", "below")
 OPPOSITES = {"left": "right", "right": "left", "above": "below", "below": "above"}
+
+# What each part of the truth is called, first choice first. Captions are written from these tables and the judge reads
+# captions back with the same tables, so the two cannot drift apart.
+NOUNS = {
+    "star": ("star",),
+    "heart": ("heart",),
+    "house": ("house", "cottage"),
+    "tree": ("tree", "fir"),
+    "car": ("car", "automobile"),
+    "fish": ("fish",),
+    "flower": ("flower", "blossom"),
+    "umbrella": ("umbrella",),
+}
+SIZE_WORDS = {"small": ("small", "little", "tiny"), "large": ("large", "big")}
+TEXTURE_WORDS = {"plain": ("plain",), "striped": ("striped",), "dotted": ("dotted", "spotted")}
+MARKS = {"striped": ("with stripes",), "dotted": ("with dots", "with spots")}
+RELATION_WORDS = {
+    "left": ("to the left of", "left of"),
+    "right": ("to the right of", "right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under"),
+}
+NEIGHBORS = {
+    "left": ("to its left", "on its left"),
+    "right": ("to its right", "on its right"),
+    "above": ("above it",),
+    "below": ("below it", "under it"),
+}
+BACKGROUND_WORDS = {
+    "meadow": ("in a meadow", "on the grass"),
+    "beach": ("on the beach", "on the sand"),
+    "snow": ("in the snow", "on a snowy day"),
+    "night": ("at night", "in the dark"),
+    "wall": ("in front of a brick wall", "by a brick wall"),
+    "sunset": ("at sunset", "in the evening"),
+}
+STARTERS = ("there is", "a picture of", "we see", "this picture shows")
 
 CANVAS = 224
 """Side of a picture in pixels, the input size of the offline encoder."""

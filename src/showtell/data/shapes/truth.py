@@ -14,8 +14,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
 
-from showtell.data.shapes import words
-from showtell.data.shapes.scenes import COLORS, Scene, stands
+from showtell.data.shapes.scenes import (
+    BACKGROUND_WORDS,
+    COLORS,
+    MARKS,
+    NEIGHBORS,
+    NOUNS,
+    RELATION_WORDS,
+    SIZE_WORDS,
+    STARTERS,
+    TEXTURE_WORDS,
+    Scene,
+    stands,
+)
 
 Phrases = dict[tuple[str, ...], tuple[str, str]]
 Looks = tuple[tuple[str, str], ...]
@@ -27,21 +38,21 @@ def _table(letter: str, wordings: Mapping[str, tuple[str, ...]]) -> Phrases:
 
 
 _PHRASES: Phrases = {
-    **_table("R", words.RELATIONS),
-    **_table("Q", words.NEIGHBORS),
-    **_table("B", words.BACKGROUNDS),
-    **_table("S", {"": words.STARTERS}),
+    **_table("R", RELATION_WORDS),
+    **_table("Q", NEIGHBORS),
+    **_table("B", BACKGROUND_WORDS),
+    **_table("S", {"": STARTERS}),
     **_table("A", {"": ("and",)}),
     **_table("I", {"": ("is", "are")}),
     **_table("W", {"": ("with",)}),
 }
-_MARKS = _table("texture", words.MARKS)
+_MARKS = _table("texture", MARKS)
 _ADJECTIVES = {
-    **_table("size", words.SIZES),
-    **_table("texture", words.TEXTURES),
+    **_table("size", SIZE_WORDS),
+    **_table("texture", TEXTURE_WORDS),
     **_table("color", {color: (color,) for color in COLORS}),
 }
-_NOUNS = _table("kind", words.NOUNS)
+_NOUNS = _table("kind", NOUNS)
 _LONGEST = max(map(len, _PHRASES))
 
 # N: a noun phrase; a group is one, or a list that ends in "and"

@@ -16,10 +16,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from showtell.data.progress import Progress
 from showtell.data.shards.index import IndexRequest, ShardIndex, load_index, load_lengths, write_index
 from showtell.data.shards.members import ShardError
-from showtell.data.workers import watched
+from showtell.data.workers import Progress, watched
 from showtell.files import atomic_write, content_key, remove_stale_temporaries
 
 
