@@ -48,11 +48,6 @@ def test_a_metric_that_nobody_logs_is_named(tmp_path, monkeypatch):
         train(tmp_path, Settings())
 
 
-def test_wrong_mode(tmp_path):
-    with pytest.raises(ValueError, match="choose min or max"):
-        BestCheckpoint(tmp_path, LastCheckpoint(tmp_path), mode="least")
-
-
 def test_what_is_not_a_number_is_never_best():
     best = Best("val/loss", "min")
     assert not best.is_beaten_by(math.nan)

@@ -1,10 +1,8 @@
 """Saving and loading checkpoints: Lightning's hook for it, and the one function that opens a checkpoint file.
 
-`VerifiedCheckpointIO` replaces Lightning's own, whose writing goes through $TMPDIR (torn in 11 of 30 kills),
-which loses the old file on a full disk, takes an unwritable directory for success and follows http addresses.
-Whatever is saved must be loadable by plain `torch.load(weights_only=True)`; that is checked before the old
-file is replaced. Every file carries the key `showtell` with the format's number, so that older, newer and
-foreign files each get their own sentence.
+`VerifiedCheckpointIO` replaces Lightning's own (why: `docs/decisions/checkpoints.md`). Whatever is saved must be
+loadable by plain `torch.load(weights_only=True)`; that is checked before the old file is replaced. Every file carries
+the key `showtell` with the format's number, so that older, newer and foreign files each get their own sentence.
 """
 
 import errno
@@ -26,6 +24,8 @@ FORMAT_VERSION = 1
 SUFFIX = ".ckpt"
 LAST = "last" + SUFFIX
 BEST = "best" + SUFFIX
+# what torch.load raises where a file is torn, by where
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError)
 # what older releases called them
 RENAMED_WEIGHTS = {"average.": "ema.", "tuned.": "finetuned.", "tuned_average.": "finetuned_ema."}
 
@@ -74,15 +74,7 @@ def load_checkpoint(
         file.seek(0)
         try:
             content = torch.load(file, map_location=map_location, weights_only=True)
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            EOFError,
-            KeyError,
-            ValueError,
-            TypeError,
-            AttributeError,
-        ) as error:
+        except _UNREADABLE as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise DamagedError(f"the checkpoint {name} is unreadable ({reason}); use another one") from None
     _check_stamp(content, name, has_checksum)

@@ -1,8 +1,7 @@
 """`python -m showtell.data check`: what is in a data set, and what of it cannot be used.
 
-Everything is looked at the way training looks at it, through the same readers, the same decoder and the
-same tokenizer, so what is reported is what would happen. Decoding runs in threads: the decoders release the
-interpreter's lock.
+Everything is looked at the way training looks at it, through the same readers, the same decoder and the same tokenizer,
+so what is reported is what would happen. Decoding runs in threads: the decoders release the interpreter's lock.
 """
 
 import argparse

@@ -42,8 +42,8 @@ def encoded(
     Args:
         load: the pixels `(3, S, S)` of a row; it notes what it reads, and may raise a `PictureError`.
         rows: which.
-        encoder: that sees them.
-        dtype: of the file.
+        encoder: that sees them, `batch_size` at once.
+        dtype: `float16` or `float32`, as they are stored.
         batch_size: pictures per call of the encoder.
         num_workers: processes that decode.
 

@@ -88,10 +88,6 @@ class SplitData:
         readable = ~self.unreadable[self.captions.picture_of]
         return np.flatnonzero(readable & (self.captions.lengths > 0))
 
-    def usable_pictures(self) -> Rows:
-        """The pictures that can be read."""
-        return np.flatnonzero(~self.unreadable)
-
     def caption_batches(self, vocabulary: Vocabulary) -> CaptionBatches:
         """What makes a batch of caption rows."""
         return CaptionBatches(self.captions, self.captions.tokens(vocabulary), self.images)
@@ -167,7 +163,7 @@ class CaptionData(pl.LightningDataModule):
 
     def val_pictures(self) -> Rows:
         """The validation pictures that are captioned: all, or `training.val_pictures` evenly spread ones."""
-        pictures = self.val.usable_pictures()
+        pictures = np.flatnonzero(~self.val.unreadable)
         wanted = self.config.val_pictures or len(pictures)
         return pictures if wanted >= len(pictures) else pictures[np.linspace(0, len(pictures) - 1, wanted).astype(int)]
 

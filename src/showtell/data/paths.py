@@ -1,9 +1,9 @@
 """What can be said about paths without opening a file: which pictures a user means, is it an ordinary local file.
 
-Everything that a user or an annotation file names passes here first. Opening is what hangs on a named pipe
-and never ends on `/dev/zero`, so the kind of file is asked of the file system before; and a name may hold
-line breaks or a million characters, so a message prints it through `shown`. Of the pictures that a user types, one
-bad argument costs one line and nothing else: whoever captions a thousand pictures wants the other 999.
+Everything that a user or an annotation file names passes here first. Opening is what hangs on a named pipe and never
+ends on `/dev/zero`, so the kind of file is asked of the file system before; and a name may hold line breaks or a
+million characters, so a message prints it through `shown`. Of the pictures that a user types, one bad argument costs
+one line and nothing else: whoever captions a thousand pictures wants the other 999.
 """
 
 import os

@@ -1,9 +1,9 @@
 """Loader processes that are watched, one that dies or hangs ends the run with the name of the picture; and progress.
 
-PyTorch waits for a hung worker for ever, and of a dead one it tells the process id. Here each worker notes the path
-of the picture that it is about to read in memory shared with the trainer. A worker ignores the signals that stop a
-run: under a terminal or SLURM they reach every process of the group, and the trainer still needs its next batches to
-end the step. It is killed when its loader is done with it.
+PyTorch waits for a hung worker for ever, and of a dead one it tells the process id. Here each worker notes the path of
+the picture that it is about to read in memory shared with the trainer. A worker ignores the signals that stop a run:
+under a terminal or SLURM they reach every process of the group, and the trainer still needs its next batches to end the
+step. It is killed when its loader is done with it.
 """
 
 import signal
@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import RawArray
 from pathlib import Path
@@ -49,12 +50,7 @@ def note_done() -> None:
 
 
 def watched(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> Iterator[Any]:
-    """What `DataLoader(dataset, num_workers=..., **options)` gives.
-
-    Args:
-        dataset: calls `note_reading` before it reads a picture.
-        num_workers: at least 1.
-        options: of the loader.
+    """What `DataLoader(dataset, num_workers=..., **options)` gives; the data set calls `note_reading`.
 
     Raises:
         WorkerError: a worker died, hung, or met a picture that cannot be read.
@@ -101,15 +97,15 @@ def _items(iterator: Any, slots: list[Any]) -> Iterator[Any]:
         iterator._shutdown_workers()
 
 
+@dataclass(frozen=True)
 class _Watch:
     """A context in which the trainer waits for a batch: the death of a worker ends it at once.
 
     PyTorch's own handler raises wherever the trainer happens to be, also amid the optimizer's step.
     """
 
-    def __init__(self, slots: list[Any], workers: list[Any]) -> None:
-        self.slots = slots
-        self.workers = workers
+    slots: list[Any]
+    workers: list[Any]
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():

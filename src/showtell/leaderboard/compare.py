@@ -111,16 +111,12 @@ def varying(runs: Sequence[Run]) -> list[str]:
     told = natures(keys)
     columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if told[key].compared}
     varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
+    names = list(varied)
     return [
         key
-        for key in varied
-        if not (told[key].chosen_together and any(_repeats(key, other, varied) for other in _before(key, varied)))
+        for place, key in enumerate(names)
+        if not (told[key].chosen_together and any(_repeats(key, other, varied) for other in names[:place]))
     ]
-
-
-def _before(key: str, columns: dict[str, list[str]]) -> list[str]:
-    names = list(columns)
-    return names[: names.index(key)]
 
 
 def _repeats(key: str, other: str, columns: dict[str, list[str]]) -> bool:

@@ -80,7 +80,7 @@ def labels(board: Leaderboard) -> list[str]:
 
 def folder_name(run: Run) -> str:
     """The name of a run's folder."""
-    return run.directory.name or str(run.directory.resolve().name)
+    return run.directory.absolute().name
 
 
 def _by_parameter(board: Leaderboard, runs: Sequence[Run], told: list[str], key: str, name: str) -> Figure:

@@ -211,8 +211,8 @@ def _stored(config: Config, encoder: FrozenEncoder, name: str, captions: Caption
         change = view_augmentation(config.data.augment, captions)
         changed = replace(request, name=f"{label}-views", augmentation=change, views=features.views - 1)
         stores.append(_store(config, encoder, changed))
-    place = choose_place(features.place, sum(store.num_bytes for store in stores), encoder.device)
-    tensors = [store.tensor(place) for store in stores]
+    place = choose_place(features.place, sum(store.features.nbytes for store in stores), encoder.device)
+    tensors = [place_features(store.features, place) for store in stores]
     images = CachedFeatures(tensors[0], *tensors[1:], captions=len(captions.lengths), seed=config.seed)
     return SplitData(captions, images, stores[0].unreadable)
 

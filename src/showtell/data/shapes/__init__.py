@@ -1,13 +1,13 @@
 """The embedded data set: drawn scenes whose truth is known, so that a caption can be judged true or false.
 
-It needs no download and goes the whole path of real data: pictures on disk, COCO's annotation files, an
-encoder that was trained on photographs. Being drawn, it costs realism; being known, it gives what no real
-data set has, the share of captions that are wholly true.
+It needs no download and goes the whole path of real data: pictures on disk, COCO's annotation files, an encoder that
+was trained on photographs. Being drawn, it costs realism; being known, it gives what no real data set has, the share of
+captions that are wholly true.
 
-Everything is drawn into a hidden folder beside the root, which takes the root's name as the last step, so a
-kill half-way leaves nothing that looks complete. `manifest.json` tells what was drawn: with the same
-generator and settings nothing is done again, with others the set is drawn anew. A folder without a manifest
-is somebody else's and is never touched. A lock makes the second of two processes wait for the first.
+Everything is drawn into a hidden folder beside the root, which takes the root's name as the last step, so a kill
+half-way leaves nothing that looks complete. `manifest.json` tells what was drawn: with the same generator and settings
+nothing is done again, with others the set is drawn anew. A folder without a manifest is somebody else's and is never
+touched. A lock makes the second of two processes wait for the first.
 """
 
 import json

@@ -1,9 +1,8 @@
 """Writes five different captions of a scene.
 
-A caption is a structure (who stands where), noun phrases that tell some of each object's looks, and now and
-then a starter and the background. Everything is drawn with the picture's own random numbers. Relations
-between objects are told only when the boxes bear them out, and looks that a caption leaves out are left
-out, never blurred.
+A caption is a structure (who stands where), noun phrases that tell some of each object's looks, and now and then a
+starter and the background. Everything is drawn with the picture's own random numbers. Relations between objects are
+told only when the boxes bear them out, and looks that a caption leaves out are left out, never blurred.
 """
 
 import random

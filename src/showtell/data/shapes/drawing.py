@@ -1,8 +1,8 @@
 """Draws a scene.
 
-Everything is a polygon in the unit square: curves are polygons with many corners, so turning and mirroring
-an object is one formula, and a texture is a pattern seen through the polygon's mask. Pictures are drawn at
-twice their size and scaled down, which smooths every edge.
+Everything is a polygon in the unit square: curves are polygons with many corners, so turning and mirroring an object is
+one formula, and a texture is a pattern seen through the polygon's mask. Pictures are drawn at twice their size and
+scaled down, which smooths every edge.
 """
 
 import math

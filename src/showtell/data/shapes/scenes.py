@@ -1,15 +1,13 @@
 """What a drawn scene is: its truth, its words, and how one is thought up.
 
-A scene is a background and one to three objects, each with a kind, a color, a size, a texture and a box. It
-is kept as a plain dict, because it is written to JSON beside the captions and read back by the judge. The
-boxes are the only source of spatial truth: A is left of B when A's box ends before B's begins, so nothing
-is left to taste.
+A scene is a background and one to three objects, each with a kind, a color, a size, a texture and a box. It is kept as
+a plain dict, because it is written to JSON beside the captions and read back by the judge. The boxes are the only
+source of spatial truth: A is left of B when A's box ends before B's begins, so nothing is left to taste.
 
-Some combinations are never shown in training: each kind in each color, say the blue star, keeps away from
-one of the four relations and is never above anything, say. Every fourth validation scene holds such a
-combination. Each part of it, blue stars, stars above, blue things above, is common in training. (Keeping a
-color from a kind altogether was tried: a decoder that has never read "blue star" does not write it,
-whatever the encoder tells.)
+Some combinations are never shown in training: each kind in each color, say the blue star, keeps away from one of the
+four relations and is never above anything, say. Every fourth validation scene holds such a combination. Each part of
+it, blue stars, stars above, blue things above, is common in training. (Keeping a color from a kind altogether was
+tried: a decoder that has never read "blue star" does not write it, whatever the encoder tells.)
 """
 
 import random

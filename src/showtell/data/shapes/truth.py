@@ -1,10 +1,10 @@
 """Judges a caption by the truth of its picture.
 
-A caption is cut into noun phrases and fixed phrases of the tables in `words`, each of which becomes one
-letter, and the string of letters must match one regular expression, the grammar. What does not parse is
-false: a caption that says nothing checkable earns nothing. What parses is a set of claims, and the caption
-is wholly true when its noun phrases can be given to different objects so that every claim holds. Articles
-and the order of adjectives are grammar, not truth, and are not judged.
+A caption is cut into noun phrases and fixed phrases of the tables in `words`, each of which becomes one letter, and the
+string of letters must match one regular expression, the grammar. What does not parse is false: a caption that says
+nothing checkable earns nothing. What parses is a set of claims, and the caption is wholly true when its noun phrases
+can be given to different objects so that every claim holds. Articles and the order of adjectives are grammar, not
+truth, and are not judged.
 """
 
 import re
@@ -151,7 +151,7 @@ def _holds(claims: Claims, scene: Scene) -> bool:
     if any(background != scene["background"] for background in claims.backgrounds):
         return False
     return any(
-        all(_looks_right(looks, thing) for looks, thing in zip(claims.objects, things, strict=True))
+        all(thing.items() >= set(looks) for looks, thing in zip(claims.objects, things, strict=True))
         and all(stands(relation, things[a], things[b]) for a, relation, b in claims.relations)
         for things in permutations(scene["objects"], len(claims.objects))
     )
@@ -175,10 +175,6 @@ def relations_hold(caption: str, scene: Scene) -> bool | None:
     if not all(a and b and a is not b for _, a, b in pairs):
         return None
     return all(stands(relation, a, b) for relation, a, b in pairs if a and b)
-
-
-def _looks_right(looks: Looks, thing: Mapping[str, object]) -> bool:
-    return all(thing[attribute] == value for attribute, value in looks)
 
 
 def truth_shares(captions: Mapping[int, str], scenes: Mapping[int, Scene]) -> dict[str, float]:

@@ -133,7 +133,9 @@ def _source(config: DataConfig, name: SplitName, cache: Path, encoder: str | Non
         if store is not None and store.unreadable[row]:
             reason: str | None = "could not be read by the encoder"
         else:
-            reason = why_unreadable(path) or _why_unsuitable(os.path.getsize(path))
+            reason = why_unreadable(path)
+            if not reason and not 0 < (size := os.path.getsize(path)) <= MAX_BYTES:
+                reason = f"has {size:,} bytes and is no picture"
         if reason or not told[row]:
             notes.append(f"{shown(path)} {reason or 'has no caption'}; left out")
             continue
@@ -142,10 +144,6 @@ def _source(config: DataConfig, name: SplitName, cache: Path, encoder: str | Non
     if not rows:
         raise ShardError(f"data={config.name}: no usable picture in the {name} split; {notes[0] if notes else ''}")
     return Source(name, captions, np.array(rows), np.array(sizes), notes, store, about)
-
-
-def _why_unsuitable(size: int) -> str | None:
-    return None if 0 < size <= MAX_BYTES else f"has {size:,} bytes and is no picture"
 
 
 def _stored(

@@ -129,9 +129,8 @@ def read_members(path: Path) -> ShardContent:
         ShardError: no tar file, or a compressed one.
     """
     content = ShardContent([])
-    reading = _Reading(path, content)
     with _opened(path) as (file, archive):
-        reading.size = os.fstat(file.fileno()).st_size
+        reading = _Reading(path, content, os.fstat(file.fileno()).st_size)
         try:
             for member in archive:
                 reading.take(archive, member)
@@ -141,10 +140,11 @@ def read_members(path: Path) -> ShardContent:
             if not _has_end(file, archive.offset):
                 content.notes.append(_cut(path, "its end marker is missing"))
     for sample in reading.samples.values():
-        if reason := _why_unusable(sample):
-            content.notes.append(f"{shown(path)}: {shown(sample.key)} has {reason}; left out")
-        else:
+        if sample.captions and (sample.picture or sample.features):
             content.samples.append(sample)
+        else:
+            lacks = "no caption" if sample.picture or sample.features else "neither picture nor features"
+            content.notes.append(f"{shown(path)}: {shown(sample.key)} has {lacks}; left out")
     return content
 
 
@@ -158,14 +158,14 @@ def _has_end(file: IO[bytes], offset: int) -> bool:
     return not any(file.read(_BLOCK) or b"\1")
 
 
+@dataclass
 class _Reading:
-    """Sorts the members of a shard into samples."""
+    """Sorts the members of a shard of so many bytes into samples."""
 
-    def __init__(self, path: Path, content: ShardContent) -> None:
-        self.path = path
-        self.content = content
-        self.size = 0
-        self.samples: dict[str, Sample] = {}
+    path: Path
+    content: ShardContent
+    size: int
+    samples: dict[str, Sample] = field(default_factory=dict)
 
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Notes what a member is; one that we do not know is none of our business."""
@@ -221,12 +221,6 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return told if isinstance(told, dict) else None
-
-
-def _why_unusable(sample: Sample) -> str | None:
-    if sample.picture is None and sample.features is None:
-        return "neither picture nor features"
-    return None if sample.captions else "no caption"
 
 
 def has_features(path: Path) -> bool:

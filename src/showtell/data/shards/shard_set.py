@@ -7,9 +7,10 @@ milliseconds. Memory is bounded by the number of distinct words and of shards, n
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -89,25 +90,32 @@ def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder:
                 _summarize(files, what, summary)
     found = _load_summary(list(paths), files, what, summary)
     if not found.num_captions:
-        raise ShardError(_nothing(found))
+        first = found.left_out.read_text(encoding="utf-8").partition("\n")[0] or "it is empty"
+        raise ShardError(f"{found.paths[0]}: no caption with {what} in {len(found.paths)} shard(s); {first}")
     return found
 
 
 def _index_missing(paths: Sequence[Path], files: Sequence[Path], request: IndexRequest, num_workers: int) -> None:
     todo = [(path, file) for path, file in zip(paths, files, strict=True) if not file.is_file()]
+    dataset, workers = _Indexing(todo, request), min(num_workers, len(todo) // 2)
+    errors = (
+        watched(dataset, batch_size=None, num_workers=workers)
+        if workers
+        else map(dataset.__getitem__, range(len(todo)))
+    )
     with Progress("indexing", len(todo), "shards", shown=bool(todo)) as progress:
-        for error in _indexed(_Indexing(todo, request), min(num_workers, len(todo) // 2)):
+        for error in errors:
             if error:
                 raise ShardError(error)
             progress.count()
 
 
+@dataclass(frozen=True)
 class _Indexing(Dataset[str]):
     """Indexes a shard; the item is the user's mistake in words, or nothing."""
 
-    def __init__(self, todo: Sequence[tuple[Path, Path]], request: IndexRequest) -> None:
-        self.todo = todo
-        self.request = request
+    todo: Sequence[tuple[Path, Path]]
+    request: IndexRequest
 
     def __len__(self) -> int:
         return len(self.todo)
@@ -118,12 +126,6 @@ class _Indexing(Dataset[str]):
         except (ShardError, OSError) as error:
             return str(error)
         return ""
-
-
-def _indexed(dataset: _Indexing, num_workers: int) -> Iterable[str]:
-    if num_workers == 0:
-        return (dataset[row] for row in range(len(dataset)))
-    return watched(dataset, batch_size=None, num_workers=num_workers)
 
 
 def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
@@ -167,18 +169,9 @@ def _load_summary(paths: list[Path], files: list[Path], what: str, summary: Path
     with np.load(summary, allow_pickle=False) as found:
         facts = json.loads(bytes(found["facts"]))
         counts = Counter(dict(zip(facts["words"], found["word_counts"].tolist(), strict=True)))
-        arrays = {name: found[name] for name in ("first_caption", "first_sample", "length_counts")}
-    return ShardSet(
-        paths,
-        files,
-        what,
-        **arrays,
-        counts=counts,
-        num_notes=facts["notes"],
-        left_out=_left_out(summary),
-        feature_shape=tuple(facts["shape"]),
-        encoders=facts["encoders"],
-    )
+        arrays: dict[str, Any] = {name: found[name] for name in ("first_caption", "first_sample", "length_counts")}
+    arrays |= {"counts": counts, "num_notes": facts["notes"], "left_out": _left_out(summary)}
+    return ShardSet(paths, files, what, **arrays, feature_shape=tuple(facts["shape"]), encoders=facts["encoders"])
 
 
 def _left_out(summary: Path) -> Path:
@@ -191,8 +184,3 @@ def _check_shape(index: ShardIndex, shape: tuple[int, ...], file: Path) -> None:
             f"{file.stem.rpartition('-')[0]}: features of shape {index.feature_shape}, those of the shards before "
             f"{shape}; name shards of one encoder only"
         )
-
-
-def _nothing(found: ShardSet) -> str:
-    first = found.left_out.read_text(encoding="utf-8").partition("\n")[0]
-    return f"{found.paths[0]}: no caption with {found.what} in {len(found.paths)} shard(s); {first or 'it is empty'}"
