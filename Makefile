@@ -35,7 +35,7 @@ test-next: setup
 	@rm -rf .venv/next
 	@$(INSTALL) --pre --target .venv/next 'hydra-core>=1.4.0.dev0'
 	PYTHONPATH=$(CURDIR)/.venv/next PYTHONWARNINGS=ignore $(BIN)/python -m pytest -n 2 -q -W default \
-		tests/test_command_line.py tests/test_config.py
+		tests/test_command_line.py tests/config
 
 test-slow: setup .venv/ray
 	$(BIN)/python -m pytest -m slow -rs $(ARGS)

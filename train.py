@@ -10,7 +10,7 @@ from showtell.config.command_line import checked_arguments, composing, print_hel
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
-from showtell.run import Run
+from showtell.run import Run, with_parts_of_run
 
 CONF = Path(__file__).parent / "conf"
 
@@ -41,7 +41,9 @@ def main() -> None:
         ready = words[:1] == ["--run"]
         if not ready and print_help(words, CONF):
             return
-        composed = words[1:2] if ready else compose(arguments_of_rank(checked_arguments(words, CONF)))
+        composed = (
+            words[1:2] if ready else compose(arguments_of_rank(with_parts_of_run(checked_arguments(words, CONF))))
+        )
     if not composed:
         return
     run = Run(composed.pop())

@@ -78,7 +78,7 @@ def test_device_trains_or_says_what_is_missing(
     option: str, main: Main, words: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     rest = [word for word in words if not word.startswith("device")]
-    if "gpu" not in option or torch.cuda.device_count() > 1:
+    if not any(kind in option for kind in ("gpu", "mps")) or torch.cuda.device_count() > 1:
         assert finished(main(option, *rest))
         return
     with pytest.raises(SystemExit) as ended:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from showtell.config import Config
+from showtell.config import Config, parse
 from showtell.errors import ConfigError
-from showtell.run import Run
+from showtell.run import Run, with_parts_of_run
 
-COMMAND = {"seed": 7, "training": {"max_epochs": 3}}
+COMMAND = {"seed": 7, "resume": None, "training": {"max_epochs": 3}}
 
 
 @pytest.fixture
@@ -88,3 +88,17 @@ def test_the_status_keeps_what_is_not_changed(run: Run) -> None:
     run.record(state="finished", reason=None)
     run.record_failure("too late")
     assert run.status().state == "finished"  # type: ignore[union-attr]
+
+
+def test_a_resume_is_told_what_the_run_is_made_of(tmp_path: Path) -> None:
+    """So that a setting of its decoder can be changed, whatever the defaults of the command line are."""
+    run = Run(tmp_path / "run")
+    run.create(
+        parse({"decoder": {"name": "transformer"}, "init_from": "first", "objective": {"name": "self_critical"}})
+    )
+    words = with_parts_of_run([f"resume={run}", "decoder.dropout=0.4"])
+    assert {"decoder=transformer", "objective=self_critical", "data=shapes"} <= set(words)
+    composed = {"resume": str(run), "decoder": {"name": "transformer", "dropout": 0.4}}
+    run.begin(composed, words)
+    started, asked = run.started_config(), run.config()
+    assert asked == replace(started, resume=str(run), decoder=replace(started.decoder, dropout=0.4))

@@ -24,13 +24,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from showtell.config import Config, ConfigError, monitor_mode, parse
-from showtell.config.command_line import composing
+from showtell.config.command_line import composing, with_groups
 from showtell.sweeps.job import Job, check_folders, folder_name
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from showtell.sweeps.run_sweep import OnResult
+
+BY_OVERRIDES = "after-what-varies"
+"""As `hydra.sweep.subdir`: a folder is named after the words that make a run another one."""
 
 
 class ShowtellLauncher(Launcher):
@@ -69,12 +72,11 @@ class ShowtellLauncher(Launcher):
             ConfigError: its configuration cannot be used.
         """
         with composing():
-            composed = self._compose(overrides)
-        settings = composed.hydra.job
+            composed = self._compose(with_groups(overrides))
         with open_dict(composed):
-            settings.num, settings.id = number, str(number)
-            settings.override_dirname = folder_name(overrides, varied)
-        directory = Path(str(composed.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
+            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        subdir = str(composed.hydra.sweep.subdir)
+        directory = self.sweep_dir / (folder_name(overrides, varied) if subdir == BY_OVERRIDES else subdir)
         title = " ".join(varied) or directory.name
         return Job(title, directory, parse(_without_hydra(composed)), environment or {})
 

@@ -21,7 +21,9 @@ import yaml
 
 from showtell.config import Config, parse, restore
 from showtell.config.command_line import overridden
+from showtell.config.gate import plain
 from showtell.config.migration import migrated
+from showtell.config.registry import SECTIONS, names
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.errors import ConfigError
 from showtell.files import write_text_atomically
@@ -179,8 +181,25 @@ class Run:
 
 def asked_config(composed: Mapping[str, Any], overrides: Sequence[str]) -> Config:
     """The configuration that a command line asks for, of a new run or a resumed one; as `Run.begin`."""
-    config = parse(composed)
-    return overridden(Run.of(config.resume).started_config(), config, overrides) if config.resume else config
+    if not composed["resume"]:
+        return parse(composed)
+    started = Run.of(composed["resume"]).started_config().as_dict()
+    return parse(overridden(started, plain(composed), overrides))
+
+
+def with_parts_of_run(words: Sequence[str]) -> list[str]:
+    """The words of a resume, and which parts the run has: their settings are what the other words may change.
+
+    Raises:
+        ConfigError: no run lies there.
+    """
+    resume = next((word.partition("=")[2] for word in words if word.startswith("resume=")), "").strip("'\"")
+    if resume in ("", "null"):
+        return list(words)
+    values, given = Run.of(resume).started_config().as_dict(), {word.partition("=")[0] for word in words}
+    parts = {section: (kind, values[section][key]) for section, (kind, key) in SECTIONS.items()}
+    known = [f"{section}={name}" for section, (kind, name) in parts.items() if name in names(kind)]
+    return [*(word for word in known if word.partition("=")[0] not in given), *words]
 
 
 def _as_yaml(config: Config) -> str:

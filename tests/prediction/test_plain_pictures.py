@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from tests.prediction.conftest import Said, load
 
@@ -75,3 +76,9 @@ def test_sampling_repeats_with_its_seed(call: Call, tiny_run: Path, tiny_coco: P
     first = call(*words, "--seed", 4).out
     assert call(*words, "--seed", 4, "--batch-size", 2).out == first
     assert call(*words, "--seed", 5).out != first
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(call: Call, tiny_run: Path, tiny_coco: Path) -> None:
+    with pytest.raises(ConfigError, match="--device cuda: this machine has no usable GPU; use --device cpu or auto"):
+        call(tiny_run, tiny_coco / "val", "--device", "cuda")

@@ -6,9 +6,9 @@ Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer 
 import difflib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ import yaml
 
 from showtell.config.migration import moved_hint
 from showtell.config.reference import all_settings, explained_setting, known_keys
-from showtell.config.registry import SECTIONS, parts
-from showtell.config.schema import Config
+from showtell.config.registry import SECTIONS, names, parts
 from showtell.config.untrusted_yaml import check_folders, check_words
 from showtell.errors import ConfigError
 
@@ -114,7 +113,18 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     check_flags(arguments)
     check_words(arguments)
     check_folders(folder, arguments)
-    return with_recipe(resume_arguments(arguments))
+    return with_recipe(with_groups(resume_arguments(arguments)))
+
+
+def with_groups(arguments: Sequence[str]) -> list[str]:
+    """`decoder.name=lstm` chooses the part as `decoder=lstm` does, with its own settings."""
+    given = {word.partition("=")[0] for word in arguments}
+    words = []
+    for section, (kind, key) in SECTIONS.items():
+        chosen = [word.partition("=")[2] for word in arguments if word.startswith(f"{section}.{key}=")]
+        if chosen and section not in given and chosen[-1] in names(kind):
+            words.append(f"{section}={chosen[-1]}")
+    return [*words, *arguments]
 
 
 def with_recipe(arguments: Sequence[str]) -> list[str]:
@@ -156,35 +166,30 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     return [*arguments, f"hydra.run.dir='{quoted}'"]
 
 
-def overridden(started: Config, composed: Config, overrides: Sequence[str]) -> Config:
-    """A configuration with the values that a command line gives.
+def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A configuration, nested, with the values that a command line gives.
 
     Args:
         started: what is changed.
         composed: from the command line.
-        overrides: its `key=value` and `group=option` words.
+        overrides: its `key=value` and `group=option` words; one that names the part that is there changes nothing.
 
     Raises:
         ConfigError: a recipe as a whole is given again.
     """
+    values = deepcopy(dict(started))
     for override in overrides:
-        key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
+        key, _, value = re.sub(r"@[^=]*", "", override.lstrip("+~")).partition("=")
         if key in FIXED_ON_RESUME:
             raise ConfigError(f"{override}: a resumed run keeps its recipe; leave it out, or change single values")
-        started = _with_value_of(composed, started, key.replace("/", ".").split("."))
-    return started
-
-
-def _with_value_of(source: object, target: Config, keys: list[str]) -> Config:
-    value: Any = source
-    owners: list[Any] = [target]
-    for key in keys:
-        value = getattr(value, key)
-        owners.append(getattr(owners[-1], key))
-    for key, owner in zip(reversed(keys), reversed(owners[:-1]), strict=True):
-        value = replace(owner, **{key: value})
-    assert isinstance(value, Config)
-    return value
+        if key in SECTIONS and value == values[key][SECTIONS[key][1]]:
+            continue
+        *sections, name = key.replace("/", ".").split(".")
+        source, target = composed, values
+        for section in sections:
+            source, target = source[section], target.setdefault(section, {})
+        target[name] = source[name]
+    return values
 
 
 def _unknown_key(text: str, key: str) -> str:

@@ -23,13 +23,13 @@ def parse(values: Mapping[str, Any]) -> Config:
     from omegaconf import OmegaConf  # late: processes that only watch need none of it
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-    plain: Any = OmegaConf.to_container(values) if OmegaConf.is_config(values) else values
-    _refuse_interpolations(plain, "")
+    given = plain(values)
+    _refuse_interpolations(given, "")
     try:
         base = OmegaConf.structured(Config)
         for section in SECTIONS:
-            base[section] = OmegaConf.structured(_settings_class(section, plain.get(section)))
-        config = OmegaConf.to_object(OmegaConf.merge(base, plain))
+            base[section] = OmegaConf.structured(_settings_class(section, given.get(section)))
+        config = OmegaConf.to_object(OmegaConf.merge(base, given))
     except ConfigKeyError as error:
         key = str(error.full_key)
         hint = moved_hint(key) or f"{key}: there is no such setting; `python train.py --cfg job` lists them"
@@ -38,6 +38,14 @@ def parse(values: Mapping[str, Any]) -> Config:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config)
     return config
+
+
+def plain(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A DictConfig as plain containers; what is plain stays."""
+    from omegaconf import OmegaConf
+
+    found: Any = OmegaConf.to_container(values) if OmegaConf.is_config(values) else values
+    return found  # type: ignore[no-any-return]
 
 
 def restore(values: Mapping[str, Any]) -> Config:

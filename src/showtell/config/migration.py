@@ -6,10 +6,11 @@ gets one line that names the new one.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
-from showtell.config.registry import SECTIONS, find, parts
+from showtell.config.registry import SECTIONS, Kind, find, parts, settings
+from showtell.config.schema import Config
 from showtell.errors import ConfigError
 
 MOVED = {
@@ -37,7 +38,30 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(section), dict):
             _drop_foreign(section, kept[section])
     _answer_pooling(kept)
-    return kept
+    return _completed(kept)
+
+
+def _completed(values: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of settings that the older version did not have."""
+    whole = Config().as_dict()
+    for section, (kind, key) in SECTIONS.items():
+        name = values.get(section, {}).get(key) if isinstance(values.get(section), dict) else None
+        if name is not None and _is_known(kind, name):
+            whole[section] = asdict(settings(kind, name))
+    return dict(_over(whole, values))
+
+
+def _is_known(kind: Kind, name: Any) -> bool:
+    try:
+        return find(kind, str(name)).settings is not None
+    except ConfigError:  # the gate says so
+        return False
+
+
+def _over(default: Any, value: Any) -> Any:
+    if not (isinstance(default, dict) and isinstance(value, dict)):
+        return value
+    return {name: _over(default.get(name), value.get(name, default.get(name))) for name in {**default, **value}}
 
 
 def moved_hint(key: str) -> str | None:

@@ -136,6 +136,8 @@ class Captioner(PictureCaptioner):
     def __init__(
         self, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, config: Config, device: str = "auto"
     ) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("--device cuda: this machine has no usable GPU; use --device cpu or auto")
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.encoder = FastEncoder(encoder, place, encoding_precision(config.features.precision, place))
         self.decoder = decoder.to(place).eval()

@@ -30,6 +30,7 @@ from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.run import Run
 from showtell.text import Vocabulary
+from showtell.training.data_module import CaptionDataModule
 from showtell.training.logs import LogPoint
 from showtell.training.reports import finish, reports, write_vocabulary
 from showtell.training.sources import Source, open_source
@@ -66,23 +67,20 @@ def train(config: Config, run_dir: Path) -> float:
     source = open_source(config)
     if start:
         start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
-    train_split, val_split = source.train, source.val
-    vocabulary = Vocabulary.from_counts(train_split.counts, config.vocab.threshold)
+    data = CaptionDataModule(config, source)
+    vocabulary = data.vocabulary
     metadata = checkpoint_metadata(config, source, vocabulary)
     if resume:
         resume.accept(metadata)
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
-        write_vocabulary(run_dir, vocabulary, train_split.counts, config.vocab.threshold)
+        write_vocabulary(run_dir, vocabulary, source.train.counts, config.vocab.threshold)
         save_travelling_weights(run_dir, source.encoder.weights, lambda: source.encoder.network)
-    data = CaptionData(
-        train_split, val_split, vocabulary, config.training, config.seed, source.num_workers, get_ranks()
-    )
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    decoder = first_decoder(config, source.feature_shape, vocabulary, start)
+    decoder = first_decoder(config, data.feature_shape, vocabulary, start)
     if start and start.finetuned_count:
         start.load_into_blocks(finetuned_blocks(source.encoder.network, start.finetuned_count))
-    references = train_split.references if config.objective.needs_references else None
+    references = data.references("train") if config.objective.needs_references else None
     module = CaptionModule(
         source.encoder,
         decoder,

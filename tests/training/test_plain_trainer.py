@@ -16,8 +16,7 @@ from showtell.models.decoders.base import build_decoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.prediction.captioner import Captioner
-from showtell.text import Vocabulary
-from showtell.training.sources import open_source
+from showtell.training.data_module import CaptionDataModule
 
 MakeConfig = Callable[..., Config]
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated", "ignore:Found .* in eval mode at the start")
@@ -25,15 +24,12 @@ SMALL = {"name": "mobilenet_v3_small", "weights": "none", "image_size": 64}
 
 
 def built(config: Config) -> tuple[CaptionModule, CaptionData]:
-    source = open_source(config)
-    train, val = source.train, source.val
-    vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold)
-    data = CaptionData(train, val, vocabulary, config.training, config.seed, source.num_workers)
+    data = CaptionDataModule(config)
     torch.manual_seed(0)
-    decoder = build_decoder(config.decoder, source.feature_shape, len(vocabulary))
+    decoder = build_decoder(config.decoder, data.feature_shape, len(data.vocabulary))
     blocks = config.encoder.finetune_blocks
     module = CaptionModule(
-        source.encoder, decoder, vocabulary, CrossEntropy(), training=config.training, finetune_blocks=blocks
+        data.encoder, decoder, data.vocabulary, CrossEntropy(), training=config.training, finetune_blocks=blocks
     )
     return module, data
 
