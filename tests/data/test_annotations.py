@@ -210,9 +210,9 @@ def test_only_karpathy_has_a_test_split(tmp_path):
         }, [(700, 3500), (100, 500)]),
     ],
 )  # fmt: skip
-def test_real_files(shared, folder, settings, expected):
-    if not (shared / folder).is_dir():
+def test_real_files(shared_data, folder, settings, expected):
+    if not (shared_data / folder).is_dir():
         pytest.skip(f"{folder} is not here")
-    config = DataConfig(name=folder, format="coco", root=str(shared / folder), bad_pictures="fail", **settings)
+    config = DataConfig(name=folder, format="coco", root=str(shared_data / folder), bad_pictures="fail", **settings)
     splits = [read_split(config, split) for split in ("train", "val")]
     assert [(len(s.pictures), sum(len(p.captions) for p in s.pictures)) for s in splits] == expected

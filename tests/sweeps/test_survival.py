@@ -6,8 +6,7 @@ import signal
 import sys
 
 import pytest
-
-from .conftest import wait_until
+from tests.conftest import wait_until
 
 FAULTS = {
     "raises": "RuntimeError: the loss is not a number (exit code 1)",
