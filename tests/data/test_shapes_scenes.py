@@ -1,6 +1,5 @@
 from itertools import pairwise, permutations, product
 
-from showtell.data.shapes.captions import describe
 from showtell.data.shapes.drawing import draw
 from showtell.data.shapes.scenes import (
     CANVAS,
@@ -8,6 +7,7 @@ from showtell.data.shapes.scenes import (
     KINDS,
     RELATIONS,
     TEXTURES,
+    describe,
     held_out_combinations,
     stands,
     think_up,

@@ -150,10 +150,7 @@ def _directory(file: IO[bytes], name: str, end: int) -> zipfile.ZipFile:
 def check_archive(file: IO[bytes], name: str, end: int) -> None:
     """Refuses archives that cost more memory than their size, or whose pickle names anything unexpected.
 
-    Args:
-        file: the open checkpoint.
-        name: what messages call it.
-        end: number of bytes of the archive, without the trailer.
+    `end` is the number of bytes of the archive, without the trailer.
 
     Raises:
         CheckpointError: compressed, overlapping or duplicate entries, or a forbidden global.

@@ -56,13 +56,6 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Opens a checkpoint that Showtell wrote: local, intact, of a known format; nothing in it is run.
 
-    Args:
-        path: a local regular file (a symbolic link to one is fine).
-        map_location: where tensors go, as `torch.load` takes it.
-
-    Returns:
-        The checkpoint; `checkpoint["showtell"]["format"]` is `FORMAT_VERSION`.
-
     Raises:
         CheckpointError: everything else, in one line. `DamagedError` when the file is torn or rotten.
     """

@@ -29,10 +29,7 @@ class ResumeError(UserError):
 
 
 def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
-    """The checkpoint that `resume=` means.
-
-    Args:
-        resume: a run directory, its `checkpoints` folder, or a checkpoint file.
+    """The checkpoint that `resume=` means: a run directory, its `checkpoints` folder, or a checkpoint file.
 
     Returns:
         The path, and lines to print: each damaged file that was skipped, and what is taken instead.
@@ -123,11 +120,7 @@ def _newest(directory: Path, *already: str) -> tuple[Path, list[str]]:
 
 
 def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Compares the configuration in a checkpoint with the one that is to go on.
-
-    Args:
-        old: `checkpoint["showtell"]["config"]`, nested.
-        new: `Config.as_dict()`.
+    """Compares the configuration in a checkpoint with the one that is to go on, both nested.
 
     Returns:
         One line per setting because of which the resumed run is not exactly the interrupted one.

@@ -4,16 +4,21 @@ import sys
 
 from showtell.data import check, stores
 from showtell.data.shards import command
+from showtell.errors import UserError
 
 COMMANDS = {"check": check.main, "stores": stores.main, "shards": command.main}
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command that the first argument names; 2 if there is none of this name."""
+    """Runs the command that the first argument names; 2 if there is none of this name, or for a user's mistake."""
     if not arguments or arguments[0] not in COMMANDS:
         print(f"usage: python -m showtell.data {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
         return 2
-    return COMMANDS[arguments[0]](arguments[1:])
+    try:
+        return COMMANDS[arguments[0]](arguments[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ so what is reported is what would happen. Decoding runs in threads: the decoders
 
 import argparse
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,6 @@ from showtell.data.paths import shown
 from showtell.data.settings import ShardsConfig
 from showtell.data.shards.index import unreadable
 from showtell.data.shards.members import ShardError, find_shards, read_members
-from showtell.errors import UserError
 from showtell.text import Vocabulary, tokenize_all
 
 THRESHOLDS = (1, 2, 3, 4, 5, 6, 8, 10)
@@ -62,12 +60,16 @@ class SplitReport:
 
     name: str
     pictures: int
-    captions: int
     skipped: list[str]
     lengths: Counter[int]
     words: Counter[str]
     files: frozenset[Path]
     decoded: PictureReport | None
+
+    @property
+    def captions(self) -> int:
+        """How many there are."""
+        return self.lengths.total()
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,7 @@ class Report:
 def check(config: DataConfig, *, decode: bool = True, console: Console | None = None) -> Report:
     """Reads both splits and, unless told not to, decodes every picture.
 
-    Args:
-        config: the data set; what cannot be used is counted, whatever `bad_pictures` says.
-        decode: False looks at annotations and at the presence of files only.
-        console: where progress is shown; nowhere if None.
+    What cannot be used is counted, whatever `bad_pictures` says. Progress is shown on the console, if there is one.
 
     Raises:
         AnnotationError: the data set cannot be read at all.
@@ -124,16 +123,10 @@ def _check_split(config: DataConfig, name: str, decode: bool, console: Console |
         return _check_shards(config, name, decode)
     split = read_split(config, cast(SplitName, name))
     captions = tokenize_all(caption for picture in split.pictures for caption in picture.captions)
-    return SplitReport(
-        name=name,
-        pictures=len(split.pictures),
-        captions=len(captions),
-        skipped=split.skipped,
-        lengths=Counter(map(len, captions)),
-        words=Counter(word for caption in captions for word in caption),
-        files=frozenset(picture.path for picture in split.pictures),
-        decoded=_check_pictures(split.pictures, name, console) if decode else None,
-    )
+    lengths, words = Counter(map(len, captions)), Counter(word for caption in captions for word in caption)
+    files = frozenset(picture.path for picture in split.pictures)
+    decoded = _check_pictures(split.pictures, name, console) if decode else None
+    return SplitReport(name, len(split.pictures), split.skipped, lengths, words, files, decoded)
 
 
 def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
@@ -154,7 +147,7 @@ def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
         words.update(word for caption in captions for word in caption)
     if not samples:
         raise ShardError(f"data={config.name}: no usable sample in the {name} shards; {(skipped or ['all empty'])[0]}")
-    return SplitReport(name, samples, lengths.total(), skipped, lengths, words, frozenset(paths), None)
+    return SplitReport(name, samples, skipped, lengths, words, frozenset(paths), None)
 
 
 def _check_pictures(pictures: Sequence[Picture], name: str, console: Console | None) -> PictureReport:
@@ -195,20 +188,19 @@ def _oddity(fact: PictureFacts) -> str | None:
 
 
 def _vocabulary_row(threshold: int, train: Counter[str], val: Counter[str]) -> VocabularyRow:
-    vocabulary = Vocabulary.from_counts(train, threshold)
-    known = set(vocabulary.words)
-    shares = [
-        sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1) for counts in (train, val)
-    ]
-    return VocabularyRow(threshold, len(vocabulary), *shares)
+    known = set(Vocabulary.from_counts(train, threshold).words)
+
+    def unknown(counts: Counter[str]) -> float:
+        return sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1)
+
+    return VocabularyRow(threshold, len(known), unknown(train), unknown(val))
 
 
 def main(arguments: list[str]) -> int:
-    """Checks the data set that the arguments name and prints the report.
+    """Checks the data set that the arguments name and prints the report; 1 if something was left out.
 
-    Returns:
-        0: everything can be used; 1: something was left out (the report lists it); 2: nothing could be
-            checked.
+    Raises:
+        UserError: nothing could be checked.
     """
     parser = argparse.ArgumentParser(
         prog="python -m showtell.data check",
@@ -218,11 +210,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("settings", nargs="*", help="data=NAME and data.key=value, as for train.py")
     parser.add_argument("--fast", action="store_true", help="do not decode the pictures")
     options = parser.parse_args(arguments)
-    try:
-        report = check(data_config(options.settings), decode=not options.fast, console=Console(stderr=True))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    report = check(data_config(options.settings), decode=not options.fast, console=Console(stderr=True))
     print(render(report))
     return 0 if report.is_clean else 1
 

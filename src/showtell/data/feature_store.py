@@ -127,12 +127,8 @@ def open_or_build(
 ) -> FeatureStore:
     """The store for a request, built first where it is not complete. All ranks of a run must ask.
 
-    Args:
-        root: folder of all stores.
-        request: the pictures and what decides their features.
-        make_encoder: builds the encoder; called only when there is work.
-        batch_size: pictures per call of that function.
-        num_workers: processes that decode pictures.
+    `root` is the folder of all stores. The encoder is made only when there is work; it sees `batch_size` pictures at
+    once, `num_workers` processes decode.
 
     Raises:
         StoreError: the disk is too small.

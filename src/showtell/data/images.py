@@ -80,14 +80,8 @@ def decode_picture(data: bytes, name: str | Path) -> Tensor:
 def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
     """Makes an encoder's input of an RGB picture.
 
-    The picture is stretched with antialiasing while it is uint8, as torchvision's own pipelines do, then
-    scaled to [0, 1] and normalized.
-
-    Args:
-        picture: uint8 (3, height, width).
-        transform: the encoder's.
-
-    Returns: float32 (3, size, size).
+    uint8 (3, height, width) is stretched with antialiasing, as torchvision's own pipelines do, then scaled to [0, 1]
+    and normalized: float32 (3, size, size).
     """
     return normalized(resized(picture, transform), transform)
 

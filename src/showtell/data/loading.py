@@ -57,13 +57,9 @@ def cut(rows: Rows, size: int) -> list[Rows]:
 
 
 class LengthBatches:
-    """The batches of every epoch over captions of given lengths.
+    """The batches of every epoch over captions, rows `(N,)` with lengths `(N,)`.
 
-    Args:
-        rows: `(N,)` the captions, as row numbers.
-        lengths: `(N,)` length of each of them.
-        batch_size: captions per batch; the last batch of a length may be smaller.
-        seed: decides the order together with the epoch.
+    The last batch of a length may be smaller than `batch_size`. The seed decides the order together with the epoch.
     """
 
     def __init__(self, rows: Rows, lengths: NDArray[np.integer], batch_size: int, seed: int) -> None:

@@ -80,13 +80,11 @@ def sizes_hash(paths: Sequence[str | Path]) -> str:
 
 
 def find_pictures(arguments: list[str]) -> tuple[list[Path], list[str]]:
-    """Finds the pictures that the arguments mean; none is opened.
+    """Finds the pictures that files, folders (by suffix, not deeper) and glob patterns mean; none is opened.
 
-    Args:
-        arguments: pictures, folders (their pictures by suffix, not deeper) and glob patterns.
-
-    Returns: The files in the order of the arguments, naturally sorted within a folder or pattern (2 before
-    10) and each once; and a line per argument or file that cannot be used.
+    Returns:
+        The files in the order of the arguments, naturally sorted within a folder or pattern (2 before 10) and each
+        once; and a line per argument or file that cannot be used.
     """
     found: dict[Path, None] = {}
     problems: list[str] = []

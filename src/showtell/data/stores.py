@@ -7,11 +7,12 @@ left alone.
 import argparse
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from showtell.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ def delete_store(store: StoreFacts) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Lists, or deletes what is named; 2 if something named is not there."""
+    """Lists, or deletes what is named; 1 if a store is being built.
+
+    Raises:
+        UserError: something named is not there.
+    """
     parser = argparse.ArgumentParser(prog="python -m showtell.data stores", description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
     what = parser.add_mutually_exclusive_group()
@@ -61,20 +66,15 @@ def main(arguments: list[str]) -> int:
         _print(stores, options.cache)
         return 0
     wanted = set(options.delete)
-    unknown = wanted - {name for store in stores for name in (store.key, store.directory.name)}
-    if unknown:
-        print(f"error: {sorted(unknown)[0]}: there is no such store in {options.cache}/features", file=sys.stderr)
-        return 2
-    return _delete([s for s in stores if options.all or {s.key, s.directory.name} & wanted])
-
-
-def _delete(stores: list[StoreFacts]) -> int:
-    kept = 0
+    if unknown := wanted - {name for store in stores for name in (store.key, store.directory.name)}:
+        raise UserError(f"{min(unknown)}: there is no such store in {options.cache}/features")
+    code = 0
     for store in stores:
-        done = delete_store(store)
-        kept += not done
-        print(f"{'deleted' if done else 'kept, a process is building it:'} {store.directory}")
-    return 1 if kept else 0
+        if options.all or {store.key, store.directory.name} & wanted:
+            done = delete_store(store)
+            code = code or int(not done)
+            print(f"{'deleted' if done else 'kept, a process is building it:'} {store.directory}")
+    return code
 
 
 def _facts(directory: Path) -> StoreFacts:

@@ -25,16 +25,13 @@ SHOWN_BESIDES = ("val/cider", "val/bleu4", "val/true", "val/loss")
 def write_leaderboard(
     paths: Iterable[Path], folder: Path, metric: str | None = None, console: Console | None = None
 ) -> Leaderboard | None:
-    """Compares the runs in the given folders and below.
+    """Compares the runs in the given folders and below; None where there is no run.
 
     Args:
         paths: run directories, or folders of them.
         folder: where the CSV file and the page go.
         metric: what decides; by default, what most runs chose their best epoch by.
         console: where the table goes; standard output by default.
-
-    Returns:
-        The comparison, or None where there is no run.
 
     Raises:
         UserError: no run has the metric.

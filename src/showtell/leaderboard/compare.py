@@ -70,11 +70,7 @@ class Leaderboard:
 
 
 def compare(runs: Sequence[Run], metric: str | None = None) -> Leaderboard:
-    """Groups and ranks runs.
-
-    Args:
-        runs: at least one.
-        metric: what decides; by default, what most runs chose their best epoch by.
+    """Groups and ranks runs, at least one, by a metric or by what most of them chose their best epoch by.
 
     Raises:
         UserError: no run has the metric.

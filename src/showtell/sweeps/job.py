@@ -119,9 +119,7 @@ def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
     too long tells only the last parts of the keys, then is cut. A hash keeps what lost something apart. Equal words
     give equal names whatever else the sweep varies, so that a sweep which is extended finds its runs.
 
-    Args:
-        overrides: `key=value` words; their order does not matter.
-        varied: the words in which the jobs of the sweep differ; they are always told.
+    The order of the words does not matter. Those in which the jobs of the sweep differ, `varied`, are always told.
     """
     differ = set(varied)
     kept = sorted(word for word in overrides if word in differ or tells_runs_apart(word))
@@ -183,13 +181,7 @@ def busy(job: Job) -> Result:
 
 
 def classify_exit(job: Job, code: int, stopping: bool = False) -> Result:
-    """What an exit code means, with the run's own account of it.
-
-    Args:
-        job: the job that ended.
-        code: its exit code, 128 + n for a signal.
-        stopping: whether the sweep had asked it to stop.
-    """
+    """What an exit code means (128 + n for a signal), with the run's own account of it; or that we asked it to stop."""
     run = Run(job.directory)
     status = run.status()
     if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:

@@ -21,9 +21,8 @@ from filelock import FileLock
 
 from showtell.config import ConfigError
 from showtell.data.settings import ShapesConfig
-from showtell.data.shapes.captions import describe
 from showtell.data.shapes.drawing import draw
-from showtell.data.shapes.scenes import CANVAS, Scene, think_up
+from showtell.data.shapes.scenes import CANVAS, Scene, describe, think_up
 from showtell.data.shapes.truth import constant_caption_floor, is_true, truth_shares
 
 __all__ = ["constant_caption_floor", "ensure_shapes", "is_true", "load_scenes", "truth_shares"]

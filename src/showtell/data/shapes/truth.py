@@ -77,12 +77,7 @@ class Claims:
 
 
 def is_true(caption: str, scene: Scene) -> bool:
-    """Whether every object, color, size, texture, relation and background that the caption mentions is right.
-
-    Args:
-        caption: any text; case and punctuation do not matter.
-        scene: the picture's truth, as `scenes_val.json` holds it.
-    """
+    """Whether every object, color, size, texture, relation and background that the caption mentions is right."""
     claims = parse(caption)
     return claims is not None and _holds(claims, scene)
 
@@ -180,9 +175,7 @@ def relations_hold(caption: str, scene: Scene) -> bool | None:
 def truth_shares(captions: Mapping[int, str], scenes: Mapping[int, Scene]) -> dict[str, float]:
     """`true`, the share of captions wholly true; `relations_true`, of those that place things of the picture.
 
-    Args:
-        captions: by picture id, at least one.
-        scenes: of at least these pictures.
+    Captions (at least one) and scenes are by picture id.
     """
     true = [is_true(caption, scenes[picture]) for picture, caption in captions.items()]
     placed = [relations_hold(caption, scenes[picture]) for picture, caption in captions.items()]
@@ -196,11 +189,8 @@ def constant_caption_floor(
 ) -> tuple[str, float]:
     """The best that one caption for all pictures can do: that caption, and the share of scenes it fits.
 
-    Args:
-        captions: where the caption is taken from, as a rule the training captions.
-        scenes: the pictures to caption.
-        candidates: how many of the commonest captions are tried, and of the shortest: "A tree." is rare,
-            but it claims so little that it is true of more pictures than any common caption.
+    So many `candidates` of the commonest captions are tried, and of the shortest: "A tree." is rare, but it claims so
+    little that it is true of more pictures than any common caption.
     """
     counts = Counter(captions)
     tried = [caption for caption, _ in counts.most_common(candidates)]

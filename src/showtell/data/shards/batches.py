@@ -45,12 +45,7 @@ _DTYPES = {"<f2": torch.float16, "<f4": torch.float32}
 class ShardPlan:
     """The batches of every epoch over shards.
 
-    Args:
-        shards: what is trained on.
-        batch_size: captions per step, all ranks together; the last batches of a length may be smaller.
-        buffer: captions among which a rank shuffles.
-        seed: decides the order together with the epoch.
-        world: number of ranks.
+    `batch_size` counts the captions of all ranks of a step, `buffer` those among which a rank shuffles.
 
     Raises:
         ShardError: a rank would have no shard, or no caption in a batch.

@@ -7,7 +7,6 @@ whole or not at all; so a command that was cut goes on when it is given again. A
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +28,6 @@ from showtell.data.shards.members import ShardError
 from showtell.data.shards.writing import EncodingRequest, ShardWriter, about_features, shard_writer
 from showtell.data.stores import list_stores
 from showtell.data.workers import Progress
-from showtell.errors import UserError
 from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
@@ -71,7 +69,7 @@ class Source:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the shards; 2 if something stands in the way."""
+    """Writes the shards; errors as `write_shards`."""
     parser = argparse.ArgumentParser(
         prog="python -m showtell.data shards",
         description="Write a data set as tar shards in WebDataset's format: train-*.tar and val-*.tar.",
@@ -85,26 +83,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
     parser.add_argument("--features", metavar="ENCODER", help="write this encoder's stored features, not the pictures")
     options = parser.parse_intermixed_args(arguments)
-    try:
-        if options.samples < 1 or options.megabytes <= 0 or not 0 <= options.seed < 2**31:
-            raise ShardError("--samples and --megabytes must be positive, --seed at least 0")
-        limits = Limits(options.samples, options.megabytes, options.seed)
-        write_shards(data_config(options.settings), options.output, limits, options.cache, options.features)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.samples < 1 or options.megabytes <= 0 or not 0 <= options.seed < 2**31:
+        raise ShardError("--samples and --megabytes must be positive, --seed at least 0")
+    limits = Limits(options.samples, options.megabytes, options.seed)
+    write_shards(data_config(options.settings), options.output, limits, options.cache, options.features)
     return 0
 
 
 def write_shards(config: DataConfig, output: Path, limits: Limits, cache: Path, encoder: str | None = None) -> None:
-    """Writes both splits.
-
-    Args:
-        config: the data set.
-        output: the folder of the shards.
-        limits: the size of a shard.
-        cache: where tokenized captions and feature stores are kept.
-        encoder: whose stored features are written; None writes pictures.
+    """Writes both splits into the folder `output`: the stored features of an encoder, or pictures.
 
     Raises:
         ShardError: the folder holds other shards, or the features are not stored.

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from showtell.data.shards.index import IndexRequest, ShardIndex, load_index, load_lengths, write_index
 from showtell.data.shards.members import ShardError
 from showtell.data.workers import Progress, watched
-from showtell.files import atomic_write, content_key, remove_stale_temporaries
+from showtell.files import atomic_write, content_key, make_once
 
 
 @dataclass(frozen=True)
@@ -67,27 +66,19 @@ class ShardSet:
 def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder: Path, num_workers: int) -> ShardSet:
     """The shards with their indexes, made first where they are not there.
 
-    One process indexes under a lock, others wait for it; a killed one is gone on from.
-
-    Args:
-        paths: the shards.
-        what: `pictures` or `features`.
-        request: what an index follows from.
-        folder: where indexes are kept.
-        num_workers: processes that read shards.
+    One process indexes under a lock, others wait for it; a killed one is gone on from. `what` is as in `ShardSet`.
 
     Raises:
         ShardError: a shard that is no tar file, or nothing in any that can be used.
     """
     files = [request.file(folder, path) for path in paths]
     summary = folder / f"summary-{content_key(what, *(file.name for file in files))}.npz"
-    if not summary.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
-            if not summary.is_file():
-                remove_stale_temporaries(folder)
-                _index_missing(paths, files, request, num_workers)
-                _summarize(files, what, summary)
+
+    def make() -> None:
+        _index_missing(paths, files, request, num_workers)
+        _summarize(files, what, summary)
+
+    make_once(summary, make)
     found = _load_summary(list(paths), files, what, summary)
     if not found.num_captions:
         first = found.left_out.read_text(encoding="utf-8").partition("\n")[0] or "it is empty"

@@ -105,13 +105,7 @@ def feature_shards(
 ) -> list[Path]:
     """The feature shards of picture shards, made first where they are not there.
 
-    Args:
-        paths: the picture shards.
-        folder: where feature shards are kept.
-        request: what decides the features.
-        make_encoder: builds the encoder; called only when there is work.
-        batch_size: pictures per call of that function.
-        num_workers: processes that decode pictures.
+    The encoder is made only when there is work; it sees `batch_size` pictures at once, `num_workers` processes decode.
 
     Raises:
         ShardError: a shard that is no tar file.
