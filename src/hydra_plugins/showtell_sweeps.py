@@ -60,13 +60,7 @@ class ShowtellLauncher(Launcher):
     def job(
         self, overrides: Sequence[str], number: int, varied: Sequence[str], environment: dict[str, str] | None = None
     ) -> Job:
-        """Composes one job.
-
-        Args:
-            overrides: the words of its command line.
-            number: its place in the sweep.
-            varied: those words in which it differs from other jobs.
-            environment: what it finds beyond the sweep's.
+        """Composes the job at a place of the sweep; `varied` are the words in which it differs from other jobs.
 
         Raises:
             ConfigError: its configuration cannot be used.

@@ -39,19 +39,10 @@ _BINS = 15
 
 @dataclass(frozen=True)
 class PictureReport:
-    """The pictures of a split after decoding them all.
+    """The pictures of a split after decoding them all; `unreadable` has a line for each that cannot be."""
 
-    `odd` and `unreadable` hold a line each; `modes` counts Pillow's modes; sizes are (width, height) in
-    pixels, by area.
-    """
-
+    facts: dict[Path, PictureFacts]
     unreadable: list[str]
-    odd: list[str]
-    gray: int
-    rotated: int
-    modes: Counter[str]
-    smallest: tuple[int, int] | None
-    largest: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -157,17 +148,8 @@ def _check_pictures(pictures: Sequence[Picture], name: str, console: Console | N
         if console is not None:
             answers = track(answers, f"decoding {name}", total=len(paths), console=console, transient=True)
         found = list(answers)
-    facts = [(path, fact) for path, fact in zip(paths, found, strict=True) if isinstance(fact, PictureFacts)]
-    sizes = sorted(((f.width, f.height) for _, f in facts), key=lambda size: size[0] * size[1])
-    return PictureReport(
-        unreadable=[reason for reason in found if isinstance(reason, str)],
-        odd=[f"{path}: {oddity}" for path, fact in facts if (oddity := _oddity(fact))],
-        gray=sum(fact.gray for _, fact in facts),
-        rotated=sum(fact.rotated for _, fact in facts),
-        modes=Counter(f"{fact.format} {fact.mode}" for _, fact in facts),
-        smallest=sizes[0] if sizes else None,
-        largest=sizes[-1] if sizes else None,
-    )
+    facts = {path: fact for path, fact in zip(paths, found, strict=True) if isinstance(fact, PictureFacts)}
+    return PictureReport(facts, [reason for reason in found if isinstance(reason, str)])
 
 
 def _facts_or_reason(path: Path) -> PictureFacts | str:
@@ -240,14 +222,20 @@ def _split_lines(split: SplitReport, max_words: int) -> list[str]:
     lines = [f"{split.name}: {counts} ({per_picture:.2f} per picture)"]
     lines += _listed("left out or shortened", split.skipped)
     if split.decoded:
-        found = split.decoded
-        modes = ", ".join(f"{count:,} {mode}" for mode, count in found.modes.most_common())
-        lines.append(f"  decoded: {modes or 'none'}; {found.gray:,} gray, {found.rotated:,} rotated by EXIF")
-        if found.smallest and found.largest:
-            low, high = (f"{width} x {height}" for width, height in (found.smallest, found.largest))
-            lines.append(f"  sizes: {low} to {high} pixels")
-        lines += _listed("unreadable", found.unreadable) + _listed("odd", found.odd)
+        lines += _picture_lines(split.decoded)
     return lines + _histogram(split.lengths, max_words)
+
+
+def _picture_lines(found: PictureReport) -> list[str]:
+    facts = found.facts.values()
+    modes = Counter(f"{fact.format} {fact.mode}" for fact in facts).most_common()
+    counted = ", ".join(f"{count:,} {mode}" for mode, count in modes) or "none"
+    gray, rotated = sum(fact.gray for fact in facts), sum(fact.rotated for fact in facts)
+    lines = [f"  decoded: {counted}; {gray:,} gray, {rotated:,} rotated by EXIF"]
+    if sizes := sorted((fact.width * fact.height, f"{fact.width} x {fact.height}") for fact in facts):
+        lines.append(f"  sizes: {sizes[0][1]} to {sizes[-1][1]} pixels")
+    odd = [f"{path}: {oddity}" for path, fact in found.facts.items() if (oddity := _oddity(fact))]
+    return lines + _listed("unreadable", found.unreadable) + _listed("odd", odd)
 
 
 def _listed(title: str, entries: list[str]) -> list[str]:

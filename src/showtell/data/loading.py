@@ -22,8 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
-from showtell.data.readers import ReadImages, Rows
+from showtell.data.readers import ReadImages
 from showtell.data.workers import watched
 from showtell.distributed import Ranks
 

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
+from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
     Batch,
@@ -24,7 +25,7 @@ from showtell.data.loading import (
     TrainLoader,
     cut,
 )
-from showtell.data.readers import ReadImages, Rows
+from showtell.data.readers import ReadImages
 from showtell.distributed import Ranks
 from showtell.errors import UserError
 from showtell.text import Vocabulary

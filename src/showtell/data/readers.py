@@ -22,8 +22,6 @@ from showtell.data.augmentation import Augmentation, Rows
 from showtell.data.images import load_picture, read_picture
 from showtell.data.workers import note_done, note_reading
 
-__all__ = ["CachedFeatures", "PictureFiles", "ReadImages", "Rows"]
-
 
 class ReadImages(Protocol):
     """How the images of a batch are read."""

@@ -28,9 +28,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from showtell.config import ImageTransform
+from showtell.data.augmentation import Rows
 from showtell.data.images import PictureError, decode_picture, prepare
 from showtell.data.loading import Batch, cut, length_groups
-from showtell.data.readers import Rows
 from showtell.data.shards.index import ShardIndex, load_index, member_name
 from showtell.data.shards.members import ShardError
 from showtell.data.shards.shard_set import ShardSet
