@@ -32,8 +32,7 @@ from torchvision import models, transforms
 import showtell.training.train as training
 from showtell.config import parse
 from showtell.data.feature_store import StoreRequest, open_or_build
-from showtell.models.encoding import FastEncoder
-from showtell.models.frozen import FrozenEncoder
+from showtell.models.encoders.encoding import FastEncoder, FrozenEncoder
 
 EMBEDDING, HIDDEN, BUILT = 256, 100, 48
 

@@ -53,7 +53,7 @@ def make(root: Path) -> None:
 
 def store(config: Config) -> None:
     """Complete stores of zeros for both splits, where a run will look for them."""
-    from showtell.models.frozen import FrozenEncoder
+    from showtell.models.encoders.encoding import FrozenEncoder
 
     frozen, cache = FrozenEncoder(config), Path(config.cache)
     for name in ("train", "val"):

@@ -28,7 +28,7 @@ from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import EncoderConfig
 from showtell.models.decoders.base import build_decoder
-from showtell.models.encoder import LazyEncoder
+from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.models.settings import LSTMConfig
 from showtell.objectives.cross_entropy import CrossEntropy

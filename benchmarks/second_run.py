@@ -1,8 +1,8 @@
 """Figure: the second run of a sweep, everything warm, until its first step, over importing torch and Lightning.
 
-Fresh processes in turns: `python -c "import torch, pytorch_lightning"`, and `python train.py` on the embedded data until
-the end of its first step. User and system time of the process, because that is what a run costs on a loaded
-machine; the smallest of three of each.
+Fresh processes in turns: `python -c "import torch, pytorch_lightning"`, and `python train.py --run DIRECTORY`, as a sweep
+starts its jobs, on the embedded data until the end of its first step. User and system time of the process, because that
+is what a run costs on a loaded machine; the smallest of three of each.
 """
 
 import os
@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from machine import at_most
+
+from showtell.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 BARE = "import os, torch, pytorch_lightning; os._exit(0)"
@@ -46,7 +48,9 @@ def main() -> None:
             "data.shapes.train_pictures=100", "data.shapes.val_pictures=20",
         ]  # fmt: skip
         spent("train.py", *words, "training.max_epochs=1")
-        pairs = [(spent("-c", BARE), spent("-c", FIRST_STEP, *words)) for _ in range(3)]
+        second = Run(f"{root}/second")
+        second.create(Run(f"{root}/run").config())
+        pairs = [(spent("-c", BARE), spent("-c", FIRST_STEP, "--run", str(second))) for _ in range(3)]
     print("imports, run:", *(f"{bare:.2f}, {run:.2f};" for bare, run in pairs))
     bare, run = (min(times) for times in zip(*pairs, strict=True))
     print(f"imports {bare:.2f} s, until the first step {run:.2f} s")

@@ -30,7 +30,7 @@ from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
 from showtell.models.decoders.base import build_decoder
-from showtell.models.encoder import LazyEncoder
+from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.training.trainer import build_trainer

@@ -194,7 +194,7 @@ def with_parts_of_run(words: Sequence[str]) -> list[str]:
         ConfigError: no run lies there.
     """
     resume = next((word.partition("=")[2] for word in words if word.startswith("resume=")), "").strip("'\"")
-    if resume in ("", "null"):
+    if resume in ("", "null") or {"-m", "--multirun"} & set(words):  # the launcher refuses it with -m
         return list(words)
     values, given = Run.of(resume).started_config().as_dict(), {word.partition("=")[0] for word in words}
     parts = {section: (kind, values[section][key]) for section, (kind, key) in SECTIONS.items()}

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from showtell.config import EncoderConfig
-from showtell.models import encoding
-from showtell.models.encoder import Encoder, build_encoder
-from showtell.models.encoding import FastEncoder, encoding_precision, fold_batch_norms
+from showtell.models.encoders import encoding
+from showtell.models.encoders.base import Encoder, build_encoder
+from showtell.models.encoders.encoding import FastEncoder, encoding_precision, fold_batch_norms
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,8 @@ from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, sav
 from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, EncoderConfig, TrainingConfig, parse
 from showtell.models.decoders.base import build_decoder
-from showtell.models.encoder import Encoder, build_encoder
-from showtell.models.finetuning import finetuned_blocks
+from showtell.models.encoders.base import Encoder, build_encoder
+from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.objectives.self_critical import SelfCritical
@@ -36,8 +36,7 @@ TUNING = {"encoder": {**SMALL, "finetune_blocks": 2}, "features": {"mode": "off"
 
 
 def network(name: str = "resnet18", pooling: str = "average") -> Encoder:
-    config = EncoderConfig(name=name, weights="none", pooling=pooling, image_size=64)
-    return build_encoder(config, calibrate=False)
+    return build_encoder(EncoderConfig(name=name, weights="none", pooling=pooling, image_size=64))
 
 
 def module(encoder: Encoder, blocks: int, **training: object) -> CaptionModule:

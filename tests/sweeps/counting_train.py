@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from showtell.models.encoding import FastEncoder
+from showtell.models.encoders.encoding import FastEncoder
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 encode = FastEncoder.__call__

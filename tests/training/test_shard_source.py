@@ -108,7 +108,7 @@ def test_resume_is_exact(config: MakeConfig, tmp_path: Path, steps: int, workers
 def test_a_second_run_encodes_nothing(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = str(tmp_path / "cache")
     train(config(cache=own), tmp_path / "cold")
-    monkeypatch.setattr("showtell.models.frozen.FastEncoder", None)
+    monkeypatch.setattr("showtell.models.encoders.encoding.FastEncoder", None)
     train(config(cache=own), tmp_path / "warm")
     assert losses(tmp_path / "cold") == losses(tmp_path / "warm")
 

@@ -20,8 +20,9 @@ from showtell.config import DecodingConfig, TrainingConfig
 from showtell.decoding import Hypothesis, decode
 from showtell.models.decoders.base import Decoder, attention_maps
 from showtell.models.ema import ema_copy, ema_decay, update_ema
-from showtell.models.encoder import Encoder, LazyEncoder
-from showtell.models.finetuning import finetuned_blocks, parameter_groups
+from showtell.models.encoders.base import Encoder
+from showtell.models.encoders.encoding import LazyEncoder
+from showtell.models.encoders.finetuning import finetuned_blocks, parameter_groups
 from showtell.models.objective import CaptionBatch, Objective, ddp_loss, token_cross_entropy
 from showtell.models.scores import Scores, scores_of
 from showtell.text import Vocabulary

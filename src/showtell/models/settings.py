@@ -84,8 +84,10 @@ class TransformerConfig(RegionsConfig):
             )
 
 
-declare("encoder", EncoderConfig, "showtell.models.encoder:build_efficientnet_lite0")
-declare_any_other("encoder", TorchvisionConfig, "showtell.models.encoder:build_torchvision", "torchvision")
+declare("encoder", EncoderConfig, "showtell.models.encoders.efficientnet_lite0:EfficientNetLite0")
+declare_any_other(
+    "encoder", TorchvisionConfig, "showtell.models.encoders.torchvision:TorchvisionBackbone", "torchvision"
+)
 declare("decoder", LSTMConfig, "showtell.models.decoders.lstm:LSTMDecoder")
 declare("decoder", AttentionConfig, "showtell.models.decoders.attention:SoftAttentionDecoder")
 declare("decoder", HardAttentionConfig, "showtell.models.decoders.hard_attention:HardAttentionDecoder")

@@ -27,11 +27,10 @@ from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform,
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
-from showtell.models.encoder import Encoder, LazyEncoder
-from showtell.models.encoding import FastEncoder, encoding_precision
-from showtell.models.finetuning import finetuned_blocks
+from showtell.models.encoders.base import Encoder, build_encoder
+from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
+from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
-from showtell.models.weights import recorded_weights
 from showtell.text import Vocabulary
 
 DecodeBatch = Callable[[list[Tensor]], list[list[Hypothesis]]]
@@ -159,7 +158,7 @@ class Captioner(PictureCaptioner):
         config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
         identity, transform = metadata["encoder"], ImageTransform(**metadata["transform"])
         weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)
-        encoder = LazyEncoder(config.encoder, weights).network
+        encoder = build_encoder(config.encoder, weights)
         if count := config.encoder.finetune_blocks:
             load_weights(finetuned_blocks(encoder, count), finetuned_weights(checkpoint["state_dict"]), path)
         decoder = build_decoder(config.decoder, tuple(metadata["feature_shape"]), len(vocabulary))

@@ -40,7 +40,7 @@ from showtell.data.shards.unpack import unpack
 from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
-from showtell.models.frozen import FrozenEncoder
+from showtell.models.encoders.encoding import FrozenEncoder
 
 
 class Source(ABC):

@@ -23,10 +23,9 @@ from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import remove_stale_temporaries
 from showtell.models.decoders.base import Decoder, build_decoder
-from showtell.models.finetuning import finetuned_blocks
+from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.models.objective import build_objective
-from showtell.models.weights import save_travelling_weights
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.run import Run
 from showtell.text import Vocabulary
@@ -75,7 +74,7 @@ def train(config: Config, run_dir: Path) -> float:
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, vocabulary, source.train.counts, config.vocab.threshold)
-        save_travelling_weights(run_dir, source.encoder.weights, lambda: source.encoder.network)
+        source.encoder.save_weights(run_dir / "checkpoints")
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = first_decoder(config, data.feature_shape, vocabulary, start)
     if start and start.finetuned_count:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError
-from showtell.models.encoder import Encoder
+from showtell.models.encoders.base import Encoder
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm)
 

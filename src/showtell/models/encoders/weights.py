@@ -1,0 +1,89 @@
+"""Files of an encoder's weights: told apart by their hash, read as tensors only, fetched once where they are published.
+
+Public weights are named in a checkpoint and found again where it is used; random and local ones travel with the run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+from showtell.config import ImageTransform
+from showtell.errors import UserError
+from showtell.files import file_sha256
+
+OFFLINE = "encoder=efficientnet_lite0, which needs no download"
+
+
+class WeightsError(UserError):
+    """Weights that are not there, cannot be read or do not fit; one line with the remedy."""
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """What an encoder starts from: a file (None for random weights), its hash, and the transform it was trained with.
+
+    `public` weights can be had again by name; the others must travel with the run. Those that `travelled` are of the
+    whole `Encoder`, not of the classifier that it was made from.
+    """
+
+    path: Path | None
+    sha256: str
+    transform: ImageTransform
+    public: bool
+    travelled: bool = False
+
+    @classmethod
+    def of_file(cls, path: Path, transform: ImageTransform, *, public: bool) -> "EncoderWeights":
+        """A file's weights, told by its content."""
+        return cls(path, file_sha256(path), transform, public)
+
+    def load_into(
+        self, model: nn.Module, renamed: Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]] | None = None
+    ) -> None:
+        """Loads the file into a freshly built network; `renamed` gives its tensors the network's names.
+
+        Raises:
+            WeightsError: the file is no state dict, or not this network's.
+        """
+        assert self.path is not None
+        state = read_state_dict(self.path)
+        try:
+            model.load_state_dict(renamed(state, model) if renamed else state)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            raise WeightsError(
+                f"{self.path}: these weights are not of encoder {type(model).__name__}: {first}"
+            ) from None
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Reads tensors by name, and nothing else, from a file that `torch.save` wrote."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: not a file of weights ({reason})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: not a state dict of tensors; save `model.state_dict()`")
+    return state
+
+
+def download(url: str, wanted_by: str) -> Path:
+    """Fetches a file of weights into torch's cache, unless it lies there already, and checks the hash in its name."""
+    directory = Path(torch.hub.get_dir()) / "checkpoints"
+    path = directory / url.rsplit("/", 1)[1]
+    if path.is_file():
+        return path
+    directory.mkdir(parents=True, exist_ok=True)
+    prefix = torch.hub.HASH_REGEX.search(path.name)
+    try:
+        torch.hub.download_url_to_file(url, str(path), prefix.group(1) if prefix else None)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"{wanted_by}: cannot fetch {url} ({error}); put {path.name} into {directory}, or use {OFFLINE}"
+        ) from None
+    return path
