@@ -91,11 +91,7 @@ class ShowtellLauncher(Launcher):
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def run(
-        self,
-        jobs: Iterable[Job],
-        total: int,
-        on_result: "OnResult" = lambda result: None,
-        before: Sequence[Path] = (),
+        self, jobs: Iterable[Job], total: int, on_result: "OnResult" = lambda result: None, before: Sequence[Path] = ()
     ) -> None:
         """Runs jobs as they are asked for; arguments as in `run_sweep`.
 

@@ -25,11 +25,7 @@ def test_best_stays_and_last_is_the_last_when_it_gets_worse(tmp_path):
 def test_a_resumed_run_does_not_replace_the_best_by_a_worse_one(tmp_path):
     train(tmp_path, Settings(epochs=1))
     best = (tmp_path / "best.ckpt").read_bytes()
-    train(
-        tmp_path,
-        Settings(epochs=2, hooks={"optimizer_step": worse_from_the_second_epoch}),
-        tmp_path / "last.ckpt",
-    )
+    train(tmp_path, Settings(epochs=2, hooks={"optimizer_step": worse_from_the_second_epoch}), tmp_path / "last.ckpt")
     assert (tmp_path / "best.ckpt").read_bytes() == best
 
 

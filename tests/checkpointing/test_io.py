@@ -18,16 +18,9 @@ from showtell.checkpointing.io import (
 def content(step: int = 3) -> dict:
     return {
         "global_step": step,
-        "state_dict": {
-            "w": torch.arange(40.0).reshape(8, 5),
-            "h": torch.ones(3).half(),
-            "b": torch.tensor([True]),
-        },
+        "state_dict": {"w": torch.arange(40.0).reshape(8, 5), "h": torch.ones(3).half(), "b": torch.tensor([True])},
         "optimizer_states": [{"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}],
-        "showtell": {
-            "vocabulary": ["<start>", "é", "\U0001f600"],
-            "config": {"seed": 1, "x": None, "t": (1, 2)},
-        },
+        "showtell": {"vocabulary": ["<start>", "é", "\U0001f600"], "config": {"seed": 1, "x": None, "t": (1, 2)}},
     }
 
 

@@ -54,12 +54,7 @@ def test_the_same_configuration_is_silent():
 
 @pytest.mark.parametrize(
     "setting",
-    [
-        {"vocab__threshold": 9},
-        {"decoder__hidden_size": 7},
-        {"encoder__name": "resnet50"},
-        {"encoder__pooling": "grid"},
-    ],
+    [{"vocab__threshold": 9}, {"decoder__hidden_size": 7}, {"encoder__name": "resnet50"}, {"encoder__pooling": "grid"}],
 )
 def test_what_makes_no_sense_is_refused(setting):
     with pytest.raises(ResumeError) as caught:

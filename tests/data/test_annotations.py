@@ -56,13 +56,7 @@ def karpathy_root(root: Path, *, with_folders: bool = True) -> DataConfig:
         name = f"COCO_{folder}_{number:012}.jpg"
         touch(root / folder if with_folders else root, name)
         sentence = {"tokens": ["a", split], "raw": f"A {split}.", "imgid": number, "sentid": number}
-        image = {
-            "filename": name,
-            "imgid": number,
-            "split": split,
-            "sentids": [number],
-            "sentences": [sentence],
-        }
+        image = {"filename": name, "imgid": number, "split": split, "sentids": [number], "sentences": [sentence]}
         images.append(image | ({"filepath": folder, "cocoid": 1000 + number} if with_folders else {}))
     (root / "dataset_coco.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
     return DataConfig(

@@ -176,11 +176,7 @@ def test_bombs_take_little_memory(tmp_path):
         if "bomb" in name or "scans" in name:
             paths.append(tmp_path / f"{name}.jpg")
             paths[-1].write_bytes(CONTENTS[name][0])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "PYTHONWARNINGS": "error",
-    }
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONWARNINGS": "error"}
     command = [sys.executable, "-c", MEASURE, *map(str, paths)]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert run.returncode == 0, run.stderr

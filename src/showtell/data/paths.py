@@ -122,10 +122,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], str | None]:
     pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and not _is_folder(path)]
     others = sum(path.suffix.lower() in _OTHER_PICTURES for path in entries)
     if others:
-        return (
-            pictures,
-            f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG, PNG or WEBP",
-        )
+        return pictures, f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG, PNG or WEBP"
     return pictures, None if pictures else f"{shown(folder)}: holds no {', '.join(SUFFIXES)} file"
 
 
