@@ -57,16 +57,6 @@ def test_a_folder_that_cannot_be_made_fails_its_job_alone(sweep):
     assert "File exists" in done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", FAULTS)
-def test_one_fault_among_five_jobs(sweep, kind):
-    words = ["seed=1,2,3,4,5", f"data.root='2:{kind}'", "training.max_epochs=3"]
-    assert sweep(*words).returncode == 1
-    assert states(sweep) == {f"seed-{n}": "failed" if n == 2 else "finished" for n in range(1, 6)}
-    assert sweep(*words).returncode == 0
-    assert sweep.starts() == {f"seed-{n}": ["0", "2"] if n == 2 else ["0"] for n in range(1, 6)}
-
-
 @on_linux
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_sweep_lets_its_jobs_exit_and_the_same_command_goes_on(sweep, number):
