@@ -24,9 +24,9 @@ from showtell.config import ImageTransform
 from showtell.data.images import decode_picture, load_picture, prepare
 from showtell.data.shards.batches import ShardSplit
 from showtell.data.shards.index import IndexRequest
-from showtell.data.shards.members import shard_writer
-from showtell.data.shards.pattern import find_shards
+from showtell.data.shards.members import find_shards
 from showtell.data.shards.shard_set import ShardSet, open_shards
+from showtell.data.shards.writing import shard_writer
 from showtell.text import Vocabulary
 
 TRANSFORM = ImageTransform()

@@ -5,14 +5,17 @@ import os
 import random
 import runpy
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from showtell.config import Config, parse
+from showtell.config import Config, SweepConfig, parse
+from showtell.config.setting import flat, spelled
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHOWTELL_SHARED", REPOSITORY.parent / "shared")) / "data"
@@ -62,33 +65,71 @@ def tiny_coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_coco(tmp_path_factory.mktemp("data") / "tiny_coco")
 
 
-@pytest.fixture(scope="session")
-def tiny_overrides(tiny_coco: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Settings of a run of seconds: a random ResNet18, stored features, a small decoder. The cache is shared."""
+def tiny_settings(root: Path, cache: Path) -> dict[str, Any]:
+    """Settings of a run of seconds: a random ResNet18, stored features, a small decoder."""
     return {
-        "data": {"name": "tiny", "format": "coco", "root": str(tiny_coco), "num_workers": 0},
+        "data": {"name": "tiny", "format": "coco", "root": str(root), "num_workers": 0},
         "encoder": {"name": "resnet18", "weights": "none"},
         "decoder": {"embedding_size": 12, "hidden_size": 16, "dropout": 0.2},
         "vocab": {"threshold": 1},
         "device": {"accelerator": "cpu"},
         "features": {"precision": "float32", "dtype": "float32", "batch_size": 8},
         "training": {"max_epochs": 2, "batch_size": 7, "log_every_steps": 1, "sample_pictures": 3},
-        "cache": str(tmp_path_factory.mktemp("cache")),
+        "cache": str(cache),
     }
 
 
+def merged(settings: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    """Settings with some of their sections changed."""
+    return settings | {
+        name: {**settings.get(name, {}), **section} if isinstance(section, dict) else section
+        for name, section in sections.items()
+    }
+
+
+def as_words(settings: dict[str, Any], *left_out: str) -> list[str]:
+    """The words of a command line that say all of these sections, so that no recipe's values are left."""
+    whole = parse(settings).as_dict()
+    sections = {name: whole[name] for name in (*settings, "decoding") if name not in left_out}
+    return [f"{key}={spelled(value)}" for key, value in flat(sections).items()]
+
+
+@pytest.fixture(scope="session")
+def tiny_overrides(tiny_coco: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """`tiny_settings` with a cache that is shared."""
+    return tiny_settings(tiny_coco, tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
-def tiny_config(tiny_overrides: dict[str, object]) -> Callable[..., Config]:
+def tiny_config(tiny_overrides: dict[str, Any]) -> Callable[..., Config]:
     """Makes a configuration of a tiny run: `tiny_config(training={"max_epochs": 3})`."""
+    return lambda **sections: parse(merged(tiny_overrides, **sections))
 
-    def make(**sections: object) -> Config:
-        merged = dict(tiny_overrides)
-        for name, section in sections.items():
-            before = merged.get(name)
-            merged[name] = {**before, **section} if isinstance(before, dict) and isinstance(section, dict) else section
-        return parse(merged)
 
-    return make
+def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """What the condition says once it says something."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, f"waited {seconds} s in vain"
+        time.sleep(0.05)
+    return value
+
+
+def hopeless_trial(folder: Path) -> tuple[Any, int]:
+    """A search in a folder whose runs were all better than any can be, and the number of one more trial."""
+    pytest.importorskip("optuna")
+    from optuna.distributions import FloatDistribution
+
+    from showtell.sweeps.search import Search, open_trial
+
+    search = Search(folder, {"x": FloatDistribution(0, 1)}, [], SweepConfig(trials=5), "min", 1)
+    *good, hopeless = [number for number, _ in search.proposals()]
+    for number in good:
+        trial = open_trial(search.path, number)
+        for epoch in range(6):
+            trial.report(1e-3, epoch)
+        search.study.tell(number, 1e-3)
+    return search, hopeless
 
 
 @pytest.fixture(scope="session")

@@ -60,13 +60,7 @@ class ShowtellLauncher(Launcher):
     def job(
         self, overrides: Sequence[str], number: int, varied: Sequence[str], environment: dict[str, str] | None = None
     ) -> Job:
-        """Composes one job.
-
-        Args:
-            overrides: the words of its command line.
-            number: its place in the sweep.
-            varied: those words in which it differs from other jobs.
-            environment: what it finds beyond the sweep's.
+        """Composes the job at a place of the sweep; `varied` are the words in which it differs from other jobs.
 
         Raises:
             ConfigError: its configuration cannot be used.
@@ -97,11 +91,7 @@ class ShowtellLauncher(Launcher):
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def run(
-        self,
-        jobs: Iterable[Job],
-        total: int,
-        on_result: "OnResult" = lambda result: None,
-        before: Sequence[Path] = (),
+        self, jobs: Iterable[Job], total: int, on_result: "OnResult" = lambda result: None, before: Sequence[Path] = ()
     ) -> None:
         """Runs jobs as they are asked for; arguments as in `run_sweep`.
 

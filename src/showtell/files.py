@@ -17,10 +17,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock
 
 from showtell.errors import UserError
 
@@ -128,6 +130,16 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
     """
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+def make_once(file: Path, make: Callable[[], None]) -> None:
+    """Has a file made unless it is there. Of several processes one makes it, under a lock beside it; others wait."""
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.parent / "lock"):
+            if not file.is_file():
+                remove_stale_temporaries(file.parent)
+                make()
 
 
 def _is_alive(pid: int) -> bool:

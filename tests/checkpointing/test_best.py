@@ -25,11 +25,7 @@ def test_best_stays_and_last_is_the_last_when_it_gets_worse(tmp_path):
 def test_a_resumed_run_does_not_replace_the_best_by_a_worse_one(tmp_path):
     train(tmp_path, Settings(epochs=1))
     best = (tmp_path / "best.ckpt").read_bytes()
-    train(
-        tmp_path,
-        Settings(epochs=2, hooks={"optimizer_step": worse_from_the_second_epoch}),
-        tmp_path / "last.ckpt",
-    )
+    train(tmp_path, Settings(epochs=2, hooks={"optimizer_step": worse_from_the_second_epoch}), tmp_path / "last.ckpt")
     assert (tmp_path / "best.ckpt").read_bytes() == best
 
 
@@ -46,11 +42,6 @@ def test_a_metric_that_nobody_logs_is_named(tmp_path, monkeypatch):
         UserError, match=r"training\.monitor='val/cidr' is not logged by validation; choose one of val/loss"
     ):
         train(tmp_path, Settings())
-
-
-def test_wrong_mode(tmp_path):
-    with pytest.raises(ValueError, match="choose min or max"):
-        BestCheckpoint(tmp_path, LastCheckpoint(tmp_path), mode="least")
 
 
 def test_what_is_not_a_number_is_never_best():

@@ -61,8 +61,7 @@ def stop_and_resume(directory: Path, way: str, hook: str, call: int, number: int
 
 
 @pytest.mark.parametrize(
-    ("hook", "call"),
-    [("training_step", 1), ("optimizer_step", 7), ("training_step", 14), ("validation_step", 3)],
+    ("hook", "call"), [("training_step", 1), ("optimizer_step", 7), ("training_step", 14), ("validation_step", 3)]
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_sigterm(way, hook, call, tmp_path):
@@ -121,10 +120,7 @@ def test_signals_at_every_step(way, hook, number, tmp_path):
             continue
         if hook == "validation_step" and call == 2 and way == "accumulation":
             continue  # stops inside the first window, with nothing to save
-        assert stop_and_resume(directory, way, hook, call, number) == (128 + number, uninterrupted(way)), (
-            hook,
-            call,
-        )
+        assert stop_and_resume(directory, way, hook, call, number) == (128 + number, uninterrupted(way)), (hook, call)
 
 
 # in the others the weights have left the boundary, and the file of the epoch's end stays
@@ -139,8 +135,7 @@ SAVED_STEP = {
 
 
 @pytest.mark.parametrize(
-    ("hook", "call"),
-    [*((hook, 10) for hook in HOOKS[:5]), ("validation_step", 4), ("on_train_epoch_end", 1)],
+    ("hook", "call"), [*((hook, 10) for hook in HOOKS[:5]), ("validation_step", 4), ("on_train_epoch_end", 1)]
 )
 def test_exceptions(hook, call, tmp_path):
     way = "plateau"

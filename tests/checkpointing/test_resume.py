@@ -52,55 +52,37 @@ def test_the_same_configuration_is_silent():
     assert check_resume(copy.deepcopy(Config().as_dict()), Config().as_dict()) == []
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"vocab__threshold": 9},
-        {"decoder__hidden_size": 7},
-        {"encoder__name": "resnet50"},
-        {"encoder__pooling": "grid"},
-    ],
-)
-def test_what_makes_no_sense_is_refused(setting):
+MAKES_NO_SENSE = {
+    "vocab__threshold": 9, "decoder__hidden_size": 7, "encoder__name": "resnet50", "encoder__pooling": "grid",
+}  # fmt: skip
+NOT_EXACT = {
+    "training__batch_size": 7, "seed": 5, "device__precision": "bf16-mixed", "training__accumulate_batches": 2,
+    "training__learning_rate": 0.5, "device__devices": 2, "device__accelerator": "gpu", "decoder__dropout": 0.5,
+    "data__name": "other", "features__dtype": "float32",
+}  # fmt: skip
+FREE = {
+    "training__max_epochs": 99, "training__log_every_steps": 1, "name": "x", "resume": "there", "data__num_workers": 0,
+    "decoding__beam_size": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", MAKES_NO_SENSE)
+def test_what_makes_no_sense_is_refused(key):
     with pytest.raises(ResumeError) as caught:
-        check_resume(Config().as_dict(), changed(**setting))
+        check_resume(Config().as_dict(), changed(**{key: MAKES_NO_SENSE[key]}))
     text = str(caught.value)
-    assert "\n" not in text and next(iter(setting)).replace("__", ".") in text and "start a new run" in text
+    assert "\n" not in text and key.replace("__", ".") in text and "start a new run" in text
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"training__batch_size": 7},
-        {"seed": 5},
-        {"device__precision": "bf16-mixed"},
-        {"training__accumulate_batches": 2},
-        {"training__learning_rate": 0.5},
-        {"device__devices": 2},
-        {"device__accelerator": "gpu"},
-        {"decoder__dropout": 0.5},
-        {"data__name": "other"},
-        {"features__dtype": "float32"},
-    ],
-)
-def test_what_is_not_exact_is_said(setting):
-    (line,) = check_resume(Config().as_dict(), changed(**setting))
-    assert next(iter(setting)).replace("__", ".") in line and "not exactly" in line
+@pytest.mark.parametrize("key", NOT_EXACT)
+def test_what_is_not_exact_is_said(key):
+    (line,) = check_resume(Config().as_dict(), changed(**{key: NOT_EXACT[key]}))
+    assert key.replace("__", ".") in line and "not exactly" in line
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"training__max_epochs": 99},
-        {"training__log_every_steps": 1},
-        {"name": "x"},
-        {"resume": "there"},
-        {"data__num_workers": 0},
-        {"decoding__beam_size": 5},
-    ],
-)
-def test_what_is_free_is_silent(setting):
-    assert check_resume(Config().as_dict(), changed(**setting)) == []
+@pytest.mark.parametrize("key", FREE)
+def test_what_is_free_is_silent(key):
+    assert check_resume(Config().as_dict(), changed(**{key: FREE[key]})) == []
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.0, 0.9), (0.9, 0.0)])

@@ -6,14 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from tests.conftest import REPOSITORY as ROOT
 
 from showtell.checkpointing.io import load_checkpoint
 from showtell.checkpointing.stop import SIGNALS, GracefulStop
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys, time
 from pathlib import Path

@@ -97,10 +97,7 @@ class Data(lightning.LightningDataModule):
     def train_dataloader(self) -> Loader:
         order = Order()
         loader = DataLoader(
-            Rows(),
-            batch_sampler=order,
-            num_workers=self.settings.workers,
-            generator=torch.Generator().manual_seed(1),
+            Rows(), batch_sampler=order, num_workers=self.settings.workers, generator=torch.Generator().manual_seed(1)
         )
         return Loader(loader, order, self.position)
 

@@ -56,13 +56,7 @@ def karpathy_root(root: Path, *, with_folders: bool = True) -> DataConfig:
         name = f"COCO_{folder}_{number:012}.jpg"
         touch(root / folder if with_folders else root, name)
         sentence = {"tokens": ["a", split], "raw": f"A {split}.", "imgid": number, "sentid": number}
-        image = {
-            "filename": name,
-            "imgid": number,
-            "split": split,
-            "sentids": [number],
-            "sentences": [sentence],
-        }
+        image = {"filename": name, "imgid": number, "split": split, "sentids": [number], "sentences": [sentence]}
         images.append(image | ({"filepath": folder, "cocoid": 1000 + number} if with_folders else {}))
     (root / "dataset_coco.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
     return DataConfig(
@@ -210,9 +204,9 @@ def test_only_karpathy_has_a_test_split(tmp_path):
         }, [(700, 3500), (100, 500)]),
     ],
 )  # fmt: skip
-def test_real_files(shared, folder, settings, expected):
-    if not (shared / folder).is_dir():
+def test_real_files(shared_data, folder, settings, expected):
+    if not (shared_data / folder).is_dir():
         pytest.skip(f"{folder} is not here")
-    config = DataConfig(name=folder, format="coco", root=str(shared / folder), bad_pictures="fail", **settings)
+    config = DataConfig(name=folder, format="coco", root=str(shared_data / folder), bad_pictures="fail", **settings)
     splits = [read_split(config, split) for split in ("train", "val")]
     assert [(len(s.pictures), sum(len(p.captions) for p in s.pictures)) for s in splits] == expected

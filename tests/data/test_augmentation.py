@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.conftest import draw_coco
+from tests.conftest import draw_coco, merged, tiny_settings
 
 from showtell.config import AugmentConfig, Config, ConfigError, DataConfig, ImageTransform, TrainingConfig, parse
 from showtell.data.augmentation import Augmentation, crop, draws, jitter, says_left_or_right
@@ -120,14 +120,9 @@ def test_validation_is_never_changed(large: Path, tmp_path: Path) -> None:
 
 
 def test_only_the_training_split_of_a_run_is_changed(large: Path, tmp_path: Path) -> None:
-    config = parse(
-        {
-            "data": {"format": "coco", "root": str(large), "num_workers": 0, "augment": {"jitter": 0.1}},
-            "features": {"mode": "off"},
-            "encoder": {"name": "resnet18", "weights": "none", "image_size": 32},
-            "cache": str(tmp_path),
-        }
-    )
+    data = {"augment": {"jitter": 0.1}}
+    settings = merged(tiny_settings(large, tmp_path), data=data, features={"mode": "off"}, encoder={"image_size": 32})
+    config = parse(settings)
     source = open_source(config)
     read = source.train.images
     assert read.augmentation and read.augmentation.seed == config.seed and source.val.images.augmentation is None
@@ -197,10 +192,7 @@ def test_captions_that_know_left_from_right() -> None:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        (
-            {"data": {"augment": {"jitter": 0.2}}},
-            r"stored features are those of unchanged pictures; use features.views=8",
-        ),
+        ({"data": {"augment": {"jitter": 0.2}}}, r"those of unchanged pictures; use features.views=8"),
         ({"data": {"augment": {"flip": True}}}, r"or features=off"),
         ({"data": {"augment": {"crop_area": 0.0}}}, r"data.augment.crop_area=0.0 is out of range"),
         ({"data": {"augment": {"jitter": 1.5}}}, r"data.augment.jitter=1.5 is out of range"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from showtell.data import images
 from showtell.data.images import PictureError, read_picture
 
 
@@ -138,12 +139,14 @@ def test_addresses_are_refused(address):
     assert "address" in refusal(address) and "address" in refusal(Path(address))
 
 
-def test_the_limit_on_pixels_can_be_set(tmp_path):
+def test_pictures_up_to_the_limit_on_pixels_are_read(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    assert read_picture(path, max_pixels=4800).shape == (3, 60, 80)
+    monkeypatch.setattr(images, "MAX_PIXELS", 4800)
+    assert read_picture(path).shape == (3, 60, 80)
+    monkeypatch.setattr(images, "MAX_PIXELS", 4799)
     with pytest.raises(PictureError, match="80 x 60 pixels, more than 4,799"):
-        read_picture(path, max_pixels=4799)
+        read_picture(path)
 
 
 def test_a_file_above_the_size_limit_is_not_read(tmp_path):
@@ -173,11 +176,7 @@ def test_bombs_take_little_memory(tmp_path):
         if "bomb" in name or "scans" in name:
             paths.append(tmp_path / f"{name}.jpg")
             paths[-1].write_bytes(CONTENTS[name][0])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "PYTHONWARNINGS": "error",
-    }
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONWARNINGS": "error"}
     command = [sys.executable, "-c", MEASURE, *map(str, paths)]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert run.returncode == 0, run.stderr

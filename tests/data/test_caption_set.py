@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.conftest import merged, tiny_settings
 
 from showtell.config import DataConfig, parse
 from showtell.data import caption_set
@@ -66,17 +67,8 @@ def test_annotations_are_hashed_once_and_paths_are_not_copied(
     hashed: list[Path] = []
     real = caption_set.file_sha256
     monkeypatch.setattr(caption_set, "file_sha256", lambda file: (hashed.append(file), real(file))[1])
-    values = {"format": "coco", "root": str(tiny_coco)}
-    source = open_source(
-        parse(
-            {
-                "data": values,
-                "cache": str(tmp_path),
-                "features": {"mode": "off"},
-                "encoder": {"name": "resnet18", "weights": "none", "image_size": 32},
-            }
-        )
-    )
+    settings = merged(tiny_settings(tiny_coco, tmp_path), features={"mode": "off"}, encoder={"image_size": 32})
+    source = open_source(parse(settings))
     assert source.data_hash == source.data_hash
     assert [file.name for file in hashed] == ["captions_train.json", "captions_val.json"]
     assert source.train.captions.path_names is source.train.captions.path_names

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from showtell.config import ConfigError
+from showtell.data import shapes
 from showtell.data.settings import ShapesConfig
-from showtell.data.shapes import ensure_shapes, files, is_true, load_scenes
+from showtell.data.shapes import ensure_shapes, is_true, load_scenes
 
 SMALL = ShapesConfig(train_pictures=6, val_pictures=4)
 
@@ -87,20 +88,20 @@ def test_other_settings_or_another_generator_draw_anew(tmp_path, monkeypatch):
     ensure_shapes(root, ShapesConfig(train_pictures=3, val_pictures=2))
     assert len(list((root / "train").iterdir())) == 3
     (root / "train" / "stray.jpg").touch()
-    monkeypatch.setattr(files, "GENERATOR_VERSION", 10**6)
+    monkeypatch.setattr(shapes, "GENERATOR_VERSION", 10**6)
     ensure_shapes(root, ShapesConfig(train_pictures=3, val_pictures=2))
     assert not (root / "train" / "stray.jpg").exists()
 
 
 def test_a_kill_half_way_leaves_nothing_that_looks_complete(tmp_path, monkeypatch):
-    root, write = tmp_path / "shapes", files._write_json
+    root, write = tmp_path / "shapes", shapes._write_json
 
     def killed(path, content):
         if path.name == "captions_val.json":
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(files, "_write_json", killed)
+    monkeypatch.setattr(shapes, "_write_json", killed)
     with pytest.raises(KeyboardInterrupt):
         ensure_shapes(root, SMALL)
     assert not root.exists()

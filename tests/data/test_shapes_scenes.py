@@ -1,6 +1,5 @@
 from itertools import pairwise, permutations, product
 
-from showtell.data.shapes.captions import describe
 from showtell.data.shapes.drawing import draw
 from showtell.data.shapes.scenes import (
     CANVAS,
@@ -8,6 +7,7 @@ from showtell.data.shapes.scenes import (
     KINDS,
     RELATIONS,
     TEXTURES,
+    describe,
     held_out_combinations,
     stands,
     think_up,
@@ -89,13 +89,7 @@ def test_the_picture_shows_the_objects_color_where_its_box_is():
 
 def test_textures_change_the_picture():
     def body(texture):
-        thing = {
-            "kind": "heart",
-            "color": "red",
-            "size": "large",
-            "texture": texture,
-            "box": [10, 10, 110, 110],
-        }
+        thing = {"kind": "heart", "color": "red", "size": "large", "texture": texture, "box": [10, 10, 110, 110]}
         return draw({"background": "snow", "objects": [thing]}, "seed").crop((30, 30, 90, 80)).tobytes()
 
     assert len({body(texture) for texture in TEXTURES}) == 3

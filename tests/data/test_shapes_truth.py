@@ -2,8 +2,7 @@ import random
 
 import pytest
 
-from showtell.data.shapes.captions import describe
-from showtell.data.shapes.scenes import think_up
+from showtell.data.shapes.scenes import describe, think_up
 from showtell.data.shapes.truth import constant_caption_floor, is_true, relations_hold, truth_shares
 
 

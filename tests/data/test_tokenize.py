@@ -23,8 +23,8 @@ def test_random_captions_equal_nltk():
         assert tokenize(caption) == word_tokenize(caption.lower(), preserve_line=True), caption
 
 
-def test_real_captions_equal_nltk(shared):
-    file = shared / "coco_captions_val2017.json"
+def test_real_captions_equal_nltk(shared_data):
+    file = shared_data / "coco_captions_val2017.json"
     if not file.is_file():
         pytest.skip("the captions are not here")
     captions = [annotation["caption"] for annotation in json.loads(file.read_text())["annotations"]]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.conftest import draw_coco
+from tests.conftest import draw_coco, merged, tiny_settings
 from torch import Tensor
 
 from showtell.config import AugmentConfig, Config, ConfigError, ImageTransform, parse
@@ -49,13 +49,8 @@ def seen(read: CachedFeatures, epoch: int, rows: list[int]) -> list[tuple[int, i
 
 def source(root: Path, cache: Path, views: int, **sections: dict[str, object]) -> Source:
     augment = {"crop_area": 0.6, "flip": True} if views > 1 else {}
-    values = {
-        "data": {"format": "coco", "root": str(root), "num_workers": 0, "augment": augment},
-        "features": {"views": views, "dtype": "float32"},
-        "encoder": {"name": "resnet18", "weights": "none", "image_size": 32},
-        "cache": str(cache),
-    }
-    return open_source(parse({**values, **sections}))
+    settings = merged(tiny_settings(root, cache), features={"views": views, "precision": "auto"}, **sections)
+    return open_source(parse(merged(settings, data={"augment": augment}, encoder={"image_size": 32})))
 
 
 def test_a_caption_meets_its_own_picture() -> None:
@@ -118,7 +113,7 @@ def test_runs_of_any_seed_share_one_store_of_views(tmp_path: Path) -> None:
     train, val = first.train, first.val
     assert train.images.changed is not None and val.images.changed is None
     stores = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "cache" / "features").iterdir())
-    assert stores == ["coco-train-resnet18", "coco-train-resnet18-views", "coco-val-resnet18"]
+    assert stores == ["tiny-train-resnet18", "tiny-train-resnet18-views", "tiny-val-resnet18"]
     again = source(root, tmp_path / "cache", 3, seed=5)  # type: ignore[arg-type]
     again.encoder.__dict__["network"] = None  # nothing is left to encode
     other = again.train.images

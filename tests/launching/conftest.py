@@ -9,30 +9,14 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import REPOSITORY, as_words, wait_until
 
-from showtell.config import parse
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = REPOSITORY / "train.py"
-
-
-def wait_until(condition: Callable[[], Any], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return result
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
@@ -147,10 +131,7 @@ class Start:
         self.all: list[Training] = []
 
     def words(self, run_dir: Path) -> list[str]:
-        whole = parse(self.settings).as_dict()
-        sections = {name: whole[name] for name in (*self.settings, "decoding") if name != "device"}
-        values = [f"{key}={'null' if value is None else value}" for key, value in flat(sections).items()]
-        return [*values, "hydra/job_logging=none", f"hydra.run.dir={run_dir}"]
+        return [*as_words(self.settings, "device"), "hydra/job_logging=none", f"hydra.run.dir={run_dir}"]
 
     def __call__(self, name: str, *words: str, before: tuple[str, ...] = (), terminal: int | None = None) -> Training:
         run_dir = self.folder / name

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.launching.conftest import Start, set_section, steps, wait_until
+from tests.conftest import wait_until
+from tests.launching.conftest import Start, set_section, steps
 from tests.reliability.outcome import differences, outcome
 
 from showtell.run import Run

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.launching.conftest import Clock, wait_until
+from tests.conftest import wait_until
+from tests.launching.conftest import Clock
 
 from showtell.launching import heartbeat
 from showtell.launching.heartbeat import SILENCE_SECONDS, Heartbeat, cpu_ticks

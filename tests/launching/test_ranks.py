@@ -6,10 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.launching.conftest import TRAIN, Start, free_port, numbers, set_section, steps, wait_until
+from tests.conftest import hopeless_trial, wait_until
+from tests.launching.conftest import TRAIN, Start, free_port, numbers, set_section, steps
 from tests.reliability.outcome import differences, outcome
 
-from showtell.config import Config, SweepConfig, parse
+from showtell.config import Config, parse
 from showtell.data.shards.command import Limits, write_shards
 from showtell.run import Run
 from showtell.training.train import train
@@ -214,18 +215,7 @@ def test_a_users_mistake_is_one_line(start: Start) -> None:
 
 @pytest.mark.slow
 def test_a_hopeless_run_is_pruned_on_all_ranks(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("optuna")
-    from optuna.distributions import FloatDistribution
-
-    from showtell.sweeps.search import Search, open_trial
-
-    search = Search(start.folder, {"x": FloatDistribution(0, 1)}, [], SweepConfig(trials=5), "min", 1)
-    *good, hopeless = [number for number, _ in search.proposals()]
-    for number in good:
-        trial = open_trial(search.path, number)
-        for epoch in range(6):
-            trial.report(1e-3, epoch)
-        search.study.tell(number, 1e-3)
+    search, hopeless = hopeless_trial(start.folder)
     for name, value in search.environment(hopeless).items():
         monkeypatch.setenv(name, value)
     training = start.ranks("run", "training.monitor=val/loss")

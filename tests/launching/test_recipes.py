@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.launching.conftest import REPOSITORY, Start, free_port, numbers
+from tests.conftest import REPOSITORY, merged
+from tests.launching.conftest import Start, free_port, numbers
 
 pytestmark = pytest.mark.slow
 TWINS = REPOSITORY / "tests" / "launching" / "twins.py"
@@ -34,13 +35,6 @@ CASES = {
     "top-down, own words": ("topdown", FIRST_STAGE),
     "transformer, own words": ("transformer", FIRST_STAGE),
 }
-
-
-def merged(settings: dict[str, Any], **sections: Any) -> dict[str, Any]:
-    return settings | {
-        name: {**settings.get(name, {}), **section} if isinstance(section, dict) else section
-        for name, section in sections.items()
-    }
 
 
 def twins(start: Start, stages: dict[str, Any]) -> None:

@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import draw_coco
-
-from showtell.config import parse
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import REPOSITORY as ROOT
+from tests.conftest import as_words, draw_coco, merged, tiny_settings
 
 
 def mostly_slow(values: Iterable[Any], every: int) -> list[Any]:
@@ -52,11 +49,7 @@ class Forge:
 
     def config(self, **sections: Any) -> dict[str, Any]:
         """The tiny run's configuration, changed."""
-        merged = dict(self.overrides)
-        for name, section in sections.items():
-            before = merged.get(name)
-            merged[name] = {**before, **section} if isinstance(section, dict) and before else section
-        return merged
+        return merged(self.overrides, **sections)
 
     def train(self, run_dir: Path, **options: Any) -> int:
         """`train()` of the tiny run; keyword arguments of a job, and `sections` of the configuration."""
@@ -80,20 +73,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def forge(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
     """The process that forks, and the settings of runs of two epochs with five steps each."""
-    overrides = {
-        "data": {"name": "tiny", "format": "coco", "root": str(pictures), "num_workers": 0},
-        "encoder": {"name": "mobilenet_v3_small", "weights": "none"},
-        "decoder": {"embedding_size": 12, "hidden_size": 16, "dropout": 0.2},
-        "vocab": {"threshold": 1},
-        "device": {"accelerator": "cpu"},
-        "features": {"precision": "float32", "dtype": "float32", "batch_size": 8},
-        "training": {
-            "max_epochs": 2, "batch_size": 5, "log_every_steps": 1, "sample_pictures": 1,
-            "learning_rate": 0.01, "checkpoint_every_steps": 1, "limit_train_batches": 5,
-        },
-        "cache": str(tmp_path_factory.mktemp("cache")),
+    settings = tiny_settings(pictures, tmp_path_factory.mktemp("cache"))
+    training = {
+        "batch_size": 5, "sample_pictures": 1, "learning_rate": 0.01, "checkpoint_every_steps": 1,
+        "limit_train_batches": 5,
     }  # fmt: skip
-    forge = Forge(tmp_path_factory.mktemp("forge"), overrides)
+    settings = merged(settings, encoder={"name": "mobilenet_v3_small"}, training=training)
+    forge = Forge(tmp_path_factory.mktemp("forge"), settings)
     yield forge
     forge.close()
 
@@ -103,19 +89,10 @@ Words = Callable[..., list[str]]
 
 @pytest.fixture
 def words(forge: Forge, tmp_path: Path) -> Words:
-    """The tiny run as words of train.py's command line; every setting, so that no recipe's values are left."""
-
-    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in values.items():
-            result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        return result
+    """The tiny run as words of train.py's command line."""
 
     def make(*more: str, run_dir: Path | None = tmp_path / "run") -> list[str]:
         place = [f"hydra.run.dir={run_dir}"] if run_dir else []
-        whole = parse(forge.overrides).as_dict()
-        sections = {name: whole[name] for name in (*forge.overrides, "decoding") if name in whole}
-        settings = [f"{key}={'null' if value is None else value}" for key, value in flat(sections).items()]
-        return [*settings, "hydra/job_logging=none", *place, *more]
+        return [*as_words(forge.overrides), "hydra/job_logging=none", *place, *more]
 
     return make

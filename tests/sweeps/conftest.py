@@ -1,13 +1,12 @@
 import os
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
 import pytest
+from tests.conftest import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 FAKE = Path(__file__).with_name("fake_train.py")
 
 
@@ -53,14 +52,6 @@ class SweepCommand:
             path.parent.name: [line.split()[0] for line in path.read_text().splitlines()]
             for path in self.runs.glob("*/starts.txt")
         }
-
-
-def wait_until(condition, seconds=60):
-    until = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < until, f"waited {seconds} s in vain"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture

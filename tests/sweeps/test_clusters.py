@@ -3,8 +3,7 @@
 import signal
 
 import pytest
-
-from .conftest import wait_until
+from tests.conftest import wait_until
 
 pytestmark = pytest.mark.slow
 WORDS = {"slurm": ["sweep.backend=slurm", "sweep.cluster=local"], "ray": ["sweep.backend=ray", "sweep.cpus=1"]}

@@ -5,8 +5,7 @@ from rich.console import Console
 
 from showtell.config import parse
 from showtell.sweeps.display import Display, duration, summary
-from showtell.sweeps.job import Job
-from showtell.sweeps.result import Result
+from showtell.sweeps.job import Job, Result
 
 
 def job(folder, title, **status):

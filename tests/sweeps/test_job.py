@@ -4,8 +4,7 @@ import pytest
 
 from showtell.config import ConfigError, parse
 from showtell.run import Run
-from showtell.sweeps.job import Job, ToDo, check_folders, folder_name
-from showtell.sweeps.result import classify_exit, describe, fix_status, last_line
+from showtell.sweeps.job import Job, ToDo, check_folders, classify_exit, describe, fix_status, folder_name, last_line
 from showtell.sweeps.supervisor import locked
 
 

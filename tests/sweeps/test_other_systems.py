@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-
-from .conftest import REPOSITORY, SweepCommand
+from tests.conftest import REPOSITORY
+from tests.sweeps.conftest import SweepCommand
 
 POORER = """
 import builtins, ctypes, io, os, sys

@@ -9,21 +9,15 @@ import sys
 
 import pytest
 import torch
+from tests.conftest import REPOSITORY, hopeless_trial, wait_until
+from tests.sweeps.conftest import SweepCommand
 
 from showtell.checkpointing.io import load_checkpoint
-from showtell.config import SweepConfig
 from showtell.run import Run
 
-from .conftest import REPOSITORY, SweepCommand, wait_until
-
 pytestmark = pytest.mark.slow
-TINY = [
-    "data.shapes.train_pictures=48",
-    "data.shapes.val_pictures=8",
-    "vocab=min1",
-    "device=cpu",
-    "training.sample_pictures=2",
-]
+TINY = ["data.shapes.train_pictures=48", "data.shapes.val_pictures=8", "vocab=min1", "device=cpu"]
+TINY += ["training.sample_pictures=2"]
 
 
 @pytest.fixture
@@ -93,27 +87,10 @@ def test_an_interrupted_sweep_saves_and_resumes_real_runs(sweep):
 
 
 def test_a_hopeless_run_is_pruned(sweep):
-    pytest.importorskip("optuna")
-    from optuna.distributions import FloatDistribution
-
-    from showtell.sweeps.search import Search, open_trial
-
-    search = Search(sweep.folder, {"x": FloatDistribution(0, 1)}, [], SweepConfig(trials=5), "min", 1)
-    *good, hopeless = [number for number, _ in search.proposals()]
-    for number in good:
-        trial = open_trial(search.path, number)
-        for epoch in range(6):
-            trial.report(1e-3, epoch)
-        search.study.tell(number, 1e-3)
-    command = [
-        sys.executable,
-        sweep.script,
-        *TINY,
-        "decoder.hidden_size=16",
-        "training.max_epochs=6",
-        "hydra.run.dir=run",
-    ]
+    search, hopeless = hopeless_trial(sweep.folder)
+    words = [*TINY, "decoder.hidden_size=16", "training.max_epochs=6", "hydra.run.dir=run"]
     environment = {**os.environ, **sweep.environment, **search.environment(hopeless)}
+    command = [sys.executable, sweep.script, *words]
     done = subprocess.run(command, cwd=sweep.folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     status = Run(sweep.folder / "run").status()

@@ -8,8 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from showtell.config import ConfigError, SweepConfig, parse
 from showtell.run import Run
-from showtell.sweeps.job import Job
-from showtell.sweeps.result import Result
+from showtell.sweeps.job import Job, Result
 from showtell.sweeps.search import JOURNAL, STUDY, Search, _storage, open_trial
 
 SPACE = {"x": FloatDistribution(0.0, 1.0), "y": CategoricalDistribution(["1", "2"])}

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from .conftest import SweepCommand
+from tests.sweeps.conftest import SweepCommand
 
 pytestmark = pytest.mark.slow
 COUNTING = Path(__file__).with_name("counting_train.py")

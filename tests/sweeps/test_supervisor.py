@@ -6,13 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from tests.conftest import wait_until
 
 from showtell.config import parse
 from showtell.run import Run
 from showtell.sweeps.backends import Launch, LocalBackend, SupervisedProcess
 from showtell.sweeps.supervisor import BUSY, locked
-
-from .conftest import wait_until
 
 LOOKS_AROUND = """
 import atexit, ctypes, json, logging, os, random, signal, sys, threading

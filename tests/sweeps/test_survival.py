@@ -6,8 +6,7 @@ import signal
 import sys
 
 import pytest
-
-from .conftest import wait_until
+from tests.conftest import wait_until
 
 FAULTS = {
     "raises": "RuntimeError: the loss is not a number (exit code 1)",
@@ -56,16 +55,6 @@ def test_a_folder_that_cannot_be_made_fails_its_job_alone(sweep):
     done = sweep("seed=1,2", "training.max_epochs=1")
     assert done.returncode == 1 and "2 jobs: 1 failed, 1 finished" in done.stdout, done.stderr
     assert "File exists" in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", FAULTS)
-def test_one_fault_among_five_jobs(sweep, kind):
-    words = ["seed=1,2,3,4,5", f"data.root='2:{kind}'", "training.max_epochs=3"]
-    assert sweep(*words).returncode == 1
-    assert states(sweep) == {f"seed-{n}": "failed" if n == 2 else "finished" for n in range(1, 6)}
-    assert sweep(*words).returncode == 0
-    assert sweep.starts() == {f"seed-{n}": ["0", "2"] if n == 2 else ["0"] for n in range(1, 6)}
 
 
 @on_linux

@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from showtell.config import Config, ConfigError, parse
 from showtell.data.shards.command import Limits, write_shards
-from showtell.data.shards.members import read_members, shard_writer
-from showtell.data.shards.pattern import ShardError
+from showtell.data.shards.members import ShardError, read_members
+from showtell.data.shards.writing import shard_writer
 from showtell.errors import UserError
 from showtell.prediction.captioner import Captioner
 from showtell.training.train import train

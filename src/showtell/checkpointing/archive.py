@@ -1,12 +1,11 @@
 """A checkpoint's bytes: a `torch.save` file that ends with a checksum, and the checks before it is opened.
 
-`torch.load` notices no flipped bit (0 of 300 when tried), so one line follows the zip archive: the CRC-32 of
-everything before it, and the length. A CRC finds every single flipped bit for certain and costs about 0.25 ms
-per MB; it protects against accidents, not against people. Against people: only local regular files are
-opened, only stored (never compressed) entries that fit the file, and only a pickle whose every global is on
-the list below. The list is narrower than torch's own for `weights_only=True`, which lets 30 bytes ask for 16
-GB through `bytearray`. The trailer does not disturb `torch.load`, which searches the archive's directory from
-the end.
+`torch.load` notices no flipped bit (0 of 300 when tried), so one line follows the zip archive: the CRC-32 of everything
+before it, and the length. A CRC finds every single flipped bit for certain and costs about 0.25 ms per MB; it protects
+against accidents, not against people. Against people: only local regular files are opened, only stored (never
+compressed) entries that fit the file, and only a pickle whose every global is on the list below. The list is narrower
+than torch's own for `weights_only=True`, which lets 30 bytes ask for 16 GB through `bytearray`. The trailer does not
+disturb `torch.load`, which searches the archive's directory from the end.
 """
 
 import os
@@ -27,14 +26,7 @@ _DIRECTORY_END_BYTES = 22
 _STORAGES = ["Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"]
 _DTYPES = ["float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"]
 ALLOWED_GLOBALS = frozenset(
-    {
-        "collections.OrderedDict",
-        "collections.Counter",
-        "builtins.set",
-        "__builtin__.set",
-        "torch.Size",
-        "torch.device",
-    }
+    {"collections.OrderedDict", "collections.Counter", "builtins.set", "__builtin__.set", "torch.Size", "torch.device"}
     | {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"}
     | {f"torch.{name}Storage" for name in _STORAGES}
     | {f"torch.{name}" for name in _DTYPES}
@@ -98,11 +90,8 @@ def open_local(path: str | os.PathLike[str]) -> IO[bytes]:
             raise CheckpointError(f"{name} is not a regular file; pass the path of a checkpoint file")
         file = os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
-        remedy = (
-            "check its permissions"
-            if isinstance(error, PermissionError)
-            else "pass a run, or a file of its checkpoints/"
-        )
+        denied = isinstance(error, PermissionError)
+        remedy = "check its permissions" if denied else "pass a run, or a file of its checkpoints/"
         raise CheckpointError(f"cannot read the checkpoint {name}: {os.strerror(error.errno or 0)}; {remedy}") from None
     size = os.fstat(file.fileno()).st_size
     if size == 0 or size > MAX_BYTES or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -161,10 +150,7 @@ def _directory(file: IO[bytes], name: str, end: int) -> zipfile.ZipFile:
 def check_archive(file: IO[bytes], name: str, end: int) -> None:
     """Refuses archives that cost more memory than their size, or whose pickle names anything unexpected.
 
-    Args:
-        file: the open checkpoint.
-        name: what messages call it.
-        end: number of bytes of the archive, without the trailer.
+    `end` is the number of bytes of the archive, without the trailer.
 
     Raises:
         CheckpointError: compressed, overlapping or duplicate entries, or a forbidden global.

@@ -1,9 +1,7 @@
 """The best value of one validation metric so far, and `best.ckpt`: the state that reached it.
 
 There is one owner of "best": what `status.json`, the last line of a run, the leaderboard and a sweep's objective say
-comes from here. Lightning's `ModelCheckpoint` would write the state in the middle of the validation's end, from which
-a resumed run leaves out the plateau schedule's step. This one writes the same step boundary that `last.ckpt` uses, so
-that both resume exactly.
+comes from here. `best.ckpt` is the same step boundary that `last.ckpt` uses, so that both resume exactly.
 """
 
 import math
@@ -39,10 +37,6 @@ class Best:
     metrics: dict[str, float] = field(default_factory=dict)
     epoch: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.mode not in ("min", "max"):
-            raise ValueError(f"mode={self.mode!r} is not an option; choose min or max")
-
     def is_beaten_by(self, value: float) -> bool:
         """Whether a value is better; what is not a number never is, also not as the first."""
         if math.isnan(value):
@@ -57,11 +51,7 @@ class Best:
 class BestCheckpoint(Checkpoint):
     """Writes `directory/best.ckpt` whenever the metric improves. Comes before `LastCheckpoint` in the list.
 
-    Args:
-        directory: where checkpoints lie.
-        last: the callback that knows the step boundary.
-        monitor: name of a metric that validation logs.
-        mode: `min` when smaller is better, `max` when larger is.
+    `last` is the callback that knows the step boundary; `monitor` and `mode` are those of `Best`.
     """
 
     def __init__(self, directory: Path, last: LastCheckpoint, *, monitor: str = "val/loss", mode: str = "min") -> None:
@@ -78,10 +68,8 @@ class BestCheckpoint(Checkpoint):
         """Goes on from a checkpoint's best, if it belongs to the same metric and its file is still there."""
         if state_dict["monitor"] != self.best.monitor:
             if is_rank_zero():
-                print(
-                    f"note: the best {state_dict['monitor']} is let go; training.monitor={self.best.monitor}",
-                    flush=True,
-                )
+                told = f"the best {state_dict['monitor']} is let go; training.monitor={self.best.monitor}"
+                print(f"note: {told}", flush=True)
         elif self._path.exists():
             self.best = Best(mode=self.best.mode, **state_dict)
 

@@ -1,11 +1,10 @@
 """The last step boundary: the one moment whose state a checkpoint may hold.
 
-A run is resumed exactly only from the state between two optimizer steps. Signals, exceptions and the wish to
-save come at any other moment: half-way through a batch, inside a window of accumulated gradients, during
-validation. So the small state (loop counters, data position, schedules, callbacks) is copied at every step's
-end, and a checkpoint is that copy plus the live weights and optimizer, which do not change until the next
-optimizer step; `is_exact` tells when they have. Copying the weights at every step instead would need no such
-flag, and cost more than the step itself.
+A run is resumed exactly only from the state between two optimizer steps. Signals, exceptions and the wish to save come
+at any other moment: half-way through a batch, inside a window of accumulated gradients, during validation. So the small
+state (loop counters, data position, schedules, callbacks) is copied at every step's end, and a checkpoint is that copy
+plus the live weights and optimizer, which do not change until the next optimizer step; `is_exact` tells when they have.
+Copying the weights at every step instead would need no such flag, and cost more than the step itself.
 """
 
 import copy
@@ -50,13 +49,8 @@ class StepBoundary:
 
     def restore(self, trainer: lightning.Trainer, checkpoint: dict[str, Any]) -> None:
         """Takes the boundary that a run is resumed from; it may be saved again before the first step."""
-        names = [
-            "epoch",
-            "global_step",
-            "callbacks",
-            "lr_schedulers",
-            *(type(owner).__qualname__ for owner in _owners(trainer)),
-        ]
+        owners = [type(owner).__qualname__ for owner in _owners(trainer)]
+        names = ["epoch", "global_step", "callbacks", "lr_schedulers", *owners]
         self._state = _copied({name: checkpoint[name] for name in names if name in checkpoint})
         self._restored = _copied(internals.fit_counters(checkpoint))
         self.global_step = int(checkpoint["global_step"])

@@ -1,10 +1,9 @@
 """A loss that is not finite ends the run at that step, before the optimizer has used it.
 
-Stock Lightning trains on to the end without a word. The check must not make a GPU wait: the loss is copied to
-the host in the background before the backward pass, and looked at just before the optimizer's step, when the
-backward pass is still running. So the weights are untouched, and the last step boundary can be saved as the
-last finite state. Under several processes the loss is that of all ranks (`models.objective.ddp_loss`), so all of them
-raise at the same step.
+Stock Lightning trains on to the end without a word. The check must not make a GPU wait: the loss is copied to the host
+in the background before the backward pass, and looked at just before the optimizer's step, when the backward pass is
+still running. So the weights are untouched, and the last step boundary can be saved as the last finite state. Under
+several processes the loss is that of all ranks (`models.objective.ddp_loss`), so all of them raise at the same step.
 """
 
 import math
@@ -56,8 +55,7 @@ class FiniteLoss(Callback):
                 event.synchronize()
             if not math.isfinite(loss.item()):
                 raise NonFiniteLossError(
-                    f"the loss is not finite at step {trainer.global_step + 1}, in the batch with "
-                    f"{_pictures(batch)}; "
+                    f"the loss is not finite at step {trainer.global_step + 1}, in the batch with {_pictures(batch)}; "
                     "look at their captions, lower training.learning_rate or set training.gradient_clip"
                 )
 

@@ -1,10 +1,8 @@
 """Saving and loading checkpoints: Lightning's hook for it, and the one function that opens a checkpoint file.
 
-`VerifiedCheckpointIO` replaces Lightning's own, whose writing goes through $TMPDIR (torn in 11 of 30 kills),
-which loses the old file on a full disk, takes an unwritable directory for success and follows http addresses.
-Whatever is saved must be loadable by plain `torch.load(weights_only=True)`; that is checked before the old
-file is replaced. Every file carries the key `showtell` with the format's number, so that older, newer and
-foreign files each get their own sentence.
+`VerifiedCheckpointIO` replaces Lightning's own (why: `docs/decisions/checkpoints.md`). Whatever is saved must be
+loadable by plain `torch.load(weights_only=True)`; that is checked before the old file is replaced. Every file carries
+the key `showtell` with the format's number, so that older, newer and foreign files each get their own sentence.
 """
 
 import errno
@@ -19,7 +17,6 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
-from showtell.checkpointing.migration import migrated
 from showtell.files import atomic_write
 
 STAMP = "showtell"
@@ -27,6 +24,10 @@ FORMAT_VERSION = 1
 SUFFIX = ".ckpt"
 LAST = "last" + SUFFIX
 BEST = "best" + SUFFIX
+# what torch.load raises where a file is torn, by where
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError)
+# what older releases called them
+RENAMED_WEIGHTS = {"average.": "ema.", "tuned.": "finetuned.", "tuned_average.": "finetuned_ema."}
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -55,13 +56,6 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Opens a checkpoint that Showtell wrote: local, intact, of a known format; nothing in it is run.
 
-    Args:
-        path: a local regular file (a symbolic link to one is fine).
-        map_location: where tensors go, as `torch.load` takes it.
-
-    Returns:
-        The checkpoint; `checkpoint["showtell"]["format"]` is `FORMAT_VERSION`.
-
     Raises:
         CheckpointError: everything else, in one line. `DamagedError` when the file is torn or rotten.
     """
@@ -73,19 +67,11 @@ def load_checkpoint(
         file.seek(0)
         try:
             content = torch.load(file, map_location=map_location, weights_only=True)
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            EOFError,
-            KeyError,
-            ValueError,
-            TypeError,
-            AttributeError,
-        ) as error:
+        except _UNREADABLE as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise DamagedError(f"the checkpoint {name} is unreadable ({reason}); use another one") from None
     _check_stamp(content, name, has_checksum)
-    return migrated(dict(content))
+    return _migrated(dict(content))
 
 
 def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
@@ -109,6 +95,28 @@ def _check_stamp(content: object, name: str, has_checksum: bool) -> None:
         )
     if not has_checksum:
         raise DamagedError(f"the checkpoint {name} lost its checksum: it is rotten or was saved again; use another one")
+
+
+def _migrated(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Today's names of weights, and one owner of "best" where two callbacks kept it."""
+    weights, states = checkpoint.get("state_dict"), checkpoint.get("callbacks")
+    if isinstance(weights, dict):
+        checkpoint = {**checkpoint, "state_dict": {_renamed(name): value for name, value in weights.items()}}
+    best = states.get("BestCheckpoint") if isinstance(states, dict) else None
+    if isinstance(states, dict) and isinstance(best, dict) and "best_score" in best:
+        value, status = best["best_score"], states.get("Status")
+        same = isinstance(status, dict) and value is not None and status.get("best") == value
+        metrics = status.get("metrics", {}) if isinstance(status, dict) and same else {}
+        one = {"monitor": best["monitor"], "value": value, "metrics": metrics, "epoch": None}
+        checkpoint = {**checkpoint, "callbacks": {**states, "BestCheckpoint": one}}
+    return checkpoint
+
+
+def _renamed(name: object) -> object:
+    if not isinstance(name, str):
+        return name
+    head, dot, rest = name.partition(".")
+    return RENAMED_WEIGHTS.get(head + dot, head + dot) + rest
 
 
 def checkpoint_file(path: Path) -> Path:

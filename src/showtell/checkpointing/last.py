@@ -1,10 +1,8 @@
 """`last.ckpt`: really the last state, after every epoch, N steps or M minutes, and when a run breaks off.
 
-Lightning's `save_last` together with a monitor keeps an old epoch since 2.6.0, saves half steps on an
-exception, and writes before the step's metrics reach the log. Here a due checkpoint is written at the
-beginning of the next step: the boundary's state was copied at the step's end, its metrics have been logged
-since, and the loggers are flushed before the file is written, so that a kill at any moment leaves a log that
-reaches at least as far as the checkpoint.
+A due checkpoint is written at the beginning of the next step: the boundary's state was copied at the step's end, its
+metrics have been logged since, and the loggers are flushed before the file is written, so that a kill at any moment
+leaves a log that reaches at least as far as the checkpoint.
 """
 
 import time
@@ -55,9 +53,8 @@ class LastCheckpoint(Checkpoint):
             return
         if broken := _not_finite(content["state_dict"]):
             raise NonFiniteLossError(
-                f"the weights {broken} are not finite after step {self.boundary.global_step}; "
-                f"{path} is kept as it was; "
-                "lower training.learning_rate or set training.gradient_clip"
+                f"the weights {broken} are not finite after step {self.boundary.global_step}; {path} is kept as it "
+                "was; lower training.learning_rate or set training.gradient_clip"
             )
         for logger in trainer.loggers:
             logger.save()

@@ -24,18 +24,13 @@ from showtell.errors import UserError
 
 CHECKPOINTS = "checkpoints"
 
-STRETCHED_SCHEDULES = ("cosine",)
-
 
 class ResumeError(UserError):
     """A run that cannot be resumed in this way; one line names setting, values and remedy."""
 
 
 def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
-    """The checkpoint that `resume=` means.
-
-    Args:
-        resume: a run directory, its `checkpoints` folder, or a checkpoint file.
+    """The checkpoint that `resume=` means: a run directory, its `checkpoints` folder, or a checkpoint file.
 
     Returns:
         The path, and lines to print: each damaged file that was skipped, and what is taken instead.
@@ -50,13 +45,13 @@ def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
             return _newest(inner if inner.is_dir() else path)
         try:
             load_checkpoint(path)
+            return path, []
         except CheckpointError as error:
             if not path.is_file():
                 raise
             return _newest(path.parent, str(error))
     except CheckpointError as error:
         raise ResumeError(f"resume={str(resume)!r}: {error}") from None
-    return path, []
 
 
 @dataclass(frozen=True)
@@ -107,9 +102,7 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
         print(f"note: {line}", flush=True)
     checkpoint = load_checkpoint(path)
     metadata = checked_metadata(checkpoint, path)
-    metadata["config"] = restore(
-        metadata["config"]
-    ).as_dict()  # settings that an older version did not have have their defaults
+    metadata["config"] = restore(metadata["config"]).as_dict()  # what an older version did not have has its default
     try:
         shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
@@ -129,11 +122,7 @@ def _newest(directory: Path, *already: str) -> tuple[Path, list[str]]:
 
 
 def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Compares the configuration in a checkpoint with the one that is to go on.
-
-    Args:
-        old: `checkpoint["showtell"]["config"]`, nested.
-        new: `Config.as_dict()`.
+    """Compares the configuration in a checkpoint with the one that is to go on, both nested.
 
     Returns:
         One line per setting because of which the resumed run is not exactly the interrupted one.
@@ -151,7 +140,8 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
                 f"{key}={after.get(key)!r} does not fit the checkpoint, which has {before.get(key)!r}; "
                 f"set {key}={spelled(before.get(key))} or start a new run"
             )
-    free = {"ignore"} if after.get("training.schedule") in STRETCHED_SCHEDULES else {"ignore", "length"}
+    stretched = after.get("training.schedule") == "cosine"
+    free = {"ignore"} if stretched else {"ignore", "length"}
     return [
         f"{key} was {before.get(key)!r} and is {after.get(key)!r}: the resumed run is not exactly the interrupted one"
         for key in changed

@@ -1,11 +1,9 @@
 """Graceful stops: four signals end a run after the present step, saved, and with exit code 128 + n.
 
-They are SIGTERM, SIGINT, SIGHUP and SIGUSR1. Lightning 2.6.6 knows SIGTERM only and then ends with 0; under
-SLURM it saves inside the signal handler, in the middle of a step. Here the handler sets a flag and nothing
-else. At a step boundary (or after a validation batch) the flag is handed to Lightning, which stops through
-its own path (loggers are finalized, workers joined), and `LastCheckpoint` saves the boundary. A second SIGINT
-ends the process at once. Under SLURM, SIGUSR1 (`sbatch --signal=USR1@120`) also puts the job back in the
-queue.
+They are SIGTERM, SIGINT, SIGHUP and SIGUSR1. The handler sets a flag and nothing else. At a step boundary (or after a
+validation batch) the flag is handed to Lightning, which stops through its own path (loggers are finalized, workers
+joined), and `LastCheckpoint` saves the boundary. A second SIGINT ends the process at once. Under SLURM, SIGUSR1
+(`sbatch --signal=USR1@120`) also puts the job back in the queue.
 
 Several ranks ask one another at the beginning of each step, and look at the answer at its end, when it has long come:
 so they all stop after the same step, whichever of them was signalled.

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from showtell.config import DataConfig, find
-from showtell.data.annotations import Split, SplitName
+from showtell.data.annotations import SplitName
 from showtell.data.formats import read_split, source_files
-from showtell.files import atomic_write, content_key, file_sha256, remove_stale_temporaries, short_hash
+from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
 from showtell.text import END, Vocabulary, tokenize_all
 
 CACHE_VERSION = 1
@@ -155,11 +154,7 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
     key = content_key(CACHE_VERSION, *place, source, *_plugin_key(config))
     directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
-    if not arrays.is_file():
-        directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory / "lock"):  # runs that start together tokenize once
-            if not arrays.is_file():
-                _write(read_split(config, split, check_files=False), config.max_caption_words, arrays, texts)
+    make_once(arrays, lambda: _write(config, split, arrays, texts))
     with np.load(arrays, allow_pickle=False) as found:
         return CaptionSet(**caption_columns(found), picture_ids=found["picture_ids"], texts_file=texts, source=source)
 
@@ -177,13 +172,12 @@ def source_hash(config: DataConfig, split: SplitName) -> str:
     return short_hash([json.dumps(settings), *(bytes.fromhex(file_sha256(f)) for f in source_files(config, split))])
 
 
-def _write(split: Split, max_words: int, arrays: Path, texts: Path) -> None:
-    remove_stale_temporaries(arrays.parent)
+def _write(config: DataConfig, name: SplitName, arrays: Path, texts: Path) -> None:
+    split = read_split(config, name, check_files=False)
     captions = [picture.captions for picture in split.pictures]
-    columns = caption_arrays(captions, max_words)
-    with atomic_write(texts) as file:
-        paths = [str(picture.path) for picture in split.pictures]
-        written = [text for texts in captions for text in texts]
-        file.write(json.dumps({"paths": paths, "captions": written, "skipped": split.skipped}).encode())
+    columns = caption_arrays(captions, config.max_caption_words)
+    paths = [str(picture.path) for picture in split.pictures]
+    written = [text for said in captions for text in said]
+    write_text_atomically(texts, json.dumps({"paths": paths, "captions": written, "skipped": split.skipped}))
     with atomic_write(arrays) as file:
         np.savez(file, **columns, picture_ids=np.array([picture.id for picture in split.pictures], dtype=np.int64))

@@ -1,13 +1,11 @@
 """`python -m showtell.data check`: what is in a data set, and what of it cannot be used.
 
-Everything is looked at the way training looks at it, through the same readers, the same decoder and the
-same tokenizer, so what is reported is what would happen. Decoding runs in threads: the decoders release the
-interpreter's lock.
+Everything is looked at the way training looks at it, through the same readers, the same decoder and the same tokenizer,
+so what is reported is what would happen. Decoding runs in threads: the decoders release the interpreter's lock.
 """
 
 import argparse
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,9 +25,7 @@ from showtell.data.images import PictureError, PictureFacts, inspect_picture
 from showtell.data.paths import shown
 from showtell.data.settings import ShardsConfig
 from showtell.data.shards.index import unreadable
-from showtell.data.shards.members import read_members
-from showtell.data.shards.pattern import ShardError, find_shards
-from showtell.errors import UserError
+from showtell.data.shards.members import ShardError, find_shards, read_members
 from showtell.text import Vocabulary, tokenize_all
 
 THRESHOLDS = (1, 2, 3, 4, 5, 6, 8, 10)
@@ -43,19 +39,10 @@ _BINS = 15
 
 @dataclass(frozen=True)
 class PictureReport:
-    """The pictures of a split after decoding them all.
+    """The pictures of a split after decoding them all; `unreadable` has a line for each that cannot be."""
 
-    `odd` and `unreadable` hold a line each; `modes` counts Pillow's modes; sizes are (width, height) in
-    pixels, by area.
-    """
-
+    facts: dict[Path, PictureFacts]
     unreadable: list[str]
-    odd: list[str]
-    gray: int
-    rotated: int
-    modes: Counter[str]
-    smallest: tuple[int, int] | None
-    largest: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -64,12 +51,16 @@ class SplitReport:
 
     name: str
     pictures: int
-    captions: int
     skipped: list[str]
     lengths: Counter[int]
     words: Counter[str]
     files: frozenset[Path]
     decoded: PictureReport | None
+
+    @property
+    def captions(self) -> int:
+        """How many there are."""
+        return self.lengths.total()
 
 
 @dataclass(frozen=True)
@@ -106,10 +97,7 @@ class Report:
 def check(config: DataConfig, *, decode: bool = True, console: Console | None = None) -> Report:
     """Reads both splits and, unless told not to, decodes every picture.
 
-    Args:
-        config: the data set; what cannot be used is counted, whatever `bad_pictures` says.
-        decode: False looks at annotations and at the presence of files only.
-        console: where progress is shown; nowhere if None.
+    What cannot be used is counted, whatever `bad_pictures` says. Progress is shown on the console, if there is one.
 
     Raises:
         AnnotationError: the data set cannot be read at all.
@@ -126,16 +114,10 @@ def _check_split(config: DataConfig, name: str, decode: bool, console: Console |
         return _check_shards(config, name, decode)
     split = read_split(config, cast(SplitName, name))
     captions = tokenize_all(caption for picture in split.pictures for caption in picture.captions)
-    return SplitReport(
-        name=name,
-        pictures=len(split.pictures),
-        captions=len(captions),
-        skipped=split.skipped,
-        lengths=Counter(map(len, captions)),
-        words=Counter(word for caption in captions for word in caption),
-        files=frozenset(picture.path for picture in split.pictures),
-        decoded=_check_pictures(split.pictures, name, console) if decode else None,
-    )
+    lengths, words = Counter(map(len, captions)), Counter(word for caption in captions for word in caption)
+    files = frozenset(picture.path for picture in split.pictures)
+    decoded = _check_pictures(split.pictures, name, console) if decode else None
+    return SplitReport(name, len(split.pictures), split.skipped, lengths, words, files, decoded)
 
 
 def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
@@ -156,7 +138,7 @@ def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
         words.update(word for caption in captions for word in caption)
     if not samples:
         raise ShardError(f"data={config.name}: no usable sample in the {name} shards; {(skipped or ['all empty'])[0]}")
-    return SplitReport(name, samples, lengths.total(), skipped, lengths, words, frozenset(paths), None)
+    return SplitReport(name, samples, skipped, lengths, words, frozenset(paths), None)
 
 
 def _check_pictures(pictures: Sequence[Picture], name: str, console: Console | None) -> PictureReport:
@@ -166,17 +148,8 @@ def _check_pictures(pictures: Sequence[Picture], name: str, console: Console | N
         if console is not None:
             answers = track(answers, f"decoding {name}", total=len(paths), console=console, transient=True)
         found = list(answers)
-    facts = [(path, fact) for path, fact in zip(paths, found, strict=True) if isinstance(fact, PictureFacts)]
-    sizes = sorted(((f.width, f.height) for _, f in facts), key=lambda size: size[0] * size[1])
-    return PictureReport(
-        unreadable=[reason for reason in found if isinstance(reason, str)],
-        odd=[f"{path}: {oddity}" for path, fact in facts if (oddity := _oddity(fact))],
-        gray=sum(fact.gray for _, fact in facts),
-        rotated=sum(fact.rotated for _, fact in facts),
-        modes=Counter(f"{fact.format} {fact.mode}" for _, fact in facts),
-        smallest=sizes[0] if sizes else None,
-        largest=sizes[-1] if sizes else None,
-    )
+    facts = {path: fact for path, fact in zip(paths, found, strict=True) if isinstance(fact, PictureFacts)}
+    return PictureReport(facts, [reason for reason in found if isinstance(reason, str)])
 
 
 def _facts_or_reason(path: Path) -> PictureFacts | str:
@@ -197,20 +170,19 @@ def _oddity(fact: PictureFacts) -> str | None:
 
 
 def _vocabulary_row(threshold: int, train: Counter[str], val: Counter[str]) -> VocabularyRow:
-    vocabulary = Vocabulary.from_counts(train, threshold)
-    known = set(vocabulary.words)
-    shares = [
-        sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1) for counts in (train, val)
-    ]
-    return VocabularyRow(threshold, len(vocabulary), *shares)
+    known = set(Vocabulary.from_counts(train, threshold).words)
+
+    def unknown(counts: Counter[str]) -> float:
+        return sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1)
+
+    return VocabularyRow(threshold, len(known), unknown(train), unknown(val))
 
 
 def main(arguments: list[str]) -> int:
-    """Checks the data set that the arguments name and prints the report.
+    """Checks the data set that the arguments name and prints the report; 1 if something was left out.
 
-    Returns:
-        0: everything can be used; 1: something was left out (the report lists it); 2: nothing could be
-            checked.
+    Raises:
+        UserError: nothing could be checked.
     """
     parser = argparse.ArgumentParser(
         prog="python -m showtell.data check",
@@ -220,11 +192,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("settings", nargs="*", help="data=NAME and data.key=value, as for train.py")
     parser.add_argument("--fast", action="store_true", help="do not decode the pictures")
     options = parser.parse_args(arguments)
-    try:
-        report = check(data_config(options.settings), decode=not options.fast, console=Console(stderr=True))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    report = check(data_config(options.settings), decode=not options.fast, console=Console(stderr=True))
     print(render(report))
     return 0 if report.is_clean else 1
 
@@ -254,14 +222,20 @@ def _split_lines(split: SplitReport, max_words: int) -> list[str]:
     lines = [f"{split.name}: {counts} ({per_picture:.2f} per picture)"]
     lines += _listed("left out or shortened", split.skipped)
     if split.decoded:
-        found = split.decoded
-        modes = ", ".join(f"{count:,} {mode}" for mode, count in found.modes.most_common())
-        lines.append(f"  decoded: {modes or 'none'}; {found.gray:,} gray, {found.rotated:,} rotated by EXIF")
-        if found.smallest and found.largest:
-            low, high = (f"{width} x {height}" for width, height in (found.smallest, found.largest))
-            lines.append(f"  sizes: {low} to {high} pixels")
-        lines += _listed("unreadable", found.unreadable) + _listed("odd", found.odd)
+        lines += _picture_lines(split.decoded)
     return lines + _histogram(split.lengths, max_words)
+
+
+def _picture_lines(found: PictureReport) -> list[str]:
+    facts = found.facts.values()
+    modes = Counter(f"{fact.format} {fact.mode}" for fact in facts).most_common()
+    counted = ", ".join(f"{count:,} {mode}" for mode, count in modes) or "none"
+    gray, rotated = sum(fact.gray for fact in facts), sum(fact.rotated for fact in facts)
+    lines = [f"  decoded: {counted}; {gray:,} gray, {rotated:,} rotated by EXIF"]
+    if sizes := sorted((fact.width * fact.height, f"{fact.width} x {fact.height}") for fact in facts):
+        lines.append(f"  sizes: {sizes[0][1]} to {sizes[-1][1]} pixels")
+    odd = [f"{path}: {oddity}" for path, fact in found.facts.items() if (oddity := _oddity(fact))]
+    return lines + _listed("unreadable", found.unreadable) + _listed("odd", odd)
 
 
 def _listed(title: str, entries: list[str]) -> list[str]:

@@ -39,17 +39,11 @@ def encoded(
 ) -> Iterator[tuple[list[int], NDArray[Any], dict[int, str]]]:
     """Encodes pictures in the order of their rows.
 
-    Args:
-        load: the pixels `(3, S, S)` of a row; it notes what it reads, and may raise a `PictureError`.
-        rows: which.
-        encoder: that sees them.
-        dtype: of the file.
-        batch_size: pictures per call of the encoder.
-        num_workers: processes that decode.
+    `load` gives the pixels `(3, S, S)` of a row; it notes what it reads, and may raise a `PictureError`.
 
     Yields:
-        For each batch the rows that could be read, their features `(B, *feature_shape)` in the type of the file, and
-        the others with the reasons.
+        For each batch the rows that could be read, their features `(B, *feature_shape)` of dtype `float16` or
+        `float32`, and the others with the reasons.
 
     Raises:
         StoreError: an answer of the encoder that cannot be stored.

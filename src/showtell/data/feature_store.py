@@ -38,9 +38,9 @@ from showtell.config import ConfigError, ImageTransform
 from showtell.data.augmentation import Augmentation
 from showtell.data.encoding import PictureEncoder, StoreError, encoded
 from showtell.data.images import load_picture, read_picture
+from showtell.data.loading import cut
 from showtell.data.paths import stamp
-from showtell.data.progress import Progress
-from showtell.data.workers import note_reading
+from showtell.data.workers import Progress, note_reading
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import atomic_write, remove_stale_temporaries, short_hash, write_text_atomically
 
@@ -100,15 +100,6 @@ class FeatureStore:
         self.features: NDArray[Any] = np.memmap(directory / "features.bin", about["dtype"], "c", shape=shape)
         self.unreadable: NDArray[np.bool_] = np.fromfile(directory / "state.bin", np.uint8) == UNREADABLE
 
-    @property
-    def num_bytes(self) -> int:
-        """Size of the features."""
-        return int(self.features.nbytes)
-
-    def tensor(self, place: str) -> Tensor:
-        """All features as one tensor: mapped from disk, or copied to `ram` or `gpu`."""
-        return place_features(self.features, place)
-
 
 def choose_place(place: str, num_bytes: int, device: torch.device) -> str:
     """Where features lie during training: on the GPU or in RAM when they fit easily, else mapped from disk."""
@@ -128,20 +119,12 @@ def place_features(mapped: NDArray[Any], place: str) -> Tensor:
 
 
 def open_or_build(
-    root: Path,
-    request: StoreRequest,
-    make_encoder: Callable[[], PictureEncoder],
-    batch_size: int,
-    num_workers: int,
+    root: Path, request: StoreRequest, make_encoder: Callable[[], PictureEncoder], batch_size: int, num_workers: int
 ) -> FeatureStore:
     """The store for a request, built first where it is not complete. All ranks of a run must ask.
 
-    Args:
-        root: folder of all stores.
-        request: the pictures and what decides their features.
-        make_encoder: builds the encoder; called only when there is work.
-        batch_size: pictures per call of that function.
-        num_workers: processes that decode pictures.
+    `root` is the folder of all stores. The encoder is made only when there is work; it sees `batch_size` pictures at
+    once, `num_workers` processes decode.
 
     Raises:
         StoreError: the disk is too small.
@@ -172,10 +155,15 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
         if is_rank_zero():
             remove_stale_temporaries(directory)
             _prepare(directory, request, encoder.feature_shape)
-    state, features = _mapped(directory, request, encoder.feature_shape)
+    # arrays that ranks of one machine share
+    state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(request.rows,))
+    shape = (request.rows, *encoder.feature_shape)
+    features = np.memmap(directory / "features.bin", request.dtype, "r+", shape=shape)
     waiting = broadcast(np.flatnonzero(state == WAITING))
-    own = _own_rows(waiting, batch_size)
-    done = len(state) - len(waiting)
+    ranks, done = get_ranks(), len(state) - len(waiting)
+    # the batches of a single process, in turn
+    turn = slice(ranks.rank, None, ranks.local_size) if ranks.rank < ranks.local_size else slice(0)
+    own = np.concatenate([waiting[:0], *cut(waiting, batch_size)[turn]])
     with Progress(f"encoding {request.name}", request.rows, "pictures", done, shown=is_rank_zero()) as progress:
         for rows, answers, unreadable in encoded(request.load, own, encoder, request.dtype, batch_size, num_workers):
             if rows:
@@ -192,14 +180,6 @@ def _build(directory: Path, request: StoreRequest, encoder: PictureEncoder, batc
     broadcast(None)
 
 
-def _own_rows(waiting: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
-    """What this rank encodes: the batches of a single process, in turn."""
-    ranks = get_ranks()
-    batches = [waiting[start : start + batch_size] for start in range(0, len(waiting), batch_size)]
-    own = batches[ranks.rank :: ranks.local_size] if ranks.rank < ranks.local_size else []
-    return np.concatenate([waiting[:0], *own])
-
-
 def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
     """Makes the two files at their full size, so that a disk that is too small is noticed now, and describes them."""
     path = directory / "features.bin"
@@ -208,10 +188,7 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
     if present != size:
         free = shutil.disk_usage(directory).free
         if free < size - present:
-            raise StoreError(
-                f"{directory}: the features need {size / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; make room, "
-                "set cache=DIR to another disk, or train from pictures with features=off"
-            )
+            raise _no_room(directory, f"the features need {size / 1e9:.2f} GB and {free / 1e9:.2f} GB are free")
         with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
             file.write(bytes(request.rows))
         try:
@@ -222,21 +199,8 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
                     os.posix_fallocate(file.fileno(), 0, max(size, 1))
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise StoreError(
-                f"{directory}: cannot set aside {size / 1e9:.2f} GB for the features ({error.strerror}); make room, "
-                "set cache=DIR to another disk, or train from pictures with features=off"
-            ) from None
-    _describe(directory, request, feature_shape)
-
-
-def _mapped(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """The two files, as arrays that ranks of one machine share."""
-    count = request.rows
-    state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(count,))
-    return state, np.memmap(directory / "features.bin", request.dtype, "r+", shape=(count, *feature_shape))
-
-
-def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
+            what = f"cannot set aside {size / 1e9:.2f} GB for the features ({error.strerror})"
+            raise _no_room(directory, what) from None
     about = {
         "name": request.name,
         "pictures": request.rows,
@@ -249,11 +213,15 @@ def _describe(directory: Path, request: StoreRequest, feature_shape: tuple[int, 
     write_text_atomically(directory / "about.json", json.dumps(about, indent=1))
 
 
+def _no_room(directory: Path, what: str) -> StoreError:
+    remedy = "make room, set cache=DIR to another disk, or train from pictures with features=off"
+    return StoreError(f"{directory}: {what}; {remedy}")
+
+
 class _Nothing:
     feature_shape: tuple[int, ...] = (1,)
 
     def __call__(self, pixels: Tensor, /) -> Tensor:
-        """Nothing, for each picture that could be decoded."""
         return torch.zeros(len(pixels), 1)
 
 
@@ -262,9 +230,50 @@ def unreadable_pictures(
 ) -> NDArray[np.bool_]:
     """`(P,)` True for each picture that cannot be decoded, for runs that decode them in every step.
 
-    Every picture is decoded once ahead of training and the answer is kept, so that a broken file costs a line at the
-    start and not a crash in the third epoch. It is kept as a store of one meaningless number per picture.
+    Every picture is decoded once ahead of training, so that a broken file costs a line at the start and not a crash in
+    the third epoch. The answer is kept as a store of one meaningless number per picture.
     """
     request = StoreRequest(f"{name}-readable", paths, "none", transform, "float16")
     store = open_or_build(cache / "features", request, _Nothing, batch_size=32, num_workers=num_workers)
     return store.unreadable
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """What is known about a store without opening its features; `key` is the end of its folder's name."""
+
+    directory: Path
+    pictures: int
+    num_bytes: int
+    made: str
+    complete: bool
+
+    @classmethod
+    def of(cls, directory: Path) -> "StoreFacts":
+        """What a folder says of itself."""
+        about = json.loads((directory / "about.json").read_text(encoding="utf-8"))
+        features = directory / "features.bin"
+        size = features.stat().st_size if features.is_file() else 0
+        return cls(directory, about["pictures"], size, about["made"], (directory / "complete").is_file())
+
+    @property
+    def key(self) -> str:
+        """The hash that tells the store from others."""
+        return self.directory.name.rpartition("-")[2]
+
+
+def list_stores(cache: Path) -> list[StoreFacts]:
+    """The stores under `cache/features`, by name; folders that are none are passed over."""
+    return [StoreFacts.of(file.parent) for file in sorted((cache / "features").glob("*/about.json"))]
+
+
+def delete_store(store: StoreFacts) -> bool:
+    """Deletes a store, renamed first so that a run never finds half of one; False if a process is building it."""
+    doomed = store.directory.with_name(f"deleted-{store.directory.name}")
+    try:
+        with FileLock(store.directory / "lock", timeout=0):
+            store.directory.rename(doomed)
+    except Timeout:
+        return False
+    shutil.rmtree(doomed)
+    return True

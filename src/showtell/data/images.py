@@ -1,20 +1,17 @@
 """The only place that decodes a picture: JPEG, PNG or WEBP to RGB tensor to encoder input.
 
-A picture comes from anywhere, so the order of the questions is fixed: is it an ordinary file of bearable
-size, does its content (not its name) start like one of the three formats, how many pixels does its header
-announce, and only then is it decoded. A 165 KB file can announce 170 million pixels; it is refused before
-any of them is allocated.
+A picture comes from anywhere, so the order of the questions is fixed: is it an ordinary file of bearable size, does its
+content (not its name) start like one of the three formats, how many pixels does its header announce, and only then is
+it decoded. A 165 KB file can announce 170 million pixels; it is refused before any of them is allocated.
 
-Pillow decodes, and what it would do silently and wrongly is done here: 16-bit values are scaled instead of
-clipped to white, transparency lies on white, EXIF orientation is applied. Of an animation the first frame
-counts. A file that ends too early is refused, not filled up with gray. torchvision resizes, because its
-uint8 kernel takes a quarter of the time of Pillow's. Its JPEG decoder, 1.2 times as fast as Pillow's with
-the same pixels, is not used: it has been deprecated since torchvision 0.29.
+Pillow decodes, and what it would do silently and wrongly is done here: 16-bit values are scaled instead of clipped to
+white, transparency lies on white, EXIF orientation is applied. Of an animation the first frame counts. A file that ends
+too early is refused, not filled up with gray. torchvision resizes, because its uint8 kernel takes a quarter of the time
+of Pillow's; its JPEG decoder is deprecated.
 """
 
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -64,41 +61,27 @@ class PictureFacts:
     gray: bool
 
 
-def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Decodes a picture.
-
-    Args:
-        path: a local JPEG, PNG or WEBP file, whatever its name ends with.
-        max_pixels: refuse a picture whose header announces more.
-
-    Returns:
-        uint8 tensor (3, height, width), RGB, upright.
+def read_picture(path: str | Path) -> Tensor:
+    """A local JPEG, PNG or WEBP file, whatever its name ends with, as uint8 (3, height, width), RGB, upright.
 
     Raises:
         PictureError: no such picture, or one that cannot be decoded.
     """
-    return _decode(path, max_pixels)[0]
+    return _decode(_read_bytes(path), path)[0]
 
 
-def decode_picture(data: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
+def decode_picture(data: bytes, name: str | Path) -> Tensor:
     """`read_picture` for a file's content that is in memory already; `name` is for messages."""
     if not 0 < len(data) <= MAX_BYTES:
         raise PictureError(f"{shown(name)}: {len(data):,} bytes are no picture of bearable size; save it again")
-    return _decode_bytes(data, name, max_pixels)[0]
+    return _decode(data, name)[0]
 
 
 def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
     """Makes an encoder's input of an RGB picture.
 
-    The picture is stretched with antialiasing while it is uint8, as torchvision's own pipelines do, then
-    scaled to [0, 1] and normalized.
-
-    Args:
-        picture: uint8 (3, height, width).
-        transform: the encoder's.
-
-    Returns:
-        float32 (3, size, size).
+    uint8 (3, height, width) is stretched with antialiasing, as torchvision's own pipelines do, then scaled to [0, 1]
+    and normalized: float32 (3, size, size).
     """
     return normalized(resized(picture, transform), transform)
 
@@ -135,26 +118,22 @@ def inspect_picture(path: str | Path) -> PictureFacts:
     Raises:
         PictureError: no such picture, or one that cannot be decoded.
     """
-    pixels, header, orientation = _decode(path, MAX_PIXELS)
+    pixels, header, orientation = _decode(_read_bytes(path), path)
     _, height, width = pixels.shape
     spread = pixels.amax(dim=0) - pixels.amin(dim=0)
     return PictureFacts(width, height, header.format or "", header.mode, orientation != 1, not bool(spread.any()))
 
 
-def _decode(path: str | Path, max_pixels: int) -> tuple[Tensor, ImageFile, int]:
-    return _decode_bytes(_read_bytes(path), path, max_pixels)
-
-
-def _decode_bytes(data: bytes, path: str | Path, max_pixels: int) -> tuple[Tensor, ImageFile, int]:
+def _decode(data: bytes, path: str | Path) -> tuple[Tensor, ImageFile, int]:
     """The upright pixels, the opened file and its EXIF orientation."""
     plugin = _plugin(data, path)
     # decoders raise whatever their parser stumbles over (SyntaxError, struct.error, ...): one thing for us
     try:
         if plugin is WebPImageFile:
-            _check_size(_webp_size(data), path, max_pixels)
+            _check_size(_webp_size(data), path)
         # the plugin itself, not Image.open: that one warns or raises by limits of its own
         header = plugin(BytesIO(data))
-        _check_size(header.size, path, max_pixels)
+        _check_size(header.size, path)
         if "progressive" in header.info and data.count(b"\xff\xda") > MAX_SCANS:
             raise PictureError(f"{shown(path)}: more than {MAX_SCANS} scans; save the picture again")
         header.load()
@@ -165,7 +144,7 @@ def _decode_bytes(data: bytes, path: str | Path, max_pixels: int) -> tuple[Tenso
         raise
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:150] or type(error).__name__
-        raise PictureError(f"{shown(path)}: a damaged or unusual {_name(plugin)} ({reason}); save it again") from None
+        raise PictureError(f"{shown(path)}: a damaged or unusual {plugin.format} ({reason}); save it again") from None
     return _upright(pixels, orientation), header, orientation
 
 
@@ -185,7 +164,7 @@ def _read_bytes(path: str | Path) -> bytes:
         raise PictureError(f"{shown(path)}: cannot be read ({error.strerror})") from None
 
 
-def _plugin(data: bytes, path: str | Path) -> Callable[[BytesIO], ImageFile]:
+def _plugin(data: bytes, path: str | Path) -> type[ImageFile]:
     """The reader for the format that the content shows."""
     if data.startswith(b"\xff\xd8\xff"):
         return JpegImageFile
@@ -201,14 +180,10 @@ def _plugin(data: bytes, path: str | Path) -> Callable[[BytesIO], ImageFile]:
     raise PictureError(f"{shown(path)}: {found} by its content; Showtell reads JPEG, PNG and WEBP, so convert it")
 
 
-def _name(plugin: Callable[[BytesIO], ImageFile]) -> str:
-    return {JpegImageFile: "JPEG", PngImageFile: "PNG", WebPImageFile: "WEBP"}[plugin]  # type: ignore[index]
-
-
-def _check_size(size: tuple[int, int], path: str | Path, max_pixels: int) -> None:
+def _check_size(size: tuple[int, int], path: str | Path) -> None:
     width, height = size
-    if width * height > max_pixels:
-        raise PictureError(f"{shown(path)}: {width} x {height} pixels, more than {max_pixels:,}; make it smaller")
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{shown(path)}: {width} x {height} pixels, more than {MAX_PIXELS:,}; make it smaller")
     if width < 1 or height < 1:
         raise PictureError(f"{shown(path)}: the header announces {width} x {height} pixels; save it again")
 

@@ -22,8 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
-from showtell.data.readers import ReadImages, Rows
+from showtell.data.readers import ReadImages
 from showtell.data.workers import watched
 from showtell.distributed import Ranks
 
@@ -44,20 +45,26 @@ class Position:
             self.epoch, self.batch = self.epoch + 1, 0
 
 
-class LengthBatches:
-    """The batches of every epoch over captions of given lengths.
+def length_groups(rows: Rows, lengths: NDArray[np.integer]) -> list[Rows]:
+    """Rows `(N,)` with their lengths `(N,)`, grouped by length; within a group they keep their order."""
+    by_length = np.argsort(lengths, kind="stable")
+    cuts = np.flatnonzero(np.diff(lengths[by_length])) + 1
+    return np.split(rows[by_length], cuts) if len(rows) else []
 
-    Args:
-        rows: `(N,)` the captions, as row numbers.
-        lengths: `(N,)` length of each of them.
-        batch_size: captions per batch; the last batch of a length may be smaller.
-        seed: decides the order together with the epoch.
+
+def cut(rows: Rows, size: int) -> list[Rows]:
+    """Parts of so many rows; the last may have fewer."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+class LengthBatches:
+    """The batches of every epoch over captions, rows `(N,)` with lengths `(N,)`.
+
+    The last batch of a length may be smaller than `batch_size`. The seed decides the order together with the epoch.
     """
 
     def __init__(self, rows: Rows, lengths: NDArray[np.integer], batch_size: int, seed: int) -> None:
-        by_length = np.argsort(lengths, kind="stable")
-        cuts = np.flatnonzero(np.diff(lengths[by_length])) + 1
-        self._groups = np.split(rows[by_length], cuts) if len(rows) else []
+        self._groups = length_groups(rows, lengths)
         self.batch_size = batch_size
         self.seed = seed
 
@@ -67,15 +74,12 @@ class LengthBatches:
     def epoch(self, epoch: int) -> list[Rows]:
         """The row numbers of each batch, in the order of training."""
         random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        batches = [batch for group in self._groups for batch in self._cut(random.permutation(group))]
+        batches = [batch for group in self._groups for batch in cut(random.permutation(group), self.batch_size)]
         return [batches[i] for i in random.permutation(len(batches))]
 
     def in_order(self) -> list[Rows]:
         """The same batches unshuffled, shortest captions first: for validation."""
-        return [batch for group in self._groups for batch in self._cut(group)]
-
-    def _cut(self, group: Rows) -> list[Rows]:
-        return [group[start : start + self.batch_size] for start in range(0, len(group), self.batch_size)]
+        return [batch for group in self._groups for batch in cut(group, self.batch_size)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
+from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
     Batch,
@@ -22,8 +23,9 @@ from showtell.data.loading import (
     Plan,
     Position,
     TrainLoader,
+    cut,
 )
-from showtell.data.readers import ReadImages, Rows
+from showtell.data.readers import ReadImages
 from showtell.distributed import Ranks
 from showtell.errors import UserError
 from showtell.text import Vocabulary
@@ -86,10 +88,6 @@ class SplitData:
         """The captions that have words and a readable picture."""
         readable = ~self.unreadable[self.captions.picture_of]
         return np.flatnonzero(readable & (self.captions.lengths > 0))
-
-    def usable_pictures(self) -> Rows:
-        """The pictures that can be read."""
-        return np.flatnonzero(~self.unreadable)
 
     def caption_batches(self, vocabulary: Vocabulary) -> CaptionBatches:
         """What makes a batch of caption rows."""
@@ -156,19 +154,17 @@ class CaptionData(pl.LightningDataModule):
         """Captions to score, and pictures to caption."""
         rows = self.val.usable_rows()
         captions = LengthBatches(rows, self.val.captions.lengths[rows], self.config.batch_size, 0).in_order()
-        pictures = self.val_pictures()
-        size = max(1, min(self.config.batch_size, 64))
-        parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        pictures = cut(self.val_pictures(), min(self.config.batch_size, 64))
         limit = self.config.limit_val_batches or None
         shown = PictureBatches(self.val.captions.picture_ids, self.val.images)
         return [
             FixedLoader(self._val, captions[:limit], self.num_workers, self.ranks),
-            FixedLoader(shown, parts[:limit], self.num_workers, self.ranks),
+            FixedLoader(shown, pictures[:limit], self.num_workers, self.ranks),
         ]
 
     def val_pictures(self) -> Rows:
         """The validation pictures that are captioned: all, or `training.val_pictures` evenly spread ones."""
-        pictures = self.val.usable_pictures()
+        pictures = np.flatnonzero(~self.val.unreadable)
         wanted = self.config.val_pictures or len(pictures)
         return pictures if wanted >= len(pictures) else pictures[np.linspace(0, len(pictures) - 1, wanted).astype(int)]
 

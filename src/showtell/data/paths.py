@@ -1,9 +1,9 @@
 """What can be said about paths without opening a file: which pictures a user means, is it an ordinary local file.
 
-Everything that a user or an annotation file names passes here first. Opening is what hangs on a named pipe
-and never ends on `/dev/zero`, so the kind of file is asked of the file system before; and a name may hold
-line breaks or a million characters, so a message prints it through `shown`. Of the pictures that a user types, one
-bad argument costs one line and nothing else: whoever captions a thousand pictures wants the other 999.
+Everything that a user or an annotation file names passes here first. Opening is what hangs on a named pipe and never
+ends on `/dev/zero`, so the kind of file is asked of the file system before; and a name may hold line breaks or a
+million characters, so a message prints it through `shown`. Of the pictures that a user types, one bad argument costs
+one line and nothing else: whoever captions a thousand pictures wants the other 999.
 """
 
 import os
@@ -80,13 +80,11 @@ def sizes_hash(paths: Sequence[str | Path]) -> str:
 
 
 def find_pictures(arguments: list[str]) -> tuple[list[Path], list[str]]:
-    """Finds the pictures that the arguments mean; none is opened.
+    """Finds the pictures that files, folders (by suffix, not deeper) and glob patterns mean; none is opened.
 
-    Args:
-        arguments: pictures, folders (their pictures by suffix, not deeper) and glob patterns.
-
-    Returns: The files in the order of the arguments, naturally sorted within a folder or pattern (2 before
-    10) and each once; and a line per argument or file that cannot be used.
+    Returns:
+        The files in the order of the arguments, naturally sorted within a folder or pattern (2 before 10) and each
+        once; and a line per argument or file that cannot be used.
     """
     found: dict[Path, None] = {}
     problems: list[str] = []
@@ -124,10 +122,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], str | None]:
     pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and not _is_folder(path)]
     others = sum(path.suffix.lower() in _OTHER_PICTURES for path in entries)
     if others:
-        return (
-            pictures,
-            f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG, PNG or WEBP",
-        )
+        return pictures, f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG, PNG or WEBP"
     return pictures, None if pictures else f"{shown(folder)}: holds no {', '.join(SUFFIXES)} file"
 
 

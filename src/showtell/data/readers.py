@@ -22,8 +22,6 @@ from showtell.data.augmentation import Augmentation, Rows
 from showtell.data.images import load_picture, read_picture
 from showtell.data.workers import note_done, note_reading
 
-__all__ = ["CachedFeatures", "PictureFiles", "ReadImages", "Rows"]
-
 
 class ReadImages(Protocol):
     """How the images of a batch are read."""
@@ -33,12 +31,9 @@ class ReadImages(Protocol):
         """`(D,)` or `(R, D)`; empty for pixels."""
 
     def __call__(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> Tensor:
-        """The images `(B, ...)` of rows of pictures `(B,)`.
+        """The images `(B, ...)` of rows of pictures `(B,)`, as rows of captions `(B,)` see them in an epoch.
 
-        Args:
-            pictures: the rows.
-            rows: the captions `(B,)` that are trained on; without them pictures are as they are.
-            epoch: of the training.
+        Without captions pictures are as they are.
         """
 
 

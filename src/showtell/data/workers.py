@@ -1,9 +1,9 @@
-"""Loader processes that are watched: one that dies or hangs ends the run with the name of the picture it was reading.
+"""Loader processes that are watched, one that dies or hangs ends the run with the name of the picture; and progress.
 
-PyTorch waits for a hung worker for ever, and of a dead one it tells the process id. Here each worker notes the path
-of the picture that it is about to read in memory shared with the trainer. A worker ignores the signals that stop a
-run: under a terminal or SLURM they reach every process of the group, and the trainer still needs its next batches to
-end the step. It is killed when its loader is done with it.
+PyTorch waits for a hung worker for ever, and of a dead one it tells the process id. Here each worker notes the path of
+the picture that it is about to read in memory shared with the trainer. A worker ignores the signals that stop a run:
+under a terminal or SLURM they reach every process of the group, and the trainer still needs its next batches to end the
+step. It is killed when its loader is done with it.
 """
 
 import signal
@@ -11,11 +11,15 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import RawArray
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
@@ -46,12 +50,7 @@ def note_done() -> None:
 
 
 def watched(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> Iterator[Any]:
-    """What `DataLoader(dataset, num_workers=..., **options)` gives.
-
-    Args:
-        dataset: calls `note_reading` before it reads a picture.
-        num_workers: at least 1.
-        options: of the loader.
+    """What `DataLoader(dataset, num_workers=..., **options)` gives; the data set calls `note_reading`.
 
     Raises:
         WorkerError: a worker died, hung, or met a picture that cannot be read.
@@ -98,15 +97,15 @@ def _items(iterator: Any, slots: list[Any]) -> Iterator[Any]:
         iterator._shutdown_workers()
 
 
+@dataclass(frozen=True)
 class _Watch:
     """A context in which the trainer waits for a batch: the death of a worker ends it at once.
 
     PyTorch's own handler raises wherever the trainer happens to be, also amid the optimizer's step.
     """
 
-    def __init__(self, slots: list[Any], workers: list[Any]) -> None:
-        self.slots = slots
-        self.workers = workers
+    slots: list[Any]
+    workers: list[Any]
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -141,3 +140,32 @@ def _explained(slots: list[Any], code: int | None) -> WorkerError:
     return WorkerError(
         f"a loader process died {how} {picture}; look at that picture, and at memory (data.num_workers=0 needs less)"
     )
+
+
+class Progress(Bar):
+    """A line with time left that counts units of work in a `with` block; `start` of them are done already.
+
+    On a terminal it redraws itself; in a log file it prints a line every ten seconds. Unless `shown`, it is silent.
+    """
+
+    def __init__(self, what: str, total: int, unit: str, start: int = 0, *, shown: bool = True) -> None:
+        console = Console(stderr=True, quiet=not shown)
+        if not console.is_terminal:
+            console.width = 150  # a line stays one line
+        columns = ("{task.description}", BarColumn(20), MofNCompleteColumn(), unit, TimeRemainingColumn())
+        # no thread that refreshes it: worker processes are forked meanwhile
+        super().__init__(*columns, console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._work = self.add_task(what, total=total, completed=start)
+        self._drawn = time.monotonic()
+
+    def count(self, units: int = 1) -> None:
+        """Adds finished units."""
+        self.reach(int(self.tasks[0].completed) + units)
+
+    def reach(self, done: int) -> None:
+        """Sets how many units are finished."""
+        self.update(self._work, completed=done)
+        is_terminal = self.console.is_terminal
+        if time.monotonic() - self._drawn > (0.2 if is_terminal else 10):
+            self._drawn = time.monotonic()
+            self.refresh() if is_terminal else self.console.print(self.get_renderable())

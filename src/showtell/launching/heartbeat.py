@@ -25,15 +25,10 @@ GRACE_SECONDS = 10.0
 
 
 class Heartbeat:
-    """When another process last showed that it lives.
+    """When another process last showed that it lives: by a byte on its line or, on this machine, by computing.
 
-    Args:
-        line: what its heartbeats come on.
-        limit: after how many seconds without any it counts as silent.
-        pid: its number, if it is on this machine.
-
-    Attributes:
-        ended: whether the line has ended, which is no sign of life and no proof of the contrary.
+    After `limit` seconds without either it counts as silent. `ended` tells whether the line has ended, which is no sign
+    of life and no proof of the contrary.
     """
 
     def __init__(self, line: socket.socket, limit: float = SILENCE_SECONDS, pid: int | None = None) -> None:

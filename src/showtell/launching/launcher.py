@@ -152,13 +152,10 @@ class Launcher:
                 if rank.heartbeat.is_silent():
                     rank.send(signal.SIGKILL)
                     return rank, HUNG
+            elif rank.code > 128 and rank.code not in SAVED:
+                return rank, f"was ended by {signal_name(rank.code)}"
             elif rank.code not in (0, LOST_CONNECTION, *SAVED):
-                return (
-                    rank,
-                    f"was ended by {signal_name(rank.code)}"
-                    if rank.code > 128
-                    else f"failed with exit code {rank.code}",
-                )
+                return rank, f"failed with exit code {rank.code}"
         lost = [rank for rank in self.ranks if rank.code == LOST_CONNECTION]
         return known or ((lost[0], "lost the connection to the others") if lost else None)
 

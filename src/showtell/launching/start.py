@@ -1,10 +1,8 @@
 """From a run directory to the processes that train it: this one, some that it starts, or one of torchrun's.
 
-Lightning's own launcher starts the other ranks inside `trainer.fit`, by running the whole command line again: when the
-data have been read and the features stored by one process, with a second Hydra and a second run directory per rank, and
-under `-m` with a second sweep. Here the ranks are started before anything else, with the run directory, which holds the
-configuration; so they can make the feature store together, a job of a sweep can have several, and whoever started them
-can watch them (`launcher`). Lightning finds their process group ready.
+The ranks are started before anything else, with the run directory, which holds the configuration; so they can make the
+feature store together, a job of a sweep can have several, and whoever started them can watch them (`launcher`).
+Lightning finds their process group ready; its own launcher is not used (`docs/decisions/launching.md`).
 
 torchrun starts the ranks itself, on one machine or many, each with the whole command line. Then rank 0's configuration
 and run directory are everybody's; the others give Hydra the working directory to run in and write nothing.

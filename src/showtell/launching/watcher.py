@@ -47,12 +47,7 @@ def watch_this_rank(rank: int, run_dir: Path) -> socket.socket:
 
 
 def watch_machines(ranks: Ranks, run_dir: Path) -> None:
-    """Has the other machines watched, where there are any; every rank must ask, once they have joined.
-
-    Args:
-        ranks: that have joined.
-        run_dir: of rank 0.
-    """
+    """Has the other machines watched, where there are any; every rank must ask, once they have joined."""
     if ranks.size == ranks.local_size:
         return
     server = _listening() if ranks.rank == 0 else None

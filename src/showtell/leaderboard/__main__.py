@@ -19,21 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--out", type=Path, help="where leaderboard.csv and leaderboard.html go; by default the first of RUNS"
     )
     options = parser.parse_args(arguments)
-    missing = next((path for path in options.runs if not path.is_dir()), None)
-    if missing:
-        return _error(f"{missing}: there is no such folder")
     try:
-        board = write_leaderboard(options.runs, options.out or options.runs[0], options.metric)
+        if missing := next((path for path in options.runs if not path.is_dir()), None):
+            raise UserError(f"{missing}: there is no such folder")
+        if write_leaderboard(options.runs, options.out or options.runs[0], options.metric) is None:
+            raise UserError(f"{options.runs[0]}: no run in it or below; a run has a status.json and a config.yaml")
     except UserError as error:
-        return _error(str(error))
-    if board is None:
-        return _error(f"{options.runs[0]}: no run in it or below; a run has a status.json and a config.yaml")
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
-
-
-def _error(text: str) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

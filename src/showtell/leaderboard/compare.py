@@ -70,11 +70,7 @@ class Leaderboard:
 
 
 def compare(runs: Sequence[Run], metric: str | None = None) -> Leaderboard:
-    """Groups and ranks runs.
-
-    Args:
-        runs: at least one.
-        metric: what decides; by default, what most runs chose their best epoch by.
+    """Groups and ranks runs, at least one, by a metric or by what most of them chose their best epoch by.
 
     Raises:
         UserError: no run has the metric.
@@ -111,16 +107,12 @@ def varying(runs: Sequence[Run]) -> list[str]:
     told = natures(keys)
     columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if told[key].compared}
     varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
+    names = list(varied)
     return [
         key
-        for key in varied
-        if not (told[key].chosen_together and any(_repeats(key, other, varied) for other in _before(key, varied)))
+        for place, key in enumerate(names)
+        if not (told[key].chosen_together and any(_repeats(key, other, varied) for other in names[:place]))
     ]
-
-
-def _before(key: str, columns: dict[str, list[str]]) -> list[str]:
-    names = list(columns)
-    return names[: names.index(key)]
 
 
 def _repeats(key: str, other: str, columns: dict[str, list[str]]) -> bool:
@@ -129,3 +121,18 @@ def _repeats(key: str, other: str, columns: dict[str, list[str]]) -> bool:
         return False
     pairs = set(zip(columns[key], columns[other], strict=True))
     return len(pairs) == len(set(columns[other]))
+
+
+def short_names(keys: list[str]) -> dict[str, str]:
+    """`decoder.hidden_size` as `hidden_size`, where that is unambiguous; `name` alone would say nothing."""
+    lasts = [key.rpartition(".")[2] for key in keys]
+    return {
+        key: last if lasts.count(last) == 1 and last != "name" else key for key, last in zip(keys, lasts, strict=True)
+    }
+
+
+def shown(value: object) -> str:
+    """A parameter's value as text: the digits that a person would write."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)

@@ -10,23 +10,21 @@ import os
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from showtell.leaderboard.compare import Leaderboard, Row
+from showtell.leaderboard.compare import Leaderboard, Row, short_names, shown
 from showtell.leaderboard.plots import Figure, curves, folder_name, metric_by_parameter, parallel_coordinates
 from showtell.leaderboard.runs import Run
-from showtell.leaderboard.terminal import short_names, shown
 
 LINKS = {"gallery": "gallery.html", "captions": "predictions/grid.png", "metrics": "metrics.csv", "log": "out.log"}
 ASSETS = Path(__file__).parent
+NO_PLOTS = (
+    "<p>No plots: there is nothing to compare, or plotly is missing (<code>pip install 'showtell[sweep]'</code>).</p>"
+)
 
 
 def render(board: Leaderboard, folder: Path) -> str:
-    """The page.
-
-    Args:
-        board: what it shows.
-        folder: where it will lie; links to runs are relative to it.
-    """
+    """The page; links to runs are relative to the folder in which it will lie."""
     plots = _plots(board)
     script = plotly_script() if any(plots.values()) else None
     parts = [
@@ -41,11 +39,6 @@ def render(board: Leaderboard, folder: Path) -> str:
         f"<script>{_asset('page.js')}</script></main></body></html>\n",
     ]
     return "\n".join(parts)
-
-
-NO_PLOTS = (
-    "<p>No plots: there is nothing to compare, or plotly is missing (<code>pip install 'showtell[sweep]'</code>).</p>"
-)
 
 
 def plotly_script() -> str | None:
@@ -122,28 +115,21 @@ def _run(run: Run, folder: Path, number: int) -> str:
     for name, file in LINKS.items():
         if (run.directory / file).is_file():
             path = os.path.relpath(run.directory / file, folder).replace(os.sep, "/")
-            parts.append(f'<a href="{escape(_url(path))}">{name}</a>')
+            parts.append(f'<a href="{escape(quote(path))}">{name}</a>')
     seed = "" if run.seed is None else f"seed {escape(str(run.seed))}: "
     return f'<div title="{escape(folder_name(run))}">{seed}{" · ".join(parts)}</div>'
 
 
-def _url(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(path)
-
-
 def _sections(plots: dict[str, list[Figure]]) -> str:
-    titles = {"parallel": "Parallel coordinates", "parameters": "Metric against parameter", "curves": "Curves"}
-    hints = {
-        "parallel": "Drag along an axis to keep only the runs in a range.",
-        "parameters": "",
-        "curves": "Hover for the run.",
+    titles = {
+        "parallel": ("Parallel coordinates", "Drag along an axis to keep only the runs in a range."),
+        "parameters": ("Metric against parameter", ""),
+        "curves": ("Curves", "Hover for the run."),
     }
-    shown_plots = [name for name in titles if plots[name]]
     return "".join(
-        f"<section id={name}><h2>{titles[name]}</h2><p class=hint>{hints[name]}</p><div class=plots></div></section>"
-        for name in shown_plots
+        f"<section id={name}><h2>{title}</h2><p class=hint>{hint}</p><div class=plots></div></section>"
+        for name, (title, hint) in titles.items()
+        if plots[name]
     )
 
 

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from showtell.leaderboard.compare import Leaderboard
+from showtell.leaderboard.compare import Leaderboard, short_names, shown
 from showtell.leaderboard.runs import Run, Value
-from showtell.leaderboard.terminal import short_names, shown
 
 Figure = dict[str, Any]
 
@@ -81,7 +80,7 @@ def labels(board: Leaderboard) -> list[str]:
 
 def folder_name(run: Run) -> str:
     """The name of a run's folder."""
-    return run.directory.name or str(run.directory.resolve().name)
+    return run.directory.absolute().name
 
 
 def _by_parameter(board: Leaderboard, runs: Sequence[Run], told: list[str], key: str, name: str) -> Figure:

@@ -10,7 +10,7 @@ import torch
 from showtell.config import ConfigError
 from showtell.data.annotations import Picture
 from showtell.data.paths import shown
-from showtell.data.progress import Progress
+from showtell.data.workers import Progress
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced

@@ -1,9 +1,7 @@
 """Where jobs run: a backend starts a command and hands out something that can be polled, stopped and killed.
 
-All backends run `train.py --run DIRECTORY` on a file system that all machines see. Hydra's own launchers were tried and
-left: joblib's and submitit's run the task function inside a worker that a `sys.exit` or a segmentation fault takes down
-with its neighbours' results, Ray's pins an old cloudpickle, none assigns GPUs, and none knows what a finished run is.
-Talking to submitit and Ray directly takes fewer lines than working around that (`clusters`).
+All backends run `train.py --run DIRECTORY` on a file system that all machines see. Why not Hydra's own launchers:
+`docs/decisions/sweeps.md`.
 """
 
 import contextlib

@@ -8,6 +8,7 @@ ends with this process.
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ class SlurmBackend:
         return QueuedJob(self.executor.submit(run_to_end, launch))
 
 
+@dataclass(frozen=True)
 class QueuedJob:
     """A job in the queue or on a node."""
 
-    def __init__(self, job: Any) -> None:
-        self.job = job
+    job: Any
 
     def poll(self) -> int | None:
         """The command's exit code; 1 where the cluster lost the job."""
@@ -82,12 +83,12 @@ class RayBackend:
         return RayTask(self.ray, self.task.remote(launch))
 
 
+@dataclass(frozen=True)
 class RayTask:
     """A task, waiting or running."""
 
-    def __init__(self, ray: Any, reference: Any) -> None:
-        self.ray = ray
-        self.reference = reference
+    ray: Any
+    reference: Any
 
     def poll(self) -> int | None:
         """The command's exit code; 1 where Ray lost the task."""

@@ -1,6 +1,7 @@
 """What a sweep shows: a table that follows the jobs in a terminal, one line per event in a log file."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -9,8 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from showtell.run import Run, RunStatus
-from showtell.sweeps.job import Job
-from showtell.sweeps.result import Result
+from showtell.sweeps.job import Job, Result
 
 STYLES = {
     "finished": "green",
@@ -24,12 +24,7 @@ REFRESH_SECONDS = 1.0
 
 
 class Display:
-    """Follows the jobs of a sweep through the `status.json` of their folders.
-
-    Args:
-        total: how many jobs there will be.
-        console: where to write; standard output by default.
-    """
+    """Follows the jobs of a sweep, `total` of them, through the `status.json` of their folders."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
         self.total = total
@@ -59,7 +54,7 @@ class Display:
     def ended(self, result: Result) -> None:
         """A job came to its end, in whatever way."""
         self.results.append(result)
-        status = Run(result.job.directory).status() or RunStatus()
+        status = _status(result.job)
         reason = f"  {result.reason}" if result.reason else ""
         self._line(f"{result.state:9}{result.job.title}  {best(status)}{reason}  [{len(self.results)} of {self.total}]")
 
@@ -72,9 +67,7 @@ class Display:
         now = time.time()
         if self._following and now - self._drawn >= REFRESH_SECONDS:
             self._drawn = now
-            self._live.update(
-                self._table({job: Run(job.directory).status() or RunStatus() for job in running}, now), refresh=True
-            )
+            self._live.update(self._table({job: _status(job) for job in running}, now), refresh=True)
 
     def _line(self, text: str) -> None:
         if not self._following:
@@ -86,15 +79,14 @@ class Display:
             table.add_column(column, overflow="ellipsis", no_wrap=True)
         room = max(4, self.console.height - len(running) - 6)
         for result in self.results[-room:]:
-            status = Run(result.job.directory).status() or RunStatus()
+            status = _status(result.job)
             style = STYLES[result.state]
             table.add_row(escape(result.job.title), f"[{style}]{result.state}[/]", epochs(status), best(status), "")
         for job, status in running.items():
+            state = "running" if status.state == "running" else "starting"
             left = status.seconds_left(now)
-            state = status.state if status.state == "running" else "starting"
-            table.add_row(
-                escape(job.title), state, epochs(status), best(status), "" if left is None else duration(left)
-            )
+            remaining = "" if left is None else duration(left)
+            table.add_row(escape(job.title), state, epochs(status), best(status), remaining)
         return table
 
     def _title(self, running: Mapping[Job, RunStatus], now: float) -> str:
@@ -106,9 +98,7 @@ class Display:
 
 def summary(results: Sequence[Result], total: int) -> str:
     """How many ended how, and each failure with its reason and its log."""
-    counts: dict[str, int] = {}
-    for result in results:
-        counts[result.state] = counts.get(result.state, 0) + 1
+    counts = Counter(result.state for result in results)
     if total > len(results):
         counts["not started"] = total - len(results)
     lines = [f"{total} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items())]
@@ -117,6 +107,10 @@ def summary(results: Sequence[Result], total: int) -> str:
             lines += [f"{result.state}: {result.job.title}", f"    {result.reason}"]
             lines.append(f"    {Run(result.job.directory).log_file}")
     return "\n".join(lines)
+
+
+def _status(job: Job) -> RunStatus:
+    return Run(job.directory).status() or RunStatus()
 
 
 def epochs(status: RunStatus) -> str:

@@ -1,4 +1,4 @@
-"""One run of a sweep: its folder, its configuration, and what is left to do for it.
+"""One run of a sweep: its folder, its configuration, what is left to do for it, and how it ended.
 
 The folder is named after the overrides, so the same command finds the same folder again, in any order of its words.
 What is in the folder decides: done is skipped, begun is resumed, and a run with another configuration is nobody's to
@@ -6,6 +6,7 @@ overwrite.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,11 @@ from typing import Any
 from showtell.config import Config, ConfigError, restore
 from showtell.config.reference import identifies, names_folders
 from showtell.config.setting import flat
+from showtell.processes import signal_name
 from showtell.run import DONE, Run
-from showtell.sweeps.supervisor import locked
+from showtell.sweeps.supervisor import BUSY, NOT_STARTED, locked
 
+_TAIL = 8192  # bytes of a log in which its last line is looked for
 MAX_NAME = 180  # of 255 bytes that file systems allow
 IMPLIED = "experiment=demo"  # what train.py adds where neither data nor recipe is named
 
@@ -116,9 +119,7 @@ def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
     too long tells only the last parts of the keys, then is cut. A hash keeps what lost something apart. Equal words
     give equal names whatever else the sweep varies, so that a sweep which is extended finds its runs.
 
-    Args:
-        overrides: `key=value` words; their order does not matter.
-        varied: the words in which the jobs of the sweep differ; they are always told.
+    The order of the words does not matter. Those in which the jobs of the sweep differ, `varied`, are always told.
     """
     differ = set(varied)
     kept = sorted(word for word in overrides if word in differ or tells_runs_apart(word))
@@ -158,3 +159,68 @@ def check_folders(jobs: Sequence[Job]) -> None:
 
 def _key(override: str) -> str:
     return re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0].replace("/", ".")
+
+
+@dataclass(frozen=True)
+class Result:
+    """`state`: finished, pruned, skipped, stopped (by us), busy (elsewhere) or failed; `reason` is one line or None."""
+
+    job: Job
+    state: str
+    reason: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the sweep lacks this run."""
+        return self.state in ("failed", "stopped", "busy")
+
+
+def busy(job: Job) -> Result:
+    """The run is somebody else's at the moment."""
+    return Result(job, "busy", "another process is training this run")
+
+
+def classify_exit(job: Job, code: int, stopping: bool = False) -> Result:
+    """What an exit code means (128 + n for a signal), with the run's own account of it; or that we asked it to stop."""
+    run = Run(job.directory)
+    status = run.status()
+    if code == 0 and status and status.state in DONE and job.to_do() is ToDo.NOTHING:
+        return Result(job, status.state)
+    if code == BUSY:
+        return busy(job)
+    if stopping:
+        return Result(job, "stopped", "stopped with the sweep; the same command goes on")
+    return Result(job, "failed", describe(code, last_line(run.log_file)))
+
+
+def fix_status(result: Result) -> None:
+    """Corrects `status.json` of a run that was cut too fast to say so itself: it is not running any more."""
+    run = Run(result.job.directory)
+    status = run.status()
+    if result.failed and status is not None and status.state == "running":
+        run.record(state=result.state, reason=result.reason)
+
+
+def describe(code: int, line: str) -> str:
+    """An exit code and the last words of a log, in one line."""
+    if code == 0:
+        return f"exited with 0 before it had finished{': ' + line if line else ''}"
+    if code == NOT_STARTED:
+        return line
+    if code > 128:
+        name = signal_name(code)
+        saved = "" if name in ("SIGKILL", "SIGSEGV", "SIGABRT") or not line else f": {line}"
+        return f"ended by {name} (exit code {code}){saved}"
+    return f"{line.removeprefix('error: ') or 'no message'} (exit code {code})"
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something; of a traceback that is the exception."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip() for line in text.splitlines()]
+    return next((line[:200] for line in reversed(lines) if line), "")

@@ -16,8 +16,7 @@ from showtell.processes import SIGNALS, catching, train_command
 from showtell.sweeps.backends import Backend, Launch, LocalBackend, Process
 from showtell.sweeps.clusters import RayBackend, SlurmBackend
 from showtell.sweeps.display import Display, summary
-from showtell.sweeps.job import Job, ToDo
-from showtell.sweeps.result import Result, busy, classify_exit, fix_status
+from showtell.sweeps.job import Job, Result, ToDo, busy, classify_exit, fix_status
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
@@ -60,11 +59,7 @@ def run_sweep(
 
 
 def build_backend(config: Config, folder: Path) -> Backend:
-    """The backend that `sweep.backend` names.
-
-    Args:
-        config: of the sweep.
-        folder: where a cluster's own files go.
+    """The backend that `sweep.backend` names; a cluster's own files go into the folder.
 
     Raises:
         ConfigError: its library is not installed, or there is no cluster.
@@ -85,16 +80,7 @@ def build_backend(config: Config, folder: Path) -> Backend:
 
 
 class Runner:
-    """Runs jobs on a backend.
-
-    Args:
-        backend: where.
-        display: what is shown of it.
-        on_result: is told each result as it comes.
-
-    Attributes:
-        signal: the number of the signal that stopped the sweep, or None.
-    """
+    """Runs jobs on a backend; `signal` is the number of the signal that stopped the sweep, or None."""
 
     def __init__(self, backend: Backend, display: Display, on_result: OnResult = lambda result: None) -> None:
         self.backend = backend
@@ -106,14 +92,7 @@ class Runner:
         self._running: dict[int, tuple[Job, Process]] = {}
 
     def run(self, jobs: Iterable[Job]) -> list[Result]:
-        """Runs all jobs.
-
-        Args:
-            jobs: asked for one at a time.
-
-        Returns:
-            One result per job that was asked for, in the order of their ends.
-        """
+        """One result per job, in the order of their ends; jobs are asked for one at a time."""
         waiting = iter(jobs)
         with self.display, catching(SIGNALS, self._handle):
             try:

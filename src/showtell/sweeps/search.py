@@ -1,10 +1,10 @@
 """A search: Optuna proposes runs, one by one, and learns from those that have ended.
 
-Why no ready-made sweeper: Hydra's Optuna plugin pins optuna<3, waits for a whole batch before it asks again, and knows
-neither pruning nor how to go on. Here a trial is asked for when there is room for it, its run is judged by its
-`status.json`, and the study is one append-only file (`study.journal`) that is safe over processes and survives any
-kill. A trial whose run was stopped or failed stays open in it, so the same command resumes that run first and then asks
-for what is missing. A proposal that cannot be trained is a failed trial with its reason, and is not made again.
+Here (and not in Hydra's Optuna plugin, see `docs/decisions/sweeps.md`) a trial is asked for when there is room for it,
+its run is judged by its `status.json`, and the study is one append-only file (`study.journal`) that is safe over
+processes and survives any kill. A trial whose run was stopped or failed stays open in it, so the same command resumes
+that run first and then asks for what is missing. A proposal that cannot be trained is a failed trial with its reason,
+and is not made again.
 """
 
 import hashlib
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from showtell.config import ConfigError, SweepConfig
 from showtell.run import Run
-from showtell.sweeps.job import tells_runs_apart
-from showtell.sweeps.result import Result
+from showtell.sweeps.job import Result, tells_runs_apart
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -156,9 +155,8 @@ def _trial(study: Any, number: int) -> "Trial":
 def _about(space: Mapping[str, "BaseDistribution"], fixed: Sequence[str], direction: str) -> str:
     """What makes a search this search; how many trials, how many at once and where is not part of it."""
     kept = sorted(word for word in fixed if tells_runs_apart(word))
-    return json.dumps(
-        {"space": {key: repr(space[key]) for key in sorted(space)}, "fixed": kept, "direction": direction}
-    )
+    spelled = {key: repr(space[key]) for key in sorted(space)}
+    return json.dumps({"space": spelled, "fixed": kept, "direction": direction})
 
 
 def _open_study(path: Path, about: str, direction: str, sampler: str, seed: int) -> Any:

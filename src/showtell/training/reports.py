@@ -18,11 +18,11 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from showtell.config import Config
 from showtell.config.reference import natures
 from showtell.config.setting import flat
+from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.images import read_picture
 from showtell.data.module import CaptionData
 from showtell.data.paths import stamp
-from showtell.data.readers import Rows
 from showtell.data.shapes import load_scenes, truth_shares
 from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, thumbnail

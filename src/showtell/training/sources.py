@@ -33,12 +33,11 @@ from showtell.data.readers import CachedFeatures, PictureFiles
 from showtell.data.settings import ShapesDataConfig, ShardsConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.batches import ShardSplit
-from showtell.data.shards.encoding import EncodingRequest, feature_shards
 from showtell.data.shards.index import IndexRequest
-from showtell.data.shards.members import has_features
-from showtell.data.shards.pattern import find_shards
+from showtell.data.shards.members import find_shards, has_features
 from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.unpack import unpack
+from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
@@ -212,8 +211,8 @@ def _stored(config: Config, encoder: FrozenEncoder, name: str, captions: Caption
         change = view_augmentation(config.data.augment, captions)
         changed = replace(request, name=f"{label}-views", augmentation=change, views=features.views - 1)
         stores.append(_store(config, encoder, changed))
-    place = choose_place(features.place, sum(store.num_bytes for store in stores), encoder.device)
-    tensors = [store.tensor(place) for store in stores]
+    place = choose_place(features.place, sum(store.features.nbytes for store in stores), encoder.device)
+    tensors = [place_features(store.features, place) for store in stores]
     images = CachedFeatures(tensors[0], *tensors[1:], captions=len(captions.lengths), seed=config.seed)
     return SplitData(captions, images, stores[0].unreadable)
 

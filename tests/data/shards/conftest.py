@@ -8,7 +8,7 @@ import pytest
 from showtell.config import DataConfig
 from showtell.data.shards.command import Limits, write_shards
 from showtell.data.shards.index import IndexRequest
-from showtell.data.shards.pattern import find_shards
+from showtell.data.shards.members import find_shards
 from showtell.data.shards.shard_set import ShardSet, open_shards
 
 Open = Callable[..., ShardSet]

@@ -87,7 +87,7 @@ def test_a_shard_that_shrinks_meanwhile_is_one_line(
 
 
 def test_features_come_in_their_shape_and_type(tmp_path: Path, opened: Open) -> None:
-    from showtell.data.shards.members import shard_writer
+    from showtell.data.shards.writing import shard_writer
 
     values = np.arange(24, dtype=np.float16).reshape(4, 2, 3)
     with shard_writer(tmp_path / "train-0.tar") as writer:

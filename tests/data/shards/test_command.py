@@ -13,7 +13,8 @@ from tests.data.shards.conftest import Open, coco_config
 
 from showtell.data.__main__ import main
 from showtell.data.caption_set import load_captions
-from showtell.data.shards.members import read_members, shard_writer
+from showtell.data.shards.members import read_members
+from showtell.data.shards.writing import shard_writer
 
 
 def words(root: Path, tmp_path: Path, *more: str) -> list[str]:

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from showtell.data.shards.index import IndexRequest, load_index, write_index
-from showtell.data.shards.members import has_features, read_members
-from showtell.data.shards.pattern import ShardError
+from showtell.data.shards.members import ShardError, has_features, read_members
 
 
 def jpeg(color: str = "red") -> bytes:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.shards.pattern import ShardError, expand_braces, find_shards
+from showtell.data.shards.members import ShardError, expand_braces, find_shards
 
 
 def test_braces() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from showtell.data.shards.pattern import ShardError
-from showtell.data.shards.plan import ShardPlan
+from showtell.data.shards.batches import ShardPlan
+from showtell.data.shards.members import ShardError
 
 
 @dataclass

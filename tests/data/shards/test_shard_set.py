@@ -10,9 +10,9 @@ from tests.data.shards.conftest import Open, coco_config
 
 from showtell.data.caption_set import load_captions
 from showtell.data.shards import shard_set
-from showtell.data.shards.members import shard_writer
-from showtell.data.shards.pattern import ShardError
-from showtell.data.shards.plan import ShardPlan
+from showtell.data.shards.batches import ShardPlan
+from showtell.data.shards.members import ShardError
+from showtell.data.shards.writing import shard_writer
 
 
 def test_totals_are_those_of_the_data_set(tiny_coco: Path, tiny_shards: Path, tmp_path: Path, opened: Open) -> None:

@@ -1,12 +1,11 @@
 """COCO's captions JSON, of any year and of anyone who writes the same layout.
 
-`images[i]` holds `id` and `file_name`, `annotations[i]` holds `image_id`, `caption` and, if anything needs
-it, `id`. A caption whose picture is not listed is left out and said so, and so is a picture without
-captions: subsets of COCO are often cut that way. Two pictures or two annotations with one id are an error,
-because one of them is wrong.
+`images[i]` holds `id` and `file_name`, `annotations[i]` holds `image_id`, `caption` and, if anything needs it, `id`. A
+caption whose picture is not listed is left out and said so, and so is a picture without captions: subsets of COCO are
+often cut that way. Two pictures or two annotations with one id are an error, because one of them is wrong.
 
-The content is checked here and then indexed by pycocotools, the reference implementation, so that pictures and
-captions belong together as everybody else's tools have them.
+The content is checked here and then indexed by pycocotools, the reference implementation, so that pictures and captions
+belong together as everybody else's tools have them.
 """
 
 from contextlib import redirect_stdout

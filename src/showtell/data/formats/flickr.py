@@ -4,10 +4,9 @@
   results_20130124.token);
 - a table with a header that names its columns: `image,caption` or `image_name| comment_number| comment`.
 
-Which one it is shows in the first line. Splits are files with one picture name per line. Where there are
-none and both splits name the same table, a tenth of the pictures (at most 1,000) become validation: those
-whose name has the lowest SHA-256, so the choice depends on nothing but the names. The numbers of pictures
-are their places in the table.
+Which one it is shows in the first line. Splits are files with one picture name per line. Where there are none and both
+splits name the same table, a tenth of the pictures (at most 1,000) become validation: those whose name has the lowest
+SHA-256, so the choice depends on nothing but the names. The numbers of pictures are their places in the table.
 """
 
 import csv

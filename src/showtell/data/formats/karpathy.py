@@ -1,9 +1,8 @@
 """Karpathy's `dataset_coco.json` (and those of Flickr8k and Flickr30k): one file, its own splits.
 
-`images[i]` holds `filename`, `filepath` (COCO only: the folder below the root), `split`, an id (`cocoid`,
-else `imgid`) and `sentences[j].raw`. Training takes `train` and `restval`, as the papers that use this
-split do. The raw sentences are read and not the file's tokens, so that every data set passes through one
-tokenizer.
+`images[i]` holds `filename`, `filepath` (COCO only: the folder below the root), `split`, an id (`cocoid`, else `imgid`)
+and `sentences[j].raw`. Training takes `train` and `restval`, as the papers that use this split do. The raw sentences
+are read and not the file's tokens, so that every data set passes through one tokenizer.
 """
 
 from pathlib import Path

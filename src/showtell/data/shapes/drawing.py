@@ -1,8 +1,8 @@
 """Draws a scene.
 
-Everything is a polygon in the unit square: curves are polygons with many corners, so turning and mirroring
-an object is one formula, and a texture is a pattern seen through the polygon's mask. Pictures are drawn at
-twice their size and scaled down, which smooths every edge.
+Everything is a polygon in the unit square: curves are polygons with many corners, so turning and mirroring an object is
+one formula, and a texture is a pattern seen through the polygon's mask. Pictures are drawn at twice their size and
+scaled down, which smooths every edge.
 """
 
 import math
@@ -139,10 +139,7 @@ _PARTS: dict[str, list[Part]] = {
         ([(0.24, 0.32), (0.5, 0), (0.76, 0.32)], None),
     ],
     "car": [
-        (
-            [(0, 0.72), (0, 0.5), (0.16, 0.45), (0.3, 0.22), (0.7, 0.22), (0.85, 0.46), (1, 0.5), (1, 0.72)],
-            None,
-        ),
+        ([(0, 0.72), (0, 0.5), (0.16, 0.45), (0.3, 0.22), (0.7, 0.22), (0.85, 0.46), (1, 0.5), (1, 0.72)], None),
         ([(0.26, 0.46), (0.35, 0.29), (0.48, 0.29), (0.48, 0.46)], _GLASS),
         ([(0.54, 0.46), (0.54, 0.29), (0.66, 0.29), (0.75, 0.46)], _GLASS),
         (_oval(0.24, 0.74, 0.13, 0.13), _DARK),
@@ -166,10 +163,7 @@ _PARTS: dict[str, list[Part]] = {
     "umbrella": [
         (_box(0.475, 0, 0.525, 0.9), _DARK),
         ([(0.5, 0.88), (0.7, 0.88), (0.7, 0.78), (0.76, 0.78), (0.76, 0.96), (0.5, 0.96)], _DARK),
-        (
-            [*_dome(0, 1, 0.04, 0.55), (0.84, 0.47), (0.67, 0.55), (0.5, 0.47), (0.33, 0.55), (0.16, 0.47)],
-            None,
-        ),
+        ([*_dome(0, 1, 0.04, 0.55), (0.84, 0.47), (0.67, 0.55), (0.5, 0.47), (0.33, 0.55), (0.16, 0.47)], None),
     ],
 }
 

@@ -1,10 +1,10 @@
 """Judges a caption by the truth of its picture.
 
-A caption is cut into noun phrases and fixed phrases of the tables in `words`, each of which becomes one
-letter, and the string of letters must match one regular expression, the grammar. What does not parse is
-false: a caption that says nothing checkable earns nothing. What parses is a set of claims, and the caption
-is wholly true when its noun phrases can be given to different objects so that every claim holds. Articles
-and the order of adjectives are grammar, not truth, and are not judged.
+A caption is cut into noun phrases and fixed phrases of the tables in `words`, each of which becomes one letter, and the
+string of letters must match one regular expression, the grammar. What does not parse is false: a caption that says
+nothing checkable earns nothing. What parses is a set of claims, and the caption is wholly true when its noun phrases
+can be given to different objects so that every claim holds. Articles and the order of adjectives are grammar, not
+truth, and are not judged.
 """
 
 import re
@@ -14,8 +14,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
 
-from showtell.data.shapes import words
-from showtell.data.shapes.scenes import COLORS, Scene, stands
+from showtell.data.shapes.scenes import (
+    BACKGROUND_WORDS,
+    COLORS,
+    MARKS,
+    NEIGHBORS,
+    NOUNS,
+    RELATION_WORDS,
+    SIZE_WORDS,
+    STARTERS,
+    TEXTURE_WORDS,
+    Scene,
+    stands,
+)
 
 Phrases = dict[tuple[str, ...], tuple[str, str]]
 Looks = tuple[tuple[str, str], ...]
@@ -27,21 +38,21 @@ def _table(letter: str, wordings: Mapping[str, tuple[str, ...]]) -> Phrases:
 
 
 _PHRASES: Phrases = {
-    **_table("R", words.RELATIONS),
-    **_table("Q", words.NEIGHBORS),
-    **_table("B", words.BACKGROUNDS),
-    **_table("S", {"": words.STARTERS}),
+    **_table("R", RELATION_WORDS),
+    **_table("Q", NEIGHBORS),
+    **_table("B", BACKGROUND_WORDS),
+    **_table("S", {"": STARTERS}),
     **_table("A", {"": ("and",)}),
     **_table("I", {"": ("is", "are")}),
     **_table("W", {"": ("with",)}),
 }
-_MARKS = _table("texture", words.MARKS)
+_MARKS = _table("texture", MARKS)
 _ADJECTIVES = {
-    **_table("size", words.SIZES),
-    **_table("texture", words.TEXTURES),
+    **_table("size", SIZE_WORDS),
+    **_table("texture", TEXTURE_WORDS),
     **_table("color", {color: (color,) for color in COLORS}),
 }
-_NOUNS = _table("kind", words.NOUNS)
+_NOUNS = _table("kind", NOUNS)
 _LONGEST = max(map(len, _PHRASES))
 
 # N: a noun phrase; a group is one, or a list that ends in "and"
@@ -66,12 +77,7 @@ class Claims:
 
 
 def is_true(caption: str, scene: Scene) -> bool:
-    """Whether every object, color, size, texture, relation and background that the caption mentions is right.
-
-    Args:
-        caption: any text; case and punctuation do not matter.
-        scene: the picture's truth, as `scenes_val.json` holds it.
-    """
+    """Whether every object, color, size, texture, relation and background that the caption mentions is right."""
     claims = parse(caption)
     return claims is not None and _holds(claims, scene)
 
@@ -140,7 +146,7 @@ def _holds(claims: Claims, scene: Scene) -> bool:
     if any(background != scene["background"] for background in claims.backgrounds):
         return False
     return any(
-        all(_looks_right(looks, thing) for looks, thing in zip(claims.objects, things, strict=True))
+        all(thing.items() >= set(looks) for looks, thing in zip(claims.objects, things, strict=True))
         and all(stands(relation, things[a], things[b]) for a, relation, b in claims.relations)
         for things in permutations(scene["objects"], len(claims.objects))
     )
@@ -166,16 +172,10 @@ def relations_hold(caption: str, scene: Scene) -> bool | None:
     return all(stands(relation, a, b) for relation, a, b in pairs if a and b)
 
 
-def _looks_right(looks: Looks, thing: Mapping[str, object]) -> bool:
-    return all(thing[attribute] == value for attribute, value in looks)
-
-
 def truth_shares(captions: Mapping[int, str], scenes: Mapping[int, Scene]) -> dict[str, float]:
     """`true`, the share of captions wholly true; `relations_true`, of those that place things of the picture.
 
-    Args:
-        captions: by picture id, at least one.
-        scenes: of at least these pictures.
+    Captions (at least one) and scenes are by picture id.
     """
     true = [is_true(caption, scenes[picture]) for picture, caption in captions.items()]
     placed = [relations_hold(caption, scenes[picture]) for picture, caption in captions.items()]
@@ -189,11 +189,8 @@ def constant_caption_floor(
 ) -> tuple[str, float]:
     """The best that one caption for all pictures can do: that caption, and the share of scenes it fits.
 
-    Args:
-        captions: where the caption is taken from, as a rule the training captions.
-        scenes: the pictures to caption.
-        candidates: how many of the commonest captions are tried, and of the shortest: "A tree." is rare,
-            but it claims so little that it is true of more pictures than any common caption.
+    So many `candidates` of the commonest captions are tried, and of the shortest: "A tree." is rare, but it claims so
+    little that it is true of more pictures than any common caption.
     """
     counts = Counter(captions)
     tried = [caption for caption, _ in counts.most_common(candidates)]

@@ -7,7 +7,6 @@ whole or not at all; so a command that was cut goes on when it is given again. A
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,17 +19,14 @@ from showtell.config import DataConfig, ImageTransform
 from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore, StoreRequest
+from showtell.data.feature_store import FeatureStore, StoreRequest, list_stores
 from showtell.data.images import MAX_BYTES
 from showtell.data.paths import shown, stamp, why_unreadable
-from showtell.data.progress import Progress
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
-from showtell.data.shards.encoding import EncodingRequest, about_features
-from showtell.data.shards.members import ShardWriter, shard_writer
-from showtell.data.shards.pattern import ShardError
-from showtell.data.stores import list_stores
-from showtell.errors import UserError
+from showtell.data.shards.members import ShardError
+from showtell.data.shards.writing import EncodingRequest, ShardWriter, about_features, shard_writer
+from showtell.data.workers import Progress
 from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
@@ -72,7 +68,7 @@ class Source:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the shards; 2 if something stands in the way."""
+    """Writes the shards; errors as `write_shards`."""
     parser = argparse.ArgumentParser(
         prog="python -m showtell.data shards",
         description="Write a data set as tar shards in WebDataset's format: train-*.tar and val-*.tar.",
@@ -86,26 +82,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
     parser.add_argument("--features", metavar="ENCODER", help="write this encoder's stored features, not the pictures")
     options = parser.parse_intermixed_args(arguments)
-    try:
-        if options.samples < 1 or options.megabytes <= 0 or not 0 <= options.seed < 2**31:
-            raise ShardError("--samples and --megabytes must be positive, --seed at least 0")
-        limits = Limits(options.samples, options.megabytes, options.seed)
-        write_shards(data_config(options.settings), options.output, limits, options.cache, options.features)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.samples < 1 or options.megabytes <= 0 or not 0 <= options.seed < 2**31:
+        raise ShardError("--samples and --megabytes must be positive, --seed at least 0")
+    limits = Limits(options.samples, options.megabytes, options.seed)
+    write_shards(data_config(options.settings), options.output, limits, options.cache, options.features)
     return 0
 
 
 def write_shards(config: DataConfig, output: Path, limits: Limits, cache: Path, encoder: str | None = None) -> None:
-    """Writes both splits.
-
-    Args:
-        config: the data set.
-        output: the folder of the shards.
-        limits: the size of a shard.
-        cache: where tokenized captions and feature stores are kept.
-        encoder: whose stored features are written; None writes pictures.
+    """Writes both splits into the folder `output`: the stored features of an encoder, or pictures.
 
     Raises:
         ShardError: the folder holds other shards, or the features are not stored.
@@ -134,7 +119,9 @@ def _source(config: DataConfig, name: SplitName, cache: Path, encoder: str | Non
         if store is not None and store.unreadable[row]:
             reason: str | None = "could not be read by the encoder"
         else:
-            reason = why_unreadable(path) or _why_unsuitable(os.path.getsize(path))
+            reason = why_unreadable(path)
+            if not reason and not 0 < (size := os.path.getsize(path)) <= MAX_BYTES:
+                reason = f"has {size:,} bytes and is no picture"
         if reason or not told[row]:
             notes.append(f"{shown(path)} {reason or 'has no caption'}; left out")
             continue
@@ -143,10 +130,6 @@ def _source(config: DataConfig, name: SplitName, cache: Path, encoder: str | Non
     if not rows:
         raise ShardError(f"data={config.name}: no usable picture in the {name} split; {notes[0] if notes else ''}")
     return Source(name, captions, np.array(rows), np.array(sizes), notes, store, about)
-
-
-def _why_unsuitable(size: int) -> str | None:
-    return None if 0 < size <= MAX_BYTES else f"has {size:,} bytes and is no picture"
 
 
 def _stored(

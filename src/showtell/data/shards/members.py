@@ -1,29 +1,27 @@
-"""What lies in a shard: its samples, where their members begin, and what is wrong with it; and how one is written.
+"""Which shards `train-{000000..000331}.tar` names, and what lies in one: its samples and where their members begin.
 
 The tar is read by the standard library. Nothing is unpacked and no name from it reaches a path: members are known by
 key and place. Members of one key need not follow one another, except for other readers. What lies in a folder
 `__NAME__` is about the shard and no sample, as in webdataset. A caption that stands in the `.txt` and in the `.json`
-of a sample counts once. A shard is written whole or not at all, with the same bytes for the same content.
+of a sample counts once.
 """
 
 import json
+import math
 import os
+import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
-from itertools import islice
+from glob import glob, has_magic
+from itertools import islice, product
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from showtell.data.annotations import clean_caption
-from showtell.data.paths import shown
-from showtell.data.shards.pattern import ShardError
-from showtell.files import atomic_write
+from showtell.data.paths import is_url, shown, why_unreadable
+from showtell.errors import UserError
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
 FEATURES = "npy"
@@ -33,7 +31,66 @@ FIRST_MEMBERS = 100
 MAX_TEXT_BYTES = 1 << 20
 MAX_KEY = 300
 _BLOCK = 512
-_SUFFIXES = ((b"\x89PNG", "png"), (b"RIFF", "webp"))
+MAX_SHARDS = 1_000_000
+_BRACE = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+class ShardError(UserError):
+    """Shards that cannot be used; the message is one line with the remedy."""
+
+
+def find_shards(root: str, pattern: str | None, key: str) -> list[Path]:
+    """The shards that a pattern names, in its order.
+
+    Args:
+        root: what a relative pattern starts from.
+        pattern: a path with `{000000..000331}`, `{a,b}`, `*`, `?` or `[...]`; several are separated by `::`.
+        key: the setting that the pattern comes from, for messages.
+
+    Raises:
+        ShardError: no pattern, no file matches, or one that braces name is not there.
+    """
+    if not pattern:
+        raise ShardError(f"{key} is not set; give the shards, e.g. {key}='DIR/train-*.tar'")
+    if is_url(pattern) or pattern.startswith("pipe:"):
+        raise ShardError(f"{key}={shown(pattern)}: only local files are read; download or mount the shards first")
+    found: list[Path] = []
+    for part in pattern.split("::"):
+        for name in expand_braces(str(Path(root).expanduser() / Path(part).expanduser()), key):
+            found += [Path(match) for match in sorted(glob(name))] if has_magic(name) else [Path(name)]
+    if not found:
+        raise ShardError(f"{key}={shown(pattern)}: no file matches (relative to data.root={shown(root)})")
+    for path in found:
+        if reason := why_unreadable(path):
+            raise ShardError(f"{shown(path)} {reason} ({key})")
+    if len(set(found)) != len(found):
+        raise ShardError(f"{key}={shown(pattern)}: names a shard twice; name each once")
+    return found
+
+
+def expand_braces(pattern: str, key: str = "pattern") -> list[str]:
+    """`a{08..10}.tar` as `a08.tar, a09.tar, a10.tar`, `{a,b}` as both; braces do not nest.
+
+    Raises:
+        ShardError: a range backwards, or more shards than anybody has.
+    """
+    pieces = _BRACE.split(pattern)
+    choices = [[piece] if place % 2 == 0 else _choices(piece, pattern, key) for place, piece in enumerate(pieces)]
+    total = math.prod(map(len, choices))
+    if total > MAX_SHARDS:
+        raise ShardError(f"{key}={shown(pattern)}: names {total:,} shards, more than {MAX_SHARDS:,}; correct it")
+    return ["".join(parts) for parts in product(*choices)]
+
+
+def _choices(inner: str, pattern: str, key: str) -> list[str]:
+    numbers = _RANGE.fullmatch(inner)
+    if not numbers:
+        return inner.split(",")
+    first, last = int(numbers[1]), int(numbers[2])
+    if last < first or last - first >= MAX_SHARDS:
+        raise ShardError(f"{key}={shown(pattern)}: {{{inner}}} is no range of shards; write {{first..last}}")
+    return [f"{number:0{len(numbers[1])}d}" for number in range(first, last + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +129,8 @@ def read_members(path: Path) -> ShardContent:
         ShardError: no tar file, or a compressed one.
     """
     content = ShardContent([])
-    reading = _Reading(path, content)
     with _opened(path) as (file, archive):
-        reading.size = os.fstat(file.fileno()).st_size
+        reading = _Reading(path, content, os.fstat(file.fileno()).st_size)
         try:
             for member in archive:
                 reading.take(archive, member)
@@ -84,10 +140,11 @@ def read_members(path: Path) -> ShardContent:
             if not _has_end(file, archive.offset):
                 content.notes.append(_cut(path, "its end marker is missing"))
     for sample in reading.samples.values():
-        if reason := _why_unusable(sample):
-            content.notes.append(f"{shown(path)}: {shown(sample.key)} has {reason}; left out")
-        else:
+        if sample.captions and (sample.picture or sample.features):
             content.samples.append(sample)
+        else:
+            lacks = "no caption" if sample.picture or sample.features else "neither picture nor features"
+            content.notes.append(f"{shown(path)}: {shown(sample.key)} has {lacks}; left out")
     return content
 
 
@@ -101,14 +158,14 @@ def _has_end(file: IO[bytes], offset: int) -> bool:
     return not any(file.read(_BLOCK) or b"\1")
 
 
+@dataclass
 class _Reading:
-    """Sorts the members of a shard into samples."""
+    """Sorts the members of a shard of so many bytes into samples."""
 
-    def __init__(self, path: Path, content: ShardContent) -> None:
-        self.path = path
-        self.content = content
-        self.size = 0
-        self.samples: dict[str, Sample] = {}
+    path: Path
+    content: ShardContent
+    size: int
+    samples: dict[str, Sample] = field(default_factory=dict)
 
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Notes what a member is; one that we do not know is none of our business."""
@@ -166,12 +223,6 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
-def _why_unusable(sample: Sample) -> str | None:
-    if sample.picture is None and sample.features is None:
-        return "neither picture nor features"
-    return None if sample.captions else "no caption"
-
-
 def has_features(path: Path) -> bool:
     """Whether a shard is one of features, by its first members.
 
@@ -197,51 +248,3 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], tarfile.TarFile]]:
         raise ShardError(f"{shown(path)}: no tar file ({str(error)[:100]}); write the shard again") from None
     except OSError as error:
         raise ShardError(f"{shown(path)}: cannot be read ({error.strerror})") from None
-
-
-class ShardWriter:
-    """Adds samples to an open tar file."""
-
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
-
-    def add(
-        self,
-        key: str,
-        captions: Sequence[str],
-        picture: bytes | None = None,
-        features: NDArray[np.floating[Any]] | None = None,
-    ) -> None:
-        """A sample: captions, and picture or features or both."""
-        if picture is not None:
-            self._member(f"{key}.{suffix_of(picture)}", picture)
-        if features is not None:
-            array = BytesIO()
-            np.save(array, np.ascontiguousarray(features), allow_pickle=False)
-            self._member(f"{key}.npy", array.getvalue())
-        self._member(f"{key}.json", json.dumps({"captions": list(captions)}).encode("ascii"))
-
-    def about(self, facts: dict[str, Any]) -> None:
-        """What is to be known of the shard as a whole; other readers pass over it."""
-        self._member(ABOUT, json.dumps(facts).encode("ascii"))
-
-    def _member(self, name: str, data: bytes) -> None:
-        member = tarfile.TarInfo(name)
-        member.size, member.mode = len(data), 0o644
-        self._archive.addfile(member, BytesIO(data))
-
-
-@contextmanager
-def shard_writer(path: Path) -> Iterator[ShardWriter]:
-    """Opens a shard that appears under its name when the block ends without an error.
-
-    Raises:
-        WriteError: the disk is full, or a permission is missing.
-    """
-    with atomic_write(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
-        yield ShardWriter(archive)
-
-
-def suffix_of(picture: bytes) -> str:
-    """The usual suffix of a picture, by its content."""
-    return next((suffix for magic, suffix in _SUFFIXES if picture.startswith(magic)), "jpg")

@@ -7,20 +7,19 @@ milliseconds. Memory is bounded by the number of distinct words and of shards, n
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from showtell.data.progress import Progress
 from showtell.data.shards.index import IndexRequest, ShardIndex, load_index, load_lengths, write_index
-from showtell.data.shards.pattern import ShardError
-from showtell.data.workers import watched
-from showtell.files import atomic_write, content_key, remove_stale_temporaries
+from showtell.data.shards.members import ShardError
+from showtell.data.workers import Progress, watched
+from showtell.files import atomic_write, content_key, make_once
 
 
 @dataclass(frozen=True)
@@ -67,48 +66,47 @@ class ShardSet:
 def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder: Path, num_workers: int) -> ShardSet:
     """The shards with their indexes, made first where they are not there.
 
-    One process indexes under a lock, others wait for it; a killed one is gone on from.
-
-    Args:
-        paths: the shards.
-        what: `pictures` or `features`.
-        request: what an index follows from.
-        folder: where indexes are kept.
-        num_workers: processes that read shards.
+    One process indexes under a lock, others wait for it; a killed one is gone on from. `what` is as in `ShardSet`.
 
     Raises:
         ShardError: a shard that is no tar file, or nothing in any that can be used.
     """
     files = [request.file(folder, path) for path in paths]
     summary = folder / f"summary-{content_key(what, *(file.name for file in files))}.npz"
-    if not summary.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
-            if not summary.is_file():
-                remove_stale_temporaries(folder)
-                _index_missing(paths, files, request, num_workers)
-                _summarize(files, what, summary)
+
+    def make() -> None:
+        _index_missing(paths, files, request, num_workers)
+        _summarize(files, what, summary)
+
+    make_once(summary, make)
     found = _load_summary(list(paths), files, what, summary)
     if not found.num_captions:
-        raise ShardError(_nothing(found))
+        first = found.left_out.read_text(encoding="utf-8").partition("\n")[0] or "it is empty"
+        raise ShardError(f"{found.paths[0]}: no caption with {what} in {len(found.paths)} shard(s); {first}")
     return found
 
 
 def _index_missing(paths: Sequence[Path], files: Sequence[Path], request: IndexRequest, num_workers: int) -> None:
     todo = [(path, file) for path, file in zip(paths, files, strict=True) if not file.is_file()]
+    dataset, workers = _Indexing(todo, request), min(num_workers, len(todo) // 2)
+    errors = (
+        watched(dataset, batch_size=None, num_workers=workers)
+        if workers
+        else map(dataset.__getitem__, range(len(todo)))
+    )
     with Progress("indexing", len(todo), "shards", shown=bool(todo)) as progress:
-        for error in _indexed(_Indexing(todo, request), min(num_workers, len(todo) // 2)):
+        for error in errors:
             if error:
                 raise ShardError(error)
             progress.count()
 
 
+@dataclass(frozen=True)
 class _Indexing(Dataset[str]):
     """Indexes a shard; the item is the user's mistake in words, or nothing."""
 
-    def __init__(self, todo: Sequence[tuple[Path, Path]], request: IndexRequest) -> None:
-        self.todo = todo
-        self.request = request
+    todo: Sequence[tuple[Path, Path]]
+    request: IndexRequest
 
     def __len__(self) -> int:
         return len(self.todo)
@@ -119,12 +117,6 @@ class _Indexing(Dataset[str]):
         except (ShardError, OSError) as error:
             return str(error)
         return ""
-
-
-def _indexed(dataset: _Indexing, num_workers: int) -> Iterable[str]:
-    if num_workers == 0:
-        return (dataset[row] for row in range(len(dataset)))
-    return watched(dataset, batch_size=None, num_workers=num_workers)
 
 
 def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
@@ -168,18 +160,9 @@ def _load_summary(paths: list[Path], files: list[Path], what: str, summary: Path
     with np.load(summary, allow_pickle=False) as found:
         facts = json.loads(bytes(found["facts"]))
         counts = Counter(dict(zip(facts["words"], found["word_counts"].tolist(), strict=True)))
-        arrays = {name: found[name] for name in ("first_caption", "first_sample", "length_counts")}
-    return ShardSet(
-        paths,
-        files,
-        what,
-        **arrays,
-        counts=counts,
-        num_notes=facts["notes"],
-        left_out=_left_out(summary),
-        feature_shape=tuple(facts["shape"]),
-        encoders=facts["encoders"],
-    )
+        arrays: dict[str, Any] = {name: found[name] for name in ("first_caption", "first_sample", "length_counts")}
+    arrays |= {"counts": counts, "num_notes": facts["notes"], "left_out": _left_out(summary)}
+    return ShardSet(paths, files, what, **arrays, feature_shape=tuple(facts["shape"]), encoders=facts["encoders"])
 
 
 def _left_out(summary: Path) -> Path:
@@ -192,8 +175,3 @@ def _check_shape(index: ShardIndex, shape: tuple[int, ...], file: Path) -> None:
             f"{file.stem.rpartition('-')[0]}: features of shape {index.feature_shape}, those of the shards before "
             f"{shape}; name shards of one encoder only"
         )
-
-
-def _nothing(found: ShardSet) -> str:
-    first = found.left_out.read_text(encoding="utf-8").partition("\n")[0]
-    return f"{found.paths[0]}: no caption with {found.what} in {len(found.paths)} shard(s); {first or 'it is empty'}"

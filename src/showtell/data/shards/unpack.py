@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from showtell.config import DataConfig
 from showtell.data.paths import stamp
 from showtell.data.shards.index import load_index, member_name
-from showtell.data.shards.members import read_members, suffix_of
-from showtell.data.shards.pattern import ShardError
+from showtell.data.shards.members import ShardError, read_members
 from showtell.data.shards.shard_set import ShardSet
-from showtell.files import atomic_write, content_key, write_text_atomically
+from showtell.data.shards.writing import suffix_of
+from showtell.files import atomic_write, content_key, make_once, write_text_atomically
 
 MAX_BYTES = 64 * 2**30
 
@@ -46,10 +45,7 @@ class Unpacked:
 def unpack(shards: ShardSet, cache: Path, key: str) -> Unpacked:
     """Writes the samples of shards as files, or finds that done.
 
-    Args:
-        shards: the indexed shards; `what` decides which samples are taken, and whether features are kept.
-        cache: the folder that the new one goes into.
-        key: the setting that names the shards, for messages.
+    `shards.what` decides which samples are taken, and whether features are kept; `key` is the setting that names them.
 
     Raises:
         ShardError: they are no small validation set.
@@ -61,11 +57,7 @@ def unpack(shards: ShardSet, cache: Path, key: str) -> Unpacked:
         raise ShardError(
             f"{key}: {size / 1e9:.0f} GB are too much for validation, which is unpacked; name fewer shards"
         )
-    if not (folder / "complete").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
-            if not (folder / "complete").is_file():
-                _unpack(shards, folder)
+    make_once(folder / "complete", lambda: _unpack(shards, folder))
     features = folder / "features.npy"
     return Unpacked(folder, features if features.is_file() else None)
 

@@ -1,29 +1,85 @@
-"""Feature shards from picture shards: the frozen encoder sees each picture once, shard by shard.
+"""How a shard is written, and feature shards from picture shards: the frozen encoder sees each picture once.
 
-A feature shard is written whole and named by what its numbers follow from (its picture shard with size and time, and
-the encoder's fingerprint, transform and dtype), so a killed build goes on with the next shard, new shards of a growing
-data set are added, and every run of every sweep finds them. Several processes share the work: each takes a shard that
-nobody holds. A feature takes 2.5 KB where its picture took 50 to 200.
+A shard is written whole or not at all, with the same bytes for the same content. A feature shard is named by what its
+numbers follow from (its picture shard with size and time, and the encoder's fingerprint, transform and dtype), so a
+killed build goes on with the next shard, new shards of a growing data set are added, and every run of every sweep finds
+them. Several processes share the work: each takes a shard that nobody holds. A feature takes 2.5 KB where its picture
+took 50 to 200.
 """
 
+import json
 import os
-from collections.abc import Callable, Sequence
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.encoding import PictureEncoder, encoded
 from showtell.data.images import decode_picture, prepare
 from showtell.data.paths import stamp
-from showtell.data.progress import Progress
 from showtell.data.shards.index import member_name
-from showtell.data.shards.members import Sample, read_members, shard_writer
-from showtell.data.workers import note_reading
-from showtell.files import content_key, remove_stale_temporaries
+from showtell.data.shards.members import ABOUT, Sample, read_members
+from showtell.data.workers import Progress, note_reading
+from showtell.files import atomic_write, content_key, remove_stale_temporaries
+
+_SUFFIXES = ((b"\x89PNG", "png"), (b"RIFF", "webp"))
+
+
+class ShardWriter:
+    """Adds samples to an open tar file."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+
+    def add(
+        self,
+        key: str,
+        captions: Sequence[str],
+        picture: bytes | None = None,
+        features: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        """A sample: captions, and picture or features or both."""
+        if picture is not None:
+            self._member(f"{key}.{suffix_of(picture)}", picture)
+        if features is not None:
+            array = BytesIO()
+            np.save(array, np.ascontiguousarray(features), allow_pickle=False)
+            self._member(f"{key}.npy", array.getvalue())
+        self._member(f"{key}.json", json.dumps({"captions": list(captions)}).encode("ascii"))
+
+    def about(self, facts: dict[str, Any]) -> None:
+        """What is to be known of the shard as a whole; other readers pass over it."""
+        self._member(ABOUT, json.dumps(facts).encode("ascii"))
+
+    def _member(self, name: str, data: bytes) -> None:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(data), 0o644
+        self._archive.addfile(member, BytesIO(data))
+
+
+@contextmanager
+def shard_writer(path: Path) -> Iterator[ShardWriter]:
+    """Opens a shard that appears under its name when the block ends without an error.
+
+    Raises:
+        WriteError: the disk is full, or a permission is missing.
+    """
+    with atomic_write(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        yield ShardWriter(archive)
+
+
+def suffix_of(picture: bytes) -> str:
+    """The usual suffix of a picture, by its content."""
+    return next((suffix for magic, suffix in _SUFFIXES if picture.startswith(magic)), "jpg")
 
 
 @dataclass(frozen=True)
@@ -49,13 +105,7 @@ def feature_shards(
 ) -> list[Path]:
     """The feature shards of picture shards, made first where they are not there.
 
-    Args:
-        paths: the picture shards.
-        folder: where feature shards are kept.
-        request: what decides the features.
-        make_encoder: builds the encoder; called only when there is work.
-        batch_size: pictures per call of that function.
-        num_workers: processes that decode pictures.
+    The encoder is made only when there is work; it sees `batch_size` pictures at once, `num_workers` processes decode.
 
     Raises:
         ShardError: a shard that is no tar file.
@@ -70,28 +120,11 @@ def feature_shards(
         with Progress("encoding shards", len(todo), "shards") as progress:
             for patience in (0, -1):  # first what nobody works at; then wait for what somebody does
                 for path, file in todo:
-                    if _encode_locked(path, file, request, encoder, batch_size, num_workers, patience):
-                        progress.count()
+                    with suppress(Timeout), FileLock(file.with_suffix(".lock"), timeout=patience):
+                        if not file.is_file():
+                            _encode(path, file, request, encoder, batch_size, num_workers)
+                            progress.count()
     return files
-
-
-def _encode_locked(
-    path: Path,
-    file: Path,
-    request: EncodingRequest,
-    encoder: PictureEncoder,
-    batch_size: int,
-    num_workers: int,
-    patience: float,
-) -> bool:
-    try:
-        with FileLock(file.with_suffix(".lock"), timeout=patience):
-            if file.is_file():
-                return False
-            _encode(path, file, request, encoder, batch_size, num_workers)
-            return True
-    except Timeout:
-        return False
 
 
 def _encode(
