@@ -8,7 +8,7 @@ from showtell.config.plugins import take_plugins
 from showtell.data import check
 from showtell.data.feature_store import StoreFacts, delete_store, list_stores
 from showtell.data.shards import command
-from showtell.errors import UserError, one_line_errors
+from showtell.errors import USER_ERROR, UserError, one_line_errors
 
 
 def stores(arguments: list[str]) -> int:
@@ -60,13 +60,16 @@ COMMANDS = {"check": check.main, "stores": stores, "shards": command.main}
 
 def main(arguments: list[str]) -> int:
     """Runs the command that the first argument names; 2 if there is none of this name, or for a user's mistake."""
-    with one_line_errors():
+    try:
         arguments = take_plugins(arguments)
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments[1:])
-    print(f"usage: python -m showtell.data {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
-    return 2
+        print(f"usage: python -m showtell.data {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+    return USER_ERROR
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with one_line_errors():
+        sys.exit(main(sys.argv[1:]))
