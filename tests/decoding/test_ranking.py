@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from showtell.decoding.ranking import best
+from showtell.decoding.beam import best
 
 
 def reference(values: torch.Tensor, count: int) -> torch.Tensor:
