@@ -32,7 +32,7 @@ from showtell.config import parse
 from showtell.data.module import CaptionData
 from showtell.distributed import RENDEZVOUS, get_ranks, process_group, ranks_of_environment
 from showtell.launching.launcher import environment_of_rank
-from showtell.models.decoders.base import build_decoder
+from showtell.models.decoders import build_decoder
 from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy

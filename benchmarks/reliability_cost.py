@@ -27,7 +27,7 @@ from showtell.checkpointing.finite import FiniteLoss
 from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import EncoderConfig
-from showtell.models.decoders.base import build_decoder
+from showtell.models.decoders import build_decoder
 from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.models.settings import LSTMConfig

@@ -195,7 +195,7 @@ def encoder_rate(pictures: int = 48) -> float:
     import torch
 
     from showtell.config import EncoderConfig
-    from showtell.models.encoders.base import build_encoder
+    from showtell.models.encoders import build_encoder
     from showtell.models.encoders.encoding import FastEncoder, encoding_precision
 
     device = torch.device("cpu")
@@ -211,7 +211,7 @@ def encoder_rate(pictures: int = 48) -> float:
 def decoder_rate(rates: Rates, steps: int = 6) -> float:
     import torch
 
-    from showtell.models.decoders.base import build_decoder
+    from showtell.models.decoders import build_decoder
     from showtell.models.settings import LSTMConfig
 
     config = LSTMConfig(embedding_size=rates.hidden_size, hidden_size=rates.hidden_size)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from showtell.config import EncoderConfig
 from showtell.data.feature_store import StoreRequest, open_or_build
-from showtell.models.encoders.base import build_encoder
+from showtell.models.encoders import build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision
 
 TURN = 16

@@ -27,7 +27,7 @@ from machine import DATA, at_most, cpu, report
 
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
-from showtell.models.decoders.base import build_decoder
+from showtell.models.decoders import build_decoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.text import Vocabulary

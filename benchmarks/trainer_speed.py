@@ -29,7 +29,7 @@ from synthetic import caption_set, split, vocabulary
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, parse
 from showtell.data.module import CaptionData
-from showtell.models.decoders.base import build_decoder
+from showtell.models.decoders import build_decoder
 from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from showtell.config import Config, parse, register_with_hydra
 from showtell.data.loading import LengthBatches
-from showtell.models.decoders.base import build_decoder
+from showtell.models.decoders import build_decoder
 from showtell.text import SPECIAL_TOKENS, Vocabulary
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

@@ -29,7 +29,7 @@ def test_one_device_exchanges_no_gradients_and_larger_batches_fewer() -> None:
 
 
 def test_parameters_are_those_of_the_decoder() -> None:
-    from showtell.models.decoders.base import build_decoder
+    from showtell.models.decoders import build_decoder
     from showtell.models.settings import LSTMConfig
 
     data, rates = DATA_SETS[0], Rates()

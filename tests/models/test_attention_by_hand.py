@@ -7,9 +7,8 @@ import pytest
 import torch
 from tests.small_settings import REGION_DECODERS, decoder_settings
 
-from showtell.models.decoders.attention import KEYS, REGIONS, SoftAttentionDecoder
-from showtell.models.decoders.base import build_decoder
-from showtell.models.decoders.hard_attention import HardAttentionDecoder
+from showtell.models.decoders import build_decoder
+from showtell.models.decoders.attention import KEYS, REGIONS, HardAttentionDecoder, SoftAttentionDecoder
 from showtell.models.decoders.topdown import TopDownDecoder
 from showtell.models.decoders.transformer import Block, sinusoids
 from showtell.models.layers import grid_shape
@@ -125,7 +124,7 @@ def test_doubly_stochastic_penalty():
 @pytest.mark.parametrize("caption", [[4], [4, 5]])
 def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(monkeypatch, caption):
     """Eq. 11 summed over all sequences of locations, against the mean of many draws of eq. 12, both per word."""
-    monkeypatch.setattr("showtell.models.decoders.hard_attention.EXPECTED", 0.0)
+    monkeypatch.setattr("showtell.models.decoders.attention.EXPECTED", 0.0)
     torch.manual_seed(0)
     config = decoder_settings("hard_attention", **SIZES, entropy_weight=0.0)
     decoder = HardAttentionDecoder(config, D, V).train()
@@ -141,7 +140,7 @@ def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(m
         log_likelihood = sum(logits.log_softmax(2)[0, step, caption[step]] for step in steps)
         expected = expected + torch.stack([alpha[0, step, places[step]] for step in steps]).prod() * log_likelihood
     monkeypatch.undo()
-    monkeypatch.setattr("showtell.models.decoders.hard_attention.EXPECTED", 0.0)
+    monkeypatch.setattr("showtell.models.decoders.attention.EXPECTED", 0.0)
     (exact,) = torch.autograd.grad(-expected / len(caption), decoder.energy.weight)
 
     decoder.train()

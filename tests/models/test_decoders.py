@@ -9,7 +9,7 @@ from torch import nn
 
 from showtell.config import DecodingConfig
 from showtell.decoding import decode
-from showtell.models.decoders.base import Decoder, attention_maps, build_decoder, word_attention
+from showtell.models.decoders import Decoder, attention_maps, build_decoder, word_attention
 from showtell.models.layers import given_words
 
 V, D = 11, 6

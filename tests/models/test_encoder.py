@@ -10,8 +10,7 @@ import torch
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.files import file_sha256
-from showtell.models.encoders import weights
-from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights, pool, quarters
+from showtell.models.encoders import Encoder, build_encoder, find_backbone, find_weights, pool, quarters, weights
 from showtell.models.encoders.encoding import encoder_fingerprint
 from showtell.models.encoders.weights import WeightsError, download
 

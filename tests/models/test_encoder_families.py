@@ -9,7 +9,7 @@ from torch import nn
 
 import showtell
 from showtell.config import Config, ConfigError, EncoderConfig, registry
-from showtell.models.encoders.base import Backbone, Network, build_encoder, find_weights
+from showtell.models.encoders import Backbone, Network, build_encoder, find_weights
 from showtell.models.encoders.encoding import encoder_fingerprint
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 from showtell.training.train import train

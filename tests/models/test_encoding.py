@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from showtell.config import EncoderConfig
-from showtell.models.encoders import encoding
-from showtell.models.encoders.base import Encoder, build_encoder
+from showtell.models.encoders import Encoder, build_encoder, encoding
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision, fold_batch_norms
 
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ from tests.small_settings import decoder_settings
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
 from showtell.checkpointing.resume import find_resume_point
 from showtell.config import Config, ConfigError, EncoderConfig, TrainingConfig, parse
-from showtell.models.decoders.base import build_decoder
-from showtell.models.encoders.base import Encoder, build_encoder
+from showtell.models.decoders import build_decoder
+from showtell.models.encoders import Encoder, build_encoder
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy

@@ -7,10 +7,9 @@ from tests.small_settings import DECODERS, REGION_DECODERS, decoder_settings
 from torch import nn
 
 from showtell.config import ConfigError
-from showtell.models.decoders.base import build_decoder
-from showtell.models.ema import ema_copy, update_ema
+from showtell.models.decoders import build_decoder
 from showtell.models.layers import padded
-from showtell.models.module import CaptionModule
+from showtell.models.module import CaptionModule, ema_copy, update_ema
 from showtell.models.objective import CaptionBatch
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors, word_matrix
 from showtell.objectives.cross_entropy import CrossEntropy, scheduled_sampling

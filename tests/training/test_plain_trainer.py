@@ -12,11 +12,11 @@ import torch
 import showtell
 from showtell.config import Config
 from showtell.data.module import CaptionData
-from showtell.models.decoders.base import build_decoder
+from showtell.models.decoders import build_decoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.prediction.captioner import Captioner
-from showtell.training.data_module import CaptionDataModule
+from showtell.training.sources import CaptionDataModule
 
 MakeConfig = Callable[..., Config]
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated", "ignore:Found .* in eval mode at the start")

@@ -33,11 +33,7 @@ def load_yaml(path: Path) -> Any:
 
 
 def check_yaml(path: Path, *, interpolations: bool = False) -> str:
-    """The text of a file that can be loaded without harm.
-
-    Args:
-        path: the file.
-        interpolations: whether `${...}` may occur in it.
+    """The text of a file that can be loaded without harm, in which `${...}` may occur if `interpolations`.
 
     Raises:
         ConfigError: it cannot.

@@ -96,12 +96,7 @@ def _run_java(options: Sequence[str], folder: Path, timeout: float) -> str:
     try:
         # run() reads both pipes to their ends, and kills the program on a timeout or an interrupt
         done = subprocess.run(
-            ["java", *options],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+            ["java", *options], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"it took longer than {timeout:g} s") from None

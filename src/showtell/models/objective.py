@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ObjectiveConfig, find
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders import Decoder
 from showtell.text import Vocabulary
 
 

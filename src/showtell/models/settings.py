@@ -90,6 +90,6 @@ declare_any_other(
 )
 declare("decoder", LSTMConfig, "showtell.models.decoders.lstm:LSTMDecoder")
 declare("decoder", AttentionConfig, "showtell.models.decoders.attention:SoftAttentionDecoder")
-declare("decoder", HardAttentionConfig, "showtell.models.decoders.hard_attention:HardAttentionDecoder")
+declare("decoder", HardAttentionConfig, "showtell.models.decoders.attention:HardAttentionDecoder")
 declare("decoder", TopDownConfig, "showtell.models.decoders.topdown:TopDownDecoder")
 declare("decoder", TransformerConfig, "showtell.models.decoders.transformer:TransformerDecoder")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders import Decoder
 from showtell.models.objective import CaptionBatch, Objective, References, token_cross_entropy
 from showtell.objectives.settings import CrossEntropyConfig
 from showtell.text import START, Vocabulary

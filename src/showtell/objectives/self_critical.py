@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from showtell.config import DecodingConfig
 from showtell.decoding import Hypothesis, decode
 from showtell.evaluation.metrics import ReferenceCorpus
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders import Decoder
 from showtell.models.layers import padded
 from showtell.models.objective import CaptionBatch, Objective, References
 from showtell.objectives.cross_entropy import CrossEntropy

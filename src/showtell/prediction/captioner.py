@@ -26,14 +26,15 @@ from showtell.checkpointing.metadata import checked_metadata, finetuned_weights,
 from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
 from showtell.data.images import PictureError, prepare, read_picture
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
-from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
-from showtell.models.encoders.base import Encoder, build_encoder
+from showtell.models.decoders import Decoder, attention_maps, build_decoder
+from showtell.models.encoders import Encoder, build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.text import Vocabulary
 
 DecodeBatch = Callable[[list[Tensor]], list[list[Hypothesis]]]
+"""From one batch of pixels per transform to the hypotheses of each picture."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,7 @@ class PictureCaptioner(ABC):
 
     @torch.inference_mode()
     def decode(
-        self,
-        pixels: Sequence[Tensor],
-        decoding: DecodingConfig | None = None,
-        generator: torch.Generator | None = None,
+        self, pixels: Sequence[Tensor], decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for pixels as `start` takes them."""
         step, state = self.start(pixels)
@@ -122,15 +120,7 @@ class PictureCaptioner(ABC):
 
 
 class Captioner(PictureCaptioner):
-    """A trained model.
-
-    Args:
-        encoder: what turns pixels into features.
-        decoder: the trained decoder.
-        vocabulary: of the training run.
-        config: of the training run.
-        device: where it computes; `auto` is a GPU where there is one.
-    """
+    """A trained model, with vocabulary and configuration of its run; `device=auto` is a GPU where there is one."""
 
     def __init__(
         self, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, config: Config, device: str = "auto"
@@ -194,10 +184,7 @@ class Ensemble(PictureCaptioner):
     """Several models as one: in each step of any decoding, the mean of their word probabilities.
 
     Members may differ in encoder, decoder and picture transform, not in vocabulary. A picture file is decoded once and
-    transformed once per distinct transform.
-
-    Args:
-        members: their name (for messages) and themselves.
+    transformed once per distinct transform. Names are for messages.
 
     Raises:
         ConfigError: the vocabularies differ; one line.
@@ -225,12 +212,7 @@ class Ensemble(PictureCaptioner):
 
 
 class PictureFiles:
-    """Decodes picture files where the loader's workers can do it; each once, whatever the number of transforms.
-
-    Args:
-        paths: the pictures.
-        transforms: what is made of each of them.
-    """
+    """Decodes picture files where the loader's workers can do it; each once, whatever the number of transforms."""
 
     def __init__(self, paths: Sequence[Path], transforms: Sequence[ImageTransform]) -> None:
         self.paths = paths
@@ -250,15 +232,7 @@ class PictureFiles:
 def caption_files(
     files: PictureFiles, decode_batch: DecodeBatch, vocabulary: Vocabulary, batch_size: int, num_workers: int
 ) -> Iterator[Captioned]:
-    """Captions files batch by batch, in their order.
-
-    Args:
-        files: the pictures.
-        decode_batch: from one batch of pixels per transform to the hypotheses of each picture.
-        vocabulary: what the tokens mean.
-        batch_size: pictures per batch.
-        num_workers: processes that decode pictures; 0: this one.
-    """
+    """Captions files batch by batch, in their order; `num_workers` processes read pictures, with 0 this one does."""
     loader: DataLoader[Any] = DataLoader(
         files,  # type: ignore[arg-type]
         batch_size,

@@ -14,8 +14,16 @@ from showtell.data.progress import Progress
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
-from showtell.prediction.pictures import annotated_pictures, plain_pictures
-from showtell.prediction.results import (
+from showtell.prediction.inputs import (
+    ModelOutput,
+    NamedModel,
+    annotated_pictures,
+    load_models,
+    plain_pictures,
+    split_arguments,
+)
+from showtell.prediction.outputs import (
+    gallery_page,
     labelled,
     output_names,
     save_attention,
@@ -24,17 +32,12 @@ from showtell.prediction.results import (
     write_results,
     write_scores,
 )
-from showtell.prediction.show import gallery_page
-from showtell.prediction.systems import ModelOutput, NamedModel, load_models, split_arguments
 
 SOME_FAILED = 1
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Captions the pictures that the command line names.
-
-    Returns:
-        0, or 1 when some picture could not be read.
+    """Captions the pictures that the command line names; 1 when some picture could not be read, else 0.
 
     Raises:
         UserError: a checkpoint, an annotation file or an option that cannot be used; one line.
@@ -112,18 +115,10 @@ def refuse_blind_ones(models: Sequence[NamedModel]) -> None:
 def caption_all(
     model: NamedModel, pictures: Sequence[Picture], options: argparse.Namespace, *, named: bool
 ) -> tuple[dict[int, Captioned], dict[int, str]]:
-    """Captions pictures with one model.
+    """One model's captions, and by picture id why some pictures have none.
 
-    Captions of pictures that the command line names are printed as they come; for annotated ones a progress line is.
-
-    Args:
-        model: who captions.
-        pictures: what is captioned.
-        options: the command line.
-        named: whether the printed captions say who said them.
-
-    Returns:
-        The captions, and by picture id why some pictures have none.
+    Captions of pictures that the command line names are printed as they come, with the model's label if `named`; for
+    annotated ones a progress line is.
     """
     generator = torch.Generator().manual_seed(options.seed or 0)
     workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
@@ -150,11 +145,7 @@ def caption_all(
 
 
 def report(outputs: Sequence[ModelOutput], pictures: Sequence[Picture], options: argparse.Namespace) -> list[str]:
-    """Prints the table of scores, and writes the files that the command line asks for.
-
-    Returns:
-        Notes on figures that are missing.
-    """
+    """Prints the table of scores, writes the files that are asked for, and returns notes on missing figures."""
     if not outputs:
         return []
     if options.annotations:

@@ -48,13 +48,7 @@ class Evaluation:
 def evaluate(
     captions: Mapping[int, str], references: Mapping[int, Sequence[str]], configs: Sequence[Config]
 ) -> Evaluation:
-    """Scores one caption per picture.
-
-    Args:
-        captions: by picture id.
-        references: of at least these pictures.
-        configs: of the training runs, which say where the training captions lie.
-    """
+    """Scores one caption per picture; training runs' configurations say where the training captions lie."""
     wanted = {picture: references[picture] for picture in captions}
     found = score_captions(captions, wanted, METRICS)
     scores = {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider

@@ -43,12 +43,7 @@ class Curves(Callback):
             self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
     ) -> None:
         """Counts, and logs when it is time."""
         loss = outputs["loss"].detach()

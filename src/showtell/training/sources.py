@@ -27,7 +27,7 @@ from showtell.data.feature_store import (
     place_features,
     unreadable_pictures,
 )
-from showtell.data.module import SplitData, TrainSplit
+from showtell.data.module import CaptionData, SplitData, TrainSplit
 from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles
 from showtell.data.settings import ShapesDataConfig, ShardsConfig
@@ -39,18 +39,14 @@ from showtell.data.shards.members import has_features
 from showtell.data.shards.pattern import find_shards
 from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.unpack import unpack
-from showtell.distributed import rank_zero_first
+from showtell.distributed import get_ranks, rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.text import Vocabulary
 
 
 class Source(ABC):
-    """What a run is trained and validated on.
-
-    Args:
-        config: the run.
-        encoder: that sees the pictures.
-    """
+    """What a run is trained and validated on."""
 
     def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
         self.config = config
@@ -261,3 +257,34 @@ def check_encoder(config: Config, shards: ShardSet, encoder: FrozenEncoder) -> N
             )
         if not made_by:
             print(f"{first} does not say which encoder made its features; taken for {name}'s")
+
+
+class CaptionDataModule(CaptionData):
+    """The data of a run from its configuration alone: captions, vocabulary, pictures or their stored features.
+
+        data = CaptionDataModule(config)
+        decoder = build_decoder(config.decoder, data.feature_shape, len(data.vocabulary))
+        module = CaptionModule(data.encoder, decoder, data.vocabulary, CrossEntropy())
+        pl.Trainer(max_epochs=3).fit(module, datamodule=data)
+
+    A plain Trainer trains, validates and scores. Resuming in the middle of an epoch and stopping after a signal come
+    with train.py.
+
+    Attributes:
+        encoder: the frozen encoder, for the module.
+        vocabulary: counted on the training captions.
+        feature_shape: `(D,)` or `(R, D)`, for the decoder.
+    """
+
+    def __init__(self, config: Config, source: Source | None = None) -> None:
+        self.source = source = source or open_source(config)
+        self.encoder = source.encoder
+        train, val = source.train, source.val
+        vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold)
+        super().__init__(train, val, vocabulary, config.training, config.seed, source.num_workers, get_ranks())
+        self.vocabulary = vocabulary
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`."""
+        return self.source.feature_shape

@@ -22,32 +22,24 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import remove_stale_temporaries
-from showtell.models.decoders.base import Decoder, build_decoder
+from showtell.models.decoders import Decoder, build_decoder
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.models.objective import build_objective
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.run import Run
 from showtell.text import Vocabulary
-from showtell.training.data_module import CaptionDataModule
 from showtell.training.logs import LogPoint
 from showtell.training.reports import finish, reports, write_vocabulary
-from showtell.training.sources import Source, open_source
+from showtell.training.sources import CaptionDataModule, Source, open_source
 from showtell.training.trainer import build_trainer, check_monitored
 from showtell.training.warm_start import Start, load_start
 
 
 def train(config: Config, run_dir: Path) -> float:
-    """Trains one run, from its beginning or from where `config.resume` stopped.
+    """Trains one run, from its beginning or from where `config.resume` stopped; the best value of `training.monitor`.
 
     With several ranks, each of them calls this (`launching` starts them); rank 0 prints, logs and writes.
-
-    Args:
-        config: the run.
-        run_dir: where checkpoints, curves and captions go.
-
-    Returns:
-        The best value of `training.monitor`.
 
     Raises:
         UserError: something about the configuration, the data or the checkpoint that the user can mend; one line.

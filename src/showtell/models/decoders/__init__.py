@@ -1,1 +1,118 @@
-"""Decoders: one file each; the contract is `base.py`."""
+"""Decoders, one file each. What they all are: features in, the next word's logits out, at once or word by word.
+
+    class MeanDecoder(Decoder):
+        def __init__(self, config, feature_size, vocabulary_size): ...
+        def forward(self, features, captions): ...         # logits of given captions, for training
+        def initial_state(self, features): ...             # and the same word by word, for decoding
+        def step(self, tokens, state): ...
+
+A submodule `word_embedding` (an `nn.Embedding`) can start with pretrained vectors. Shape legend: B batch, N rows, T
+words with `<end>`, V vocabulary, R regions, D feature.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from showtell.config import DecoderConfig, find
+from showtell.decoding import State
+from showtell.models.layers import given_words, grid_shape, padded
+
+
+class Decoder(nn.Module, ABC):
+    """The contract; a class is built by `(config, feature_size, vocabulary_size)`; `config` is its settings.
+
+    Attributes:
+        learns_by_extra_loss: some weights have a gradient only where training adds what `teacher_forced` adds.
+    """
+
+    learns_by_extra_loss: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Teacher forcing.
+
+        Args:
+            features: `(B, D)`, or regions `(B, R, D)`; a decoder that reads one vector flattens them.
+            captions: `(B, T)` tokens without `<start>`, `<end>` last; `given_words` is what it is fed.
+
+        Returns:
+            Logits `(B, T, V)` of each token given the ones before it.
+        """
+
+    @abstractmethod
+    def initial_state(self, features: Tensor) -> State:
+        """The state after the picture was seen: tensors with one row per picture, so that a beam can pick rows."""
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word further: from the last tokens `(N,)` to the next word's logits `(N, V)` and the new state."""
+
+    def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward`, and what training adds to cross-entropy, a scalar; here nothing."""
+        logits = self(features, captions)
+        return logits, logits.new_zeros(())
+
+    def attention(self, state: State) -> Tensor | None:
+        """The weights `(N, R)` on the regions in the step that led to a state; rows sum to 1. None: it does not attend.
+
+        Who overrides this gets maps in TensorBoard, in the gallery and from `predict.py --attention`.
+        """
+        return None
+
+    @property
+    def attends(self) -> bool:
+        """Whether `attention` has something to tell."""
+        return type(self).attention is not Decoder.attention
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles what training calls, in place, so that parameters keep their names."""
+        super().compile(*args, **kwargs)
+        self.teacher_forced = torch.compile(self.teacher_forced, *args, **kwargs)  # type: ignore[method-assign]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is not compiled; it would train the original."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {name: value for name, value in state.items() if name != "teacher_forced"}
+
+
+def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> Decoder:
+    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`."""
+    size = feature_shape[-1] if config.reads_regions else math.prod(feature_shape)
+    decoder: Decoder = find("decoder", config.name).load()(config, size, vocabulary_size)
+    return decoder
+
+
+@torch.no_grad()
+def word_attention(decoder: Decoder, features: Tensor, tokens: Tensor) -> Tensor:
+    """Where a decoder that attends looked for each word of given captions.
+
+    Args:
+        decoder: in evaluation mode.
+        features: `(B, R, D)`.
+        tokens: `(B, T)` the words; what follows a shorter caption's end does not matter.
+
+    Returns:
+        `(B, T, R)`: the weights of the step that said the word.
+    """
+    state, weights = decoder.initial_state(features), []
+    for column in given_words(tokens).unbind(1):
+        _, state = decoder.step(column, state)
+        looked = decoder.attention(state)
+        assert looked is not None
+        weights.append(looked)
+    return torch.stack(weights, dim=1)
+
+
+def attention_maps(decoder: Decoder, features: Tensor, captions: Sequence[Sequence[int]]) -> list[Tensor]:
+    """`word_attention` for captions of any lengths, each as `(words, rows, columns)` on the CPU; else an empty list."""
+    if not decoder.attends or not captions:
+        return []
+    tokens, _ = padded(captions, features.device)
+    weights = word_attention(decoder, features, tokens).float().cpu()
+    maps = weights.unflatten(2, grid_shape(weights.shape[2]))  # type: ignore[no-untyped-call]
+    return [maps[i, : len(caption)] for i, caption in enumerate(captions)]

@@ -1,4 +1,4 @@
-"""Soft attention: Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044), sections 3 and 4.2.
+"""Soft and hard attention: Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044), sections 3 and 4.
 
 Numbers of equations are the paper's. The next word sees the picture through a context z_t, a mean of the regions
 a_i with weights alpha_ti that the LSTM chooses anew for every word. What does not depend on the step before (keys
@@ -6,20 +6,26 @@ of the regions, the words' part of the gates, the output words) is computed for 
 state feeds (query, gate beta, recurrent part of the LSTM) is one matrix product per step. Not the paper's: regions are
 normalized, know their place (see `layers.py`) and may be projected first; words and features have a dropout of
 their own.
+
+Hard attention (section 4.1) is the same model but for the context: one region per word, learnt by REINFORCE.
 Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D region, E embedding, H hidden, A
 attention.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from showtell.decoding import State
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders import Decoder
 from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
-from showtell.models.settings import AttentionConfig
+from showtell.models.settings import AttentionConfig, HardAttentionConfig
 
+EXPECTED = 0.5
+BASELINE_DECAY = 0.9
+TINY = 1e-10
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
 """Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
 Look = Callable[[Tensor], Tensor]
@@ -47,15 +53,7 @@ class SoftAttentionDecoder(Decoder):
         self.splits = [attention, 1, 4 * hidden]
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Teacher forcing.
-
-        Args:
-            features: `(B, R, D)`, or `(B, D)` for a single region.
-            captions: `(B, T)` tokens, `<end>` last.
-
-        Returns:
-            Logits `(B, T, V)` of each token given the ones before it.
-        """
+        """Teacher forcing: features `(B, R, D)`, or `(B, D)` for one region, and captions `(B, T)` to `(B, T, V)`."""
         return self.teacher_forced(features, captions)[0]
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,3 +113,48 @@ class SoftAttentionDecoder(Decoder):
         """Eq. 7: L_o (E y_{t-1} + L_h h_t + L_z z_t)."""
         logits: Tensor = self.output(word + self.deep_hidden(hidden) + self.deep_context(context))
         return logits
+
+
+class HardAttentionDecoder(SoftAttentionDecoder):
+    """Soft attention's LSTM that looks at one region at a time.
+
+    In training, the location s_t is drawn from alpha_t and the context is that region alone; with probability 1/2 per
+    caption it is the expectation instead, which the paper found to lower the variance. In evaluation (validation loss
+    and decoding) the likeliest region is taken, so that captions are the same every time.
+    """
+
+    # where to look is learnt from `teacher_forced`'s extra loss alone
+    learns_by_extra_loss = True
+    baseline: Tensor
+
+    def __init__(self, config: HardAttentionConfig, feature_size: int, vocabulary_size: int) -> None:
+        super().__init__(config, feature_size, vocabulary_size)
+        self.reinforce_weight = config.reinforce_weight
+        self.entropy_weight = config.entropy_weight
+        self.register_buffer("baseline", torch.zeros(()))
+
+    def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward`, and a term whose gradient is that of eq. 12 with baseline and entropy (section 4.1), per word.
+
+        The moving baseline b_k = 0.9 b_{k-1} + 0.1 log p(y | s_k, a) is a buffer: it is part of the checkpoint.
+        """
+        # drawn once per caption, for all its words
+        expected = torch.rand(len(captions), 1, device=captions.device) < EXPECTED
+        logits, weights, looks = self.unrolled(features, captions, partial(self.look, expected=expected))
+        log_likelihood = logits.log_softmax(2).gather(2, captions.unsqueeze(2)).squeeze(2).sum(1).detach()
+        advantage = log_likelihood - self.baseline
+        # log p(s | a); captions that took the expectation drew nothing
+        log_drawn = (weights * looks).sum(2).clamp_min(TINY).log().sum(1) * ~expected.squeeze(1)
+        entropy = -(weights * weights.clamp_min(TINY).log()).sum(2).mean()
+        reward = self.reinforce_weight * (advantage * log_drawn).mean() / captions.shape[1]
+        if self.training:
+            self.baseline.lerp_(log_likelihood.mean(), 1 - BASELINE_DECAY)
+        return logits, -reward - self.entropy_weight * entropy
+
+    def look(self, weights: Tensor, expected: Tensor | None = None) -> Tensor:
+        """One region per row (eq. 8 and 9), as zeros and a one; in training all where `expected`, `(N, 1)`, says so."""
+        if not self.training:
+            return torch.zeros_like(weights).scatter_(1, weights.argmax(dim=1, keepdim=True), 1.0)
+        drawn = torch.zeros_like(weights).scatter_(1, torch.multinomial(weights.detach(), 1), 1.0)
+        # without `expected`: `step` while training, as scheduled sampling does
+        return drawn if expected is None else torch.where(expected, weights, drawn)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.decoding import State
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders import Decoder
 from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
 from showtell.models.settings import TopDownConfig
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from showtell.decoding import State
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders import Decoder
 from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words
 from showtell.models.settings import TransformerConfig
 

@@ -1,1 +1,225 @@
-"""Encoders: one file per family; the contract is `base.py`."""
+"""Encoders: what one is made of, and the frozen network itself.
+
+A family of networks is one file beside this one. It builds the network; which weights are published for it, it may say:
+
+    @showtell.register("encoder", name="my_cnn")
+    class MyCNN(Backbone):
+        def build(self):
+            return Network(nn.Sequential(nn.Conv2d(3, 32, 5, stride=4), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=2)))
+
+An encoder is always in `eval()` mode and has no gradient, so a picture has the same features every time; that is
+what makes the feature store possible. `finetuning.py` trains its last blocks where a run asks for that.
+Shape legend: B batch, R regions, D feature.
+"""
+
+import hashlib
+import inspect
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from showtell.config import ConfigError, EncoderConfig, ImageTransform, find
+from showtell.files import file_sha256
+from showtell.models.encoders.weights import EncoderWeights, WeightsError
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with random weights, and the part of it that pictures go through.
+
+    Attributes:
+        trunk: from pixels `(B, 3, S, S)` to a map `(B, D, h, w)` or to vectors `(B, D)`.
+        model: the whole, whose names a file of weights uses; None: the trunk itself.
+        stem: so many first parts of the trunk, an `nn.Sequential`, are the first layer; 0: there is none to show.
+        head: so many last parts follow the last block.
+        has_map: whether the trunk ends in a map.
+    """
+
+    trunk: nn.Module
+    model: nn.Module | None = None
+    stem: int = 0
+    head: int = 0
+    has_map: bool = True
+
+
+class Backbone(ABC):
+    """The contract; a class is built by `(config)`, the settings of the section `encoder`."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def build(self) -> Network:
+        """The network with random weights; torch's generator is seeded, so they are the same on every start."""
+
+    def published(self) -> EncoderWeights | None:
+        """The weights that go by the name `config.weights`, fetched where need be; None where none are called so."""
+        return None
+
+    def default_transform(self) -> ImageTransform:
+        """What pictures need for random weights, and for a file of unknown origin."""
+        return ImageTransform()
+
+    def renamed(self, state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+        """The tensors of a file of weights under the names that the model gives them."""
+        return state
+
+    def build_seeded(self) -> Network:
+        """`build`, in which the generator is seeded."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.build()
+
+    def code(self) -> str:
+        """The hash of a plugin's file, which decides features too; empty for a shipped family."""
+        if find("encoder", self.config.name).origin is not None:
+            with suppress(OSError, TypeError):  # typed into an interpreter
+                return file_sha256(Path(inspect.getfile(type(self))))
+        return ""
+
+
+class Encoder(nn.Module):
+    """Pictures in, features out: `(B, 3, S, S)` normalized pixels to `(B, D)`, or to regions `(B, R, D)`.
+
+    `pooling` is `average` (one vector), `grid` (every place of the last map is a region), or `quarters`: four
+    regions, each with the mean of the last block and the extremes of the first layer, which still knows colours.
+    """
+
+    def __init__(self, trunk: nn.Module, pooling: str, transform: ImageTransform, stem: int = 0, head: int = 0) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.stem = stem
+        self.head = head
+        self.pooling = pooling
+        self.transform = transform
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Stays in evaluation mode: the statistics of a frozen network's BatchNorm must not drift."""
+        return super().train(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """The features of normalized pixels."""
+        if self.pooling == "quarters":
+            assert isinstance(self.trunk, nn.Sequential)
+            first = self.trunk[: self.stem](pixels)
+            return quarters(first, self.trunk[self.stem : len(self.trunk) - self.head](first))
+        return pool(self.trunk(pixels), self.pooling)
+
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`, found by asking for one black picture."""
+        size = self.transform.size
+        weight = next(self.parameters())
+        with torch.inference_mode():
+            black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
+            return tuple(self(black).shape[1:])
+
+
+def pool(last: Tensor, pooling: str) -> Tensor:
+    """Reduces a trunk's last map, `(B, D, h, w)` or already `(B, D)`, to what the decoder reads."""
+    if last.ndim == 2:
+        return last
+    if pooling == "grid":
+        return last.flatten(2).transpose(1, 2).contiguous()
+    return last.mean(dim=(2, 3))
+
+
+def quarters(first: Tensor, last: Tensor) -> Tensor:
+    """Four regions `(B, 4, C_last + 2 C_first)`, row by row: the last map's mean, the first's maximum and minimum."""
+    parts = [
+        nn.functional.adaptive_avg_pool2d(last, 2),
+        nn.functional.adaptive_max_pool2d(first, 2),
+        -nn.functional.adaptive_max_pool2d(-first, 2),
+    ]
+    return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous()
+
+
+def find_backbone(config: EncoderConfig) -> Backbone:
+    """The family that a name belongs to.
+
+    Raises:
+        ConfigError: no such encoder.
+    """
+    backbone: Backbone = find("encoder", config.name).load()(config)
+    return backbone
+
+
+def find_weights(config: EncoderConfig) -> EncoderWeights:
+    """Finds the weights that `config.weights` asks for, with the transform at `config.image_size` where that is set.
+
+    Raises:
+        ConfigError: no such encoder.
+        WeightsError: no such weights for it, the file is missing, or there is no network and nothing in the cache.
+    """
+    backbone = find_backbone(config)
+    weights = _random_weights(backbone) if config.weights == "none" else backbone.published()
+    if weights is None:
+        path = Path(config.weights)
+        if not path.is_file():
+            raise WeightsError(
+                f"encoder.weights={config.weights}: no file of that name, and no published weights of {config.name} "
+                "are called so; give a file, a published name, or `none`"
+            )
+        weights = EncoderWeights.of_file(path, backbone.default_transform(), public=False)
+    size = config.image_size or weights.transform.size
+    return replace(weights, transform=replace(weights.transform, size=size))
+
+
+def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) -> Encoder:
+    """The encoder that the configuration names, with its weights, or with those that `find_weights` found before.
+
+    Raises:
+        ConfigError: no such network, or a pooling that it cannot give.
+        WeightsError: the weights cannot be had, or do not fit; the line tells where to put the file.
+    """
+    backbone = find_backbone(config)
+    weights = weights or find_weights(config)
+    network = backbone.build_seeded()
+    _check_pooling(config, network)
+    if weights.path is None:
+        _calibrate(network.trunk, weights.transform.size)
+    encoder = Encoder(network.trunk, config.pooling, weights.transform, network.stem, network.head)
+    if weights.travelled:
+        weights.load_into(encoder)
+    elif weights.path is not None:
+        weights.load_into(network.trunk if network.model is None else network.model, backbone.renamed)
+    return encoder
+
+
+def _random_weights(backbone: Backbone) -> EncoderWeights:
+    """Shipped networks are known by name; those of a plugin, whose code may change, by what they start from."""
+    name = backbone.config.name
+    digest = hashlib.sha256(f"random {name} seed 0 torch {torch.__version__}".encode())
+    if backbone.code():
+        for key, value in backbone.build_seeded().trunk.state_dict().items():
+            digest.update(f"{key} {tuple(value.shape)}".encode() + value.double().numpy().tobytes())
+    return EncoderWeights(None, digest.hexdigest(), backbone.default_transform(), public=False)
+
+
+def _check_pooling(config: EncoderConfig, network: Network) -> None:
+    if config.pooling == "quarters" and not (network.stem and isinstance(network.trunk, nn.Sequential)):
+        raise ConfigError(
+            f"encoder.pooling=quarters needs a first layer, which {config.name} does not show; use a resnet or average"
+        )
+    if config.pooling == "grid" and not network.has_map:
+        raise ConfigError(
+            f"encoder.pooling=grid needs a grid of regions, which {config.name} does not give; "
+            "use encoder.pooling=average, or a convolutional network such as resnet50"
+        )
+
+
+def _calibrate(trunk: nn.Module, size: int) -> None:
+    """Sets BatchNorm's statistics of random weights from noise; without, a deep network's features exceed float16."""
+    norms = [module for module in trunk.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over what is seen, not a moving one
+        norm.train()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # stochastic depth draws
+        trunk(torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from showtell.config import ImageTransform
-from showtell.models.encoders.base import Backbone, Network
+from showtell.models.encoders import Backbone, Network
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
 _COUNTERS = "num_batches_tracked"

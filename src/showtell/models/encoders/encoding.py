@@ -26,7 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from showtell.config import Config, ConfigError, DeviceConfig, EncoderConfig, ImageTransform
 from showtell.distributed import rank_zero_first
 from showtell.files import atomic_write
-from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
+from showtell.models.encoders import Encoder, build_encoder, find_backbone, find_weights
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
 CPU_BATCH = 8

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, names
-from showtell.models.encoders.base import Backbone, Network
+from showtell.models.encoders import Backbone, Network
 from showtell.models.encoders.weights import EncoderWeights, download
 
 
