@@ -10,7 +10,7 @@ blocks that were fine-tuned then take their weights from the checkpoint.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,6 @@ from showtell.models.encoders.encoding import FastEncoder, encoding_precision, r
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.text import Vocabulary
-
-DecodeBatch = Callable[[list[Tensor]], list[list[Hypothesis]]]
-"""From one batch of pixels per transform to the hypotheses of each picture."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +102,18 @@ class PictureCaptioner(ABC):
         num_workers: int,
         generator: torch.Generator | None = None,
     ) -> Iterator[Captioned]:
-        """Like `caption`, batch by batch, in the order of the pictures."""
-        files = PictureFiles(pictures, self.transforms)
-        decode_batch: DecodeBatch = lambda pixels: self.decode(pixels, decoding, generator)  # noqa: E731
-        return caption_files(files, decode_batch, self.vocabulary, batch_size, num_workers)
+        """Like `caption`, batch by batch, in the order of the pictures; without workers this process reads them."""
+        files: Any = PictureFiles(pictures, self.transforms)
+        loader: DataLoader[Any] = DataLoader(files, batch_size, num_workers=num_workers, collate_fn=list)
+        for batch in loader:
+            readable = [pixels for _, pixels, _ in batch if pixels is not None]
+            per_transform = [torch.stack(part) for part in zip(*readable, strict=True)]
+            hypotheses = iter(self.decode(per_transform, decoding, generator) if readable else [])
+            for path, pixels, error in batch:
+                if pixels is None:
+                    yield Captioned(path, error=error)
+                else:
+                    yield _captioned(path, next(hypotheses), self.vocabulary)
 
     @torch.inference_mode()
     def decode(
@@ -227,23 +232,6 @@ class PictureFiles:
         except PictureError as error:
             return self.paths[i], None, str(error)
         return self.paths[i], [prepare(picture, transform) for transform in self.transforms], None
-
-
-def caption_files(
-    files: PictureFiles, decode_batch: DecodeBatch, vocabulary: Vocabulary, batch_size: int, num_workers: int
-) -> Iterator[Captioned]:
-    """Captions files batch by batch, in their order; `num_workers` processes read pictures, with 0 this one does."""
-    loader: DataLoader[Any] = DataLoader(
-        files,  # type: ignore[arg-type]
-        batch_size,
-        num_workers=num_workers,
-        collate_fn=list,
-    )
-    for batch in loader:
-        readable = [pixels for _, pixels, _ in batch if pixels is not None]
-        hypotheses = iter(decode_batch([torch.stack(part) for part in zip(*readable, strict=True)]) if readable else [])
-        for path, pixels, error in batch:
-            yield Captioned(path, error=error) if pixels is None else _captioned(path, next(hypotheses), vocabulary)
 
 
 def _captioned(path: Path, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:
