@@ -136,11 +136,7 @@ def with_recipe(arguments: Sequence[str]) -> list[str]:
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Refuses an option that Hydra does not know; it would print its own usage.
-
-    Raises:
-        ConfigError: there is one.
-    """
+    """Refuses, by a ConfigError, an option that Hydra does not know; it would print its own usage."""
     for word in arguments:
         flag = word.partition("=")[0]
         if flag.startswith("-") and flag not in FLAGS:

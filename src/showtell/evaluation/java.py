@@ -1,11 +1,9 @@
 """METEOR and SPICE, which exist only as Java programs; where one cannot run, a note says so in one line.
 
-pycocoevalcap (the `java` extra) brings the programs. Its Python wrappers are not called: the one of METEOR
-talks to Java line by line through pipes, with an error pipe that nobody empties, and so ends in "broken
-pipe" or waits for ever; the one of SPICE starts a large download when its models are missing. Here each
-program runs once on files, its output is drained, a time limit ends it, and what it needs is looked for
-beforehand. METEOR wants equally many references per picture, so the first is repeated; as the best
-reference counts, that changes nothing (the score equals the wrapper's to the last digit).
+pycocoevalcap (the `java` extra) brings the programs; why its Python wrappers are not called stands in
+`docs/decisions/java_metrics.md`. Each program runs once on files, its output is drained, a time limit ends it, and what
+it needs is looked for beforehand. METEOR wants equally many references per picture, so the first is repeated; as the
+best reference counts, that changes nothing (the score equals the wrapper's to the last digit).
 """
 
 import json

@@ -69,11 +69,9 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
-    """Refuses combinations of options that cannot be meant.
-
-    Raises:
-        ConfigError: one line with the remedy.
-    """
+    """Refuses, by a ConfigError, combinations of options that cannot be meant."""
+    folders = [folder.resolve() for folder in (options.attention, options.save_pictures) if folder]
+    one_folder = len(folders) > len(set(folders))
     refusals = (
         (options.annotations and words, f"{shown(' '.join(words))}: with --annotations, pictures come from --images"),
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
@@ -81,12 +79,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
         (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
-        (
-            options.attention
-            and options.save_pictures
-            and options.attention.resolve() == options.save_pictures.resolve(),
-            "--attention and --save-pictures would write the same files; name two folders",
-        ),
+        (one_folder, "--attention and --save-pictures would write the same files; name two folders"),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
         (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
         (options.gallery_pictures < 1, f"--gallery-pictures {options.gallery_pictures}: it must be at least 1"),
@@ -101,11 +94,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
 
 
 def refuse_blind_ones(models: Sequence[NamedModel]) -> None:
-    """Refuses `--attention` for a decoder that attends to nothing.
-
-    Raises:
-        ConfigError: there is one.
-    """
+    """Refuses, by a ConfigError, `--attention` for a decoder that attends to nothing."""
     for model in models:
         if not model.captioner.attends:
             name = model.captioner.configs[0].decoder.name

@@ -1,8 +1,6 @@
 """The curves of a run, and its line per epoch.
 
-Everything per step is measured here and handed to the loggers directly. `self.log` in the module would cost a fifth of
-a millisecond per value in every step, which small decoders notice; and in the steps that are logged, Lightning's way
-from a value to a logger costs ten times what the loggers do.
+Everything per step is measured here and handed to the loggers directly; `docs/decisions/logging.md` says why.
 """
 
 import time

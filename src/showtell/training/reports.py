@@ -201,11 +201,7 @@ class Samples(Callback):
 
 
 def image_summary(tag: str, sheet: Image.Image) -> Any:
-    """A picture for TensorBoard, as JPEG.
-
-    `SummaryWriter.add_image` makes a PNG of it, here 2 MB every epoch. Encoding that, and its checksum, which
-    TensorBoard computes byte by byte in Python, took longer than all the rest of a validation on a small data set.
-    """
+    """A picture for TensorBoard, as JPEG; `docs/decisions/logging.md` says why not by `SummaryWriter.add_image`."""
     encoded = io.BytesIO()
     sheet.save(encoded, format="JPEG", quality=90, subsampling=0)  # whole colours, for the letters' sake
     image = Summary.Image(width=sheet.width, height=sheet.height, colorspace=3, encoded_image_string=encoded.getvalue())
