@@ -54,10 +54,8 @@ def is_rank_zero() -> bool:
 def process_group(ranks: Ranks, accelerator: str, timeout_seconds: int) -> Iterator[None]:
     """A block in which the ranks are connected.
 
-    Args:
-        ranks: from the environment.
-        accelerator: `device.accelerator`; unless it is `cpu`, tensors on GPUs travel by nccl.
-        timeout_seconds: how long a collective of training may wait.
+    Tensors on GPUs travel by nccl unless `device.accelerator` is `cpu`; a collective of training waits no longer than
+    `timeout_seconds`.
     """
     global _present, _patient
     import torch

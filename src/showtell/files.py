@@ -104,17 +104,11 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
         _sync_directory(target.parent)
-    except OSError as error:
-        if isinstance(error, WriteError):
-            raise
-        with contextlib.suppress(OSError):  # its space counts as free in the message
-            temporary.unlink()
-        raise write_error(target, error, needed) from error
-    except RuntimeError as error:  # torch.save hides the disk's error behind one of its own
-        hidden = error.__context__
+    except (OSError, RuntimeError) as error:  # torch.save hides the disk's error behind a RuntimeError of its own
+        hidden = error if isinstance(error, OSError) else error.__context__
         if isinstance(hidden, WriteError) or not isinstance(hidden, OSError):
             raise
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # its space counts as free in the message
             temporary.unlink()
         raise write_error(target, hidden, needed) from error
     finally:

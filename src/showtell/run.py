@@ -93,9 +93,7 @@ class Run:
     def begin(self, composed: Mapping[str, Any], overrides: Sequence[str]) -> None:
         """Prepares the directory for what a command line asks for: a new run, or a resume of this one.
 
-        Args:
-            composed: the values that Hydra made of it.
-            overrides: its `key=value` and `group=option` words.
+        `composed` is what Hydra made of its words, `overrides`.
 
         Raises:
             ConfigError: they cannot be used, or nothing to resume is there.

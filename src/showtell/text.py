@@ -4,15 +4,8 @@ Captions are lower-cased and cut by nltk's word tokenizer, words that the traini
 times become `<unk>`, and three special tokens come first. The order is a pure function of the counts: most frequent
 first, ties by the alphabet.
 
-`nltk.word_tokenize` first cuts text into sentences with a model that has to be downloaded (punkt), then
-cuts each sentence into words by rules. A caption is a sentence, so only the rules run here, and the result
-equals `word_tokenize(text, preserve_line=True)`. With the sentence model, 21 of the 25,014 captions of COCO
-val2017 come out differently: a full stop inside the caption ("motorcycle. The") stays on its word here, and
-so it is with "t.v.".
-
-The rules are some forty regular expressions per caption, yet they only ever act on punctuation and on ten
-contractions. Captions of plain words with commas, hyphens and a final stop, which is most of them, are cut
-directly; a test compares both ways on real and random captions.
+A caption is a sentence, so tokens are those of `nltk.word_tokenize(text, preserve_line=True)`. Captions of plain words,
+which is most of them, are cut directly. Why, stands in `docs/decisions/tokens.md`.
 """
 
 import re

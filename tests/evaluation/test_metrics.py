@@ -91,21 +91,9 @@ def test_all_captions_empty():
 @pytest.mark.parametrize(
     ("candidates", "references", "message"),
     [
-        (
-            {1: "a"},
-            {1: ["a"], 2: ["b"], 3: ["c"]},
-            "2 of 3 pictures have no caption (first: 2); caption every picture",
-        ),
-        (
-            {1: "a", 9: "b"},
-            {1: ["a"]},
-            "picture 9 has a caption but no references; leave it out or add references",
-        ),
-        (
-            {1: "a"},
-            {1: []},
-            "picture 1 has no references to score against; leave it out or give it a caption",
-        ),
+        ({1: "a"}, {1: ["a"], 2: ["b"], 3: ["c"]}, "2 of 3 pictures have no caption (first: 2); caption every picture"),
+        ({1: "a", 9: "b"}, {1: ["a"]}, "picture 9 has a caption but no references; leave it out or add references"),
+        ({1: "a"}, {1: []}, "picture 1 has no references to score against; leave it out or give it a caption"),
         ({}, {}, "there are no references to score against; give at least one picture with captions"),
     ],
 )

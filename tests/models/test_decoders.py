@@ -60,15 +60,6 @@ def test_the_batch_gives_what_its_pictures_give_one_by_one(name):
 
 
 @each_decoder
-def test_beam_of_one_is_greedy(name):
-    decoder, state = small(name), None
-    state = decoder.initial_state(pictures(name, 4))
-    greedy = decode(decoder.step, state, DecodingConfig(method="greedy", max_length=6))
-    beam = decode(decoder.step, state, DecodingConfig(method="beam", beam_size=1, max_length=6))
-    assert [c[0].tokens for c in greedy] == [c[0].tokens for c in beam]
-
-
-@each_decoder
 def test_gradients_are_those_of_finite_differences(name):
     decoder = small(name).double()
     features = pictures(name, 3, dtype=torch.float64).requires_grad_()

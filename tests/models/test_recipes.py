@@ -8,9 +8,8 @@ from torch import nn
 
 from showtell.config import ConfigError
 from showtell.models.decoders.base import build_decoder
-from showtell.models.ema import ema_copy, update_ema
 from showtell.models.layers import padded
-from showtell.models.module import CaptionModule
+from showtell.models.module import CaptionModule, ema_copy, update_ema
 from showtell.models.objective import CaptionBatch
 from showtell.models.word_vectors import WordVectorsError, load_word_vectors, read_word_vectors, word_matrix
 from showtell.objectives.cross_entropy import CrossEntropy, scheduled_sampling

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from showtell.decoding import Hypothesis
 from showtell.prediction.captioner import Captioned
-from showtell.prediction.show import captions_of, choose
+from showtell.prediction.outputs import captions_of, choose
 
 
 def test_a_small_set_is_shown_whole() -> None:

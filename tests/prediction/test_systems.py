@@ -11,7 +11,7 @@ from tests.prediction.conftest import Said, load
 from showtell.config import ConfigError, DecodingConfig, ImageTransform
 from showtell.data.images import load_picture
 from showtell.prediction.captioner import Captioner, Ensemble
-from showtell.prediction.systems import short_labels, split_arguments
+from showtell.prediction.inputs import short_labels, split_arguments
 from showtell.text import START, Vocabulary
 
 Call = Callable[..., Said]

@@ -31,7 +31,7 @@ MOMENTS = (
     "showtell.checkpointing.boundary:StepBoundary.capture_step",
     "showtell.training.logs:MetricsFile.write",
     "showtell.models.module:CaptionModule.validation_step",
-    "showtell.training.samples:Samples._show",
+    "showtell.training.reports:Samples._show",
     "showtell.checkpointing.best:BestCheckpoint.on_validation_end",
     "showtell.training.curves:EpochLines.on_train_epoch_end",
     "showtell.checkpointing.archive:ChecksumWriter.write",

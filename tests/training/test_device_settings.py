@@ -13,16 +13,19 @@ from showtell.training.train import train
 MakeConfig = Callable[..., Config]
 
 
-def losses(config: Config, run_dir: Path) -> list[float]:
-    train(config, run_dir)
+def logged(run_dir: Path) -> list[float]:
     with (run_dir / "metrics.csv").open() as file:
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
+def losses(config: Config, run_dir: Path) -> list[float]:
+    train(config, run_dir)
+    return logged(run_dir)
+
+
 @pytest.fixture
 def expected(tiny_run: Path) -> list[float]:
-    with (tiny_run / "metrics.csv").open() as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    return logged(tiny_run)
 
 
 @pytest.mark.parametrize(

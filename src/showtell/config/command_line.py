@@ -1,6 +1,8 @@
 """What `train.py` needs around Hydra: errors as one line, and `resume=` with the run's own configuration.
 
-Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer at once.
+`data_config` is for tools that only look at a data set: the same files and the same gate, so a data set that the check
+accepts is the one that training sees. Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer
+at once.
 """
 
 import difflib
@@ -14,10 +16,12 @@ from typing import Any
 
 import yaml
 
+from showtell.config.gate import parse
 from showtell.config.migration import moved_hint
 from showtell.config.reference import all_settings, explained_setting, known_keys
 from showtell.config.registry import SECTIONS, broken, names, parts
-from showtell.config.untrusted_yaml import check_folders, check_words
+from showtell.config.sections import DataConfig
+from showtell.config.untrusted_yaml import check_folders, check_words, load_yaml
 from showtell.errors import ConfigError
 
 TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
@@ -103,10 +107,6 @@ def config_groups(conf: Path) -> str:
 def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     """The command line as Hydra gets it, once neither it nor a group file can make Hydra do more than read values.
 
-    Args:
-        arguments: the words of the command line.
-        folder: the configuration's.
-
     Raises:
         ConfigError: a word or a file that would call code, read the environment or unfold without end.
     """
@@ -136,11 +136,7 @@ def with_recipe(arguments: Sequence[str]) -> list[str]:
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Refuses an option that Hydra does not know; it would print its own usage.
-
-    Raises:
-        ConfigError: there is one.
-    """
+    """Refuses, by a ConfigError, an option that Hydra does not know; it would print its own usage."""
     for word in arguments:
         flag = word.partition("=")[0]
         if flag.startswith("-") and flag not in FLAGS:
@@ -167,12 +163,9 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A configuration, nested, with the values that a command line gives.
+    """A nested configuration, `started`, changed where a command line's words, composed in `composed`, say so.
 
-    Args:
-        started: what is changed.
-        composed: from the command line.
-        overrides: its `key=value` and `group=option` words; one that names the part that is there changes nothing.
+    A word `group=option` that names the part that is there changes nothing.
 
     Raises:
         ConfigError: a recipe as a whole is given again.
@@ -204,3 +197,57 @@ def _unknown_key(text: str, key: str) -> str:
     close = difflib.get_close_matches(full, known_keys(), n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists the settings"
     return f"{full}: there is no such setting; {hint}"
+
+
+def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfig:
+    """The `data` section that `data=NAME` (default shapes) and `data.key=value` mean, without Hydra.
+
+    `conf` holds `data/NAME.yaml`; by default it is that in the working directory, else in this repository.
+
+    Raises:
+        ConfigError: an argument, a name or a value that is not to be used.
+    """
+    name, overrides = "shapes", []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key == "data" and value:
+            name = value
+        elif equals and key.startswith("data."):
+            overrides.append((key, value))
+        else:
+            raise ConfigError(f"{argument!r} is no setting of a data set; write data=NAME or data.key=value")
+    values = _preset(name, conf or _conf_folder())
+    for key, value in overrides:
+        _set(values, key, None if value == "null" else value)
+    return parse({"data": values}).data
+
+
+def _conf_folder() -> Path:
+    here = Path("conf")
+    return here if (here / "data").is_dir() else Path(__file__).parents[3] / "conf"
+
+
+def _preset(name: str, conf: Path) -> dict[str, Any]:
+    """The values of `conf/data/NAME.yaml`, or a format of this name as it comes."""
+    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
+    if name not in files:
+        if name in names("format"):
+            return {"format": name}
+        known = sorted({*files, *names("format")})
+        missing = "" if files else f" (there are no presets: {conf}/data is missing; run it beside conf/)"
+        raise ConfigError(f"data={name!r} is not an option; choose one of {', '.join(known)}{missing}")
+    values = load_yaml(files[name])
+    if not isinstance(values, dict):
+        raise ConfigError(f"{files[name]}: holds no keys and values; correct the file")
+    base = [option for option in values.pop("defaults", []) if option != "_self_"]
+    return {**({"format": base[0]} if base else {}), **values}
+
+
+def _set(values: dict[str, Any], key: str, value: str | None) -> None:
+    """Sets `data.a.b` in the nested values of `data`."""
+    *groups, last = key.split(".")[1:]
+    for group in groups:
+        values = values.setdefault(group, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{key}: there is no such setting; {group} is a value, not a section")
+    values[last] = value

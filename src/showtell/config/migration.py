@@ -12,16 +12,11 @@ from typing import Any
 from showtell.config.registry import SECTIONS, lookup, parts, settings
 from showtell.config.schema import Config
 
-MOVED = {
-    "training.objective": "objective.name",
-    "training.label_smoothing": "objective.label_smoothing",
-    "training.scheduled_sampling": "objective.scheduled_sampling",
-    "training.drawn_captions": "objective.drawn_captions",
-    "training.baseline": "objective.baseline",
-    "training.draw_temperature": "objective.draw_temperature",
-    "training.reward_dropout": "objective.reward_dropout",
-    "training.cross_entropy_weight": "objective.cross_entropy_weight",
-}
+_OBJECTIVES = (
+    "label_smoothing", "scheduled_sampling", "drawn_captions", "baseline", "draw_temperature", "reward_dropout",
+    "cross_entropy_weight",
+)  # fmt: skip
+MOVED = {"training.objective": "objective.name", **{f"training.{name}": f"objective.{name}" for name in _OBJECTIVES}}
 """Old key -> new key."""
 
 

@@ -51,11 +51,7 @@ class Setting:
         return replace(self, **{name: getattr(outer, name) for name in natures if getattr(self, name) is None})
 
     def check(self, key: str, value: Any) -> None:
-        """Refuses a value outside of the limits; None is a value without limits.
-
-        Raises:
-            ConfigError: one line with key, value and remedy.
-        """
+        """Refuses, by a ConfigError, a value outside of the limits; None is a value without limits."""
         if value is None:
             return
         if self.choices and value not in self.choices:
@@ -117,11 +113,7 @@ class Section:
         self.check()
 
     def check(self) -> None:
-        """Refuses settings that contradict each other.
-
-        Raises:
-            ConfigError: one line with key, value and remedy.
-        """
+        """Refuses, by a ConfigError, settings that contradict each other."""
 
 
 def declared(one: "Field[Any]") -> Setting:

@@ -33,15 +33,7 @@ def load_yaml(path: Path) -> Any:
 
 
 def check_yaml(path: Path, *, interpolations: bool = False) -> str:
-    """The text of a file that can be loaded without harm.
-
-    Args:
-        path: the file.
-        interpolations: whether `${...}` may occur in it.
-
-    Raises:
-        ConfigError: it cannot.
-    """
+    """The text of a file that can be loaded without harm; a ConfigError says why not. `interpolations` are `${...}`."""
     try:
         kind = os.stat(path)
         if not stat.S_ISREG(kind.st_mode) or kind.st_size > MAX_BYTES:
@@ -94,11 +86,7 @@ def _inner(node: yaml.Node, path: Path) -> list[yaml.Node]:
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Refuses words by which Hydra would call code, read the environment, or read other folders unchecked.
-
-    Raises:
-        ConfigError: such a word.
-    """
+    """Refuses, by a ConfigError, words by which Hydra would call code or read the environment or unchecked folders."""
     for word in words:
         key, _, value = word.partition("=")
         if any(name in word for name in FORBIDDEN_KEYS):

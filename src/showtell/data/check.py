@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from showtell.config import DataConfig
-from showtell.config.presets import data_config
+from showtell.config.command_line import data_config
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
 from showtell.data.images import PictureError, PictureFacts, inspect_picture

@@ -7,10 +7,8 @@ import torch
 
 from showtell.config import DecodingConfig
 from showtell.decoding.beam import beam_search
-from showtell.decoding.ensemble import ensemble_step
-from showtell.decoding.greedy import greedy
-from showtell.decoding.hypothesis import DecodingError, Hypothesis, State, StepFunction
-from showtell.decoding.sampling import sample
+from showtell.decoding.hypothesis import DecodingError, Hypothesis, State, StepFunction, ensemble_step
+from showtell.decoding.sampling import greedy, sample
 
 __all__ = ["DecodingError", "Hypothesis", "State", "StepFunction", "decode", "ensemble_step"]
 

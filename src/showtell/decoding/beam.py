@@ -42,7 +42,6 @@ from showtell.decoding.hypothesis import (
     repeat_rows,
     select_rows,
 )
-from showtell.decoding.ranking import best
 from showtell.text import END, START
 
 CACHED_ROWS = 64
@@ -71,16 +70,10 @@ class _Captions:
 def beam_search(
     step: StepFunction, state: State, config: DecodingConfig, *, early_stop: bool = True
 ) -> list[list[Hypothesis]]:
-    """The best captions that beams find for each picture, by score.
+    """Per picture up to `num_captions` different captions, best first; fewer only where the rules leave fewer.
 
-    Args:
-        step: The decoder.
-        state: The state of P pictures, one row each.
-        config: `beam_size`, `groups` and so on.
-        early_stop: False runs every picture to `max_length`: the same captions, later. For tests.
-
-    Returns:
-        Per picture up to `num_captions` different captions, best first; fewer only where the rules leave fewer.
+    The state has one row per picture. Without `early_stop` every picture runs to `max_length`, for tests: the same
+    captions, later.
     """
     pictures, device = state[0].shape[0], state[0].device
     width = config.beam_size // config.groups
@@ -114,11 +107,7 @@ def _nothing(pictures: int, groups: int, width: int, device: torch.device, *, ke
 
 
 def _extend(logits: Tensor, live: _Captions, config: DecodingConfig) -> tuple[_Captions, Tensor]:
-    """Lets the beams of each picture compete.
-
-    Returns:
-        The survivors, one word longer, and the rows (P, G, W) of the state that they continue.
-    """
+    """The survivors of each picture, one word longer, and the rows (P, G, W) of the state that they continue."""
     pictures, groups, width = live.keys.shape
     logits = logits.view(pictures, groups, width, -1)
     # on a CPU a few pictures at a time: what is computed of their logits then stays in the cache
@@ -138,16 +127,9 @@ def _extend(logits: Tensor, live: _Captions, config: DecodingConfig) -> tuple[_C
 
 
 def _choose(logits: Tensor, history: Tensor, totals: Tensor, config: DecodingConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Group by group, the best continuations of some pictures.
+    """Group by group, the best continuations: parent beams, words and their log-probabilities, each (P, G, W').
 
-    Args:
-        logits: (P, G, W, V).
-        history: The words so far, (P, G, W, T).
-        totals: The beams' log-probabilities (P, G, W).
-        config: The rules, the width of a group and the diversity.
-
-    Returns:
-        Parent beams, words and the words' log-probabilities, each (P, G, W').
+    Logits are (P, G, W, V), the words so far (P, G, W, T), the beams' log-probabilities (P, G, W).
     """
     normalizer = log_normalizer(logits)
     allowed = allowed_logits(logits.flatten(0, 2), history.flatten(0, 2), config).view_as(logits)
@@ -216,3 +198,49 @@ def _read(finished: _Captions, config: DecodingConfig) -> list[list[Hypothesis]]
         chosen = list(found.values())[: config.num_captions]
         lists.append(sorted(chosen, key=lambda caption: -caption.score))
     return lists
+
+
+BLOCK = 32
+
+
+def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest values of each row and their indices, best first, ties by the lower index.
+
+    `torch.topk` leaves the order of ties open, and on a GPU it may depend on the number of rows, so a picture could get
+    another caption in a batch than alone; ties are common once logits come in bfloat16. Here each value is joined with
+    its index into one integer, so no two are equal, and `topk` has nothing left to decide. Integers of a whole
+    vocabulary would be slow, hence two rounds: the row is cut into blocks, the blocks are ranked by their largest
+    value, and only the members of the best blocks are ranked one by one. This is faster than `topk` over the row.
+
+    Why that is exact: rank values by (value descending, index ascending), blocks by (largest value descending, block
+    index ascending), and take the `count` best blocks. A value outside of them lies behind `count` blocks, and each of
+    these holds a value that is larger, or equal with a lower index (blocks are contiguous). So it is not among the best
+    `count`. The rest of the row after its last whole block always takes part.
+
+    Args:
+        values: (N, V), without NaN.
+        count: How many; all of them when V is smaller.
+
+    Returns:
+        Values and indices (int64), both (N, min(count, V)).
+    """
+    if values.shape[1] < 2 * count * BLOCK:
+        return _sorted(values, count)
+    blocks = values.shape[1] // BLOCK
+    rest = torch.arange(blocks * BLOCK, values.shape[1], device=values.device).expand(values.shape[0], -1)
+    peaks = values[:, : blocks * BLOCK].reshape(-1, blocks, BLOCK).amax(dim=2)
+    chosen = _sorted(peaks, count)[1].sort(dim=1).values
+    members = chosen.unsqueeze(2) * BLOCK + torch.arange(BLOCK, device=values.device)
+    candidates = torch.cat([members.flatten(1), rest], dim=1)
+    top_values, positions = _sorted(values.gather(1, candidates), count)
+    return top_values, candidates.gather(1, positions)
+
+
+def _sorted(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`best` in one round: each value and its index become one integer, so that no two are equal."""
+    # the bits of a float32 read as an integer sort like the number, once those below the sign of negatives are flipped
+    bits = (values + 0.0).view(torch.int32)
+    ascending = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = (ascending.long() << 32) - torch.arange(values.shape[1], device=values.device)
+    indices = keys.topk(min(count, values.shape[1]), dim=1).indices
+    return values.gather(1, indices), indices

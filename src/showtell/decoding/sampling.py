@@ -1,18 +1,78 @@
-"""Sampling captions: temperature, top-k and nucleus (Holtzman et al. 2020, arXiv 1904.09751), seeded.
+"""One caption per row: greedy decoding, and sampling with temperature, top-k and nucleus.
 
-All random numbers are drawn before the first step: one uniform number per row and word, turned into a word by inverting
-the cumulative distribution. So a picture's captions depend on its own numbers only, not on which of its neighbours have
-finished; the batch gives what its pictures give one by one from the same generator; and a generator on the CPU makes
-the same draws for every device. What decides a word is cut in this order: temperature, top-k, nucleus. The
-log-probabilities of the result are the decoder's own, without these.
+Rows whose caption is complete leave the batch at once, so the work shrinks with the number of unfinished captions.
+
+Sampling (nucleus: Holtzman et al. 2020, arXiv 1904.09751) draws all random numbers before the first step: one uniform
+number per row and word, turned into a word by inverting the cumulative distribution. So a picture's captions depend on
+its own numbers only, not on which of its neighbours have finished; the batch gives what its pictures give one by one
+from the same generator; and a generator on the CPU makes the same draws for every device. What decides a word is cut in
+this order: temperature, top-k, nucleus. The log-probabilities of the result are the decoder's own, without these.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from showtell.config import DecodingConfig
-from showtell.decoding.greedy import write_captions
-from showtell.decoding.hypothesis import Hypothesis, State, StepFunction, repeat_rows
+from showtell.decoding.constraints import allowed_logits
+from showtell.decoding.hypothesis import (
+    Hypothesis,
+    State,
+    StepFunction,
+    complete,
+    log_normalizer,
+    repeat_rows,
+    select_rows,
+)
+from showtell.text import END, START
+
+Choice = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def greedy(step: StepFunction, state: State, config: DecodingConfig) -> list[list[Hypothesis]]:
+    """The caption of each picture whose every word is the likeliest after those before it; ties by the lower token."""
+
+    # argmax promises the first of equal maxima
+    def likeliest(allowed: Tensor, rows: Tensor, length: int) -> Tensor:
+        return allowed.argmax(dim=1)
+
+    return [[caption] for caption in write_captions(step, state, config, likeliest)]
+
+
+def write_captions(step: StepFunction, state: State, config: DecodingConfig, choose: Choice) -> list[Hypothesis]:
+    """Writes one caption per row of the state, each word by one call of `choose` for all unfinished rows.
+
+    Args:
+        step: The decoder.
+        state: The state of R rows.
+        config: The rules that words obey.
+        choose: From allowed logits (N, V), the numbers (N,) of the rows they belong to (out of R) and the number of
+            words so far to the next tokens (N,).
+
+    Returns:
+        R hypotheses.
+    """
+    count, device = state[0].shape[0], state[0].device
+    captions = torch.full((count, config.max_length + 1), END, device=device)
+    log_probs = torch.zeros(count, config.max_length + 1, device=device)
+    rows = torch.arange(count, device=device)
+    tokens = torch.full((count,), START, device=device)
+    for length in range(config.max_length + 1):
+        logits, state = step(tokens, state)
+        logits = logits.float()
+        normalizer = log_normalizer(logits)
+        allowed = allowed_logits(logits, captions[rows, :length], config)
+        tokens = choose(allowed, rows, length)
+        captions[rows, length] = tokens
+        log_probs[rows, length] = (allowed.gather(1, tokens.unsqueeze(1)) - normalizer).squeeze(1)
+        unfinished = (tokens != END).nonzero().squeeze(1)
+        if len(unfinished) == 0:
+            break
+        if len(unfinished) < len(rows):
+            rows, tokens, state = rows[unfinished], tokens[unfinished], select_rows(state, unfinished)
+    pairs = zip(captions.tolist(), log_probs.tolist(), strict=True)
+    return [complete(caption, summands, config.length_penalty) for caption, summands in pairs]
 
 
 def sample(

@@ -1,11 +1,9 @@
 """METEOR and SPICE, which exist only as Java programs; where one cannot run, a note says so in one line.
 
-pycocoevalcap (the `java` extra) brings the programs. Its Python wrappers are not called: the one of METEOR
-talks to Java line by line through pipes, with an error pipe that nobody empties, and so ends in "broken
-pipe" or waits for ever; the one of SPICE starts a large download when its models are missing. Here each
-program runs once on files, its output is drained, a time limit ends it, and what it needs is looked for
-beforehand. METEOR wants equally many references per picture, so the first is repeated; as the best
-reference counts, that changes nothing (the score equals the wrapper's to the last digit).
+pycocoevalcap (the `java` extra) brings the programs; why its Python wrappers are not called stands in
+`docs/decisions/java_metrics.md`. Each program runs once on files, its output is drained, a time limit ends it, and what
+it needs is looked for beforehand. METEOR wants equally many references per picture, so the first is repeated; as the
+best reference counts, that changes nothing (the score equals the wrapper's to the last digit).
 """
 
 import json
@@ -13,11 +11,11 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
 
 from showtell.evaluation.metric import Candidates, Metric, MetricScores, References, UnavailableError
 from showtell.evaluation.ptb import ptb_tokens
@@ -28,8 +26,6 @@ _SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.ja
 
 class _JavaMetric(Metric):
     """A program that is run on the texts of candidates and references."""
-
-    program: ClassVar[Callable[[list[str], list[list[str]], float], float]]
 
     def __init__(self, references: References) -> None:
         self._references = references
@@ -42,40 +38,12 @@ class _JavaMetric(Metric):
         """
         written = (self._references.texts[picture] for picture in self._references.picture_ids)
         truths = [[" ".join(ptb_tokens(text)) for text in texts] for texts in written]
-        value = type(self).program([" ".join(words) for words in candidates.tokens], truths, TIMEOUT_SECONDS)
+        value = self.run([" ".join(words) for words in candidates.tokens], truths)
         return MetricScores({next(iter(self.names)): value}, {})
 
-
-def _meteor(texts: list[str], truths: list[list[str]], timeout: float) -> float:
-    folder = _program_folder("meteor", ["meteor-1.5.jar", "data/paraphrase-en.gz"])
-    most = max(map(len, truths))
-    padded = [(some + [some[0]] * most)[:most] for some in truths]
-    with tempfile.TemporaryDirectory() as place:
-        ours, theirs = Path(place, "candidates.txt"), Path(place, "references.txt")
-        ours.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-        theirs.write_text("".join(f"{text}\n" for some in padded for text in some), encoding="utf-8")
-        options = ["-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", "meteor-1.5.jar", str(ours), str(theirs)]
-        output = _run_java([*options, "-l", "en", "-norm", "-r", str(most)], folder, timeout)
-    final = re.search(r"^Final score:\s+(\S+)$", output, re.MULTILINE)
-    if not final:
-        raise UnavailableError("the program ended without a score")
-    return float(final[1])
-
-
-def _spice(texts: list[str], truths: list[list[str]], timeout: float) -> float:
-    folder = _program_folder("spice", ["spice-1.0.jar", *(f"lib/{name}" for name in _SPICE_MODELS)])
-    pairs = enumerate(zip(texts, truths, strict=True))
-    items = [{"image_id": place, "test": text, "refs": truth} for place, (text, truth) in pairs]
-    with tempfile.TemporaryDirectory() as place:
-        source, result = Path(place, "in.json"), Path(place, "out.json")
-        source.write_text(json.dumps(items), encoding="utf-8")
-        options = ["-Xmx8G", "-jar", "spice-1.0.jar", str(source), "-out", str(result), "-subset", "-silent"]
-        _run_java(options, folder, timeout)
-        try:
-            scores = [item["scores"]["All"]["f"] for item in json.loads(result.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UnavailableError("the program ended without scores; SPICE 1.0 was made for Java 8") from None
-    return sum(float(score) for score in scores) / len(scores)
+    @abstractmethod
+    def run(self, texts: list[str], truths: list[list[str]]) -> float:
+        """The program's score of the corpus; errors as `score`."""
 
 
 def _program_folder(name: str, needed: Sequence[str]) -> Path:
@@ -92,7 +60,7 @@ def _program_folder(name: str, needed: Sequence[str]) -> Path:
     return folder
 
 
-def _run_java(options: Sequence[str], folder: Path, timeout: float) -> str:
+def _run_java(options: Sequence[str], folder: Path) -> str:
     try:
         # run() reads both pipes to their ends, and kills the program on a timeout or an interrupt
         done = subprocess.run(
@@ -100,11 +68,11 @@ def _run_java(options: Sequence[str], folder: Path, timeout: float) -> str:
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=timeout,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UnavailableError(f"it took longer than {timeout:g} s") from None
+        raise UnavailableError(f"it took longer than {TIMEOUT_SECONDS:g} s") from None
     except OSError as error:
         raise UnavailableError(f"java did not start ({error.strerror})") from None
     if done.returncode:
@@ -117,11 +85,41 @@ class Meteor(_JavaMetric):
     """METEOR 1.5."""
 
     names = MappingProxyType({"meteor": "METEOR"})
-    program = _meteor
+
+    def run(self, texts: list[str], truths: list[list[str]]) -> float:
+        """See `_JavaMetric`."""
+        folder = _program_folder("meteor", ["meteor-1.5.jar", "data/paraphrase-en.gz"])
+        most = max(map(len, truths))
+        padded = [(some + [some[0]] * most)[:most] for some in truths]
+        with tempfile.TemporaryDirectory() as place:
+            ours, theirs = Path(place, "candidates.txt"), Path(place, "references.txt")
+            ours.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+            theirs.write_text("".join(f"{text}\n" for some in padded for text in some), encoding="utf-8")
+            options = ["-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", "meteor-1.5.jar", str(ours), str(theirs)]
+            output = _run_java([*options, "-l", "en", "-norm", "-r", str(most)], folder)
+        final = re.search(r"^Final score:\s+(\S+)$", output, re.MULTILINE)
+        if not final:
+            raise UnavailableError("the program ended without a score")
+        return float(final[1])
 
 
 class Spice(_JavaMetric):
     """SPICE 1.0."""
 
     names = MappingProxyType({"spice": "SPICE"})
-    program = _spice
+
+    def run(self, texts: list[str], truths: list[list[str]]) -> float:
+        """See `_JavaMetric`."""
+        folder = _program_folder("spice", ["spice-1.0.jar", *(f"lib/{name}" for name in _SPICE_MODELS)])
+        pairs = enumerate(zip(texts, truths, strict=True))
+        items = [{"image_id": place, "test": text, "refs": truth} for place, (text, truth) in pairs]
+        with tempfile.TemporaryDirectory() as place:
+            source, result = Path(place, "in.json"), Path(place, "out.json")
+            source.write_text(json.dumps(items), encoding="utf-8")
+            options = ["-Xmx8G", "-jar", "spice-1.0.jar", str(source), "-out", str(result), "-subset", "-silent"]
+            _run_java(options, folder)
+            try:
+                scores = [item["scores"]["All"]["f"] for item in json.loads(result.read_text(encoding="utf-8"))]
+            except (OSError, ValueError, KeyError, TypeError):
+                raise UnavailableError("the program ended without scores; SPICE 1.0 was made for Java 8") from None
+        return sum(float(score) for score in scores) / len(scores)

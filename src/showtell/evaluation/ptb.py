@@ -8,9 +8,8 @@ that still differ (2), and what that does to the scores. Both concern a dot afte
 looks at the word that follows, even if that begins the next caption, so its tokens depend on the caption's
 neighbour. Here a caption's tokens are its own.
 
-nltk applies some forty regular expressions, at about 0.1 ms per caption. Captions are nearly all plain: 97
-of 100 hold only letters, spaces, commas and a last full stop, and for these splitting at spaces gives the
-same tokens (a test compares both ways). So plain captions take the short way and the rest the exact one.
+Captions are nearly all plain: letters, spaces, commas and a last full stop. Splitting these at spaces gives the same
+tokens (a test compares both ways), so they take the short way and the rest the exact one.
 """
 
 import re

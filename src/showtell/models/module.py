@@ -9,17 +9,16 @@ share in it (`ddp_loss`). Shape legend: B batch, T time, V vocabulary, S picture
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
 from showtell.config import DecodingConfig, TrainingConfig
 from showtell.decoding import Hypothesis, decode
 from showtell.models.decoders.base import Decoder, attention_maps
-from showtell.models.ema import ema_copy, ema_decay, update_ema
 from showtell.models.encoders.base import Encoder
 from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.encoders.finetuning import finetuned_blocks, parameter_groups
@@ -28,6 +27,7 @@ from showtell.models.scores import Scores, scores_of
 from showtell.text import Vocabulary
 
 Batch = dict[str, Any]
+_Module = TypeVar("_Module", bound=nn.Module)
 PIXELS_NDIM = 4
 
 
@@ -213,3 +213,27 @@ def learning_rate_factor(step: int, config: TrainingConfig, total_steps: int) ->
         return 1.0
     share = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def ema_copy(trained: _Module) -> _Module:
+    """The start of an exponential moving average of weights: a copy that no optimizer touches.
+
+    Polyak and Juditsky 1992; Tarvainen and Valpola 2017, arXiv 1703.01780. Whoever asks it puts it into evaluation
+    mode. Why this is not `torch.optim.swa_utils.AveragedModel` stands in `docs/decisions/ema.md`.
+    """
+    return copy.deepcopy(trained).requires_grad_(False)
+
+
+def ema_decay(decay: float, step: int) -> float:
+    """`decay`, but a shorter memory in the first steps, so that the average soon forgets the random start."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, trained: nn.Module, decay: float) -> None:
+    """Average <- decay * average + (1 - decay) * trained, buffers included; counters stay as they are."""
+    # not the state dicts: a tied matrix has two names there, and would move twice
+    pairs = zip((*average.parameters(), *average.buffers()), (*trained.parameters(), *trained.buffers()), strict=True)
+    for mean, value in pairs:
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)

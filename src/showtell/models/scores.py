@@ -9,9 +9,8 @@ from typing import Protocol, runtime_checkable
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell.distributed import broadcast, is_rank_zero
+from showtell.distributed import all_gather, broadcast, is_rank_zero
 from showtell.evaluation.diversity import caption_forms, caption_variety
-from showtell.evaluation.gather import gather_candidates
 from showtell.evaluation.metrics import WITHOUT_JAVA, ReferenceCorpus
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
@@ -112,3 +111,22 @@ def scores_of(data: object, metrics: Sequence[str] = ()) -> list[Callback]:
     references = data.references("val")
     training = partial(data.references, "train")
     return [] if references is None else [Scores(references, training, metrics=metrics)]
+
+
+def merge_candidates(parts: Sequence[Mapping[int, str]]) -> dict[int, str]:
+    """One caption per picture, in the order of ids; of several parts that have it, the first one's counts."""
+    merged: dict[int, str] = {}
+    for part in parts:
+        for picture, caption in part.items():
+            merged.setdefault(picture, caption)
+    return dict(sorted(merged.items()))
+
+
+def gather_candidates(candidates: Mapping[int, str]) -> dict[int, str]:
+    """The candidates of all ranks, the same on each of them; in a single process only sorted.
+
+    A metric of a corpus is not the mean of metrics of its parts, so processes exchange captions, never scores. A
+    distributed sampler pads its last batch with pictures it has already handed out; by picture id these fall away.
+    A collective call: every rank must make it.
+    """
+    return merge_candidates(all_gather(dict(candidates)))

@@ -20,12 +20,7 @@ class WordVectorsError(ConfigError):
 
 
 def read_word_vectors(path: Path, vocabulary: Vocabulary, size: int) -> dict[int, Tensor]:
-    """The vectors of the vocabulary's words, by token.
-
-    Args:
-        path: the file.
-        vocabulary: the run's.
-        size: how many numbers a vector must have, `decoder.embedding_size`.
+    """The vectors of the vocabulary's words, each of `size` numbers, by token.
 
     Raises:
         WordVectorsError: no such file, a line that is no vector, another size, or not one word of the vocabulary.

@@ -10,7 +10,7 @@ blocks that were fine-tuned then take their weights from the checkpoint.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,6 @@ from showtell.models.encoders.encoding import FastEncoder, encoding_precision, r
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.text import Vocabulary
-
-DecodeBatch = Callable[[list[Tensor]], list[list[Hypothesis]]]
 
 
 @dataclass(frozen=True)
@@ -104,17 +102,22 @@ class PictureCaptioner(ABC):
         num_workers: int,
         generator: torch.Generator | None = None,
     ) -> Iterator[Captioned]:
-        """Like `caption`, batch by batch, in the order of the pictures."""
-        files = PictureFiles(pictures, self.transforms)
-        decode_batch: DecodeBatch = lambda pixels: self.decode(pixels, decoding, generator)  # noqa: E731
-        return caption_files(files, decode_batch, self.vocabulary, batch_size, num_workers)
+        """Like `caption`, batch by batch, in the order of the pictures; without workers this process reads them."""
+        files: Any = PictureFiles(pictures, self.transforms)
+        loader: DataLoader[Any] = DataLoader(files, batch_size, num_workers=num_workers, collate_fn=list)
+        for batch in loader:
+            readable = [pixels for _, pixels, _ in batch if pixels is not None]
+            per_transform = [torch.stack(part) for part in zip(*readable, strict=True)]
+            hypotheses = iter(self.decode(per_transform, decoding, generator) if readable else [])
+            for path, pixels, error in batch:
+                if pixels is None:
+                    yield Captioned(path, error=error)
+                else:
+                    yield _captioned(path, next(hypotheses), self.vocabulary)
 
     @torch.inference_mode()
     def decode(
-        self,
-        pixels: Sequence[Tensor],
-        decoding: DecodingConfig | None = None,
-        generator: torch.Generator | None = None,
+        self, pixels: Sequence[Tensor], decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for pixels as `start` takes them."""
         step, state = self.start(pixels)
@@ -122,15 +125,7 @@ class PictureCaptioner(ABC):
 
 
 class Captioner(PictureCaptioner):
-    """A trained model.
-
-    Args:
-        encoder: what turns pixels into features.
-        decoder: the trained decoder.
-        vocabulary: of the training run.
-        config: of the training run.
-        device: where it computes; `auto` is a GPU where there is one.
-    """
+    """A trained model, with vocabulary and configuration of its run; `device=auto` is a GPU where there is one."""
 
     def __init__(
         self, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, config: Config, device: str = "auto"
@@ -194,10 +189,7 @@ class Ensemble(PictureCaptioner):
     """Several models as one: in each step of any decoding, the mean of their word probabilities.
 
     Members may differ in encoder, decoder and picture transform, not in vocabulary. A picture file is decoded once and
-    transformed once per distinct transform.
-
-    Args:
-        members: their name (for messages) and themselves.
+    transformed once per distinct transform. Names are for messages.
 
     Raises:
         ConfigError: the vocabularies differ; one line.
@@ -225,12 +217,7 @@ class Ensemble(PictureCaptioner):
 
 
 class PictureFiles:
-    """Decodes picture files where the loader's workers can do it; each once, whatever the number of transforms.
-
-    Args:
-        paths: the pictures.
-        transforms: what is made of each of them.
-    """
+    """Decodes picture files where the loader's workers can do it; each once, whatever the number of transforms."""
 
     def __init__(self, paths: Sequence[Path], transforms: Sequence[ImageTransform]) -> None:
         self.paths = paths
@@ -245,31 +232,6 @@ class PictureFiles:
         except PictureError as error:
             return self.paths[i], None, str(error)
         return self.paths[i], [prepare(picture, transform) for transform in self.transforms], None
-
-
-def caption_files(
-    files: PictureFiles, decode_batch: DecodeBatch, vocabulary: Vocabulary, batch_size: int, num_workers: int
-) -> Iterator[Captioned]:
-    """Captions files batch by batch, in their order.
-
-    Args:
-        files: the pictures.
-        decode_batch: from one batch of pixels per transform to the hypotheses of each picture.
-        vocabulary: what the tokens mean.
-        batch_size: pictures per batch.
-        num_workers: processes that decode pictures; 0: this one.
-    """
-    loader: DataLoader[Any] = DataLoader(
-        files,  # type: ignore[arg-type]
-        batch_size,
-        num_workers=num_workers,
-        collate_fn=list,
-    )
-    for batch in loader:
-        readable = [pixels for _, pixels, _ in batch if pixels is not None]
-        hypotheses = iter(decode_batch([torch.stack(part) for part in zip(*readable, strict=True)]) if readable else [])
-        for path, pixels, error in batch:
-            yield Captioned(path, error=error) if pixels is None else _captioned(path, next(hypotheses), vocabulary)
 
 
 def _captioned(path: Path, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:

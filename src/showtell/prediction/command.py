@@ -14,8 +14,16 @@ from showtell.data.workers import Progress
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
-from showtell.prediction.pictures import annotated_pictures, plain_pictures
-from showtell.prediction.results import (
+from showtell.prediction.inputs import (
+    ModelOutput,
+    NamedModel,
+    annotated_pictures,
+    load_models,
+    plain_pictures,
+    split_arguments,
+)
+from showtell.prediction.outputs import (
+    gallery_page,
     labelled,
     output_names,
     save_attention,
@@ -24,17 +32,12 @@ from showtell.prediction.results import (
     write_results,
     write_scores,
 )
-from showtell.prediction.show import gallery_page
-from showtell.prediction.systems import ModelOutput, NamedModel, load_models, split_arguments
 
 SOME_FAILED = 1
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Captions the pictures that the command line names.
-
-    Returns:
-        0, or 1 when some picture could not be read.
+    """Captions the pictures that the command line names; 1 when some picture could not be read, else 0.
 
     Raises:
         UserError: a checkpoint, an annotation file or an option that cannot be used; one line.
@@ -66,11 +69,9 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
-    """Refuses combinations of options that cannot be meant.
-
-    Raises:
-        ConfigError: one line with the remedy.
-    """
+    """Refuses, by a ConfigError, combinations of options that cannot be meant."""
+    folders = [folder.resolve() for folder in (options.attention, options.save_pictures) if folder]
+    one_folder = len(folders) > len(set(folders))
     refusals = (
         (options.annotations and words, f"{shown(' '.join(words))}: with --annotations, pictures come from --images"),
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
@@ -78,12 +79,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
         (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
-        (
-            options.attention
-            and options.save_pictures
-            and options.attention.resolve() == options.save_pictures.resolve(),
-            "--attention and --save-pictures would write the same files; name two folders",
-        ),
+        (one_folder, "--attention and --save-pictures would write the same files; name two folders"),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
         (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
         (options.gallery_pictures < 1, f"--gallery-pictures {options.gallery_pictures}: it must be at least 1"),
@@ -98,11 +94,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
 
 
 def refuse_blind_ones(models: Sequence[NamedModel]) -> None:
-    """Refuses `--attention` for a decoder that attends to nothing.
-
-    Raises:
-        ConfigError: there is one.
-    """
+    """Refuses, by a ConfigError, `--attention` for a decoder that attends to nothing."""
     for model in models:
         if not model.captioner.attends:
             name = model.captioner.configs[0].decoder.name
@@ -112,18 +104,10 @@ def refuse_blind_ones(models: Sequence[NamedModel]) -> None:
 def caption_all(
     model: NamedModel, pictures: Sequence[Picture], options: argparse.Namespace, *, named: bool
 ) -> tuple[dict[int, Captioned], dict[int, str]]:
-    """Captions pictures with one model.
+    """One model's captions, and by picture id why some pictures have none.
 
-    Captions of pictures that the command line names are printed as they come; for annotated ones a progress line is.
-
-    Args:
-        model: who captions.
-        pictures: what is captioned.
-        options: the command line.
-        named: whether the printed captions say who said them.
-
-    Returns:
-        The captions, and by picture id why some pictures have none.
+    Captions of pictures that the command line names are printed as they come, with the model's label if `named`; for
+    annotated ones a progress line is.
     """
     generator = torch.Generator().manual_seed(options.seed or 0)
     workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
@@ -150,11 +134,7 @@ def caption_all(
 
 
 def report(outputs: Sequence[ModelOutput], pictures: Sequence[Picture], options: argparse.Namespace) -> list[str]:
-    """Prints the table of scores, and writes the files that the command line asks for.
-
-    Returns:
-        Notes on figures that are missing.
-    """
+    """Prints the table of scores, writes the files that are asked for, and returns notes on missing figures."""
     if not outputs:
         return []
     if options.annotations:

@@ -51,11 +51,8 @@ def evaluate(
 ) -> Evaluation:
     """Scores one caption per picture.
 
-    Args:
-        captions: by picture id.
-        references: of at least these pictures.
-        configs: of the training runs, which say where the training captions lie, and what is scored besides what
-            Showtell itself knows.
+    The training runs' configurations say where the training captions lie, and what is scored besides what Showtell
+    itself knows.
     """
     wanted = {picture: references[picture] for picture in captions}
     shipped = [part.name for part in parts("metric") if part.origin is None]

@@ -1,4 +1,4 @@
-"""The configuration group `decoding` as flags of `predict.py`.
+"""The configuration group `decoding` as flags of `predict.py`, by their own names but for `--beam`.
 
 Only what is given changes the decoding that the checkpoint was trained with. Naming a method, or a beam's width,
 starts from that method's own defaults, so that what belongs to the old method (its groups, its temperature) is not
@@ -7,25 +7,11 @@ carried along. Nothing here imports torch.
 
 import argparse
 import re
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from showtell.config import ConfigError, DecodingConfig
+from showtell.config.setting import declared
 
-# flag, field of DecodingConfig, type, help
-_FLAGS: tuple[tuple[str, str, type, str], ...] = (
-    ("--beam", "beam_size", int, "beam search with N beams"),
-    ("--method", "method", str, "how words are chosen"),
-    ("--max-length", "max_length", int, "most words of a caption"),
-    ("--min-length", "min_length", int, "fewest words of a caption"),
-    ("--length-penalty", "length_penalty", float, "score = log-probability / length^N; 0: prefer short captions"),
-    ("--block-ngram", "block_ngram", int, "no N words in a row twice; 0: off"),
-    ("--groups", "groups", int, "beams in N groups that avoid each other's words"),
-    ("--diversity", "diversity", float, "how strongly groups avoid each other"),
-    ("--temperature", "temperature", float, "of sampling; below 1: safer words"),
-    ("--top-k", "top_k", int, "sample from the N likeliest words; 0: from all"),
-    ("--top-p", "top_p", float, "sample from the likeliest words that hold this probability together"),
-    ("--num-captions", "num_captions", int, "captions per picture, best first"),
-)
 _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 
@@ -37,10 +23,12 @@ def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
         "What is not given is as in training. --beam implies --method beam; --temperature, --top-k and --top-p imply "
         "--method sample.",
     )
-    for flag, field, kind, explanation in _FLAGS:
-        choices = DecodingConfig.METHODS if field == "method" else None
-        metavar = None if choices else "N"
-        group.add_argument(flag, dest=field, type=kind, choices=choices, metavar=metavar, help=explanation)
+    for field in fields(DecodingConfig):
+        told, kind = declared(field), field.type
+        assert isinstance(kind, type)
+        choices, metavar = (told.choices, None) if told.choices else (None, "N")
+        flag = _flag(field.name)
+        group.add_argument(flag, dest=field.name, type=kind, choices=choices, metavar=metavar, help=told.meaning)
     group.add_argument("--seed", type=int, metavar="N", help="of sampling (0): the same seed, the same captions")
 
 
@@ -50,7 +38,8 @@ def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) ->
     Raises:
         ConfigError: an impossible value, or flags that contradict each other.
     """
-    given = {field: getattr(options, field) for _, field, _, _ in _FLAGS if getattr(options, field) is not None}
+    flags = {field.name: getattr(options, field.name) for field in fields(DecodingConfig)}
+    given = {name: value for name, value in flags.items() if value is not None}
     method = given.get("method") or _implied_method(given)
     before = asdict(trained)
     if method:
@@ -90,7 +79,7 @@ def _refuse_ignored(decoding: DecodingConfig, given: dict[str, object], seed: in
 
 
 def _flag(field: str) -> str:
-    return next((flag for flag, name, _, _ in _FLAGS if name == field), f"--{field.replace('_', '-')}")
+    return "--beam" if field == "beam_size" else f"--{field.replace('_', '-')}"
 
 
 def _in_flags(message: str) -> str:

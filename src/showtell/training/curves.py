@@ -1,8 +1,6 @@
 """The curves of a run, and its line per epoch.
 
-Everything per step is measured here and handed to the loggers directly. `self.log` in the module would cost a fifth of
-a millisecond per value in every step, which small decoders notice; and in the steps that are logged, Lightning's way
-from a value to a logger costs ten times what the loggers do.
+Everything per step is measured here and handed to the loggers directly; `docs/decisions/logging.md` says why.
 """
 
 import time
@@ -43,12 +41,7 @@ class Curves(Callback):
             self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
     ) -> None:
         """Counts, and logs when it is time."""
         loss = outputs["loss"].detach()

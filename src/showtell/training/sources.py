@@ -44,12 +44,7 @@ from showtell.models.encoders.encoding import FrozenEncoder
 
 
 class Source(ABC):
-    """What a run is trained and validated on.
-
-    Args:
-        config: the run.
-        encoder: that sees the pictures.
-    """
+    """What a run is trained and validated on."""
 
     def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
         self.config = config

@@ -28,10 +28,6 @@ class Status(Callback):
     """Keeps the status of a run directory: state, epoch, best value so far and the metrics it came with.
 
     The seconds of training travel in the checkpoint, so a resumed run goes on counting.
-
-    Args:
-        run_dir: where the file lies.
-        owner: knows the best value.
     """
 
     def __init__(self, run_dir: Path, owner: BestCheckpoint) -> None:

@@ -39,16 +39,9 @@ from showtell.training.warm_start import Start, load_start
 
 
 def train(config: Config, run_dir: Path) -> float:
-    """Trains one run, from its beginning or from where `config.resume` stopped.
+    """Trains one run, from its beginning or from where `config.resume` stopped; the best value of `training.monitor`.
 
     With several ranks, each of them calls this (`launching` starts them); rank 0 prints, logs and writes.
-
-    Args:
-        config: the run.
-        run_dir: where checkpoints, curves and captions go.
-
-    Returns:
-        The best value of `training.monitor`.
 
     Raises:
         UserError: something about the configuration, the data or the checkpoint that the user can mend; one line.

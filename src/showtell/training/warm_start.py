@@ -37,11 +37,7 @@ class Start:
         return self.config.encoder.finetune_blocks
 
     def check_encoder(self, sha256: str) -> None:
-        """Refuses to start on the features of an encoder with other weights than the first stage's.
-
-        Raises:
-            ConfigError: they are others.
-        """
+        """Refuses, by a ConfigError, features of an encoder with other weights than the first stage's."""
         if sha256 != self.encoder_sha256:
             raise ConfigError(
                 f"init_from={self.path}: its encoder's weights ({self.encoder_sha256[:16]}) are not those found now "

@@ -1,7 +1,7 @@
 from torch import nn
 
 import showtell
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders import Decoder
 
 
 @showtell.register("decoder", name="bigram")

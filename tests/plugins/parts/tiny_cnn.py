@@ -1,7 +1,7 @@
 from torch import nn
 
 import showtell
-from showtell.models.encoders.base import Backbone, Network
+from showtell.models.encoders import Backbone, Network
 
 
 @showtell.register("encoder", name="tiny_cnn")

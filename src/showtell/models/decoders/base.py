@@ -1,4 +1,4 @@
-"""What a decoder is: features in, the next word's logits out, all words at once or one by one.
+"""Decoders, one file each. What they all are: features in, the next word's logits out, at once or word by word.
 
     class MeanDecoder(Decoder):
         def __init__(self, config, feature_size, vocabulary_size): ...

@@ -31,24 +31,12 @@ class LSTMDecoder(Decoder):
         self.word_embedding = WordEmbedding(config, vocabulary_size)
         between_layers = config.dropout if config.num_layers > 1 else 0.0
         self.lstm = nn.LSTM(
-            config.embedding_size,
-            config.hidden_size,
-            config.num_layers,
-            batch_first=True,
-            dropout=between_layers,
+            config.embedding_size, config.hidden_size, config.num_layers, batch_first=True, dropout=between_layers
         )
         self.output = WordOutput(config, config.hidden_size, self.word_embedding)
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Teacher forcing.
-
-        Args:
-            features: `(B, D)`, or regions `(B, R, D / R)` that are read as one vector.
-            captions: `(B, T)` tokens, `<end>` last.
-
-        Returns:
-            Logits `(B, T, V)` of each token given the ones before it.
-        """
+        """Teacher forcing: features `(B, D)`, or `(B, R, D / R)` read as one vector, and `(B, T)` to `(B, T, V)`."""
         words = self.word_embedding(given_words(captions))
         image = self._image(features)
         if self.image_every_step:

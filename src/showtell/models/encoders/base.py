@@ -1,6 +1,6 @@
-"""What an encoder is made of, and the frozen network itself.
+"""Encoders: what one is made of, and the frozen network itself.
 
-A family of networks is one file. It builds the network; which weights are published for it, it may say:
+A family of networks is one file beside this one. It builds the network; which weights are published for it, it may say:
 
     @showtell.register("encoder", name="my_cnn")
     class MyCNN(Backbone):
@@ -165,11 +165,7 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
 
 
 def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) -> Encoder:
-    """Builds the encoder that the configuration names, with its weights loaded.
-
-    Args:
-        config: which network, which weights, which pooling.
-        weights: what `find_weights` found, where the caller asked already.
+    """The encoder that the configuration names, with its weights, or with those that `find_weights` found before.
 
     Raises:
         ConfigError: no such network, or a pooling that it cannot give.

@@ -1,13 +1,9 @@
 """A run's frozen encoder at work: built when it is asked for, and at full speed for feature stores and prediction.
 
-Full speed is inference mode, channels-last, and each BatchNorm folded into the convolution before it (frozen, it is a
-scale and a shift). bfloat16 only where a unit computes it faster than float32: GPUs, Intel's AMX, and AMD's AVX512,
-where ResNet50 gains a factor of 2. Intel's AVX512 without AMX knows bfloat16 too, but at float32's rate: 115 ms for a
-picture against 85 ms. What `auto` chooses is a function of the hardware and not of a measurement, because the precision
-is part of a store's key. `torch.compile` is not used: on another machine it took 46 s to compile and then gave about
-twice eager float32's speed, which would pay for data sets far larger than Flickr8k's; that is open.
-
-Eight pictures at a time stay in a CPU's cache: 32 at a time cost 15% to 60% more per picture.
+Full speed is inference mode, channels-last, each BatchNorm folded into the convolution before it (frozen, it is a scale
+and a shift), and bfloat16 where a unit computes it faster than float32. What `auto` chooses is a function of the
+hardware and not of a measurement, because the precision is part of a store's key. Figures stand in
+`docs/decisions/encoder_speed.md`.
 """
 
 import copy

@@ -45,10 +45,6 @@ class FinetunedBlocks(nn.ModuleDict):
 def finetuned_blocks(encoder: Encoder, count: int) -> FinetunedBlocks:
     """The last blocks, of those that the encoder's pooling reads. Whether they are trained is the caller's choice.
 
-    Args:
-        encoder: whose blocks.
-        count: how many of them, at least 1.
-
     Raises:
         ConfigError: the encoder has fewer, or is no chain of blocks.
     """

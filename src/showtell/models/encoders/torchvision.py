@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import nn
+from torchvision import models
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, names
 from showtell.config.registry import broken
@@ -18,8 +19,6 @@ class TorchvisionBackbone(Backbone):
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        from torchvision import models
-
         super().__init__(config)
         if config.name not in models.list_models(module=models):
             others = ", ".join(name for name in names("encoder") if name != "torchvision")
@@ -31,8 +30,6 @@ class TorchvisionBackbone(Backbone):
 
     def build(self) -> Network:
         """The classifier up to its last map, or else to the input of its last linear layer."""
-        from torchvision import models
-
         name = self.config.name
         extra: dict[str, Any] = {}
         if name in ("googlenet", "inception_v3"):
@@ -59,8 +56,6 @@ class TorchvisionBackbone(Backbone):
         return ImageTransform() if best is None else _transform(best)
 
     def _named(self, name: str) -> Any | None:
-        from torchvision import models
-
         known = models.get_model_weights(self.config.name)
         return known[name] if name in known.__members__ else None
 

@@ -1,0 +1,190 @@
+"""What `predict.py` writes: COCO results, scores, pictures with their captions, and the content of the gallery."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from showtell.data.annotations import Picture
+from showtell.data.images import read_picture
+from showtell.files import atomic_write, write_text_atomically
+from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
+from showtell.gallery.drawing import attention_sheet, caption_card
+from showtell.prediction.captioner import Captioned, PictureCaptioner
+from showtell.prediction.evaluate import figures
+from showtell.prediction.inputs import ModelOutput, NamedModel, coco_id
+
+
+def labelled(path: Path, label: str) -> Path:
+    """`res.json` or, where several models caption, `res-LABEL.json`."""
+    name = re.sub(r"[^\w.-]+", "_", label)
+    head, dot, tail = path.name.partition(".")
+    return path.with_name(f"{head}-{name}{dot}{tail}") if name else path
+
+
+def scores_file(output: Path) -> Path:
+    """`res.scores.json` for `res.json`."""
+    return output.with_suffix(".scores.json")
+
+
+def write_results(
+    captioned: Mapping[int, Captioned], pictures: Sequence[Picture], path: Path, *, annotated: bool
+) -> None:
+    """COCO's result format: `image_id` and `caption` of each picture and nothing else, as evaluation servers want.
+
+    Pictures without a COCO number are told apart by `file_name`.
+    """
+    numbered = not annotated and any(coco_id(picture.path) != picture.id for picture in pictures)
+    results: list[dict[str, Any]] = []
+    for picture in pictures:
+        result = {"image_id": picture.id, "caption": captioned[picture.id].captions[0]}
+        results.append({**result, "file_name": picture.path.name} if numbered else result)
+    write_json(path, results)
+
+
+def write_scores(output: ModelOutput, pictures: Sequence[Picture], path: Path) -> None:
+    """Scores of all pictures and of each, how they came about, and what is missing."""
+    model, evaluation = output.model, output.evaluation
+    rows = []
+    for picture in pictures:
+        found = output.captioned[picture.id]
+        row = {"image_id": picture.id, "file_name": picture.path.name, "caption": found.captions[0]}
+        rows.append({**row, "log_prob": found.hypotheses[0].log_prob, **evaluation.pictures[picture.id]})
+    content = {
+        "system": model.label,
+        "checkpoints": [str(file) for file in model.files],
+        "decoding": asdict(model.decoding),
+        "scores": evaluation.scores,
+        "variety": asdict(evaluation.variety),
+        "notes": evaluation.notes,
+        "pictures": rows,
+    }
+    write_json(path, content)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Whole or not at all."""
+    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name of its own per picture: the file's without ending, where several have one with the folder's before it."""
+    several = Counter(path.stem for path in paths)
+    names: dict[str, None] = {}
+    for path in paths:
+        name = path.stem if several[path.stem] == 1 else f"{path.resolve().parent.name}_{path.stem}"
+        free = (other for number in count(2) if (other := f"{name}_{number}") not in names)
+        names[next(free) if name in names else name] = None
+    return list(names)
+
+
+def save_attention(captioner: PictureCaptioner, captioned: Captioned, file: Path) -> None:
+    """Writes the picture once per word of its caption, lit where the model, which must attend, looked."""
+    maps = captioner.look(captioned)
+    assert maps is not None
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pixels = read_picture(captioned.path).permute(1, 2, 0).numpy()
+    with atomic_write(file) as stream:
+        attention_sheet(pixels, captioned.words[0], maps).save(stream, format="PNG")
+
+
+def save_picture(captioned: Captioned, file: Path) -> None:
+    """Writes the picture with its caption below it."""
+    card = caption_card(read_picture(captioned.path).permute(1, 2, 0).numpy(), captioned.captions[0], width=480)
+    with atomic_write(file) as stream:
+        card.save(stream, format="PNG")
+
+
+def gallery_page(
+    title: str, outputs: Sequence[ModelOutput], pictures: Sequence[Picture], most: int, notes: Sequence[str]
+) -> Page:
+    """The page of what models said about all captioned pictures, of which at most `most` are shown."""
+    entries = [Entry(picture.path, picture.captions, _predictions(outputs, picture.id)) for picture in pictures]
+    chosen, sentence = choose([mean_cider(entry) for entry in entries], most)
+    return Page(
+        title=title,
+        systems=[(output.model.label, _description(output.model)) for output in outputs],
+        figures=figures({output.model.label: output.evaluation for output in outputs}),
+        entries=[with_maps(entries[place], outputs, pictures[place].id) for place in chosen],
+        total=len(pictures),
+        notes=[*([sentence] if sentence else []), *notes],
+    )
+
+
+def choose(scores: Sequence[float | None], most: int) -> tuple[list[int], str]:
+    """Which pictures are shown where there are too many: the worst third, the best third, and some evenly between.
+
+    A score is None without references, and then the choice is even. Returned are places in the old order, and a
+    sentence about the choice (empty when all are shown).
+    """
+    if len(scores) <= most:
+        return list(range(len(scores))), ""
+    known = [(score, place) for place, score in enumerate(scores) if score is not None]
+    if len(known) < len(scores):
+        return _evenly(range(len(scores)), most), f"{most} of {len(scores)} pictures are shown, chosen evenly."
+    ranked = [place for _, place in sorted(known)]
+    third = most // 3
+    middle = _evenly(ranked[third : len(ranked) - third], most - 2 * third)
+    sentence = (
+        f"{most} of {len(scores)} pictures are shown: by CIDEr the {third} worst, the {third} best, "
+        f"and {len(middle)} evenly from between. The figures are about all."
+    )
+    return sorted([*ranked[:third], *middle, *ranked[len(ranked) - third :]]), sentence
+
+
+def _evenly(places: Sequence[int], count: int) -> list[int]:
+    return [places[i * len(places) // count] for i in range(count)]
+
+
+def mean_cider(entry: Entry) -> float | None:
+    """Over the models; None without references."""
+    values = [one.scores["cider"] for one in entry.predictions if "cider" in one.scores]
+    return sum(values) / len(values) if values else None
+
+
+def _predictions(outputs: Sequence[ModelOutput], picture: int) -> list[Prediction]:
+    return [
+        Prediction(captions_of(output.captioned[picture]), output.evaluation.pictures.get(picture, {}))
+        for output in outputs
+    ]
+
+
+def captions_of(captioned: Captioned) -> list[Caption]:
+    """The n-best captions, word by word with probabilities."""
+    captions = []
+    for words, hypothesis in zip(captioned.words, captioned.hypotheses, strict=True):
+        *probabilities, end = (math.exp(value) for value in hypothesis.word_log_probs)
+        pairs = zip(words, probabilities, strict=True)
+        captions.append(Caption([Word(word, p) for word, p in pairs], end))
+    return captions
+
+
+def with_maps(entry: Entry, outputs: Sequence[ModelOutput], picture: int) -> Entry:
+    """The entry with what attending models looked at for each word of their best captions."""
+    predictions = []
+    for output, one in zip(outputs, entry.predictions, strict=True):
+        maps = output.model.captioner.look(output.captioned[picture])
+        if maps is not None:
+            best, *others = one.captions
+            words = [
+                replace(word, map=weights.flatten().tolist()) for word, weights in zip(best.words, maps, strict=True)
+            ]
+            one = replace(one, captions=[replace(best, words=words, grid=maps.shape[1:]), *others])
+        predictions.append(one)
+    return replace(entry, predictions=predictions)
+
+
+def _description(model: NamedModel) -> str:
+    """Where it comes from and how it decodes, with only the settings that matter for the method."""
+    decoding = model.decoding
+    settings = [decoding.method]
+    if decoding.method == "beam":
+        settings = [f"beam {decoding.beam_size}", *([f"{decoding.groups} groups"] if decoding.groups > 1 else [])]
+    if decoding.method == "sample":
+        settings += [f"temperature {decoding.temperature:g}", f"top-k {decoding.top_k}", f"top-p {decoding.top_p:g}"]
+    return f"{' + '.join(str(file) for file in model.files)} · {', '.join(settings)}"
