@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"data", "models", "objectives", "decoding", "evaluation", "checkpointing", "gallery", "sweeps"},
     "launching": {"training"},
     "prediction": {"data", "models", "decoding", "evaluation", "checkpointing", "gallery"},
-    "__init__": {"data", "models", "objectives", "prediction"},  # settings of the parts, and `load`
+    "__init__": {"data", "evaluation", "models", "objectives", "prediction", "training"},  # parts by name, and `load`
 }
 ONLY_IN = {
     "hydra": {"train.py", "src/showtell/config/gate.py"},

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# the settings of all shipped parts; nothing of this imports torch
+# all shipped parts by name, and their settings; nothing of this imports torch
 import showtell.data.settings
+import showtell.evaluation
 import showtell.models.settings
-import showtell.objectives.settings  # noqa: F401
+import showtell.objectives.settings
+import showtell.training  # noqa: F401
 from showtell.config.plugins import load as load_plugins
 from showtell.config.registry import register
 

@@ -80,5 +80,7 @@ def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
 
 
 def _passed_through_plugin(error: BaseException) -> bool:
+    if str(error).startswith("Caught ") and any(f'File "{file}"' in str(error) for file in plugin_files):
+        return True  # a loader's worker hands its traceback on as text
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_code.co_filename in plugin_files for frame, _ in frames)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from showtell.config.plugins import plugin_arguments
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """What stops a run after the present step, saved, and a sweep with all its runs."""
 
@@ -43,8 +45,8 @@ def signal_name(code: int) -> str:
 
 
 def train_command(run_dir: Path) -> tuple[str, ...]:
-    """The command line that trains the run of a directory, by the script that this process runs."""
-    return sys.executable, str(Path(sys.argv[0]).resolve()), "--run", str(run_dir)
+    """The command line that trains the run of a directory, by the script and with the plugins of this process."""
+    return sys.executable, str(Path(sys.argv[0]).resolve()), "--run", str(run_dir), *plugin_arguments()
 
 
 def module_command(module: str, *words: object) -> list[str]:

@@ -23,6 +23,7 @@ from showtell.config import Config, parse, restore
 from showtell.config.command_line import overridden
 from showtell.config.gate import plain
 from showtell.config.migration import migrated
+from showtell.config.plugins import check_origins, origins
 from showtell.config.registry import SECTIONS, names
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.errors import ConfigError
@@ -30,6 +31,7 @@ from showtell.files import write_text_atomically
 
 STATUS = "status.json"
 CONFIG = "config.yaml"
+PLUGINS = "plugins"  # in a run's configuration: whose parts it names, for messages
 # what runs had before they had a config.yaml of their own
 OLD_CONFIG = Path(".hydra") / "config.yaml"
 # done is what no sweep starts again
@@ -133,16 +135,16 @@ class Run:
         Raises:
             ConfigError: no configuration, or one that cannot be used.
         """
-        return restore(self._values([self.candidate_file])) if self.candidate_file.is_file() else self.started_config()
+        return self._restored([self.candidate_file]) if self.candidate_file.is_file() else self.started_config()
 
     def started_config(self) -> Config:
         """The configuration that the run was started or last resumed with; errors as `config`."""
-        return restore(self._values([self.config_file, self.directory / OLD_CONFIG]))
+        return self._restored([self.config_file, self.directory / OLD_CONFIG])
 
     def values(self) -> dict[str, Any] | None:
         """The started configuration as it is written, nested; None where there is none that can be read."""
         with suppress(ConfigError):
-            return migrated(self._values([self.config_file, self.directory / OLD_CONFIG]))
+            return migrated(self._values([self.config_file, self.directory / OLD_CONFIG])[0])
         return None
 
     def status(self) -> RunStatus | None:
@@ -167,7 +169,13 @@ class Run:
         if status and status.state in ("running", "failed"):
             self.record(state="failed", reason=reason)
 
-    def _values(self, files: Sequence[Path]) -> dict[str, Any]:
+    def _restored(self, files: Sequence[Path]) -> Config:
+        values, plugins = self._values(files)
+        check_origins(plugins, self.directory)  # first: what is missing has a plugin's name
+        return restore(values)
+
+    def _values(self, files: Sequence[Path]) -> tuple[dict[str, Any], Any]:
+        """What the first of these files holds: the configuration, and which plugins' parts it names."""
         file = next((file for file in files if file.is_file()), None)
         if file is None:
             raise ConfigError(
@@ -176,7 +184,7 @@ class Run:
         values = load_yaml(file)
         if not isinstance(values, dict):
             raise ConfigError(f"{file}: holds no configuration; restore it, or start a new run")
-        return values
+        return values, values.pop(PLUGINS, [])
 
 
 def asked_config(composed: Mapping[str, Any], overrides: Sequence[str]) -> Config:
@@ -203,4 +211,6 @@ def with_parts_of_run(words: Sequence[str]) -> list[str]:
 
 
 def _as_yaml(config: Config) -> str:
-    return str(yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True))
+    used = origins(config)
+    values = config.as_dict() | ({PLUGINS: used} if used else {})
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

@@ -4,8 +4,9 @@ import random
 import numpy as np
 import pytest
 
+from showtell.config import registry
 from showtell.evaluation.metric import Metric, of_pictures
-from showtell.evaluation.metrics import METRICS, CandidateError, ReferenceCorpus, score_captions
+from showtell.evaluation.metrics import CandidateError, ReferenceCorpus, score_captions
 
 KEYS = ["bleu1", "bleu2", "bleu3", "bleu4", "cider", "cider_d", "rouge_l"]
 TEXT = "man woman dog cat red blue big small on in with near the a hat ball street grass rides holds"
@@ -158,7 +159,7 @@ def test_a_metric_of_ones_own_is_scored_like_the_others(monkeypatch):
         def score(self, candidates):
             return of_pictures("length", candidates.captions.lengths / self.mean)
 
-    monkeypatch.setitem(METRICS, "length", Length)
+    monkeypatch.setitem(registry._parts, ("metric", "length"), registry.Part("metric", "length", None, Length))
     scores = score_captions({1: "a dog", 2: "a"}, {1: ["a dog runs"], 2: ["a cat", "cat"]}, ["length", "cider"])
     assert scores.corpus["length"] == 0.75
     assert [scores.pictures[picture]["length"] for picture in (1, 2)] == [1.0, 0.5]

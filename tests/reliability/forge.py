@@ -29,7 +29,7 @@ MOMENTS = (
     "showtell.checkpointing.boundary:StepBoundary.close",
     "showtell.training.trainer:ExactSteps.on_train_batch_end",
     "showtell.checkpointing.boundary:StepBoundary.capture_step",
-    "showtell.training.logs:MetricsFile.log_metrics",
+    "showtell.training.logs:MetricsFile.write",
     "showtell.models.module:CaptionModule.validation_step",
     "showtell.training.samples:Samples._show",
     "showtell.checkpointing.best:BestCheckpoint.on_validation_end",

@@ -80,6 +80,20 @@ def test_an_unknown_monitor_is_refused_before_the_first_step(tiny_config: MakeCo
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_metrics_and_loggers_by_name(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a metric lacks on this machine is said once, before it could be waited for."""
+    monkeypatch.setenv("PATH", str(tmp_path))  # no Java
+    chosen = {"max_epochs": 1, "loggers": ["csv"], "metrics": ["meteor", "cider"]}
+    train(tiny_config(training=chosen), tmp_path / "run")
+    said = capsys.readouterr().out
+    assert said.count("note: METEOR left out") == 1 and "tensorboard" not in said
+    assert (tmp_path / "run" / "metrics.csv").is_file() and not list((tmp_path / "run").glob("events*"))
+    with pytest.raises(UserError, match="'val/meteor' is not logged by validation; choose one of"):
+        train(tiny_config(training={**chosen, "monitor": "val/meteor"}), tmp_path / "other")
+
+
 def test_a_cold_and_a_warm_cache_give_the_same_run(tiny_config: MakeConfig, tmp_path: Path) -> None:
     for name in ("cold", "warm"):
         train(tiny_config(cache=str(tmp_path / "cache"), training={"max_epochs": 1}), tmp_path / name)

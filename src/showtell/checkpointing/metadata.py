@@ -10,6 +10,7 @@ from torch import nn
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import STAMP
 from showtell.config import ConfigError, restore
+from showtell.config.plugins import check_origins
 from showtell.text import SPECIAL_TOKENS
 
 
@@ -55,6 +56,7 @@ def checked_metadata(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]
 
     Raises:
         CheckpointError: something is missing in it or is of another kind.
+        ConfigError: a plugin is missing that it was written with.
     """
     metadata = dict(checkpoint[STAMP])
     for key, fits in _METADATA.items():
@@ -64,6 +66,7 @@ def checked_metadata(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
+    check_origins(metadata.setdefault("plugins", []), path)  # before a name that only a plugin knows is refused
     try:
         restore(metadata["config"])
     except ConfigError as error:

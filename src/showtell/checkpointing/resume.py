@@ -17,6 +17,7 @@ from showtell.checkpointing.io import load_checkpoint, newest_good_checkpoint
 from showtell.checkpointing.lightning_internals import validation_is_due
 from showtell.checkpointing.metadata import checked_metadata
 from showtell.config import restore
+from showtell.config.plugins import check_origins
 from showtell.config.reference import natures
 from showtell.config.setting import flat, spelled
 from showtell.errors import UserError
@@ -78,7 +79,8 @@ class ResumePoint:
             print(f"note: {note}", flush=True)
 
     def _compare(self, metadata: Mapping[str, Any]) -> list[str]:
-        notes = check_resume(self.metadata["config"], metadata["config"])
+        notes = check_origins(self.metadata.get("plugins", []), self.path)
+        notes += check_resume(self.metadata["config"], metadata["config"])
         check_identity("vocabulary", _hash(self.metadata["vocabulary"]), _hash(metadata["vocabulary"]))
         check_identity("encoder's weights", self.metadata["encoder"]["sha256"][:16], metadata["encoder"]["sha256"][:16])
         check_identity("data set", self.metadata["data"], metadata["data"])

@@ -16,7 +16,7 @@ import yaml
 
 from showtell.config.migration import moved_hint
 from showtell.config.reference import all_settings, explained_setting, known_keys
-from showtell.config.registry import SECTIONS, names, parts
+from showtell.config.registry import SECTIONS, broken, names, parts
 from showtell.config.untrusted_yaml import check_folders, check_words
 from showtell.errors import ConfigError
 
@@ -58,7 +58,7 @@ def explain(error: Exception) -> str:
     )
     if group:
         chosen = group[1].rpartition("/")[2]
-        return f"{group[2]}={chosen}: there is no such option; choose one of {', '.join(group[3].split())}"
+        return f"{group[2]}={chosen}: there is no such option; choose one of {', '.join(group[3].split())}{broken()}"
     wrong_type = re.search(r"Value (.+) (?:of type '\w+' could not be converted to|is not a valid) (\w+)", text)
     where = re.search(r"full_key: (\S+)|override ([^\s=]+)", text)
     if wrong_type and where:

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from showtell.config.migration import migrated, moved_hint
-from showtell.config.registry import SECTIONS, find, parts
+from showtell.config.registry import BASES, SECTIONS, find, parts
 from showtell.config.schema import Config
-from showtell.config.sections import DataConfig, DecoderConfig, EncoderConfig, ObjectiveConfig
 from showtell.errors import ConfigError
-
-_BASES = {"data": DataConfig, "encoder": EncoderConfig, "decoder": DecoderConfig, "objective": ObjectiveConfig}
 
 
 def parse(values: Mapping[str, Any]) -> Config:
@@ -60,8 +57,8 @@ def register_with_hydra() -> None:
 
     store = ConfigStore.instance()
     schema = OmegaConf.structured(Config)
-    for section, base in _BASES.items():
-        schema[section] = OmegaConf.structured(base)  # an option of the group brings what it has besides
+    for section, (kind, _) in SECTIONS.items():
+        schema[section] = OmegaConf.structured(BASES[kind])  # an option of the group brings what it has besides
     store.store("schema", schema)
     for section, (kind, _) in SECTIONS.items():
         for part in parts(kind):

@@ -9,9 +9,8 @@ from copy import deepcopy
 from dataclasses import asdict, fields
 from typing import Any
 
-from showtell.config.registry import SECTIONS, Kind, find, parts, settings
+from showtell.config.registry import SECTIONS, lookup, parts, settings
 from showtell.config.schema import Config
-from showtell.errors import ConfigError
 
 MOVED = {
     "training.objective": "objective.name",
@@ -46,16 +45,9 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
     whole = Config().as_dict()
     for section, (kind, key) in SECTIONS.items():
         name = values.get(section, {}).get(key) if isinstance(values.get(section), dict) else None
-        if name is not None and _is_known(kind, name):
+        if name is not None and lookup(kind, str(name)):  # else the gate says so
             whole[section] = asdict(settings(kind, name))
     return dict(_over(whole, values))
-
-
-def _is_known(kind: Kind, name: Any) -> bool:
-    try:
-        return find(kind, str(name)).settings is not None
-    except ConfigError:  # the gate says so
-        return False
 
 
 def _over(default: Any, value: Any) -> Any:
@@ -77,12 +69,9 @@ def _drop_foreign(section: str, values: dict[str, Any]) -> None:
     """Settings of other parts of the kind, which used to share one section; a typo stays, and is refused."""
     kind, key = SECTIONS[section]
     known = {one.name for part in parts(kind) if part.settings for one in fields(part.settings)}
-    try:
-        own = find(kind, str(values[key])).settings
-    except (KeyError, ConfigError):  # the gate says so
-        return
-    if own is not None:
-        for name in known - {one.name for one in fields(own)}:
+    own = lookup(kind, str(values[key])) if key in values else None
+    if own is not None and own.settings is not None:  # else the gate says so
+        for name in known - {one.name for one in fields(own.settings)}:
             values.pop(name, None)
 
 
@@ -90,8 +79,6 @@ def _answer_pooling(values: dict[str, Any]) -> None:
     """`auto` follows from the decoder; every run records the answer."""
     encoder, decoder = values.get("encoder"), values.get("decoder")
     if isinstance(encoder, dict) and isinstance(decoder, dict) and encoder.get("pooling") == "auto":
-        try:
-            own = find("decoder", str(decoder.get("name"))).settings
-        except ConfigError:
-            return
-        encoder["pooling"] = "grid" if getattr(own, "reads_regions", False) else "average"
+        own = lookup("decoder", str(decoder.get("name")))
+        if own is not None:
+            encoder["pooling"] = "grid" if getattr(own.settings, "reads_regions", False) else "average"

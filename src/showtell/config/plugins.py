@@ -6,7 +6,6 @@ the run that wants something of it, and then shows its traceback. Other processe
 `plugin_arguments()` on their command line.
 """
 
-import hashlib
 import os
 import sys
 import traceback
@@ -66,7 +65,6 @@ def load(source: Path) -> None:
         _sources.append(source)
     for file in sorted(source.glob("*.py")) if source.is_dir() else [source]:
         if file not in _loaded:
-            _loaded.add(file)
             _import(file)
 
 
@@ -76,43 +74,42 @@ def plugin_arguments() -> list[str]:
 
 
 def origins(config: Config) -> list[dict[str, str]]:
-    """The plugins whose parts a run uses, by name and hash of the file: what a checkpoint says of them."""
+    """The plugins whose parts a model was made with, by name and hash of the file; what a checkpoint says of them."""
+    named = [(kind, getattr(getattr(config, section), key)) for section, (kind, key) in registry.SECTIONS.items()]
+    named += [("metric", name) for name in config.training.metrics]
+    used = [registry.find(kind, name) for kind, name in named]
     return [
-        {"kind": part.kind, "name": part.name, "file": Path(part.origin).name, "sha256": _sha256(Path(part.origin))}
-        for part in used_parts(config)
+        {"kind": part.kind, "name": part.name, "file": Path(part.origin).name, "sha256": part.sha256}
+        for part in used
         if part.origin is not None
     ]
 
 
-def used_parts(config: Config) -> list[registry.Part]:
-    """The parts that a configuration names."""
-    named: list[tuple[Any, str]] = [
-        (kind, getattr(getattr(config, section), key)) for section, (kind, key) in registry.SECTIONS.items()
-    ]
-    named += [("metric", name) for name in config.training.metrics]
-    named += [("logger", name) for name in config.training.loggers]
-    return [registry.find(kind, name) for kind, name in named]
+def check_origins(wanted: Any, path: object) -> list[str]:
+    """Compares the plugins that a checkpoint was written with to those that are here. It says names, never code.
 
-
-def check_origins(wanted: Sequence[dict[str, str]], path: object) -> list[str]:
-    """Compares the plugins that a checkpoint was written with to those that are here.
+    Args:
+        wanted: what `origins` said, from a foreign file.
+        path: of the file.
 
     Returns:
         A line for each whose file is another one now.
 
     Raises:
-        ConfigError: one is missing.
+        ConfigError: one is missing, or the record is none.
     """
+    keys = {"kind", "name", "file", "sha256"}
+    if not isinstance(wanted, list) or not all(isinstance(one, dict) and set(one) == keys for one in wanted):
+        raise ConfigError(f"{path}: its record of plugins is of a wrong kind; pass one that a run wrote")
     lines = []
     here = {(part.kind, part.name): part for part in registry.parts()}
     for one in wanted:
-        part = here.get((one["kind"], one["name"]))  # type: ignore[arg-type]
+        kind, name, file, sha256 = (str(one[key])[:200] for key in ("kind", "name", "file", "sha256"))
+        part = here.get((kind, name))  # type: ignore[arg-type]
         if part is None or part.origin is None:
-            raise ConfigError(
-                f"{path} wants the {one['kind']} {one['name']!r} of the plugin {one['file']}; give {FLAG} with the "
-                "folder that it lies in, or showtell.use(FILE)"
-            )
-        if _sha256(Path(part.origin)) != one["sha256"]:
+            remedy = registry.broken() or f"; give {FLAG} with the folder that it lies in, or showtell.use(FILE)"
+            raise ConfigError(f"{path} wants the {kind} {name!r} of the plugin {file!r}{remedy}")
+        if part.sha256 != sha256:
             lines.append(f"{part.origin} is not the plugin that {path} was written with: its content differs")
     return lines
 
@@ -120,21 +117,24 @@ def check_origins(wanted: Sequence[dict[str, str]], path: object) -> list[str]:
 def _import(file: Path) -> None:
     name = f"showtell_plugins.{file.stem}"
     spec = spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise UserError(f"{FLAG} {file}: a plugin is a Python file, its name ends in .py")
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     errors.plugin_files.add(str(file))
     before = set(registry.parts())
+    registry.failures.pop(str(file), None)
     try:
         with registry.from_plugin(str(file)):
             spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         registry.failures[str(file)] = "".join(traceback.format_exception(error))
         _say(f"{file.name} cannot be imported ({type(error).__name__}: {errors.one_line(str(error))})")
         return
+    _loaded.add(file)
     added = [f"{part.kind} {part.name}" for part in registry.parts() if part not in before]
     _say(f"{file.name}: {', '.join(added) or 'registers nothing'}")
 
@@ -143,7 +143,3 @@ def _say(text: str) -> None:
     """Once per run: a launcher has said it before its ranks do."""
     if os.environ.get("RANK", "0") == "0" and "SHOWTELL_RENDEZVOUS" not in os.environ:
         print(f"plugin {text}", file=sys.stderr, flush=True)
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,21 +1,27 @@
 """Parts by name: decoders, objectives, encoders, annotation formats, metrics, loggers.
 
-A part is a class and, where it has any, a dataclass with its settings. Shipped parts declare both in the torch-free
-`settings.py` of their folder, so that a command line is checked without importing what trains; a plugin registers its
-class in its own file, by `@showtell.register(...)`. Hydra gets the settings under the part's name.
+A part is a class or a function that builds it and, where it has any, a dataclass with its settings. Shipped parts
+declare both where nothing imports torch, in the `settings.py` or `__init__.py` of their folder, so that a command line
+is checked without importing what trains; a plugin registers its class in its own file, by `@showtell.register(...)`.
+Hydra gets the settings under the part's name.
 """
 
+import hashlib
+import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, fields, make_dataclass
 from importlib import import_module
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
-from showtell.config.setting import Section
+from showtell.config.sections import DataConfig, DecoderConfig, EncoderConfig, ObjectiveConfig
+from showtell.config.setting import Section, declared, setting
 from showtell.errors import ConfigError, UserError
 
 Kind = Literal["decoder", "objective", "encoder", "format", "metric", "logger"]
-_Class = TypeVar("_Class", bound=type)
+_Built = TypeVar("_Built", bound=Callable[..., Any])
 
 SECTIONS: dict[str, tuple[Kind, str]] = {
     "data": ("format", "format"),
@@ -25,6 +31,20 @@ SECTIONS: dict[str, tuple[Kind, str]] = {
 }
 """Sections of the configuration that are a part's settings: which kind, and which of their keys names the part."""
 
+THIS_PROGRAM = "this program"
+"""The origin of what a script or a notebook registers; there, a cell that runs again replaces its part."""
+
+BASES: dict[Kind, type[Section]] = {
+    "format": DataConfig,
+    "encoder": EncoderConfig,
+    "decoder": DecoderConfig,
+    "objective": ObjectiveConfig,
+}
+"""What all settings of a kind are built on; a part that has none of its own has these."""
+
+LISTS: dict[str, Kind] = {"training.metrics": "metric", "training.loggers": "logger"}
+"""Settings that name parts without settings."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -33,23 +53,39 @@ class Part:
     Attributes:
         kind: what it is.
         name: how a configuration calls it.
-        settings: the dataclass of its section; None where it has none.
-        implementation: its class, or `module:Class` of ours.
+        settings: the dataclass of its section; None for a metric or a logger.
+        implementation: what builds it, or `module:Class` of ours.
         origin: the plugin's file; None for a shipped part.
     """
 
     kind: Kind
     name: str
     settings: type[Section] | None
-    implementation: type | str
+    implementation: Callable[..., Any] | str
     origin: str | None = None
 
     def load(self) -> Any:
-        """The class, imported now."""
-        if isinstance(self.implementation, type):
+        """The class or function, imported now."""
+        if not isinstance(self.implementation, str):
             return self.implementation
         module, _, name = self.implementation.partition(":")
         return getattr(import_module(module), name)
+
+    @property
+    def place(self) -> str:
+        """Where it is written down, for messages."""
+        return self.origin or f"Showtell's own {self.implementation}"
+
+    @property
+    def sha256(self) -> str:
+        """Of the plugin's file, or of the part's own text where it stands in a notebook; empty where there is none."""
+        content = b""
+        if self.origin == THIS_PROGRAM:
+            with suppress(OSError, TypeError):
+                content = inspect.getsource(self.implementation).encode()  # type: ignore[arg-type]
+        elif self.origin is not None:
+            content = Path(self.origin).read_bytes()
+        return hashlib.sha256(content).hexdigest() if content else ""
 
 
 _parts: dict[tuple[Kind, str], Part] = {}
@@ -70,21 +106,31 @@ def declare_any_other(kind: Kind, settings: type[Section], implementation: str, 
     _any_other[kind] = _parts[kind, name]
 
 
-def register(kind: Kind, settings: type[Section] | None = None, *, name: str = "") -> Callable[[_Class], _Class]:
-    """Registers a class as a part, from a plugin's file.
+def register(kind: Kind, settings: type[Section] | None = None, *, name: str = "") -> Callable[[_Built], _Built]:
+    """Registers a class, or a function that builds it, as a part, from a plugin's file.
 
     Args:
         kind: decoder, objective, encoder, format, metric or logger.
-        settings: the dataclass of its settings; its default for `name` (of a format: `format`) is the part's name.
-        name: for a part without settings.
+        settings: the dataclass of its settings, built on the kind's base; a part without has the base's.
+        name: how a configuration calls it; by default what `settings` have as default for `name` (of a format:
+            `format`).
 
     Raises:
-        UserError: the name is taken.
+        UserError: the name is taken, there is no such kind, or the settings are of another one.
     """
+    origin = _plugin[-1] if _plugin else THIS_PROGRAM
+    if kind not in get_args(Kind):
+        raise UserError(f"{origin}: {kind!r} is no kind of part; register one of {', '.join(get_args(Kind))}")
+    if settings is not None and not _fits(kind, settings):
+        base = (
+            f"write @dataclass(kw_only=True) class Settings({BASES[kind].__name__})" if kind in BASES else "it has none"
+        )
+        raise UserError(f"{origin}: {settings.__name__} cannot be the settings of a {kind}; {base}")
+    called = name or _name_of(kind, settings, origin)
 
-    def registered(cls: _Class) -> _Class:
-        _add(Part(kind, name or _name_of(kind, settings), settings, cls, _plugin[-1] if _plugin else "this program"))
-        return cls
+    def registered(built: _Built) -> _Built:
+        _add(Part(kind, called, _named(kind, settings, called), built, origin))
+        return built
 
     return registered
 
@@ -95,17 +141,27 @@ def find(kind: Kind, name: str) -> Part:
     Raises:
         ConfigError: there is none; the line lists those that are there.
     """
-    found = _parts.get((kind, name)) or _any_other.get(kind)
+    found = lookup(kind, name)
     if found is None:
-        key = next((f"{section}.{key}" for section, (one, key) in SECTIONS.items() if one == kind), kind)
-        broken = "".join(f"; {file} might have it, but cannot be imported" for file in failures)
-        for file, trace in failures.items():
-            print(f"{file}:\n{trace}", file=sys.stderr)
+        keys = [f"{section}.{key}" for section, (one, key) in SECTIONS.items() if one == kind]
+        key = (keys or [key for key, one in LISTS.items() if one == kind])[0]
         raise ConfigError(
             f"{key}={name!r} is not an option; choose one of {', '.join(names(kind))}"
-            f"{broken or ', or give --plugins with the folder of the plugin that has it'}"
+            f"{broken() or ', or give --plugins with the folder of the plugin that has it'}"
         )
     return found
+
+
+def lookup(kind: Kind, name: str) -> Part | None:
+    """The part of this name, if there is one."""
+    return _parts.get((kind, name)) or _any_other.get(kind)
+
+
+def broken() -> str:
+    """The end of a line that misses a part: plugins that could not be imported. Prints their tracebacks."""
+    for file, trace in failures.items():
+        print(f"{file}:\n{trace}", file=sys.stderr)
+    return "".join(f"; {file} might have it, but cannot be imported" for file in failures)
 
 
 def names(kind: Kind) -> list[str]:
@@ -144,17 +200,33 @@ class from_plugin:
 
 def _add(part: Part) -> None:
     taken = _parts.get((part.kind, part.name))
-    if taken is not None:
-        where = part.origin or part.implementation
-        raise UserError(
-            f"{where}: the {part.kind} {part.name!r} is taken ({taken.origin or 'shipped'}); give it another name"
-        )
+    if taken is not None and not taken.origin == part.origin == THIS_PROGRAM:
+        raise UserError(f"{part.place}: the {part.kind} {part.name!r} is taken by {taken.place}; give it another name")
     _parts[part.kind, part.name] = part
 
 
-def _name_of(kind: Kind, settings: type[Section] | None) -> str:
-    key = next((key for one, key in SECTIONS.values() if one == kind), "name")
+def _name_of(kind: Kind, settings: type[Section] | None, origin: str = "") -> str:
+    key = _key_of(kind)
     found = [one.default for one in fields(settings) if one.name == key] if settings else []
     if not found or not isinstance(found[0], str):
-        raise UserError(f"a {kind} needs a name: register({kind!r}, Settings) with a default for `{key}`, or name=...")
+        raise UserError(f"{origin}: a {kind} needs a name; write register({kind!r}, name=...)")
     return found[0]
+
+
+def _key_of(kind: Kind) -> str:
+    return next((key for one, key in SECTIONS.values() if one == kind), "name")
+
+
+def _fits(kind: Kind, settings: type[Section]) -> bool:
+    return kind in BASES and issubclass(settings, BASES[kind]) and "__dataclass_fields__" in vars(settings)
+
+
+def _named(kind: Kind, settings: type[Section] | None, name: str) -> type[Section] | None:
+    """The settings with the part's name as default; the base of the kind where it has none of its own."""
+    base = settings or BASES.get(kind)
+    if base is None or (settings and name == _name_of(kind, settings)):
+        return settings
+    told = {one.name: declared(one) for one in fields(base)}
+    keys = {"name", _key_of(kind)}  # a format's name also names its data set in caches
+    own = [(key, str, setting(name, **vars(told[key]))) for key in sorted(keys)]
+    return make_dataclass(base.__name__, own, bases=(base,), kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from showtell.config.registry import settings
+from showtell.config.registry import LISTS, find, parts, settings
 from showtell.config.sections import (
     DataConfig,
     DecoderConfig,
@@ -64,6 +64,9 @@ class Config(Section):
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
         if self.encoder.pooling == "auto":
             self.encoder.pooling = "grid" if self.decoder.reads_regions else "average"
+        for key, kind in LISTS.items():
+            for one in getattr(self.training, key.rpartition(".")[2]):
+                find(kind, one)
         for refusal in (*self._model_refusals(), *self._data_refusals()):
             raise ConfigError(refusal)
 
@@ -125,5 +128,6 @@ class Config(Section):
 
 
 def monitor_mode(metric: str) -> str:
-    """Whether a metric is to become small (`min`) or large (`max`)."""
-    return "min" if metric.endswith(("loss", "perplexity")) else "max"
+    """Whether a metric is to become small (`min`) or large (`max`); of a plugin's metric, its class says so."""
+    small = {one for part in parts("metric") if part.origin for one in getattr(part.load(), "smaller_is_better", ())}
+    return "min" if metric.endswith(("loss", "perplexity")) or metric.removeprefix("val/") in small else "max"

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from showtell.config.plugins import take_plugins
 from showtell.data import check
 from showtell.data.feature_store import StoreFacts, delete_store, list_stores
 from showtell.data.shards import command
@@ -58,15 +59,18 @@ COMMANDS = {"check": check.main, "stores": stores, "shards": command.main}
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command that the first argument names; 2 if there is none of this name, or for a user's mistake."""
-    if not arguments or arguments[0] not in COMMANDS:
-        print(f"usage: python -m showtell.data {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
-        return 2
+    """Runs the command that the first argument names; 2 if there is none of this name, or for a user's mistake.
+
+    All take `--plugins DIR`.
+    """
     try:
-        return COMMANDS[arguments[0]](arguments[1:])
+        arguments = take_plugins(arguments)
+        if arguments and arguments[0] in COMMANDS:
+            return COMMANDS[arguments[0]](arguments[1:])
+        print(f"usage: python -m showtell.data {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+    return 2
 
 
 if __name__ == "__main__":

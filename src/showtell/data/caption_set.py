@@ -9,7 +9,7 @@ and the reader's settings.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.config import DataConfig
+from showtell.config import DataConfig, find
 from showtell.data.annotations import SplitName
 from showtell.data.formats import read_split, source_files
 from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
@@ -151,11 +151,19 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
     """
     source = source_hash(config, split)
     place = config.root, config.train_images, config.val_images
-    directory = cache / "captions" / f"{config.name}-{split}-{content_key(CACHE_VERSION, *place, source)}"
+    key = content_key(CACHE_VERSION, *place, source, *_plugin_key(config))
+    directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
     make_once(arrays, lambda: _write(config, split, arrays, texts))
     with np.load(arrays, allow_pickle=False) as found:
         return CaptionSet(**caption_columns(found), picture_ids=found["picture_ids"], texts_file=texts, source=source)
+
+
+def _plugin_key(config: DataConfig) -> list[str]:
+    """What captions follow from besides their files where a plugin reads them: its code, and settings of its own."""
+    reader = find("format", config.format)
+    own = sorted({one.name for one in fields(config)} - {one.name for one in fields(DataConfig)})
+    return [] if reader.origin is None else [reader.sha256, *(f"{name}={getattr(config, name)}" for name in own)]
 
 
 def source_hash(config: DataConfig, split: SplitName) -> str:

@@ -11,7 +11,7 @@ return of_pictures("length", candidates.captions.lengths / self.mean)
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -74,9 +74,11 @@ class Metric(ABC):
 
     Attributes:
         names: of its scores, and how tables call them.
+        smaller_is_better: those of its scores that a run which monitors them makes small.
     """
 
     names: ClassVar[Mapping[str, str]]
+    smaller_is_better: ClassVar[Collection[str]] = ()
 
     @abstractmethod
     def __init__(self, references: References) -> None: ...

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from showtell.config import find
 from showtell.errors import UserError
-from showtell.evaluation.bleu import Bleu
 from showtell.evaluation.cider import CiderD
-from showtell.evaluation.java import Meteor, Spice
 from showtell.evaluation.metric import Candidates, Metric, References, UnavailableError
 from showtell.evaluation.ngrams import Ints
 from showtell.evaluation.ptb import ptb_tokens
-from showtell.evaluation.rouge import RougeL
 
 
 class CandidateError(UserError):
@@ -44,9 +42,6 @@ class CaptionScores:
     notes: tuple[str, ...] = ()
 
 
-METRICS: dict[str, type[Metric]] = {
-    "cider": CiderD, "bleu": Bleu, "rouge_l": RougeL, "meteor": Meteor, "spice": Spice,
-}  # fmt: skip
 WITHOUT_JAVA = ("bleu", "rouge_l", "cider")  # the order of columns in metrics.csv
 
 
@@ -72,7 +67,7 @@ class ReferenceCorpus:
 
         Args:
             candidates: the captions by picture id.
-            metrics: names in `METRICS`.
+            metrics: by registered name.
 
         Raises:
             CandidateError: a picture of the corpus without candidate, or a candidate for an unknown picture.
@@ -97,7 +92,7 @@ class ReferenceCorpus:
 
     def _metric(self, name: str) -> Metric:
         if name not in self._metrics:
-            self._metrics[name] = METRICS[name](self._references)
+            self._metrics[name] = find("metric", name).load()(self._references)
         return self._metrics[name]
 
     def cider_d_rewards(self, picture_ids: Sequence[int], captions: Sequence[Sequence[str]]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ heavy is imported here: the launcher is a process of some 50 MB that sleeps.
 """
 
 import os
+import re
 import select
 import signal
 import socket
@@ -95,6 +96,7 @@ class Launcher:
         self.count = count
         self.ranks: list[Rank] = []
         self.signals: list[int] = []
+        self.began = time.time()
 
     def run(self) -> int:
         """Starts the ranks and waits for them.
@@ -170,7 +172,7 @@ class Launcher:
             return code
         words = rank.last_words()
         others = f"; all {len(self.ranks)} ranks were ended"
-        reason = f"rank {rank.number} {how}"
+        reason = f"rank {rank.number} {how}{'' if code > 128 or how == HUNG else self._cause(rank, words)}"
         if rank.number or code > 128 or how == HUNG:
             if words:
                 print("\n".join(f"rank {rank.number}: {line}" for line in words.splitlines()[-15:]), file=sys.stderr)
@@ -179,6 +181,15 @@ class Launcher:
         remedy = f"; go on with: python train.py resume={self.training}" if saved else ""
         print(f"error: {reason}{others}{remedy}", file=sys.stderr, flush=True)
         return 1 if how == HUNG else code
+
+    def _cause(self, rank: Rank, words: str) -> str:
+        """The exception's line, for a sweep's summary."""
+        if rank.number:
+            last = re.sub(r"^(\[rank\d+\]: |error: )", "", words.splitlines()[-1]) if words else ""
+        else:
+            status = self.training.status()
+            last = (status.reason or "") if status and status.written >= self.began else ""
+        return f": {last[:200]}" if last else ""
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)

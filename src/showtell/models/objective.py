@@ -48,6 +48,10 @@ class Objective(nn.Module, ABC):
     `needs_references` the training captions as they were written, by picture id.
     """
 
+    def __init__(self, config: Any = None, vocabulary: Vocabulary | None = None, references: Any = None) -> None:
+        super().__init__()
+        self.config = config
+
     @abstractmethod
     def forward(self, decoder: Decoder, batch: CaptionBatch) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         """The loss, a mean over the batch, and what else is logged under `train/`."""

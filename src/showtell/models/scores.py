@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from showtell.distributed import broadcast, is_rank_zero
 from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.gather import gather_candidates
-from showtell.evaluation.metrics import ReferenceCorpus
+from showtell.evaluation.metrics import WITHOUT_JAVA, ReferenceCorpus
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
@@ -39,13 +39,22 @@ class Scores(Callback):
         training: gives what people said of the training pictures; asked at the first validation. None where that is
             not kept: then `val/novel` is not logged.
         judge: tells how many captions are true of their pictures, where the data set knows.
+        metrics: further ones, by registered name.
     """
 
-    def __init__(self, references: Texts, training: Callable[[], Texts | None], judge: Judge | None = None) -> None:
+    def __init__(
+        self,
+        references: Texts,
+        training: Callable[[], Texts | None],
+        judge: Judge | None = None,
+        metrics: Sequence[str] = (),
+    ) -> None:
         self.references = references
         self.training = training
         self.judge = judge
+        self.metrics = tuple(dict.fromkeys([*WITHOUT_JAVA, *metrics]))
         self.corpus: ReferenceCorpus | None = None
+        self.notes: Sequence[str] = ()  # metrics that cannot be had here
 
     def metric_names(self) -> set[str]:
         """What a validation logs, known before the first: people's own captions of some pictures are scored for it."""
@@ -53,8 +62,13 @@ class Scores(Callback):
         if not said or not is_rank_zero():
             return broadcast(set())
         forms: Texts | None = None if self.training() is None else {}
-        rehearsal = Scores({picture: self.references[picture] for picture in said}, lambda: forms, self.judge)
-        return broadcast({f"val/{name}" for name in rehearsal._scores(said)})
+        rehearsal = Scores(
+            {picture: self.references[picture] for picture in said}, lambda: forms, self.judge, self.metrics
+        )
+        names = rehearsal._scores(said)
+        for note in rehearsal.notes:
+            print(f"note: {note}")
+        return broadcast({f"val/{name}" for name in names})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores `pl_module.captions`."""
@@ -86,13 +100,15 @@ class Scores(Callback):
             return {}
         if self.corpus is None or self.corpus.picture_ids != sorted(known):
             self.corpus = ReferenceCorpus({picture: self.references[picture] for picture in known})
-        corpus = self.corpus.score(known).corpus
-        return {name: value for name, value in corpus.items() if name != "cider_d"}  # the same number as cider
+        found = self.corpus.score(known, self.metrics)
+        self.notes = found.notes
+        return {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
 
 
-def scores_of(data: object) -> list[Callback]:
+def scores_of(data: object, metrics: Sequence[str] = ()) -> list[Callback]:
     """The scores of a data module's validation pictures, where it knows what people wrote about them."""
     if not isinstance(data, KnowsReferences):
         return []
     references = data.references("val")
-    return [] if references is None else [Scores(references, partial(data.references, "train"))]
+    training = partial(data.references, "train")
+    return [] if references is None else [Scores(references, training, metrics=metrics)]

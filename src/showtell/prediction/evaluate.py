@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from showtell.config import Config
+from showtell.config.registry import parts
 from showtell.data.formats import read_split
 from showtell.errors import UserError
 from showtell.evaluation.diversity import CaptionVariety, caption_forms, caption_variety
-from showtell.evaluation.metrics import METRICS, score_captions
+from showtell.evaluation.metrics import score_captions
 
 VARIETY_NAMES = {
     "captions": "captions",
@@ -53,10 +54,13 @@ def evaluate(
     Args:
         captions: by picture id.
         references: of at least these pictures.
-        configs: of the training runs, which say where the training captions lie.
+        configs: of the training runs, which say where the training captions lie, and what is scored besides what
+            Showtell itself knows.
     """
     wanted = {picture: references[picture] for picture in captions}
-    found = score_captions(captions, wanted, METRICS)
+    shipped = [part.name for part in parts("metric") if part.origin is None]
+    chosen = dict.fromkeys([*shipped, *(name for config in configs for name in config.training.metrics)])
+    found = score_captions(captions, wanted, chosen)
     scores = {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
     forms, note = training_forms(configs)
     variety = caption_variety(captions.values(), forms)
@@ -98,7 +102,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
 def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
     """Rows of name and one value per model; a figure that no model has gets no row."""
     rows = []
-    names = {key: name for metric in METRICS.values() for key, name in metric.names.items()}
+    names = {key: name for part in parts("metric") for key, name in part.load().names.items()}
     for key, name in names.items():
         values = [evaluation.scores.get(key) for evaluation in evaluations.values()]
         rows.append([name, *("-" if value is None else f"{value:.4f}" for value in values)])

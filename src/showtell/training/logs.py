@@ -5,22 +5,27 @@ logged under the number of the step before it, so a run whose validation was cut
 not the others. But entries are in the order of the run, so a log is cut at the first entry that comes again, whatever
 follows. TensorBoard's own remedy, `purge_step`, goes by the number; it stays in use for a TensorBoard that is
 watching and has already read beyond the cut. Lightning's CSV logger empties its file when a run is resumed.
+
+A logger of one's own: `@showtell.register("logger", name="mine") class Mine(RunLogger)`, and `training.loggers=[mine]`.
 """
 
 import csv
 import os
 import struct
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
+from showtell.config import Config, find
 from showtell.distributed import is_rank_zero
 from showtell.files import write_text_atomically
+from showtell.run import Run
 
 _AT_THE_END = ("val_best/", "_hparams_")
 
@@ -39,37 +44,73 @@ class LogPoint:
         return self.validation_due and step == self.step - 1 and any(name.startswith("val/") for name in names)
 
 
-class MetricsFile(Logger):
+class BuildLogger(Protocol):
+    """The contract: a class of Lightning's `Logger`, or a function; called like this on all ranks."""
+
+    def __call__(self, run: Run, config: Config, resumed_at: LogPoint | None) -> Logger:
+        """The logger of a run, which goes on at `resumed_at`: what was logged after that comes again."""
+
+
+class RunLogger(Logger):
+    """A logger of one's own: `write` is all that it needs.
+
+    Args:
+        run: its directory.
+        config: its configuration.
+        resumed_at: where it goes on; what was logged after that comes again. None: it begins.
+    """
+
+    name = "run"
+    version = ""
+
+    def __init__(self, run: Run, config: Config, resumed_at: LogPoint | None = None) -> None:
+        super().__init__()
+        self.run = run
+        self.config = config
+        self.resumed_at = resumed_at
+
+    @abstractmethod
+    def write(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Writes down what was measured at a step; called on rank 0 alone."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Writes on rank 0."""
+        if is_rank_zero():
+            self.write(metrics, step)
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Hyper-parameters are in `config.yaml` and in TensorBoard."""
+
+
+def build_loggers(config: Config, run_dir: Path, resumed_at: LogPoint | None) -> list[Logger]:
+    """Those that `training.loggers` names."""
+    builders: list[BuildLogger] = [find("logger", name).load() for name in dict.fromkeys(config.training.loggers)]
+    return [build(Run(run_dir), config, resumed_at) for build in builders]
+
+
+def tensorboard(run: Run, config: Config, resumed_at: LogPoint | None) -> Logger:
+    """TensorBoard's event files."""
+    if resumed_at and is_rank_zero():
+        truncate_events(run.directory, resumed_at)
+    step = resumed_at.step if resumed_at else None
+    return TensorBoardLogger(run.directory, name="", version="", default_hp_metric=False, purge_step=step)
+
+
+class MetricsFile(RunLogger):
     """`metrics.csv`: columns `step`, `epoch` and one per metric, a row per logged step, for spreadsheets and pandas.
 
     A row is on disk as soon as it is logged. A metric that appears late adds a column, for which the file is rewritten.
-
-    Args:
-        path: the file.
-        resumed_at: where the run goes on; what was logged after it is dropped.
     """
 
-    def __init__(self, path: Path, resumed_at: LogPoint | None = None) -> None:
-        super().__init__()
-        self.path = path
+    def __init__(self, run: Run, config: Config, resumed_at: LogPoint | None = None) -> None:
+        super().__init__(run, config, resumed_at)
+        self.path = run.metrics_file
         self.columns = ["step", "epoch"]
         if is_rank_zero():
             self._start(resumed_at)
 
-    @property
-    def name(self) -> str:
-        """What Lightning calls this logger."""
-        return "csv"
-
-    @property
-    def version(self) -> str:
-        """There is one file per run."""
-        return ""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def write(self, metrics: Mapping[str, float], step: int | None) -> None:
         """Appends a row."""
-        if not is_rank_zero():
-            return
         row = {"step": step, **metrics}
         if new := [key for key in row if key not in self.columns]:
             rows = self._rows()
@@ -77,9 +118,6 @@ class MetricsFile(Logger):
             self._rewrite(rows)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Hyper-parameters are in `config.yaml` and in TensorBoard."""
 
     def _start(self, resumed_at: LogPoint | None) -> None:
         rows: list[dict[str, str]] = []

@@ -55,7 +55,7 @@ def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
     train, val = data.train, data.val.captions
     return [
-        Scores(val.references, lambda: train.references, judge),
+        Scores(val.references, lambda: train.references, judge, config.training.metrics),
         Samples(samples(config, val, pictures[chosen]), run_dir),
     ]
 
@@ -102,9 +102,10 @@ def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> s
     checkpoint = run_dir / "checkpoints" / ("last.ckpt" if best is None else "best.ckpt")
     cut = 0 < training.max_steps <= step
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
+    watch = f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
     return (
         f"{best_line(training.monitor, best)}{pictures}\n\n"
-        f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
+        f"{watch if 'tensorboard' in training.loggers else ''}"
         f"Caption pictures:   {program('python')} predict.py {checkpoint} PICTURE_OR_FOLDER...\n"
         f"Go on training:     {program('python')} train.py resume={run_dir} training.{longer}"
     )

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback
 
 from showtell.checkpointing.best import BestCheckpoint
 from showtell.distributed import broadcast, is_rank_zero
+from showtell.errors import UserError, one_line
 from showtell.run import Run
 from showtell.sweeps.search import STUDY_VARIABLE, TRIAL_VARIABLE, open_trial  # light; open_trial imports optuna
 
@@ -59,7 +60,10 @@ class Status(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """The run was stopped, or failed."""
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
-        reason = str(exception).splitlines()[0] if str(exception) else type(exception).__name__
+        told, kind = one_line(str(exception)), type(exception).__name__
+        reason = (
+            told if told and (stopped or isinstance(exception, UserError)) else ": ".join(filter(None, (kind, told)))
+        )
         self._write(trainer, "stopped" if stopped else "failed", trainer.current_epoch, reason)
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ resume.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from showtell import __version__
 from showtell.checkpointing.metadata import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config, ConfigError, parse
+from showtell.config import Config, ConfigError, TrainingConfig, parse
+from showtell.config.plugins import origins
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import remove_stale_temporaries
@@ -137,10 +138,12 @@ def fit(
 def checkpoint_metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
     """What a checkpoint tells about itself, in plain containers."""
     weights = source.encoder.weights
+    training = replace(config.training, loggers=TrainingConfig().loggers)  # a model needs none of a plugin's
     return {
         "format": 1,
         "version": __version__,
-        "config": config.as_dict(),
+        "config": replace(config, training=training).as_dict(),
+        "plugins": origins(config),
         "vocabulary": vocabulary.words,
         "encoder": {"sha256": weights.sha256, "public": weights.public},
         "data": source.data_hash,

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from showtell.checkpointing.best import BestCheckpoint, check_monitor
@@ -21,10 +20,10 @@ from showtell.checkpointing.last import LastCheckpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData, FollowTrainer
-from showtell.distributed import get_ranks, is_rank_zero
+from showtell.distributed import get_ranks
 from showtell.models.scores import Scores
 from showtell.training.curves import Curves, EpochLines, ProgressBar
-from showtell.training.logs import LogPoint, MetricsFile, truncate_events
+from showtell.training.logs import LogPoint, build_loggers
 from showtell.training.status import Status, pruning_callbacks
 
 
@@ -66,7 +65,7 @@ def build_trainer(
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
         default_root_dir=run_dir,
-        logger=build_loggers(run_dir, resumed_at),
+        logger=build_loggers(config, run_dir, resumed_at),
         callbacks=build_callbacks(config, run_dir, data, reports, stop),
         # the environment tells ranks that were started before Lightning, by torchrun or by us
         plugins=[VerifiedCheckpointIO(), *([TorchElasticEnvironment()] if get_ranks().size > 1 else [])],
@@ -78,16 +77,6 @@ def build_strategy(unused_weights: bool) -> Strategy | str:
     if get_ranks().size == 1:
         return "auto"
     return DDPStrategy(gradient_as_bucket_view=True, find_unused_parameters=unused_weights)
-
-
-def build_loggers(run_dir: Path, resumed_at: LogPoint | None) -> list[Any]:
-    """TensorBoard and `metrics.csv`; both forget what came after the checkpoint, since it comes again."""
-    if resumed_at and is_rank_zero():
-        truncate_events(run_dir, resumed_at)
-    board = TensorBoardLogger(
-        run_dir, name="", version="", default_hp_metric=False, purge_step=resumed_at.step if resumed_at else None
-    )  # fmt: skip
-    return [board, MetricsFile(run_dir / "metrics.csv", resumed_at)]
 
 
 def build_callbacks(

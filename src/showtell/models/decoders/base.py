@@ -2,9 +2,9 @@
 
     class MeanDecoder(Decoder):
         def __init__(self, config, feature_size, vocabulary_size): ...
-        def forward(self, features, captions): ...         # logits of given captions, for training
-        def initial_state(self, features): ...             # and the same word by word, for decoding
-        def step(self, tokens, state): ...
+        def initial_state(self, features): ...             # what is known once the picture was seen
+        def step(self, tokens, state): ...                 # the next word's logits, and what is known then
+        def forward(self, features, captions): ...         # the same for all words at once, where that is faster
 
 A submodule `word_embedding` (an `nn.Embedding`) can start with pretrained vectors. Shape legend: B batch, N rows, T
 words with `<end>`, V vocabulary, R regions, D feature.
@@ -32,9 +32,8 @@ class Decoder(nn.Module, ABC):
 
     learns_by_extra_loss: ClassVar[bool] = False
 
-    @abstractmethod
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Teacher forcing.
+        """Teacher forcing, word by word; who can say all words at once overrides it.
 
         Args:
             features: `(B, D)`, or regions `(B, R, D)`; a decoder that reads one vector flattens them.
@@ -43,6 +42,11 @@ class Decoder(nn.Module, ABC):
         Returns:
             Logits `(B, T, V)` of each token given the ones before it.
         """
+        state, spoken = self.initial_state(features), []
+        for column in given_words(captions).unbind(1):
+            logits, state = self.step(column, state)
+            spoken.append(logits)
+        return torch.stack(spoken, dim=1)
 
     @abstractmethod
     def initial_state(self, features: Tensor) -> State:

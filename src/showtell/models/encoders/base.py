@@ -13,9 +13,7 @@ Shape legend: B batch, R regions, D feature.
 """
 
 import hashlib
-import inspect
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, find
-from showtell.files import file_sha256
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
 
@@ -76,10 +73,7 @@ class Backbone(ABC):
 
     def code(self) -> str:
         """The hash of a plugin's file, which decides features too; empty for a shipped family."""
-        if find("encoder", self.config.name).origin is not None:
-            with suppress(OSError, TypeError):  # typed into an interpreter
-                return file_sha256(Path(inspect.getfile(type(self))))
-        return ""
+        return find("encoder", self.config.name).sha256
 
 
 class Encoder(nn.Module):

@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, names
+from showtell.config.registry import broken
 from showtell.models.encoders.base import Backbone, Network
 from showtell.models.encoders.weights import EncoderWeights, download
 
@@ -25,6 +26,7 @@ class TorchvisionBackbone(Backbone):
             raise ConfigError(
                 f"encoder.name={config.name} is neither {others} nor a torchvision classifier; "
                 "`python -c 'from torchvision import models; print(models.list_models(module=models))'` lists them"
+                f"{broken()}"
             )
 
     def build(self) -> Network:
