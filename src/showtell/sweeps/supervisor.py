@@ -10,7 +10,6 @@ a shell, or `BUSY`.
 """
 
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
@@ -21,6 +20,11 @@ from types import FrameType
 from typing import IO
 
 from showtell.processes import SIGNALS, exit_code
+
+try:
+    import fcntl
+except ImportError:  # a system without it: nothing keeps two sweeps apart there
+    fcntl = None  # type: ignore[assignment]
 
 BUSY = 75  # EX_TEMPFAIL: another process holds the lock
 NOT_STARTED = 127
@@ -74,7 +78,8 @@ def locked(path: str | os.PathLike[str]) -> IO[bytes] | None:
     """The lock as an open file, or None where another process holds it."""
     held = open(path, "ab")  # noqa: SIM115
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         held.close()
         return None
