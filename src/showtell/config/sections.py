@@ -233,7 +233,10 @@ class TrainingConfig(Section):
     accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1)
     learning_rate: float = setting(1e-3, "Adam's", above=0)
     encoder_learning_rate: float = setting(
-        1e-5, "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them", low=0
+        1e-5,
+        "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them",
+        low=0,
+        on_resume="switch",
     )
     weight_decay: float = setting(0.0, "Adam's", low=0)
     weight_average: float = setting(
