@@ -102,6 +102,23 @@ def test_a_cell_of_a_notebook_may_run_again(registered: None) -> None:
     assert registry.find("metric", "mine").load() is float
 
 
+def test_a_changed_file_is_another_plugin(written: Callable[..., Path]) -> None:
+    text = "import showtell\nshowtell.register('metric', name='{}')({})\n"
+    file = written(text.format("mine", "int"))
+    showtell.use(file)
+    first = registry.find("metric", "mine")
+    written(text.format("mine", "str"))  # of the same length, perhaps of the same moment
+    assert first.sha256 == registry.find("metric", "mine").sha256  # of the code that is here, not of the file
+    showtell.use(file)
+    second = registry.find("metric", "mine")
+    assert (first.load(), second.load()) == (int, str) and first.sha256 != second.sha256
+    showtell.use(file)
+    assert registry.find("metric", "mine") is second
+    written(text.format("other", "int"))
+    showtell.use(file)
+    assert [part.name for part in registry.parts() if part.origin] == ["other"]
+
+
 def test_what_cannot_be_imported_concerns_who_wants_it(
     written: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,7 +215,7 @@ def trained(tiny_overrides: dict[str, Any], tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_parts", dict(registry._parts))
-        patch.setattr(plugins, "_loaded", set())
+        patch.setattr(plugins, "_loaded", {})
         patch.setattr(plugins, "_sources", [])
         plugins.load(PARTS / "focal.py")
         config = parse({**tiny_overrides, "objective": {"name": "focal"}})

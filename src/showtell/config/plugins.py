@@ -6,6 +6,7 @@ the run that wants something of it, and then shows its traceback. Other processe
 `plugin_arguments()` on their command line.
 """
 
+import hashlib
 import os
 import sys
 import traceback
@@ -21,7 +22,7 @@ from showtell.errors import ConfigError, UserError
 
 FLAG = "--plugins"
 _sources: list[Path] = []
-_loaded: set[Path] = set()
+_loaded: dict[Path, str] = {}  # with the hash of what was imported
 
 
 def take_plugins(words: Sequence[str], script: str | Path | None = None) -> list[str]:
@@ -53,7 +54,7 @@ def take_plugins(words: Sequence[str], script: str | Path | None = None) -> list
 
 
 def load(source: Path) -> None:
-    """Imports a file, or every `*.py` of a folder in the order of their names.
+    """Imports a file, or every `*.py` of a folder in the order of their names; again only where one has changed.
 
     Raises:
         UserError: it is not there, or takes a name which is there.
@@ -64,8 +65,7 @@ def load(source: Path) -> None:
     if source not in _sources:
         _sources.append(source)
     for file in sorted(source.glob("*.py")) if source.is_dir() else [source]:
-        if file not in _loaded:
-            _import(file)
+        _import(file)
 
 
 def plugin_arguments() -> list[str]:
@@ -120,22 +120,26 @@ def _import(file: Path) -> None:
     if spec is None or spec.loader is None:
         raise UserError(f"{FLAG} {file}: a plugin is a Python file, its name ends in .py")
     module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
     errors.plugin_files.add(str(file))
-    before = set(registry.parts())
     registry.failures.pop(str(file), None)
     try:
-        with registry.from_plugin(str(file)):
-            spec.loader.exec_module(module)
+        content = file.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        if _loaded.get(file) == sha256:
+            return
+        _loaded.pop(file, None)
+        sys.modules[name] = module  # dataclasses look their module up
+        with registry.from_plugin(str(file), sha256):
+            exec(compile(content, str(file), "exec", dont_inherit=True), vars(module))  # the bytes that were hashed
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         registry.failures[str(file)] = "".join(traceback.format_exception(error))
         _say(f"{file.name} cannot be imported ({type(error).__name__}: {errors.one_line(str(error))})")
         return
-    _loaded.add(file)
-    added = [f"{part.kind} {part.name}" for part in registry.parts() if part not in before]
+    _loaded[file] = sha256
+    added = [f"{part.kind} {part.name}" for part in registry.parts() if part.origin == str(file)]
     _say(f"{file.name}: {', '.join(added) or 'registers nothing'}")
 
 
