@@ -10,10 +10,12 @@ import hashlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from showtell import errors
 from showtell.config import registry
@@ -21,6 +23,8 @@ from showtell.config.schema import Config
 from showtell.errors import ConfigError, UserError
 
 FLAG = "--plugins"
+MODEL: tuple[registry.Kind, ...] = ("encoder", "decoder")
+"""Kinds of parts without which a trained model cannot be used; the others concern its training."""
 _sources: list[Path] = []
 _loaded: dict[Path, str] = {}  # with the hash of what was imported
 
@@ -85,12 +89,13 @@ def origins(config: Config) -> list[dict[str, str]]:
     ]
 
 
-def check_origins(wanted: Any, path: object) -> list[str]:
+def check_origins(wanted: Any, path: object, kinds: Sequence[str] = get_args(registry.Kind)) -> list[str]:
     """Compares the plugins that a checkpoint was written with to those that are here. It says names, never code.
 
     Args:
         wanted: what `origins` said, from a foreign file.
         path: of the file.
+        kinds: which parts must be here.
 
     Returns:
         A line for each whose file is another one now.
@@ -102,16 +107,41 @@ def check_origins(wanted: Any, path: object) -> list[str]:
     if not isinstance(wanted, list) or not all(isinstance(one, dict) and set(one) == keys for one in wanted):
         raise ConfigError(f"{path}: its record of plugins is of a wrong kind; pass one that a run wrote")
     lines = []
-    here = {(part.kind, part.name): part for part in registry.parts()}
+    here = _here()
     for one in wanted:
         kind, name, file, sha256 = (str(one[key])[:200] for key in ("kind", "name", "file", "sha256"))
-        part = here.get((kind, name))  # type: ignore[arg-type]
-        if part is None or part.origin is None:
+        part = here.get((kind, name))
+        if part is None:
+            if kind not in kinds:
+                continue
             remedy = registry.broken() or f"; give {FLAG} with the folder that it lies in, or showtell.use(FILE)"
             raise ConfigError(f"{path} wants the {kind} {name!r} of the plugin {file!r}{remedy}")
         if part.sha256 != sha256:
             lines.append(f"{part.origin} is not the plugin that {path} was written with: its content differs")
     return lines
+
+
+def without_missing(values: Mapping[str, Any], wanted: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """A checkpoint's configuration for who uses the model alone: without the plugins that only training needed.
+
+    Their objectives and formats are replaced by the kind's default, and their metrics left out, where they are not
+    here; `wanted` as `check_origins`.
+    """
+    kept, here = deepcopy(dict(values)), _here()
+    missing = {(str(one["kind"]), str(one["name"])) for one in wanted} - here.keys()
+    for section, (kind, key) in registry.SECTIONS.items():
+        found, base = kept.get(section), registry.BASES[kind]
+        if kind not in MODEL and isinstance(found, dict) and (kind, str(found.get(key))) in missing:
+            shared = {one.name: found[one.name] for one in fields(base) if one.name in found}
+            kept[section] = {**shared, key: getattr(base(), key)}
+    training = kept.get("training")
+    if isinstance(training, dict) and isinstance(training.get("metrics"), list):
+        training["metrics"] = [name for name in training["metrics"] if ("metric", str(name)) not in missing]
+    return kept
+
+
+def _here() -> dict[tuple[str, str], registry.Part]:
+    return {(part.kind, part.name): part for part in registry.parts() if part.origin is not None}
 
 
 def _import(file: Path) -> None:
