@@ -96,9 +96,10 @@ class Job:
         return to_do
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
-        saved = Run(self.directory).values()
-        if saved is None:
-            return []
+        run = Run(self.directory)
+        saved = run.values()
+        if saved is None or (run.status() is None and not any(run.checkpoints.glob("*.ckpt"))):
+            return []  # nothing was trained: a mistake may be corrected
         config = self.config
         try:
             old = restore(saved)
