@@ -30,7 +30,7 @@ class ResumeError(UserError):
 
 
 def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
-    """The checkpoint that `resume=` means: a run directory, its `checkpoints` folder, or a checkpoint file.
+    """The checkpoint that `resume=` means: a run directory, or a checkpoint file in one.
 
     Returns:
         The path, and lines to print: each damaged file that was skipped, and what is taken instead.
@@ -41,8 +41,7 @@ def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
     path = Path(resume)
     try:
         if path.is_dir():
-            inner = path / CHECKPOINTS
-            return _newest(inner if inner.is_dir() else path)
+            return _newest(path / CHECKPOINTS)
         try:
             load_checkpoint(path)
             return path, []

@@ -145,7 +145,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """What people vary and compare, by the names of the command line."""
     values = flat(config.as_dict())
     told = natures(values)
-    return {key: value for key, value in values.items() if told[key].hyperparameter and key in told}
+    return {key: value for key, value in values.items() if told[key].hyperparameter}
 
 
 class Samples(Callback):
