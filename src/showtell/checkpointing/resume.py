@@ -18,7 +18,7 @@ from showtell.checkpointing.lightning_internals import validation_is_due
 from showtell.checkpointing.metadata import checked_metadata
 from showtell.config import restore
 from showtell.config.plugins import check_origins
-from showtell.config.reference import natures
+from showtell.config.reference import traits
 from showtell.config.setting import flat, spelled
 from showtell.errors import UserError
 
@@ -130,7 +130,7 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         ResumeError: a setting without which the checkpoint has no meaning differs.
     """
     before, after = flat(old), flat(new)
-    told = natures(before.keys() | after.keys(), after)
+    told = traits(before.keys() | after.keys(), after)
     changed = [key for key in sorted(told) if before.get(key) != after.get(key)]
     for key in changed:
         switched = told[key].on_resume == "switch" and bool(before.get(key)) != bool(after.get(key))

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from showtell.config.reference import natures
+from showtell.config.reference import traits
 from showtell.errors import UserError
 from showtell.leaderboard.runs import ComparedRun, Value, main_metric, metric_mode, metric_names
 
@@ -104,7 +104,7 @@ def ranked(rows: Iterable[Row], metric: str, mode: str) -> list[Row]:
 def varying(runs: Sequence[ComparedRun]) -> list[str]:
     """The parameters that differ between runs, in the order of the configuration."""
     keys = dict.fromkeys(key for run in runs for key in run.parameters)
-    told = natures(keys, runs[0].parameters)
+    told = traits(keys, runs[0].parameters)
     columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if told[key].compared}
     varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
     names = list(varied)
