@@ -24,8 +24,9 @@ EPILOG = "Exit status: 0 all went well, 1 some pictures were skipped (named on s
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        usage=USAGE, description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        usage=USAGE, description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --plugins is taken before, by its whole name
+    )  # fmt: skip
     parser.add_argument(
         "words",
         nargs="+",

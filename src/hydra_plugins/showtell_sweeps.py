@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from showtell.config import Config, ConfigError, monitor_mode, parse
 from showtell.config.command_line import composing, with_groups
+from showtell.config.untrusted_yaml import check_words
 from showtell.sweeps.job import Job, check_folders, folder_name
 
 if TYPE_CHECKING:
@@ -50,12 +51,14 @@ class ShowtellLauncher(Launcher):
         return Path(str(self.composed.hydra.sweep.dir))
 
     def config(self, overrides: Sequence[str] = ()) -> Config:
-        """The configuration of the sweep, or of one of its jobs.
+        """What the sweep itself is told; the other settings may make no sense without those that vary.
 
         Raises:
             ConfigError: it cannot be used.
         """
-        return parse(_without_hydra(self._compose(overrides) if overrides else self.composed))
+        values = _without_hydra(self._compose(overrides) if overrides else self.composed)
+        own = {key: values[key] for key in ("name", "seed", "resume", "device", "sweep")}
+        return parse({**own, "training": {"monitor": values["training"]["monitor"]}})
 
     def job(
         self, overrides: Sequence[str], number: int, varied: Sequence[str], environment: dict[str, str] | None = None
@@ -111,6 +114,7 @@ class ShowtellLauncher(Launcher):
             raise SystemExit(code)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        check_words(overrides)  # a preset's words too
         return self.hydra_context.config_loader.load_sweep_config(self.composed, list(overrides))
 
 

@@ -14,9 +14,9 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_run_directory_folder_and_file(run):
+def test_run_directory_and_file(run):
     last = run / "checkpoints" / "last.ckpt"
-    for resume in (run, run / "checkpoints", last, str(last)):
+    for resume in (run, last, str(last)):
         assert find_checkpoint(resume) == (last, [])
     assert find_checkpoint(run / "checkpoints" / "best.ckpt") == (run / "checkpoints" / "best.ckpt", [])
 

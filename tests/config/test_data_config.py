@@ -28,6 +28,19 @@ def test_values_are_set_by_key():
     assert (config.root, config.train_split, config.max_caption_words, config.num_workers) == ("/a=b", None, 7, 0)
 
 
+def test_a_preset_starts_from_another_preset(tmp_path):
+    (tmp_path / "data").mkdir()
+    mine = "defaults: [first, _self_]\nname: mine\nshapes: {val_pictures: 3}\n"
+    (tmp_path / "data/first.yaml").write_text("defaults: [shapes]\nroot: photos\nshapes: {train_pictures: 5}\n")
+    (tmp_path / "data/mine.yaml").write_text(mine)
+    config = data_config(["data=mine"], tmp_path)
+    assert (config.name, config.format, config.root) == ("mine", "shapes", "photos")
+    assert (config.shapes.train_pictures, config.shapes.val_pictures) == (5, 3)
+    (tmp_path / "data/first.yaml").write_text("defaults: [mine]\n")
+    with pytest.raises(ConfigError, match="data='mine' is not an option"):
+        data_config(["data=mine"], tmp_path)
+
+
 @pytest.mark.parametrize(
     "argument",
     [

@@ -21,7 +21,7 @@ from showtell.config import (
     setting,
     walk,
 )
-from showtell.config.reference import all_settings, explained_setting, natures, settings_page
+from showtell.config.reference import all_settings, explained_setting, settings_page, traits
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = dict.fromkeys(found.key for _, found in all_settings())
@@ -29,7 +29,7 @@ ALL = dict.fromkeys(found.key for _, found in all_settings())
 
 def keys(**wanted: object) -> set[str]:
     found = ((one.key, [getattr(one.setting, name) for name in wanted]) for _, one in all_settings())
-    return {key for key, natures in found if natures == list(wanted.values())}
+    return {key for key, traits in found if traits == list(wanted.values())}
 
 
 def test_every_setting_of_ours_tells_what_it_means() -> None:
@@ -124,7 +124,7 @@ def test_help_explains_a_setting() -> None:
 
 
 def test_a_key_that_nobody_declared_is_compared() -> None:
-    assert natures(["strange.key"])["strange.key"].compared is True
+    assert traits(["strange.key"])["strange.key"].compared is True
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -146,7 +146,7 @@ def test_a_setting_has_the_traits_that_the_named_part_gives_it() -> None:
 
     register("decoder", StubbornConfig)(object)
     try:
-        assert natures(["decoder.dropout"], {"decoder.name": "stubborn"})["decoder.dropout"].on_resume == "refuse"
-        assert natures(["decoder.dropout"], {"decoder.name": "lstm"})["decoder.dropout"].on_resume == "say"
+        assert traits(["decoder.dropout"], {"decoder.name": "stubborn"})["decoder.dropout"].on_resume == "refuse"
+        assert traits(["decoder.dropout"], {"decoder.name": "lstm"})["decoder.dropout"].on_resume == "say"
     finally:
         del registry._parts[("decoder", "stubborn")]

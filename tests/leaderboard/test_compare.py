@@ -4,7 +4,7 @@ import pytest
 from benchmarks.leaderboard import write_run
 
 from showtell.leaderboard.compare import compare, varying
-from showtell.leaderboard.runs import Run, find_runs
+from showtell.leaderboard.runs import ComparedRun, find_runs
 from showtell.run import RunStatus
 
 
@@ -13,7 +13,7 @@ def run(name="r", state="finished", best=1.0, metrics=None, mode="min", **parame
     keys = {key.replace("__", "."): value for key, value in parameters.items()}
     from pathlib import Path
 
-    return Run(Path(name), status, {"seed": 1, "vocab.threshold": 4, **keys})
+    return ComparedRun(Path(name), status, {"seed": 1, "vocab.threshold": 4, **keys})
 
 
 def test_runs_that_differ_by_seed_are_one_row_with_mean_deviation_and_number():

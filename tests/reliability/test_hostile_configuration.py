@@ -43,9 +43,22 @@ STRING_KEYS = [
     "features.precision", "decoding.method", "training.schedule", "training.monitor",
 ]  # fmt: skip
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir())
+CALL = "{disable_existing_loggers: false, formatters: {x: {(): shutil.copyfile, src: /etc/hostname, dst: '{marker}'}}}"
+MAKES_A_FILE = "{version: 1, handlers: {x: {class: logging.FileHandler, filename: '{marker}'}}}"
+HYDRA = {
+    "logging that calls": f"# @package _global_\nhydra:\n  job_logging: {CALL}\n",
+    "logging to a file": f"# @package _global_\nhydra:\n  hydra_logging: {MAKES_A_FILE}\n",
+    "package": "# @package hydra.job_logging\nhandlers: {}\n",
+    "plain logging": "# @package _global_\nhydra:\n  job_logging: {version: 1}\n  sweeper:\n    params: {seed: 1}\n",
+    "defaults into hydra": "defaults:\n  - /data@hydra.job_logging: custom\n",
+    "defaults override": "# @package _global_\ndefaults:\n  - override /hydra/job_logging: default\n",
+    "defaults elsewhere": "# @package _global_\ndefaults:\n  - /experiment: ../../../../../../tmp/evil\n",
+    "two documents": "a: 1\n---\nhydra: {}\n",
+}
 FILES = (
     {f"target {name}": f"# @package _global_\nx:\n  {text}\n" for name, text in TARGETS.items()}
     | {f"tag {text[:40]}": f"value: {text}\n" for text in TAGS}
+    | HYDRA
     | {
         "alias bomb": BOMB,
         "alias of itself": "a: &a [*a]\n",
@@ -120,6 +133,14 @@ def test_interpolations(refused, value):
             "hydra.searchpath=[file:///tmp]",
             "++hydra.launcher._target_=os.system",
             "data={_target_:os.system}",
+            "hydra.job_logging.formatters.simple={(): os.system}",
+            "hydra/job_logging=evil",
+            "+hydra={job_logging: {version: 1}}",
+            "+experiment@hydra.job_logging=demo",
+            "experiment=../../../../tmp/x/evil",
+            "experiment=demo,/tmp/x/evil",
+            "--config-name=../../tmp/evil",
+            "--experimental-rerun=evil.pickle",
         ],
         3,
     ),

@@ -57,6 +57,12 @@ def test_another_run_in_the_folder_is_refused(tmp_path):
         job(tmp_path / "run", decoder={"hidden_size": 256}).to_do()
 
 
+def test_a_folder_in_which_nothing_was_trained_takes_the_corrected_command(tmp_path):
+    assert job(tmp_path / "run", data={"root": "nope"}).prepare() is ToDo.NEW
+    corrected = job(tmp_path / "run", data={"root": "data"})
+    assert corrected.prepare() is ToDo.NEW and Run(tmp_path / "run").config() == corrected.config
+
+
 def test_the_decoder_of_a_second_stage_is_no_other_run(tmp_path):
     """A run's own configuration names the first stage's decoder, the command line perhaps none."""
     begin(job(tmp_path / "run", init_from="first", decoder={"hidden_size": 256}), "finished")

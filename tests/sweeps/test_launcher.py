@@ -33,6 +33,15 @@ def test_a_mistake_is_one_line_and_starts_nothing(sweep, words, message):
     assert not list(sweep.runs.glob("*/"))
 
 
+@pytest.mark.parametrize(
+    "words", [["experiment=scst", "init_from=a,b"], ["data.augment.crop_area=0.5,0.8", "features.views=8"]]
+)
+def test_only_the_jobs_are_judged_not_what_is_left_without_the_varied_words(sweep, words):
+    done = sweep(*words, "training.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert len(list(sweep.runs.glob("*/starts.txt"))) == 2
+
+
 def test_odd_values_reach_the_job_unharmed(sweep):
     root = "/d/it\\'s, a=b [x]"
     done = sweep(f"data.root='{root}'", "seed=3", "training.max_epochs=1")

@@ -67,6 +67,13 @@ def test_an_impossible_trial_that_was_left_open_is_replaced_too(tmp_path):
     assert next(proposals)[0] != number and next(proposals, None) is None
 
 
+def test_a_mistake_in_what_all_runs_share_ends_the_search_early(tmp_path):
+    it = search(tmp_path, 5)
+    with pytest.raises(ConfigError, match="none of 10 proposals can be trained: seed=-1 is out of range"):
+        for number, _ in it.proposals():
+            it.reject(number, "seed=-1 is out of range")
+
+
 def test_a_space_without_anything_to_train_is_refused(tmp_path):
     it = search(tmp_path, 2, {"y": CategoricalDistribution(["1", "2"])})
     with pytest.raises(ConfigError, match="none of 2 proposals can be trained: y makes no sense"):

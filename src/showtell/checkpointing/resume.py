@@ -18,7 +18,7 @@ from showtell.checkpointing.lightning_internals import validation_is_due
 from showtell.checkpointing.metadata import checked_metadata
 from showtell.config import restore
 from showtell.config.plugins import check_origins
-from showtell.config.reference import natures
+from showtell.config.reference import traits
 from showtell.config.setting import flat, spelled
 from showtell.errors import UserError
 
@@ -30,7 +30,7 @@ class ResumeError(UserError):
 
 
 def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
-    """The checkpoint that `resume=` means: a run directory, its `checkpoints` folder, or a checkpoint file.
+    """The checkpoint that `resume=` means: a run directory, or a checkpoint file in one.
 
     Returns:
         The path, and lines to print: each damaged file that was skipped, and what is taken instead.
@@ -41,8 +41,7 @@ def find_checkpoint(resume: str | Path) -> tuple[Path, list[str]]:
     path = Path(resume)
     try:
         if path.is_dir():
-            inner = path / CHECKPOINTS
-            return _newest(inner if inner.is_dir() else path)
+            return _newest(path / CHECKPOINTS)
         try:
             load_checkpoint(path)
             return path, []
@@ -131,7 +130,7 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         ResumeError: a setting without which the checkpoint has no meaning differs.
     """
     before, after = flat(old), flat(new)
-    told = natures(before.keys() | after.keys(), after)
+    told = traits(before.keys() | after.keys(), after)
     changed = [key for key in sorted(told) if before.get(key) != after.get(key)]
     for key in changed:
         switched = told[key].on_resume == "switch" and bool(before.get(key)) != bool(after.get(key))

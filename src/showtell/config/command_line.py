@@ -8,6 +8,7 @@ at once.
 import difflib
 import os
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -16,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from showtell.config.gate import parse
+from showtell.config.gate import overlaid, parse
 from showtell.config.migration import moved_hint
 from showtell.config.reference import all_settings, explained_setting, known_keys
 from showtell.config.registry import SECTIONS, broken, names, parts
@@ -26,10 +27,12 @@ from showtell.errors import ConfigError
 
 TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 # Hydra's own
+FLAGS_WITH_VALUE = (
+    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"
+)  # fmt: skip
 FLAGS = (
-    "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r",
-    "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn",
-    "--config-dir", "-cd", "--info", "-i", "--experimental-rerun",
+    "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion",
+    "-sc", "--info", "-i", *FLAGS_WITH_VALUE,
 )  # fmt: skip
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
 
@@ -41,11 +44,13 @@ def composing() -> Iterator[None]:
     Raises:
         ConfigError: instead of their own errors.
     """
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hands us the exception instead of printing it
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hands us the exception instead of printing it
     try:
         yield
     except Exception as error:
-        if not type(error).__module__.startswith(("hydra.", "omegaconf.")):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        raised_in = frame.f_globals.get("__name__", "")  # Hydra says by a ValueError which flags do not go together
+        if not any(name.startswith(("hydra.", "omegaconf.")) for name in (type(error).__module__, raised_in)):
             raise
         raise ConfigError(explain(error)) from None
 
@@ -124,21 +129,26 @@ def with_groups(arguments: Sequence[str]) -> list[str]:
         chosen = [word.partition("=")[2] for word in arguments if word.startswith(f"{section}.{key}=")]
         if chosen and section not in given and chosen[-1] in names(kind):
             words.append(f"{section}={chosen[-1]}")
-    return [*words, *arguments]
+    return [*arguments, *words]  # behind: Hydra takes flags and words, each kind in one piece
 
 
 def with_recipe(arguments: Sequence[str]) -> list[str]:
     """The demo's recipe where the command line names neither data nor recipe."""
     given = {re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0] for word in arguments}
-    if given & {"data", "experiment"} or any(word.startswith("--cfg=hydra") for word in arguments):
-        return list(arguments)
-    return [*arguments, "experiment=demo"]
+    return list(arguments) if given & {"data", "experiment"} else [*arguments, "experiment=demo"]
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Refuses, by a ConfigError, an option that Hydra does not know; it would print its own usage."""
-    for word in arguments:
-        flag = word.partition("=")[0]
+    """Refuses, by a ConfigError, an option that Hydra does not know, or without its value; it would print its usage."""
+    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        flag, equals, value = word.partition("=")
+        value = value if equals else following
+        if flag in FLAGS_WITH_VALUE and (not value or value.startswith("-")):
+            raise ConfigError(f"{flag}: its value is missing; write it behind {flag}")
+        if flag in ("--config-name", "-cn") and re.search(r"\.\.|^/", value):
+            raise ConfigError(f"{flag} {value}: is a name, not a path; give its folder as --config-path")
+        if flag in ("--cfg", "-c") and value not in ("job", "hydra", "all"):
+            raise ConfigError(f"{flag} {value}: there is no such configuration; choose one of job, hydra, all")
         if flag.startswith("-") and flag not in FLAGS:
             close = difflib.get_close_matches(flag, FLAGS, n=1)
             hint = f"did you mean {close[0]}?" if close else "settings are written KEY=VALUE, without dashes"
@@ -217,7 +227,8 @@ def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfi
             overrides.append((key, value))
         else:
             raise ConfigError(f"{argument!r} is no setting of a data set; write data=NAME or data.key=value")
-    values = _preset(name, conf or _conf_folder())
+    conf = conf or _conf_folder()
+    values = _preset(name, {file.stem: file for file in (conf / "data").glob("*.yaml")}, conf)
     for key, value in overrides:
         _set(values, key, None if value == "null" else value)
     return parse({"data": values}).data
@@ -228,9 +239,8 @@ def _conf_folder() -> Path:
     return here if (here / "data").is_dir() else Path(__file__).parents[3] / "conf"
 
 
-def _preset(name: str, conf: Path) -> dict[str, Any]:
-    """The values of `conf/data/NAME.yaml`, or a format of this name as it comes."""
-    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
+def _preset(name: str, files: Mapping[str, Path], conf: Path) -> dict[str, Any]:
+    """The values of `conf/data/NAME.yaml` and of the presets that it starts from, or a format as it comes."""
     if name not in files:
         if name in names("format"):
             return {"format": name}
@@ -240,8 +250,9 @@ def _preset(name: str, conf: Path) -> dict[str, Any]:
     values = load_yaml(files[name])
     if not isinstance(values, dict):
         raise ConfigError(f"{files[name]}: holds no keys and values; correct the file")
-    base = [option for option in values.pop("defaults", []) if option != "_self_"]
-    return {**({"format": base[0]} if base else {}), **values}
+    others = {other: file for other, file in files.items() if other != name}  # none starts from itself
+    bases = [_preset(str(option), others, conf) for option in values.pop("defaults", []) if option != "_self_"]
+    return overlaid(*bases, values)
 
 
 def _set(values: dict[str, Any], key: str, value: str | None) -> None:

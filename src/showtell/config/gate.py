@@ -45,6 +45,13 @@ def plain(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return found  # type: ignore[no-any-return]
 
 
+def overlaid(*values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values over each other, the last on top."""
+    from omegaconf import OmegaConf
+
+    return dict(plain(OmegaConf.merge(*values)))  # type: ignore[arg-type]
+
+
 def restore(values: Mapping[str, Any]) -> Config:
     """`parse` for a configuration that was stored, perhaps by an older version; errors as there."""
     return parse(migrated(values))

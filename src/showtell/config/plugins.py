@@ -78,7 +78,7 @@ def plugin_arguments() -> list[str]:
 
 
 def origins(config: Config) -> list[dict[str, str]]:
-    """The plugins whose parts a model was made with, by name and hash of the file; what a checkpoint says of them."""
+    """The plugins whose parts a configuration names; a run's `config.yaml` and its checkpoints say so."""
     named = [(kind, getattr(getattr(config, section), key)) for section, (kind, key) in registry.SECTIONS.items()]
     named += [("metric", name) for name in config.training.metrics]
     used = [registry.find(kind, name) for kind, name in named]

@@ -41,7 +41,7 @@ def all_settings() -> Iterator[tuple[str, Declared]]:
             yield "", Declared(one.name, one, outer)
 
 
-def natures(keys: Iterable[str], values: Mapping[str, Any] | None = None) -> dict[str, Setting]:
+def traits(keys: Iterable[str], values: Mapping[str, Any] | None = None) -> dict[str, Setting]:
     """What settings say of themselves, by key; a section for what is in it, ROOT for what nobody declared.
 
     Args:
@@ -57,12 +57,12 @@ def natures(keys: Iterable[str], values: Mapping[str, Any] | None = None) -> dic
 
 def identifies(key: str, values: Mapping[str, Any] | None = None) -> bool:
     """Whether another value makes another run; a sweep's folder holds one run only."""
-    return natures([key], values)[key].identifies is True
+    return traits([key], values)[key].identifies is True
 
 
 def names_folders(key: str) -> bool:
     """Whether a setting tells the folders of a sweep apart."""
-    told = natures([key])[key]
+    told = traits([key])[key]
     return bool(told.identifies if told.named is None else told.named) and key.partition(".")[0] != "hydra"
 
 

@@ -2,7 +2,7 @@
 
 A section of the configuration is a dataclass whose fields are made by `setting` and `section`. What is declared here
 once is what the gate checks, what `train.py --help KEY` and docs/settings.md tell, what a resume refuses, what names
-the folders of a sweep, and what runs are compared by. A nature that a setting does not state is that of its section.
+the folders of a sweep, and what runs are compared by. A trait that a setting does not state is that of its section.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -47,8 +47,8 @@ class Setting:
 
     def within(self, outer: "Setting") -> "Setting":
         """With what its section says where it says nothing itself."""
-        natures = ("on_resume", "identifies", "named", "compared", "hyperparameter", "chosen_together")
-        return replace(self, **{name: getattr(outer, name) for name in natures if getattr(self, name) is None})
+        traits = ("on_resume", "identifies", "named", "compared", "hyperparameter", "chosen_together")
+        return replace(self, **{name: getattr(outer, name) for name in traits if getattr(self, name) is None})
 
     def check(self, key: str, value: Any) -> None:
         """Refuses, by a ConfigError, a value outside of the limits; None is a value without limits."""
@@ -84,18 +84,18 @@ def setting(
     above: float | None = None,
     high: float | None = None,
     choices: Collection[object] = (),
-    **natures: Any,
+    **traits: Any,
 ) -> Any:
     """A field of a section; arguments as the attributes of `Setting`, lists as defaults are copied."""
-    told = Setting(meaning, low, above, high, tuple(choices), **natures)
+    told = Setting(meaning, low, above, high, tuple(choices), **traits)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata={"setting": told})
     return field(default=default, metadata={"setting": told})
 
 
-def section(build: Callable[[], Any], meaning: str, **natures: Any) -> Any:
-    """A field that is a section of its own; its settings have these natures unless they say otherwise."""
-    return field(default_factory=build, metadata={"setting": Setting(meaning, **natures)})
+def section(build: Callable[[], Any], meaning: str, **traits: Any) -> Any:
+    """A field that is a section of its own; its settings have these traits unless they say otherwise."""
+    return field(default_factory=build, metadata={"setting": Setting(meaning, **traits)})
 
 
 @dataclass(kw_only=True)
@@ -145,7 +145,7 @@ def join(prefix: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Declared:
-    """A setting in its place: the full key, its field, and its natures with those of its sections."""
+    """A setting in its place: the full key, its field, and its traits with those of its sections."""
 
     key: str
     field: "Field[Any]"

@@ -7,6 +7,7 @@ names lets 8 of 29 hostile ones through.
 """
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from showtell.config.reference import known_keys
+from showtell.config.setting import flat
 from showtell.errors import ConfigError
 
 MAX_BYTES = 1 << 20
@@ -21,6 +24,8 @@ MAX_NODES = 20_000
 MAX_DEPTH = 50
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 FORBIDDEN_KEYS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
+LOGGING_CALLS = ("()", "class")  # by these keys a logging configuration calls what it names
+LOGGINGS = ("default", "disabled", "none", "stdout", "hydra_debug")  # those that Hydra ships
 
 
 def load_yaml(path: Path) -> Any:
@@ -29,7 +34,14 @@ def load_yaml(path: Path) -> Any:
     Raises:
         ConfigError: not an ordinary file, too big, no YAML, or more than plain values; one line.
     """
-    return yaml.load(check_yaml(path), _LOADER)
+    return _loaded(check_yaml(path), path)
+
+
+def _loaded(text: str, path: Path) -> Any:
+    try:
+        return yaml.load(text, _LOADER)
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # two documents, a list as a key, 2026-13-01
+        raise ConfigError(f"{path}: no YAML ({' '.join(str(error).split())[:200]}); mend the file") from None
 
 
 def check_yaml(path: Path, *, interpolations: bool = False) -> str:
@@ -77,7 +89,7 @@ def _size(node: yaml.Node | None, path: Path, known: dict[int, int]) -> int:
 def _inner(node: yaml.Node, path: Path) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         for key, _ in node.value:
-            if key.value in FORBIDDEN_KEYS:
+            if key.value in (*FORBIDDEN_KEYS, *LOGGING_CALLS):
                 raise ConfigError(
                     f"{path}: {key.value} would call code by its name; Showtell's settings are values only"
                 )
@@ -86,7 +98,8 @@ def _inner(node: yaml.Node, path: Path) -> list[yaml.Node]:
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Refuses, by a ConfigError, words by which Hydra would call code or read the environment or unchecked folders."""
+    """Refuses, by a ConfigError, words by which Hydra would call code or read the environment or unchecked files."""
+    settings = known_keys()
     for word in words:
         key, _, value = word.partition("=")
         if any(name in word for name in FORBIDDEN_KEYS):
@@ -95,12 +108,22 @@ def check_words(words: Sequence[str]) -> None:
             raise ConfigError(f"{word[:80]}: interpolations are not resolved in settings; write the value itself")
         if "${" in value and "oc." in value:
             raise ConfigError(f"{word[:80]}: resolvers would put your environment into names and logs; write the value")
-        if key.lstrip("+~") == "hydra.searchpath":
+        group, _, package = key.lstrip("+~").partition("@")
+        if group == "hydra.searchpath":
             raise ConfigError(f"{word[:80]}: give the folder as --config-dir, so that it is checked")
+        is_value = "." in group or group in settings or word.startswith("-")
+        if not is_value and re.search(r"\.\.|(?<![\w-])/", value):
+            raise ConfigError(f"{word[:80]}: an option is a name, not a path; give its folder as --config-dir")
+        logging = re.fullmatch(r"hydra|hydra[./](?:job|hydra)_logging\b.*", group)
+        shipped = "/" in group and value in LOGGINGS
+        if (logging and not shipped) or re.search(r"\bhydra\b", package):
+            raise ConfigError(f"{word[:80]}: would call code by its name; choose one of {', '.join(LOGGINGS)}")
 
 
 def check_folders(root: Path, words: Sequence[str]) -> None:
     """Checks every group file that Hydra may read: those of `root`, and of a --config-dir or --config-path.
+
+    Only `root/config.yaml` may set Hydra up, and name run directories by interpolations.
 
     Raises:
         ConfigError: a file that is more than plain values.
@@ -111,5 +134,24 @@ def check_folders(root: Path, words: Sequence[str]) -> None:
         if flag in ("--config-dir", "-cd", "--config-path", "-cp"):
             folders.append(Path(value if separator else words[number + 1] if number + 1 < len(words) else "."))
     for folder in folders:
-        for path in sorted(folder.rglob("*.y*ml")):
-            check_yaml(path, interpolations=path == root / "config.yaml")  # for the names of run directories
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink() and path.is_dir():
+                raise ConfigError(f"{path}: links to a folder whose files are not checked; copy them")
+            if path.match("*.y*ml"):
+                own = path == root / "config.yaml"
+                text = check_yaml(path, interpolations=own)
+                if not own:
+                    _check_group_file(text, path, path.relative_to(folder))
+
+
+def _check_group_file(text: str, path: Path, name: Path) -> None:
+    """Refuses, by a ConfigError, what sets Hydra up, by which it calls code, and paths to unchecked files."""
+    values = _loaded(text, path)
+    values = values if isinstance(values, dict) else {}
+    defaults = re.sub(r"override /?hydra/sweeper(?=')", "", str(values.get("defaults", "")))
+    package = " ".join(re.findall(r"@\s*package.*", text))
+    keys = [key for key in flat(values) if key.startswith("hydra") and not key.startswith("hydra.sweeper.params.")]
+    if any(re.search(r"\bhydra\b", where) for where in (defaults, package, *keys, str(name))):
+        raise ConfigError(f"{path}: sets Hydra up, which may call code; only hydra.sweeper.params may be set")
+    if ".." in defaults:
+        raise ConfigError(f"{path}: its defaults name a file outside the folder; name options of a group")

@@ -52,7 +52,7 @@ def _program_folder(name: str, needed: Sequence[str]) -> Path:
         raise UnavailableError("there is no `java` on the PATH; install a Java runtime")
     package = find_spec("pycocoevalcap")
     if not package or not package.submodule_search_locations:
-        raise UnavailableError("pycocoevalcap is not installed; `pip install showtell[java]` brings it")
+        raise UnavailableError("pycocoevalcap is not installed; `pip install '.[java]'` brings it")
     folder = Path(next(iter(package.submodule_search_locations)), name)
     missing = [file for file in needed if not (folder / file).is_file()]
     if missing:

@@ -9,9 +9,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from showtell.config.reference import natures
+from showtell.config.reference import traits
 from showtell.errors import UserError
-from showtell.leaderboard.runs import Run, Value, main_metric, metric_mode, metric_names
+from showtell.leaderboard.runs import ComparedRun, Value, main_metric, metric_mode, metric_names
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Row:
 
     parameters: dict[str, Value]
     state: str
-    runs: tuple[Run, ...]
+    runs: tuple[ComparedRun, ...]
 
     def score(self, metric: str) -> Score | None:
         """Mean and deviation over the runs that have the metric."""
@@ -64,12 +64,12 @@ class Leaderboard:
     rows: list[Row]
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[ComparedRun]:
         """All runs, from the best row to the worst."""
         return [run for row in self.rows for run in row.runs]
 
 
-def compare(runs: Sequence[Run], metric: str | None = None) -> Leaderboard:
+def compare(runs: Sequence[ComparedRun], metric: str | None = None) -> Leaderboard:
     """Groups and ranks runs, at least one, by a metric or by what most of them chose their best epoch by.
 
     Raises:
@@ -81,7 +81,7 @@ def compare(runs: Sequence[Run], metric: str | None = None) -> Leaderboard:
         raise UserError(f"{metric}: no run has this metric; choose one of {', '.join(known)}")
     mode = metric_mode(runs, decides)
     columns = varying(runs)
-    groups: dict[tuple[str, ...], list[Run]] = {}
+    groups: dict[tuple[str, ...], list[ComparedRun]] = {}
     for run in runs:
         groups.setdefault((run.status.state, *(repr(run.parameters.get(key)) for key in columns)), []).append(run)
     rows = [
@@ -101,10 +101,10 @@ def ranked(rows: Iterable[Row], metric: str, mode: str) -> list[Row]:
     return sorted(rows, key=key)
 
 
-def varying(runs: Sequence[Run]) -> list[str]:
+def varying(runs: Sequence[ComparedRun]) -> list[str]:
     """The parameters that differ between runs, in the order of the configuration."""
     keys = dict.fromkeys(key for run in runs for key in run.parameters)
-    told = natures(keys, runs[0].parameters)
+    told = traits(keys, runs[0].parameters)
     columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if told[key].compared}
     varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
     names = list(varied)

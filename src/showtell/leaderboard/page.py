@@ -14,13 +14,11 @@ from urllib.parse import quote
 
 from showtell.leaderboard.compare import Leaderboard, Row, short_names, shown
 from showtell.leaderboard.plots import Figure, curves, folder_name, metric_by_parameter, parallel_coordinates
-from showtell.leaderboard.runs import Run
+from showtell.leaderboard.runs import ComparedRun
 
 LINKS = {"gallery": "gallery.html", "captions": "predictions/grid.png", "metrics": "metrics.csv", "log": "out.log"}
 ASSETS = Path(__file__).parent
-NO_PLOTS = (
-    "<p>No plots: there is nothing to compare, or plotly is missing (<code>pip install 'showtell[sweep]'</code>).</p>"
-)
+NO_PLOTS = "<p>No plots: there is nothing to compare, or plotly is missing (<code>pip install '.[sweep]'</code>).</p>"
 
 
 def render(board: Leaderboard, folder: Path) -> str:
@@ -110,7 +108,7 @@ def _cell(value: object, sort_by: str | None = None) -> str:
     return f"<td{by}>{escape(str(value))}</td>"
 
 
-def _run(run: Run, folder: Path, number: int) -> str:
+def _run(run: ComparedRun, folder: Path, number: int) -> str:
     parts = [f"<a href=#curves data-run={number}>curve</a>"]
     for name, file in LINKS.items():
         if (run.directory / file).is_file():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from showtell.leaderboard.compare import Leaderboard, short_names, shown
-from showtell.leaderboard.runs import Run, Value
+from showtell.leaderboard.runs import ComparedRun, Value
 
 Figure = dict[str, Any]
 
@@ -59,7 +59,7 @@ def curves(board: Leaderboard) -> Figure | None:
     }
 
 
-def scored(board: Leaderboard) -> list[Run]:
+def scored(board: Leaderboard) -> list[ComparedRun]:
     """The runs that have the metric."""
     return [run for run in board.runs if run.metric(board.metric) is not None]
 
@@ -78,12 +78,12 @@ def labels(board: Leaderboard) -> list[str]:
     return [text if times[text] == 1 else folder_name(run) for text, run in zip(told, board.runs, strict=True)]
 
 
-def folder_name(run: Run) -> str:
+def folder_name(run: ComparedRun) -> str:
     """The name of a run's folder."""
     return run.directory.absolute().name
 
 
-def _by_parameter(board: Leaderboard, runs: Sequence[Run], told: list[str], key: str, name: str) -> Figure:
+def _by_parameter(board: Leaderboard, runs: Sequence[ComparedRun], told: list[str], key: str, name: str) -> Figure:
     values = [run.parameters.get(key) for run in runs]
     numeric = all(_is_number(value) for value in values)
     places: list[Any] = values if numeric else [shown(value) or "none" for value in values]

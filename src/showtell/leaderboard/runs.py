@@ -12,14 +12,13 @@ from typing import Any
 
 from showtell.config import monitor_mode
 from showtell.config.setting import flat
-from showtell.run import STATUS, RunStatus
-from showtell.run import Run as RunDirectory
+from showtell.run import STATUS, Run, RunStatus
 
 Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
-class Run:
+class ComparedRun:
     """One run: its folder, where it stands, and its configuration under the names of the command line."""
 
     directory: Path
@@ -62,9 +61,9 @@ def number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def find_runs(paths: Iterable[Path]) -> list[Run]:
+def find_runs(paths: Iterable[Path]) -> list[ComparedRun]:
     """The runs in the given folders and below them, each once, in the order of their names."""
-    found: dict[Path, Run] = {}
+    found: dict[Path, ComparedRun] = {}
     for path in paths:
         for folder, below, files in os.walk(path):
             if STATUS in files:
@@ -77,27 +76,27 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
     return list(found.values())
 
 
-def read_run(directory: Path) -> Run | None:
+def read_run(directory: Path) -> ComparedRun | None:
     """The run in a folder; None where none has begun, or its files cannot be read."""
-    run = RunDirectory(directory)
+    run = Run(directory)
     status, config = run.status(), run.values()
     if status is None or config is None:
         return None
-    return Run(directory, status, {key: _plain(value) for key, value in flat(config).items()})
+    return ComparedRun(directory, status, {key: _plain(value) for key, value in flat(config).items()})
 
 
-def main_metric(runs: Sequence[Run]) -> str:
+def main_metric(runs: Sequence[ComparedRun]) -> str:
     """What most runs chose their best epoch by."""
     return Counter(run.status.monitor for run in runs).most_common(1)[0][0]
 
 
-def metric_names(runs: Iterable[Run], first: str) -> list[str]:
+def metric_names(runs: Iterable[ComparedRun], first: str) -> list[str]:
     """The validation metrics, the given one first."""
     names = {name for run in runs for name in run.status.metrics if name.startswith("val/")}
     return [first, *sorted(names - {first})]
 
 
-def metric_mode(runs: Iterable[Run], metric: str) -> str:
+def metric_mode(runs: Iterable[ComparedRun], metric: str) -> str:
     """Whether a metric is to become small (`min`) or large (`max`), as the runs say where they say it."""
     return next((run.status.mode for run in runs if run.status.monitor == metric), monitor_mode(metric))
 

@@ -137,7 +137,7 @@ class CaptionModule(pl.LightningModule):
         return decode(decoder.step, decoder.initial_state(self.features(images)), config or self.decoding_config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | float]:
-        """One batch; `monitoring.curves` logs the loss and, as this rank found it, what the objective adds."""
+        """One batch; `training.curves` logs the loss and, as this rank found it, what the objective adds."""
         loss, logged = self.training_loss(batch)
         return {**logged, "loss": ddp_loss(loss, batch["weight"]) if "weight" in batch else loss}
 

@@ -101,9 +101,10 @@ class Job:
         return self.config.adopting(restore(saved)) if saved and self.config.init_from else self.config
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
-        saved = Run(self.directory).values()
-        if saved is None:
-            return []
+        run = Run(self.directory)
+        saved = run.values()
+        if saved is None or (run.status() is None and not any(run.checkpoints.glob("*.ckpt"))):
+            return []  # nothing was trained: a mistake may be corrected
         config, before = self.config, flat(saved)
         with suppress(ConfigError):  # else written by another version
             before, config = flat(restore(saved).as_dict()), self._adopting(saved)

@@ -72,7 +72,7 @@ def build_backend(config: Config, folder: Path) -> Backend:
             return RayBackend(config)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"sweep.backend={name} needs {error.name}, which is not installed; pip install 'showtell[{name}]'"
+            f"sweep.backend={name} needs {error.name}, which is not installed; pip install '.[{name}]'"
         ) from None
     except (RuntimeError, OSError) as error:  # no SLURM here, no Ray there
         raise ConfigError(f"sweep.backend={name}: {str(error).splitlines()[0]}") from None

@@ -30,6 +30,8 @@ DIRECTORY, REASON = "directory", "reason"
 UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 4, 1
 # so many proposals that are known or impossible, one after the other, end a search
 ATTEMPTS = 200
+# so many, all impossible for one reason, as well: it lies in what all runs share
+SAME_REFUSALS = 10
 
 
 class Search:
@@ -76,7 +78,7 @@ class Search:
         """
         yield from self._open
         misses = 0
-        while self._new and misses < ATTEMPTS:  # a small space holds no further run
+        while self._new and misses < ATTEMPTS and not self._hopeless():  # a small space holds no further run
             trial = self.study.ask(self.space)
             if trial.params in self._known(but=trial.number):  # would train the same run again
                 self.study.tell(trial.number, state=_state("FAIL"))
@@ -118,6 +120,10 @@ class Search:
     def _trials(self, *states: str) -> list[Any]:
         return list(self.study.get_trials(deepcopy=False, states=tuple(map(_state, states))))
 
+    def _hopeless(self) -> bool:
+        alike = len(self._rejected) >= SAME_REFUSALS and len(set(self._rejected)) == 1
+        return alike and self._new == self.total and not self.done
+
     def _known(self, but: int) -> list[dict[str, Any]]:
         """What was proposed before; a repetition has failed without a reason."""
         trials = self._trials("COMPLETE", "PRUNED", "RUNNING", "FAIL")
@@ -139,7 +145,7 @@ def _optuna() -> Any:
         import optuna
         import optuna.storages.journal
     except ModuleNotFoundError:
-        raise ConfigError("a search needs optuna, which is not installed; pip install 'showtell[sweep]'") from None
+        raise ConfigError("a search needs optuna, which is not installed; pip install '.[sweep]'") from None
     return optuna
 
 

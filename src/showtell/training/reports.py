@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from showtell.config import Config
-from showtell.config.reference import natures
+from showtell.config.reference import traits
 from showtell.config.setting import flat
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
@@ -144,8 +144,8 @@ def best_line(monitor: str, value: float | None) -> str:
 def hyperparameters(config: Config) -> dict[str, Any]:
     """What people vary and compare, by the names of the command line."""
     values = flat(config.as_dict())
-    told = natures(values, values)
-    return {key: value for key, value in values.items() if told[key].hyperparameter and key in told}
+    told = traits(values, values)
+    return {key: value for key, value in values.items() if told[key].hyperparameter}
 
 
 class Samples(Callback):
