@@ -10,7 +10,7 @@ from showtell.config.command_line import checked_arguments, composing, print_hel
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
-from showtell.run import Run, with_parts_of_run
+from showtell.run import Run, ready_directory, with_parts_of_run
 
 CONF = Path(__file__).parent / "conf"
 
@@ -38,15 +38,16 @@ def main() -> None:
     """Trains the run of a directory that is ready, or of a new one that the command line describes."""
     with one_line_errors():
         words = take_plugins(sys.argv[1:], __file__)
-        ready = words[:1] == ["--run"]
-        if not ready and print_help(words, CONF):
+        if words[:1] == ["--run"]:
+            run, composed = Run(ready_directory(words)), []
+        elif print_help(words, CONF):
             return
-        composed = (
-            words[1:2] if ready else compose(arguments_of_rank(with_parts_of_run(checked_arguments(words, CONF))))
-        )
-    if not composed:
-        return
-    run = Run(composed.pop())
+        else:
+            asked = checked_arguments(words, CONF)
+            composed = compose(arguments_of_rank(with_parts_of_run(asked)))
+            if not composed:
+                return
+            run, composed = Run(composed[2]), [composed[0], [word for word in composed[1] if word in asked]]
     with one_line_errors(run.withdraw):
         start(run, *composed)
 

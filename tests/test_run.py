@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from showtell.config import Config, parse
+from showtell.config.command_line import resume_arguments
 from showtell.errors import ConfigError
-from showtell.run import Run, with_parts_of_run
+from showtell.run import Run, ready_directory, with_parts_of_run
 
 COMMAND = {"seed": 7, "resume": None, "training": {"max_epochs": 3}}
 
@@ -99,6 +100,34 @@ def test_a_resume_is_told_what_the_run_is_made_of(tmp_path: Path) -> None:
     words = with_parts_of_run([f"resume={run}", "decoder.dropout=0.4"])
     assert {"decoder=transformer", "objective=self_critical", "data=shapes"} <= set(words)
     composed = {"resume": str(run), "decoder": {"name": "transformer", "dropout": 0.4}}
-    run.begin(composed, words)
+    run.begin(composed, [f"resume={run}", "decoder.dropout=0.4"])
     started, asked = run.started_config(), run.config()
     assert asked == replace(started, resume=str(run), decoder=replace(started.decoder, dropout=0.4))
+
+
+def test_only_what_was_begun_here_is_taken_back(tmp_path: Path, run: Run) -> None:
+    """`--run DIRECTORY` on a directory that is refused removes nothing."""
+    Run(run.directory).withdraw()
+    assert run.config_file.is_file()
+    Run(tmp_path / "none").withdraw()
+
+
+def test_a_run_that_is_started_again_by_its_directory_goes_on(run: Run) -> None:
+    """A batch system that puts a job back in the queue gives the same words again."""
+    run.go_on()
+    assert run.config().resume is None
+    run.last.parent.mkdir()
+    run.last.touch()
+    run.go_on()
+    assert run.config().resume == str(run)
+
+
+@pytest.mark.parametrize("words", [["--run"], ["--run", "a", "training.max_epochs=3"]])
+def test_a_directory_stands_alone(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match="resume=DIRECTORY key=value"):
+        ready_directory(words)
+
+
+@pytest.mark.parametrize("word", ["resume={}", "++resume={}", "resume='{}'", "resume={}/checkpoints/last.ckpt"])
+def test_a_resume_is_sent_to_its_directory(run: Run, word: str) -> None:
+    assert f"hydra.run.dir='{run}'" in resume_arguments([word.format(run)])

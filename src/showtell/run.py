@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from showtell.config import Config, parse, restore
-from showtell.config.command_line import overridden
+from showtell.config.command_line import overridden, resumed_from
 from showtell.config.gate import plain
 from showtell.config.migration import migrated
 from showtell.config.plugins import check_origins, origins
@@ -68,6 +68,7 @@ class Run:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
+        self._begun_here = False
         self.config_file = self.directory / CONFIG
         self.candidate_file = self.directory / "config.next.yaml"
         self.status_file = self.directory / STATUS
@@ -98,6 +99,7 @@ class Run:
         Raises:
             ConfigError: they cannot be used, or nothing to resume is there.
         """
+        self._begun_here = not composed["resume"]
         config = asked_config(composed, overrides)
         if config.resume is None:
             self.create(config)
@@ -118,11 +120,15 @@ class Run:
         write_text_atomically(self.config_file, _as_yaml(replace(config, resume=None)))
         self.candidate_file.unlink(missing_ok=True)
 
+    def go_on(self) -> None:
+        """Proposes to go on from where this run stopped, if it has begun and nothing else is proposed."""
+        if not self.candidate_file.is_file() and any(self.checkpoints.glob("*.ckpt")):
+            self.propose(replace(self.started_config(), resume=str(self.directory)))
+
     def withdraw(self) -> None:
-        """Takes back what was refused: a candidate, or a directory that holds nothing but a configuration."""
-        if self.candidate_file.is_file():
-            self.candidate_file.unlink()
-        elif {path.name for path in self.directory.glob("*")} <= {CONFIG}:
+        """Takes back what was refused: a candidate, and a directory that was begun here and holds nothing else."""
+        self.candidate_file.unlink(missing_ok=True)
+        if self._begun_here and {path.name for path in self.directory.glob("*")} <= {CONFIG}:
             shutil.rmtree(self.directory)
             with suppress(OSError):
                 self.directory.parent.rmdir()
@@ -193,14 +199,25 @@ def asked_config(composed: Mapping[str, Any], overrides: Sequence[str]) -> Confi
     return parse(overridden(started, plain(composed), overrides))
 
 
+def ready_directory(words: Sequence[str]) -> str:
+    """The directory of `--run DIRECTORY`, which stands alone.
+
+    Raises:
+        ConfigError: other words stand beside it, or none.
+    """
+    if len(words) != 2:
+        raise ConfigError("--run DIRECTORY trains what the directory says; change it by resume=DIRECTORY key=value")
+    return words[1]
+
+
 def with_parts_of_run(words: Sequence[str]) -> list[str]:
     """The words of a resume, and which parts the run has: their settings are what the other words may change.
 
     Raises:
         ConfigError: no run lies there.
     """
-    resume = next((word.partition("=")[2] for word in words if word.startswith("resume=")), "").strip("'\"")
-    if resume in ("", "null") or {"-m", "--multirun"} & set(words):  # the launcher refuses it with -m
+    resume = resumed_from(words)
+    if resume is None:
         return list(words)
     values, given = Run.of(resume).started_config().as_dict(), {word.partition("=")[0] for word in words}
     parts = {section: (kind, values[section][key]) for section, (kind, key) in SECTIONS.items()}

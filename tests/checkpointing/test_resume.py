@@ -85,10 +85,19 @@ def test_what_is_free_is_silent(key):
     assert check_resume(Config().as_dict(), changed(**{key: FREE[key]})) == []
 
 
-@pytest.mark.parametrize(("before", "after"), [(0.0, 0.9), (0.9, 0.0)])
-def test_a_weight_average_is_neither_switched_on_nor_off(before, after):
-    old, new = changed(training__weight_average=before), changed(training__weight_average=after)
-    with pytest.raises(ResumeError, match=rf"training.weight_average={after} does not fit .* which has {before}; set"):
+@pytest.mark.parametrize(
+    ("key", "before", "after"),
+    [
+        ("weight_average", 0.0, 0.9),
+        ("weight_average", 0.9, 0.0),
+        ("encoder_learning_rate", 1e-5, 0.0),  # which changes the optimizer's groups
+        ("schedule", "plateau", "cosine"),  # whose states are not each other's
+        ("schedule", "constant", "plateau"),
+    ],
+)
+def test_what_a_checkpoint_holds_is_neither_switched_on_nor_off(key, before, after):
+    old, new = changed(**{f"training__{key}": before}), changed(**{f"training__{key}": after})
+    with pytest.raises(ResumeError, match=rf"training.{key}={after!r} does not fit .* which has {before!r}; set"):
         check_resume(old, new)
 
 

@@ -8,7 +8,19 @@ from typing import ClassVar
 
 import pytest
 
-from showtell.config import Config, ConfigError, Section, Setting, parse, section, setting, walk
+from showtell.config import (
+    Config,
+    ConfigError,
+    DecoderConfig,
+    Section,
+    Setting,
+    parse,
+    register,
+    registry,
+    section,
+    setting,
+    walk,
+)
 from showtell.config.reference import all_settings, explained_setting, natures, settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,3 +134,19 @@ def test_the_page_is_up_to_date() -> None:
 def test_the_schema_needs_no_torch() -> None:
     code = "import sys, showtell.config, showtell.run; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_setting_has_the_traits_that_the_named_part_gives_it() -> None:
+    """Two decoders may have one key and mean another thing by it."""
+
+    @dataclass(kw_only=True)
+    class StubbornConfig(DecoderConfig):
+        name: str = "stubborn"
+        dropout: float = setting(0.0, "shapes its weights", on_resume="refuse")
+
+    register("decoder", StubbornConfig)(object)
+    try:
+        assert natures(["decoder.dropout"], {"decoder.name": "stubborn"})["decoder.dropout"].on_resume == "refuse"
+        assert natures(["decoder.dropout"], {"decoder.name": "lstm"})["decoder.dropout"].on_resume == "say"
+    finally:
+        del registry._parts[("decoder", "stubborn")]

@@ -131,10 +131,12 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         ResumeError: a setting without which the checkpoint has no meaning differs.
     """
     before, after = flat(old), flat(new)
-    told = natures(before.keys() | after.keys())
+    told = natures(before.keys() | after.keys(), after)
     changed = [key for key in sorted(told) if before.get(key) != after.get(key)]
     for key in changed:
         switched = told[key].on_resume == "switch" and bool(before.get(key)) != bool(after.get(key))
+        # a plateau's state is no other schedule's
+        switched |= key == "training.schedule" and "plateau" in (before.get(key), after.get(key))
         if switched or told[key].on_resume == "refuse":
             raise ResumeError(
                 f"{key}={after.get(key)!r} does not fit the checkpoint, which has {before.get(key)!r}; "

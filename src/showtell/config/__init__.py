@@ -2,7 +2,7 @@
 
 from showtell.config.gate import parse, register_with_hydra, restore
 from showtell.config.registry import declare, find, names, register, settings
-from showtell.config.schema import Config, monitor_mode
+from showtell.config.schema import Config, ImageTransform, monitor_mode
 from showtell.config.sections import (
     AugmentConfig,
     DataConfig,
@@ -11,7 +11,6 @@ from showtell.config.sections import (
     DeviceConfig,
     EncoderConfig,
     FeaturesConfig,
-    ImageTransform,
     ObjectiveConfig,
     SweepConfig,
     TrainingConfig,

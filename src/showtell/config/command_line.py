@@ -113,7 +113,7 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     check_flags(arguments)
     check_words(arguments)
     check_folders(folder, arguments)
-    return with_recipe(with_groups(resume_arguments(arguments)))
+    return resume_arguments(arguments) if resumed_from(arguments) else with_recipe(with_groups(arguments))
 
 
 def with_groups(arguments: Sequence[str]) -> list[str]:
@@ -130,7 +130,7 @@ def with_groups(arguments: Sequence[str]) -> list[str]:
 def with_recipe(arguments: Sequence[str]) -> list[str]:
     """The demo's recipe where the command line names neither data nor recipe."""
     given = {re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0] for word in arguments}
-    if given & {"data", "experiment", "resume"} or any(word.startswith("--cfg=hydra") for word in arguments):
+    if given & {"data", "experiment"} or any(word.startswith("--cfg=hydra") for word in arguments):
         return list(arguments)
     return [*arguments, "experiment=demo"]
 
@@ -145,19 +145,24 @@ def check_flags(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{flag}: there is no such option; {hint}")
 
 
+def resumed_from(arguments: Sequence[str]) -> Path | None:
+    """What `resume=` names; None without it, and in a sweep, whose launcher refuses it."""
+    words = [word.lstrip("+").partition("=") for word in arguments]
+    path = next((value.strip("'\"") for key, _, value in reversed(words) if key == "resume"), "")
+    return None if path in ("", "null") or {"-m", "--multirun"} & set(arguments) else Path(path)
+
+
 def resume_arguments(arguments: Sequence[str]) -> list[str]:
     """Sends a resumed run to its old directory.
 
     Raises:
         ConfigError: there is no such directory; Hydra would make it.
     """
-    resume = next((text.partition("=")[2] for text in arguments if text.startswith("resume=")), "")
-    if resume in ("", "null") or {"-m", "--multirun"} & set(arguments):  # the launcher refuses it with -m
-        return list(arguments)
-    path = Path(resume.strip("'\""))
+    path = resumed_from(arguments)
+    assert path is not None
     directory = path.parent.parent if path.suffix == ".ckpt" else path
     if not directory.is_dir():
-        raise ConfigError(f"resume={resume}: there is no such run directory; `ls runs/*` shows those that are")
+        raise ConfigError(f"resume={path}: there is no such run directory; `ls runs/*` shows those that are")
     quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
     return [*arguments, f"hydra.run.dir='{quoted}'"]
 
@@ -165,18 +170,14 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
 def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A nested configuration, `started`, changed where a command line's words, composed in `composed`, say so.
 
-    A word `group=option` that names the part that is there changes nothing.
-
     Raises:
         ConfigError: a recipe as a whole is given again.
     """
     values = deepcopy(dict(started))
     for override in overrides:
-        key, _, value = re.sub(r"@[^=]*", "", override.lstrip("+~")).partition("=")
+        key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
         if key in FIXED_ON_RESUME:
             raise ConfigError(f"{override}: a resumed run keeps its recipe; leave it out, or change single values")
-        if key in SECTIONS and value == values[key][SECTIONS[key][1]]:
-            continue
         *sections, name = key.replace("/", ".").split(".")
         source, target = composed, values
         for section in sections:

@@ -1,8 +1,9 @@
 """What each setting says of itself: for `train.py --help KEY`, and `python -m showtell.config > docs/settings.md`."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from typing import Any
 
 from showtell.config.registry import SECTIONS, parts
 from showtell.config.schema import Config
@@ -40,17 +41,23 @@ def all_settings() -> Iterator[tuple[str, Declared]]:
             yield "", Declared(one.name, one, outer)
 
 
-def natures(keys: Iterable[str]) -> dict[str, Setting]:
-    """What settings say of themselves, by key; a section for what is in it, ROOT for what nobody declared."""
+def natures(keys: Iterable[str], values: Mapping[str, Any] | None = None) -> dict[str, Setting]:
+    """What settings say of themselves, by key; a section for what is in it, ROOT for what nobody declared.
+
+    Args:
+        keys: of the settings.
+        values: by key, a configuration whose parts are asked; without it the first part that has a key answers.
+    """
     told = {one.name: declared(one).within(ROOT) for one in fields(Config)}
-    for _, found in all_settings():
+    chosen = {(values or {}).get(f"{section}.{key}") for section, (_, key) in SECTIONS.items()}
+    for _, found in sorted(all_settings(), key=lambda pair: pair[0] not in chosen):
         told.setdefault(found.key, found.setting)
     return {key: told.get(key) or told.get(key.partition(".")[0], ROOT) for key in keys}
 
 
-def identifies(key: str) -> bool:
+def identifies(key: str, values: Mapping[str, Any] | None = None) -> bool:
     """Whether another value makes another run; a sweep's folder holds one run only."""
-    return natures([key])[key].identifies is True
+    return natures([key], values)[key].identifies is True
 
 
 def names_folders(key: str) -> bool:

@@ -26,6 +26,19 @@ from showtell.config.setting import Section, section, setting
 from showtell.errors import ConfigError
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageTransform:
+    """How a picture becomes an encoder's input. It belongs to the encoder's weights and travels in the checkpoint.
+
+    The whole picture is stretched to `size` x `size`: nothing is cut away and every tensor has one shape.
+    """
+
+    size: int = 224
+    interpolation: str = "bilinear"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
 @dataclass(kw_only=True)
 class Config(Section):
     """One run. The sections are the groups under `conf/`."""

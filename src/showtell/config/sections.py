@@ -10,19 +10,6 @@ from showtell.config.setting import Section, section, setting
 from showtell.errors import ConfigError
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageTransform:
-    """How a picture becomes an encoder's input. It belongs to the encoder's weights and travels in the checkpoint.
-
-    The whole picture is stretched to `size` x `size`: nothing is cut away and every tensor has one shape.
-    """
-
-    size: int = 224
-    interpolation: str = "bilinear"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-
 @dataclass(kw_only=True)
 class AugmentConfig(Section):
     """How training pictures are changed at random; with these values, not at all."""
@@ -233,7 +220,10 @@ class TrainingConfig(Section):
     accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1)
     learning_rate: float = setting(1e-3, "Adam's", above=0)
     encoder_learning_rate: float = setting(
-        1e-5, "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them", low=0
+        1e-5,
+        "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them",
+        low=0,
+        on_resume="switch",
     )
     weight_decay: float = setting(0.0, "Adam's", low=0)
     weight_average: float = setting(

@@ -52,6 +52,8 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
             return _start_rank(asked_config(composed, overrides), run, ranks)
     if composed is not None:
         run.begin(composed, overrides)
+    elif not ranks:  # as a batch system starts a job anew
+        run.go_on()
     config = run.config()
     if ranks:
         with one_line_errors() if ranks.rank else nullcontext():  # what was refused is taken back by rank 0 alone

@@ -104,7 +104,7 @@ def ranked(rows: Iterable[Row], metric: str, mode: str) -> list[Row]:
 def varying(runs: Sequence[Run]) -> list[str]:
     """The parameters that differ between runs, in the order of the configuration."""
     keys = dict.fromkeys(key for run in runs for key in run.parameters)
-    told = natures(keys)
+    told = natures(keys, runs[0].parameters)
     columns = {key: [repr(run.parameters.get(key)) for run in runs] for key in keys if told[key].compared}
     varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
     names = list(varied)

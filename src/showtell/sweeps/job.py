@@ -70,7 +70,7 @@ class Job:
             ConfigError: it has another configuration.
         """
         for key, old, new in self._differences():
-            if identifies(key):
+            if identifies(key, flat(self.config.as_dict())):
                 raise ConfigError(
                     f"{self.directory} holds a run with {key}={old} instead of {new}; "
                     "remove it, or give this sweep a name of its own (name=...)"

@@ -144,7 +144,7 @@ def best_line(monitor: str, value: float | None) -> str:
 def hyperparameters(config: Config) -> dict[str, Any]:
     """What people vary and compare, by the names of the command line."""
     values = flat(config.as_dict())
-    told = natures(values)
+    told = natures(values, values)
     return {key: value for key, value in values.items() if told[key].hyperparameter and key in told}
 
 

@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from showtell.checkpointing.best import BestCheckpoint
+from showtell.config import Config
 from showtell.distributed import broadcast, is_rank_zero
 from showtell.errors import UserError, one_line
 from showtell.run import Run
@@ -30,9 +31,11 @@ class Status(Callback):
     The seconds of training travel in the checkpoint, so a resumed run goes on counting.
     """
 
-    def __init__(self, run_dir: Path, owner: BestCheckpoint) -> None:
+    def __init__(self, config: Config, run_dir: Path, owner: BestCheckpoint) -> None:
+        self.config = config
         self.run = Run(run_dir)
         self.owner = owner
+        self.is_on = False
         self.pruned: str | None = None  # why a search has given this run up
         self.before = 0.0
         self.began = time.perf_counter()
@@ -42,7 +45,10 @@ class Status(Callback):
         self.began = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """The run is on."""
+        """The run is on: nothing refuses its configuration from here on."""
+        if trainer.is_global_zero:
+            self.run.accept(self.config)
+        self.is_on = True
         self._write(trainer, "running", trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -54,7 +60,9 @@ class Status(Callback):
         self._write(trainer, "pruned" if self.pruned else "finished", _epochs_begun(trainer), self.pruned)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """The run was stopped, or failed."""
+        """The run was stopped, or failed; a resume that never went on leaves the run as it was."""
+        if not self.is_on and self.run.candidate_file.is_file():
+            return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         told, kind = one_line(str(exception)), type(exception).__name__
         reason = (

@@ -89,8 +89,6 @@ def train(config: Config, run_dir: Path) -> float:
     with rank_zero_first():
         shown = reports(config, run_dir, data)
     check_monitored(config.training.monitor, shown)
-    if is_rank_zero():
-        Run(run_dir).accept(config)  # nothing refuses from here on
     fit(config, run_dir, data, module, shown, resume)
     return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
 
@@ -124,6 +122,8 @@ def fit(
     trainer = build_trainer(config, run_dir, data, shown, stop, point, module.leaves_weights_unused)
     with stop:
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None)
+    if is_rank_zero():
+        Run(run_dir).accept(config)  # also where nothing was left to do
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
 

@@ -90,7 +90,7 @@ def build_callbacks(
         folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
     )
     best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
-    status = Status(run_dir, best)
+    status = Status(config, run_dir, best)
     curves = Curves(training.log_every_steps)
     callbacks = [
         stop,
