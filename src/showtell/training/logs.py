@@ -148,7 +148,9 @@ def truncate_events(run_dir: Path, point: LogPoint) -> None:
     A file that is damaged is cut at the damage, beyond which TensorBoard would not read either.
     """
     cut = False
-    for path in sorted(run_dir.glob("events.out.tfevents.*"), key=lambda path: path.name.split(".")):
+    # ...tfevents.SECONDS.HOST.PID.NUMBER: the tenth file of a process comes after its ninth
+    files = run_dir.glob("events.out.tfevents.*")
+    for path in sorted(files, key=lambda path: [part.zfill(20) for part in path.name.split(".")]):
         if cut:
             path.unlink()
             continue
