@@ -11,7 +11,7 @@ import torch
 from tests.small_settings import decoder_settings
 
 from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
-from showtell.checkpointing.resume import find_resume_point
+from showtell.checkpointing.resume import ResumeError, find_resume_point
 from showtell.config import Config, ConfigError, EncoderConfig, TrainingConfig, parse
 from showtell.models.decoders.base import build_decoder
 from showtell.models.encoders.base import Encoder, build_encoder
@@ -266,10 +266,19 @@ def test_a_second_stage_goes_on_without_the_first(runs: dict[str, Path], tmp_pat
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(parse(settings), whole)
     train(parse({**settings, "training": {**settings["training"], "max_steps": 3}}), parts)
-    assert Run(parts).values()["encoder"]["name"] == SMALL["name"]
+    old = shutil.copytree(parts, tmp_path / "old")
+    (old / "config.yaml").unlink()
     shutil.rmtree(first)
-    train(parse({**settings, "encoder": {}, "resume": str(parts)}), parts)  # the encoder is the first stage's
-    assert same(last(whole), last(parts))
+    asked = {"training": settings["training"], "resume": str(parts)}
+    adopted = {**Run(parts).values(), **asked}
+    for other in ({"decoder": {**stage["decoder"], "hidden_size": 9}}, {"vocab": {"threshold": 7}}):
+        with pytest.raises(
+            ResumeError, match=r"(decoder\.hidden_size=9|vocab\.threshold=7) does not fit the checkpoint"
+        ):
+            train(parse({**adopted, **other}), parts)
+    train(parse(adopted), parts)
+    train(parse({**settings, "encoder": {}, "resume": str(old)}), old)  # which did not write down what it adopted
+    assert same(last(whole), last(parts)) and same(last(whole), last(old))
 
 
 def test_a_second_stage_refuses_another_encoders_weights(

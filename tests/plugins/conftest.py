@@ -60,7 +60,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     monkeypatch.setattr(registry, "_parts", dict(registry._parts))
     monkeypatch.setattr(registry, "failures", {})
-    monkeypatch.setattr(plugins, "_loaded", set())
+    monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setattr(plugins, "_sources", [])
     monkeypatch.setattr(errors, "plugin_files", set())
 

@@ -102,6 +102,23 @@ def test_a_cell_of_a_notebook_may_run_again(registered: None) -> None:
     assert registry.find("metric", "mine").load() is float
 
 
+def test_a_changed_file_is_another_plugin(written: Callable[..., Path]) -> None:
+    text = "import showtell\nshowtell.register('metric', name='{}')({})\n"
+    file = written(text.format("mine", "int"))
+    showtell.use(file)
+    first = registry.find("metric", "mine")
+    written(text.format("mine", "str"))  # of the same length, perhaps of the same moment
+    assert first.sha256 == registry.find("metric", "mine").sha256  # of the code that is here, not of the file
+    showtell.use(file)
+    second = registry.find("metric", "mine")
+    assert (first.load(), second.load()) == (int, str) and first.sha256 != second.sha256
+    showtell.use(file)
+    assert registry.find("metric", "mine") is second
+    written(text.format("other", "int"))
+    showtell.use(file)
+    assert [part.name for part in registry.parts() if part.origin] == ["other"]
+
+
 def test_what_cannot_be_imported_concerns_who_wants_it(
     written: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,36 +209,67 @@ def test_a_bug_in_a_sweeps_job(words: list[str], tmp_path: Path, device: list[st
     assert "a, b = 1, 2, 3; losses = " in log and 'focal.py", line' in log
 
 
+TRAINING_PARTS = ("focal.py", "length.py", "tabbed.py")
+
+
 @pytest.fixture(scope="module")
-def trained(tiny_overrides: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A run whose objective is a plugin's, which is not here any more."""
+def trained(tiny_overrides: dict[str, Any], tabbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A run whose objective, metric and annotation format are plugins', which are not here any more."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_parts", dict(registry._parts))
-        patch.setattr(plugins, "_loaded", set())
+        patch.setattr(plugins, "_loaded", {})
         patch.setattr(plugins, "_sources", [])
-        plugins.load(PARTS / "focal.py")
-        config = parse({**tiny_overrides, "objective": {"name": "focal"}})
+        for name in TRAINING_PARTS:
+            plugins.load(PARTS / name)
+        data = {"format": "tabbed", "root": str(tabbed), "num_workers": 0}
+        data |= {"train_annotations": "train.tsv", "val_annotations": "val.tsv"}
+        training = {**tiny_overrides["training"], "metrics": ["length"]}
+        config = parse({**tiny_overrides, "objective": {"name": "focal"}, "data": data, "training": training})
         Run(folder / "run").create(config)
         train(config, folder / "run")
     yield Run(folder / "run")
 
 
 READERS: dict[str, Callable[[Run], object]] = {
-    "showtell.load": lambda run: showtell.load(run.directory),
     "resume=": lambda run: run.started_config(),
     "resume=, then": lambda run: find_resume_point(run.directory),
+}
+MODEL_READERS: dict[str, Callable[[Run], object]] = {
+    "showtell.load": lambda run: showtell.load(run.directory),
     "init_from=": lambda run: load_start(str(run.directory)),
 }
+
+
+@pytest.mark.parametrize("reader", MODEL_READERS)
+@pytest.mark.usefixtures("registered")
+def test_a_model_needs_no_plugin_of_its_training(trained: Run, tmp_path: Path, reader: str) -> None:
+    MODEL_READERS[reader](trained)
+    checkpoint = load_checkpoint(trained.best)
+    checkpoint["showtell"]["plugins"].append({"kind": "decoder", "name": "gone", "file": "gone.py", "sha256": ""})
+    checkpoint["showtell"]["config"]["decoder"]["name"] = "gone"
+    save_checkpoint(checkpoint, Run(tmp_path).best)
+    with pytest.raises(UserError, match=r"wants the decoder 'gone' of the plugin 'gone\.py'; give --plugins with"):
+        MODEL_READERS[reader](Run(tmp_path))
+
+
+@pytest.mark.usefixtures("registered")
+def test_of_a_missing_plugin_remains_what_the_model_was_trained_on(trained: Run) -> None:
+    config = showtell.load(trained.directory).configs[0]
+    assert (config.data.format, config.data.train_annotations) == ("coco", "train.tsv")  # not our demo's captions
+    assert (config.objective.name, config.training.metrics) == ("cross_entropy", [])
+    plugins.load(PARTS)
+    config = showtell.load(trained.directory).configs[0]
+    assert (config.data.format, config.objective.name, config.training.metrics) == ("tabbed", "focal", ["length"])
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_who_lacks_the_plugin_is_told_its_name(registered: None, trained: Run, reader: str) -> None:
     with pytest.raises(UserError) as refused:
         READERS[reader](trained)
-    wants = "wants the objective 'focal' of the plugin 'focal.py'; give --plugins with the folder that it lies in"
+    wants = "wants the format 'tabbed' of the plugin 'tabbed.py'; give --plugins with the folder that it lies in"
     assert wants in str(refused.value) and "\n" not in str(refused.value)
-    showtell.use(PARTS / "focal.py")
+    showtell.use(PARTS)
     READERS[reader](trained)
 
 
@@ -253,7 +301,7 @@ def test_no_code_comes_from_where_a_file_says(
     run = Run(tmp_path / "run")
     save_checkpoint(checkpoint, run.best)
     run.config_file.write_text(yaml.safe_dump({**told["config"], "plugins": told["plugins"]}))
-    for reader in READERS.values():
+    for reader in (*READERS.values(), *MODEL_READERS.values()):
         with pytest.raises(UserError) as refused:
             reader(run)
         assert "\n" not in str(refused.value)

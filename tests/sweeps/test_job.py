@@ -67,6 +67,9 @@ def test_the_decoder_of_a_second_stage_is_no_other_run(tmp_path):
     """A run's own configuration names the first stage's decoder, the command line perhaps none."""
     begin(job(tmp_path / "run", init_from="first", decoder={"hidden_size": 256}), "finished")
     assert job(tmp_path / "run", init_from="first").to_do() is ToDo.NOTHING
+    assert job(tmp_path / "run", init_from="first", training={"max_epochs": 9}).prepare() is ToDo.RESUME
+    asked = Run(tmp_path / "run").config()
+    assert (asked.decoder.hidden_size, asked.training.max_epochs) == (256, 9)
     with pytest.raises(ConfigError, match="holds a run with init_from=first instead of second"):
         job(tmp_path / "run", init_from="second").to_do()
     more = {"encoder": {"finetune_blocks": 1}, "features": {"mode": "off"}}

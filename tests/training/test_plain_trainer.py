@@ -88,6 +88,14 @@ def test_each_epoch_has_an_order_of_its_own(tiny_config: MakeConfig, tmp_path: P
     assert sorted(first) == sorted(second)
 
 
+def test_a_trainer_used_again_follows_the_new_data(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    trainer = fit(*built(tiny_config()), tmp_path)
+    module, data = built(tiny_config())
+    trainer.fit_loop.max_epochs = 3  # one is done
+    trainer.fit(module, datamodule=data)
+    assert (data.position.epoch, data.position.batch) == (2, 0)
+
+
 def test_load_takes_a_run_and_importing_showtell_takes_no_torch(tiny_run: Path, tiny_coco: Path) -> None:
     picture = min((tiny_coco / "val").iterdir())
     assert showtell.load(tiny_run, "cpu").caption([picture])[0].error is None

@@ -10,7 +10,7 @@ from torch import nn
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import STAMP
 from showtell.config import ConfigError, restore
-from showtell.config.plugins import check_origins
+from showtell.config.plugins import MODEL, check_origins, without_missing
 from showtell.text import SPECIAL_TOKENS
 
 
@@ -51,8 +51,10 @@ _METADATA: dict[str, Callable[[object], bool]] = {
 }
 
 
-def checked_metadata(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The part of a checkpoint that describes it.
+def checked_metadata(
+    checkpoint: Mapping[str, Any], path: str | os.PathLike[str], model_only: bool = False
+) -> dict[str, Any]:
+    """The part of a checkpoint that describes it; with `model_only` for who does not train on with its objective.
 
     Raises:
         CheckpointError: something is missing in it or is of another kind.
@@ -66,7 +68,10 @@ def checked_metadata(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
-    check_origins(metadata.setdefault("plugins", []), path)  # before a name that only a plugin knows is refused
+    plugins = metadata.setdefault("plugins", [])
+    check_origins(plugins, path, *([MODEL] if model_only else []))  # before a name that only a plugin knows is refused
+    if model_only:
+        metadata["config"] = without_missing(metadata["config"], plugins)
     try:
         restore(metadata["config"])
     except ConfigError as error:

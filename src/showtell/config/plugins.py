@@ -6,13 +6,16 @@ the run that wants something of it, and then shows its traceback. Other processe
 `plugin_arguments()` on their command line.
 """
 
+import hashlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from showtell import errors
 from showtell.config import registry
@@ -20,8 +23,10 @@ from showtell.config.schema import Config
 from showtell.errors import ConfigError, UserError
 
 FLAG = "--plugins"
+MODEL: tuple[registry.Kind, ...] = ("encoder", "decoder")
+"""Kinds of parts without which a trained model cannot be used; the others concern its training."""
 _sources: list[Path] = []
-_loaded: set[Path] = set()
+_loaded: dict[Path, str] = {}  # with the hash of what was imported
 
 
 def take_plugins(words: Sequence[str], script: str | Path | None = None) -> list[str]:
@@ -53,7 +58,7 @@ def take_plugins(words: Sequence[str], script: str | Path | None = None) -> list
 
 
 def load(source: Path) -> None:
-    """Imports a file, or every `*.py` of a folder in the order of their names.
+    """Imports a file, or every `*.py` of a folder in the order of their names; again only where one has changed.
 
     Raises:
         UserError: it is not there, or takes a name which is there.
@@ -64,8 +69,7 @@ def load(source: Path) -> None:
     if source not in _sources:
         _sources.append(source)
     for file in sorted(source.glob("*.py")) if source.is_dir() else [source]:
-        if file not in _loaded:
-            _import(file)
+        _import(file)
 
 
 def plugin_arguments() -> list[str]:
@@ -85,12 +89,13 @@ def origins(config: Config) -> list[dict[str, str]]:
     ]
 
 
-def check_origins(wanted: Any, path: object) -> list[str]:
+def check_origins(wanted: Any, path: object, kinds: Sequence[str] = get_args(registry.Kind)) -> list[str]:
     """Compares the plugins that a checkpoint was written with to those that are here. It says names, never code.
 
     Args:
         wanted: what `origins` said, from a foreign file.
         path: of the file.
+        kinds: which parts must be here.
 
     Returns:
         A line for each whose file is another one now.
@@ -102,16 +107,41 @@ def check_origins(wanted: Any, path: object) -> list[str]:
     if not isinstance(wanted, list) or not all(isinstance(one, dict) and set(one) == keys for one in wanted):
         raise ConfigError(f"{path}: its record of plugins is of a wrong kind; pass one that a run wrote")
     lines = []
-    here = {(part.kind, part.name): part for part in registry.parts()}
+    here = _here()
     for one in wanted:
         kind, name, file, sha256 = (str(one[key])[:200] for key in ("kind", "name", "file", "sha256"))
-        part = here.get((kind, name))  # type: ignore[arg-type]
-        if part is None or part.origin is None:
+        part = here.get((kind, name))
+        if part is None:
+            if kind not in kinds:
+                continue
             remedy = registry.broken() or f"; give {FLAG} with the folder that it lies in, or showtell.use(FILE)"
             raise ConfigError(f"{path} wants the {kind} {name!r} of the plugin {file!r}{remedy}")
         if part.sha256 != sha256:
             lines.append(f"{part.origin} is not the plugin that {path} was written with: its content differs")
     return lines
+
+
+def without_missing(values: Mapping[str, Any], wanted: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """A checkpoint's configuration for who uses the model alone: without the plugins that only training needed.
+
+    Their objectives and formats are replaced by the kind's default, and their metrics left out, where they are not
+    here; `wanted` as `check_origins`.
+    """
+    kept, here = deepcopy(dict(values)), _here()
+    missing = {(str(one["kind"]), str(one["name"])) for one in wanted} - here.keys()
+    for section, (kind, key) in registry.SECTIONS.items():
+        found, base = kept.get(section), registry.BASES[kind]
+        if kind not in MODEL and isinstance(found, dict) and (kind, str(found.get(key))) in missing:
+            shared = {one.name: found[one.name] for one in fields(base) if one.name in found}
+            kept[section] = {**shared, key: getattr(base(), key)}
+    training = kept.get("training")
+    if isinstance(training, dict) and isinstance(training.get("metrics"), list):
+        training["metrics"] = [name for name in training["metrics"] if ("metric", str(name)) not in missing]
+    return kept
+
+
+def _here() -> dict[tuple[str, str], registry.Part]:
+    return {(part.kind, part.name): part for part in registry.parts() if part.origin is not None}
 
 
 def _import(file: Path) -> None:
@@ -120,22 +150,26 @@ def _import(file: Path) -> None:
     if spec is None or spec.loader is None:
         raise UserError(f"{FLAG} {file}: a plugin is a Python file, its name ends in .py")
     module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
     errors.plugin_files.add(str(file))
-    before = set(registry.parts())
     registry.failures.pop(str(file), None)
     try:
-        with registry.from_plugin(str(file)):
-            spec.loader.exec_module(module)
+        content = file.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        if _loaded.get(file) == sha256:
+            return
+        _loaded.pop(file, None)
+        sys.modules[name] = module  # dataclasses look their module up
+        with registry.from_plugin(str(file), sha256):
+            exec(compile(content, str(file), "exec", dont_inherit=True), vars(module))  # the bytes that were hashed
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         registry.failures[str(file)] = "".join(traceback.format_exception(error))
         _say(f"{file.name} cannot be imported ({type(error).__name__}: {errors.one_line(str(error))})")
         return
-    _loaded.add(file)
-    added = [f"{part.kind} {part.name}" for part in registry.parts() if part not in before]
+    _loaded[file] = sha256
+    added = [f"{part.kind} {part.name}" for part in registry.parts() if part.origin == str(file)]
     _say(f"{file.name}: {', '.join(added) or 'registers nothing'}")
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields, make_dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from showtell.config.sections import DataConfig, DecoderConfig, EncoderConfig, ObjectiveConfig
@@ -56,6 +55,7 @@ class Part:
         settings: the dataclass of its section; None for a metric or a logger.
         implementation: what builds it, or `module:Class` of ours.
         origin: the plugin's file; None for a shipped part.
+        sha256: of that file as it was imported, or of the part's own text where it stands in a notebook; else empty.
     """
 
     kind: Kind
@@ -63,6 +63,7 @@ class Part:
     settings: type[Section] | None
     implementation: Callable[..., Any] | str
     origin: str | None = None
+    sha256: str = ""
 
     def load(self) -> Any:
         """The class or function, imported now."""
@@ -76,21 +77,10 @@ class Part:
         """Where it is written down, for messages."""
         return self.origin or f"Showtell's own {self.implementation}"
 
-    @property
-    def sha256(self) -> str:
-        """Of the plugin's file, or of the part's own text where it stands in a notebook; empty where there is none."""
-        content = b""
-        if self.origin == THIS_PROGRAM:
-            with suppress(OSError, TypeError):
-                content = inspect.getsource(self.implementation).encode()  # type: ignore[arg-type]
-        elif self.origin is not None:
-            content = Path(self.origin).read_bytes()
-        return hashlib.sha256(content).hexdigest() if content else ""
-
 
 _parts: dict[tuple[Kind, str], Part] = {}
 _any_other: dict[Kind, Part] = {}
-_plugin: list[str] = []
+_plugin: list[tuple[str, str]] = []  # file and hash of what is being imported
 failures: dict[str, str] = {}
 """Plugins that could not be imported, and their tracebacks: for whoever wants something of them."""
 
@@ -118,7 +108,7 @@ def register(kind: Kind, settings: type[Section] | None = None, *, name: str = "
     Raises:
         UserError: the name is taken, there is no such kind, or the settings are of another one.
     """
-    origin = _plugin[-1] if _plugin else THIS_PROGRAM
+    origin, sha256 = _plugin[-1] if _plugin else (THIS_PROGRAM, "")
     if kind not in get_args(Kind):
         raise UserError(f"{origin}: {kind!r} is no kind of part; register one of {', '.join(get_args(Kind))}")
     if settings is not None and not _fits(kind, settings):
@@ -129,7 +119,7 @@ def register(kind: Kind, settings: type[Section] | None = None, *, name: str = "
     called = name or _name_of(kind, settings, origin)
 
     def registered(built: _Built) -> _Built:
-        _add(Part(kind, called, _named(kind, settings, called), built, origin))
+        _add(Part(kind, called, _named(kind, settings, called), built, origin, sha256 or _text_sha256(built)))
         return built
 
     return registered
@@ -183,19 +173,29 @@ def settings(kind: Kind, name: str, **values: Any) -> Any:
 
 
 class from_plugin:
-    """A block in which what is registered belongs to a plugin's file."""
+    """A block in which what is registered belongs to a plugin's file, and replaces what an older content of it had."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, sha256: str) -> None:
+        self.file, self.sha256 = file, sha256
 
     def __enter__(self) -> None:
-        _plugin.append(self.file)
+        self._drop()
+        _plugin.append((self.file, self.sha256))
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         _plugin.pop()
         if error is not None:  # half a plugin is none
-            for key in [key for key, part in _parts.items() if part.origin == self.file]:
-                del _parts[key]
+            self._drop()
+
+    def _drop(self) -> None:
+        for key in [key for key, part in _parts.items() if part.origin == self.file]:
+            del _parts[key]
+
+
+def _text_sha256(built: Any) -> str:
+    with suppress(OSError, TypeError):
+        return hashlib.sha256(inspect.getsource(built).encode()).hexdigest()
+    return ""
 
 
 def _add(part: Part) -> None:

@@ -137,7 +137,10 @@ class CaptionData(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Under a plain Trainer nobody else would move the position, and all epochs would have one order."""
         callbacks: list[Callback] = self.trainer.callbacks if self.trainer else []  # type: ignore[attr-defined]
-        if self.trainer and not any(isinstance(callback, FollowTrainer) for callback in callbacks):
+        following = [callback for callback in callbacks if isinstance(callback, FollowTrainer)]
+        for callback in following:
+            callback.data = self  # a trainer that is used again has another module's
+        if self.trainer and not following:
             callbacks.append(FollowTrainer(self))
 
     def references(self, split: str) -> Mapping[int, Sequence[str]] | None:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from showtell.evaluation.metric import Candidates, Metric, MetricScores, References, UnavailableError
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, UnavailableError
 from showtell.evaluation.ptb import ptb_tokens
 
 TIMEOUT_SECONDS = 900.0
@@ -27,16 +27,13 @@ _SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.ja
 class _JavaMetric(Metric):
     """A program that is run on the texts of candidates and references."""
 
-    def __init__(self, references: References) -> None:
-        self._references = references
-
     def score(self, candidates: Candidates) -> MetricScores:
         """The score of the corpus.
 
         Raises:
             UnavailableError: Java or a file is missing, or the program failed.
         """
-        written = (self._references.texts[picture] for picture in self._references.picture_ids)
+        written = (self.references.texts[picture] for picture in self.references.picture_ids)
         truths = [[" ".join(ptb_tokens(text)) for text in texts] for texts in written]
         value = self.run([" ".join(words) for words in candidates.tokens], truths)
         return MetricScores({next(iter(self.names)): value}, {})

@@ -80,8 +80,8 @@ class Metric(ABC):
     names: ClassVar[Mapping[str, str]]
     smaller_is_better: ClassVar[Collection[str]] = ()
 
-    @abstractmethod
-    def __init__(self, references: References) -> None: ...
+    def __init__(self, references: References) -> None:
+        self.references = references
 
     @abstractmethod
     def score(self, candidates: Candidates) -> MetricScores:

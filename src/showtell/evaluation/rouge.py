@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from showtell.evaluation.metric import Candidates, Metric, MetricScores, References, of_pictures
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, of_pictures
 from showtell.evaluation.ngrams import Captions
 
 BETA = 1.2
@@ -23,12 +23,9 @@ class RougeL(Metric):
 
     names = MappingProxyType({"rouge_l": "ROUGE-L"})
 
-    def __init__(self, references: References) -> None:
-        self._references = references
-
     def score(self, candidates: Candidates) -> MetricScores:
         """The ROUGE-L of each picture, and their mean."""
-        references, spans = _sentences(self._references.captions), pairwise(self._references.first.tolist())
+        references, spans = _sentences(self.references.captions), pairwise(self.references.first.tolist())
         own = _sentences(candidates.captions)
         return of_pictures(
             "rouge_l", np.array([rouge_l(one, references[a:b]) for one, (a, b) in zip(own, spans, strict=True)])

@@ -149,7 +149,7 @@ class Captioner(PictureCaptioner):
         """
         path = checkpoint_file(Path(path))
         checkpoint = load_checkpoint(path)
-        metadata = checked_metadata(checkpoint, path)
+        metadata = checked_metadata(checkpoint, path, model_only=True)
         config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
         identity, transform = metadata["encoder"], ImageTransform(**metadata["transform"])
         weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -92,22 +93,21 @@ class Job:
             if to_do is ToDo.NEW:
                 run.create(self.config)
             else:
-                run.propose(replace(self.config, resume=str(self.directory)))
+                run.propose(replace(self._adopting(run.values()), resume=str(self.directory)))
         return to_do
+
+    def _adopting(self, saved: Mapping[str, Any] | None) -> Config:
+        """Of a second stage, with what its run adopted, which is not what the command line says."""
+        return self.config.adopting(restore(saved)) if saved and self.config.init_from else self.config
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
         run = Run(self.directory)
         saved = run.values()
         if saved is None or (run.status() is None and not any(run.checkpoints.glob("*.ckpt"))):
             return []  # nothing was trained: a mistake may be corrected
-        config = self.config
-        try:
-            old = restore(saved)
-            before = flat(old.as_dict())
-            if config.init_from:  # what the run adopted is not what the command line says
-                config = config.adopting(old)
-        except ConfigError:  # written by another version
-            before = flat(saved)
+        config, before = self.config, flat(saved)
+        with suppress(ConfigError):  # else written by another version
+            before, config = flat(restore(saved).as_dict()), self._adopting(saved)
         after = flat(config.as_dict())
         keys = sorted(before.keys() | after.keys())
         return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]

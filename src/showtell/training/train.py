@@ -55,8 +55,8 @@ def train(config: Config, run_dir: Path) -> float:
     start = load_start(config.init_from) if config.init_from and not resume else None
     if start:
         config = config.adopting(start.config)
-    elif resume and config.init_from:
-        config = config.adopting(parse(resume.metadata["config"]))
+    elif resume and config.init_from and not Run.of(str(config.resume)).config_file.is_file():
+        config = config.adopting(parse(resume.metadata["config"]))  # older versions did not write down what is adopted
     source = open_source(config)
     if start:
         start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for

@@ -70,7 +70,7 @@ def load_start(path: str) -> Start:
     """
     file = checkpoint_file(Path(path))
     checkpoint = load_checkpoint(file)
-    metadata = checked_metadata(checkpoint, file)
+    metadata = checked_metadata(checkpoint, file, model_only=True)
     state = checkpoint["state_dict"]
     config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
     sha256 = str(metadata["encoder"]["sha256"])
