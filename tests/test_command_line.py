@@ -49,9 +49,10 @@ def test_help_names_every_group_with_an_example() -> None:
         ("encoder.weights=my.pt", "encoder.weights=my.pt: no file of that name"),
         ("resume=runs/none_such", "there is no such run directory"),
         ("decoder={a", "error: "),
-        ("--cfg", "--cfg: its value is missing"),
+        ("--cfg", "there is no such configuration; choose one of job, hydra, all"),
+        ("--cfg=", "--cfg: its value is missing"),
         ("--cfg=jobs", "--cfg jobs: there is no such configuration; choose one of job, hydra, all"),
-        ("--config-dir", "--config-dir: its value is missing"),
+        ("--config-dir=", "--config-dir: its value is missing"),
         ("-m --cfg job", "Only one of --run, --multirun, --cfg"),
         ("--experimental-rerun=x", "--experimental-rerun: there is no such option"),
     ],
@@ -60,7 +61,7 @@ def test_a_mistake_is_one_line_and_code_2(
     word: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    answer = run(f"hydra.run.dir={tmp_path}/run", f"cache={tmp_path}/cache", *word.split())
+    answer = run(*word.split(), f"hydra.run.dir={tmp_path}/run", f"cache={tmp_path}/cache")
     said = [line for line in answer.stderr.splitlines() if line.strip()]
     assert message in said[-1]
     assert said[-1].startswith("error: ")
