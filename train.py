@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import register_with_hydra
-from showtell.config.command_line import checked_arguments, composing, print_help
+from showtell.config.command_line import checked_arguments, composing, flags_first, print_help
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
@@ -28,7 +28,7 @@ def compose(words: list[str]) -> list[Any]:
         found.extend((values, job.overrides.task, os.path.relpath(job.runtime.output_dir)))
 
     register_with_hydra()
-    sys.argv[1:] = words
+    sys.argv[1:] = flags_first(words)
     with composing():
         keep()
     return found

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from showtell.config.command_line import flags_first
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -95,3 +97,15 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "h, c = (1, 2, 3)" in answer.stderr
     assert answer.stderr.strip().splitlines()[-1] == "ValueError: too many values to unpack (expected 2)"
+
+
+@pytest.mark.parametrize(
+    ("words", "ordered"),
+    [
+        (["seed=1", "-m", "decoder=lstm"], ["-m", "seed=1", "decoder=lstm"]),
+        (["decoder=lstm", "--cfg", "job", "data=shapes"], ["--cfg", "job", "decoder=lstm", "data=shapes"]),
+        (["--config-dir=more", "seed=1"], ["--config-dir=more", "seed=1"]),
+    ],
+)
+def test_flags_and_settings_may_be_mixed(words: list[str], ordered: list[str]) -> None:
+    assert flags_first(words) == ordered

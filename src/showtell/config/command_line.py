@@ -129,7 +129,7 @@ def with_groups(arguments: Sequence[str]) -> list[str]:
         chosen = [word.partition("=")[2] for word in arguments if word.startswith(f"{section}.{key}=")]
         if chosen and section not in given and chosen[-1] in names(kind):
             words.append(f"{section}={chosen[-1]}")
-    return [*arguments, *words]  # behind: Hydra takes flags and words, each kind in one piece
+    return [*arguments, *words]
 
 
 def with_recipe(arguments: Sequence[str]) -> list[str]:
@@ -153,6 +153,19 @@ def check_flags(arguments: Sequence[str]) -> None:
             close = difflib.get_close_matches(flag, FLAGS, n=1)
             hint = f"did you mean {close[0]}?" if close else "settings are written KEY=VALUE, without dashes"
             raise ConfigError(f"{flag}: there is no such option; {hint}")
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """In Hydra's order: flags with their values, then all settings in one piece."""
+    flags: list[str] = []
+    settings: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        (flags if word.startswith("-") else settings).append(word)
+        if word in FLAGS_WITH_VALUE and words:
+            flags.append(words.pop(0))
+    return [*flags, *settings]
 
 
 def resumed_from(arguments: Sequence[str]) -> Path | None:
