@@ -35,6 +35,7 @@ from showtell.launching.launcher import environment_of_rank
 from showtell.models.decoders.base import build_decoder
 from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.module import CaptionModule
+from showtell.models.scores import Scores
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.training.trainer import build_trainer
 
@@ -85,7 +86,7 @@ def train(batch: int, run_dir: Path, result: Path) -> None:
     stop = GracefulStop()
     run_dir.mkdir(exist_ok=True)
     with stop:
-        build_trainer(config, run_dir, loader, [watch], stop, None).fit(module, datamodule=loader)
+        build_trainer(config, run_dir, loader, [watch, Scores({}, dict)], stop, None).fit(module, datamodule=loader)
     result.with_suffix(f".{ranks.rank}").write_text(json.dumps(watch.spent))
 
 

@@ -32,6 +32,7 @@ from showtell.data.module import CaptionData
 from showtell.models.decoders.base import build_decoder
 from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.module import CaptionModule
+from showtell.models.scores import Scores
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.training.trainer import build_trainer
 
@@ -142,7 +143,7 @@ def measure(size: dict[str, Any], run_dir: Path) -> dict[str, list[Clocks]]:
         )
 
     stop = GracefulStop()
-    trainer = build_trainer(wanted, run_dir, data, [], stop, None)
+    trainer = build_trainer(wanted, run_dir, data, [Scores({}, dict)], stop, None)
     device = trainer.strategy.root_device
     batch = {key: value.to(device) for key, value in next(iter(data.train_dataloader())).items()}
     fused = {"bare": None, "bare, fused": True}

@@ -51,6 +51,7 @@ class Scores(Callback):
         self.references = references
         self.training = training
         self.judge = judge
+        self.further = tuple(metrics)
         self.metrics = tuple(dict.fromkeys([*WITHOUT_JAVA, *metrics]))
         self.corpus: ReferenceCorpus | None = None
         self.notes: Sequence[str] = ()  # metrics that cannot be had here
