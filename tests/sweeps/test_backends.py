@@ -61,5 +61,5 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["slurm", "ray"])
 def test_a_missing_library_is_named_with_its_remedy(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, {"slurm": "submitit", "ray": "ray"}[name], None)
-    with pytest.raises(ConfigError, match=rf"pip install 'showtell\[{name}\]'"):
+    with pytest.raises(ConfigError, match=rf"pip install '\.\[{name}\]'"):
         build_backend(parse({"sweep": {"backend": name}}), tmp_path)
