@@ -1,5 +1,13 @@
 """The data of a run from its configuration alone.
 
+    import pytorch_lightning as pl
+    from showtell.config import parse
+    from showtell.models.decoders import build_decoder
+    from showtell.models.module import CaptionModule
+    from showtell.objectives.cross_entropy import CrossEntropy
+    from showtell.training.data_module import CaptionDataModule
+
+    config = parse({"data": {"format": "shapes"}, "decoder": {"name": "lstm"}})  # any settings, nested
     data = CaptionDataModule(config)
     decoder = build_decoder(config.decoder, data.feature_shape, len(data.vocabulary))
     module = CaptionModule(data.encoder, decoder, data.vocabulary, CrossEntropy())
