@@ -175,4 +175,4 @@ def start(tmp_path: Path, tiny_overrides: dict[str, Any]) -> Iterator[Start]:
 
 
 def set_section(start: Start, section: str, **values: Any) -> None:
-    start.settings[section] = {**start.settings[section], **values}
+    start.settings[section] = {**start.settings.get(section, {}), **values}

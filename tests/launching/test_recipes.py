@@ -14,6 +14,8 @@ import torch
 from tests.conftest import REPOSITORY, merged
 from tests.launching.conftest import Start, free_port, numbers
 
+from showtell.config.migration import migrated
+
 pytestmark = pytest.mark.slow
 TWINS = REPOSITORY / "tests" / "launching" / "twins.py"
 SMALL = {"hidden_size": 8, "embedding_size": 8, "attention_size": 8, "region_size": 8, "num_heads": 2, "num_layers": 1}
@@ -40,7 +42,8 @@ CASES = {
 def twins(start: Start, stages: dict[str, Any]) -> None:
     """Trains the stages, one after the other, with two ranks each."""
     file = start.folder / "stages.json"
-    file.write_text(json.dumps(stages))
+    # the cases say all a recipe changes under `training`, and sizes for every decoder, as old configurations did
+    file.write_text(json.dumps({name: migrated(stage) for name, stage in stages.items()}))
     torchrun = ("-m", "torch.distributed.run", f"--master_port={free_port()}", "--nproc_per_node=2")
     training = start.raw([*torchrun, str(TWINS), str(file), str(start.folder)], start.folder / next(iter(stages)))
     assert training.wait() == 0, training.said
