@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.config.command_line import flags_first
+from showtell.config.command_line import checked_arguments, flags_first
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -109,3 +109,12 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
 )
 def test_flags_and_settings_may_be_mixed(words: list[str], ordered: list[str]) -> None:
     assert flags_first(words) == ordered
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [([], ["experiment=demo"]), (["seed=1"], ["seed=1", "experiment=demo"]), (["data=custom"], ["data=custom"])],
+)
+def test_the_demo_is_trained_where_no_data_is_named(words: list[str], asked: list[str]) -> None:
+    """`make train` is `python train.py` without a word."""
+    assert checked_arguments(words, ROOT / "conf") == asked

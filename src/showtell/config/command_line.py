@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def with_recipe(arguments: Sequence[str]) -> list[str]:
 
 def check_flags(arguments: Sequence[str]) -> None:
     """Refuses, by a ConfigError, an option that Hydra does not know, or without its value; it would print its usage."""
-    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
         flag, equals, value = word.partition("=")
         value = value if equals else following
         if flag in FLAGS_WITH_VALUE and (not value or value.startswith("-")):
