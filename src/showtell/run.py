@@ -91,6 +91,11 @@ class Run:
     def __str__(self) -> str:
         return str(self.directory)
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether something to go on from lies here."""
+        return any(self.checkpoints.glob("*.ckpt"))
+
     def begin(self, composed: Mapping[str, Any], overrides: Sequence[str]) -> None:
         """Prepares the directory for what a command line asks for: a new run, or a resume of this one.
 
@@ -122,7 +127,7 @@ class Run:
 
     def go_on(self) -> None:
         """Proposes to go on from where this run stopped, if it has begun and nothing else is proposed."""
-        if not self.candidate_file.is_file() and any(self.checkpoints.glob("*.ckpt")):
+        if not self.candidate_file.is_file() and self.has_checkpoint:
             self.propose(replace(self.started_config(), resume=str(self.directory)))
 
     def withdraw(self) -> None:

@@ -5,7 +5,6 @@ accepts is the one that training sees. Nothing here imports hydra or torch, so `
 at once.
 """
 
-import difflib
 import os
 import re
 import traceback
@@ -20,11 +19,11 @@ import yaml
 
 from showtell.config.gate import overlaid, parse
 from showtell.config.migration import moved_hint
-from showtell.config.reference import all_settings, explained_setting, known_keys
+from showtell.config.reference import all_settings, explained_setting, known_keys, nearest
 from showtell.config.registry import SECTIONS, broken, names, parts
 from showtell.config.sections import DataConfig
 from showtell.config.untrusted_yaml import check_folders, check_words, load_yaml
-from showtell.errors import ConfigError
+from showtell.errors import ConfigError, one_line
 
 TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 # Hydra's own
@@ -36,6 +35,7 @@ FLAGS = (
     "-sc", "--info", "-i", *FLAGS_WITH_VALUE,
 )  # fmt: skip
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
+IMPLIED = "experiment=demo"  # where neither data nor recipe is named
 
 
 @contextmanager
@@ -58,8 +58,7 @@ def composing() -> Iterator[None]:
 
 def explain(error: Exception) -> str:
     """An error as one line: what, where, and what to do instead."""
-    parts = [str(error), str(error.__cause__ or "")]
-    text = " ".join(re.sub(r"\s*\n\s*", " ", part).strip() for part in parts).strip()
+    text = " ".join(map(one_line, (str(error), str(error.__cause__ or "")))).strip()
     unknown = re.search(r"Key '([^']+)' (?:is )?not in '([^']+)'", text)
     if unknown:
         return _unknown_key(text, unknown[1])
@@ -135,8 +134,13 @@ def with_groups(arguments: Sequence[str]) -> list[str]:
 
 def with_recipe(arguments: Sequence[str]) -> list[str]:
     """The demo's recipe where the command line names neither data nor recipe."""
-    given = {re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0] for word in arguments}
-    return list(arguments) if given & {"data", "experiment"} else [*arguments, "experiment=demo"]
+    given = {key_of(word) for word in arguments}
+    return list(arguments) if given & {"data", "experiment"} else [*arguments, IMPLIED]
+
+
+def key_of(word: str) -> str:
+    """The setting or group that a word of the command line names."""
+    return re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0]
 
 
 def check_flags(arguments: Sequence[str]) -> None:
@@ -151,8 +155,7 @@ def check_flags(arguments: Sequence[str]) -> None:
         if flag in ("--cfg", "-c") and value not in ("job", "hydra", "all"):
             raise ConfigError(f"{flag} {value}: there is no such configuration; choose one of job, hydra, all")
         if flag.startswith("-") and flag not in FLAGS:
-            close = difflib.get_close_matches(flag, FLAGS, n=1)
-            hint = f"did you mean {close[0]}?" if close else "settings are written KEY=VALUE, without dashes"
+            hint = nearest(flag, FLAGS, "settings are written KEY=VALUE, without dashes")
             raise ConfigError(f"{flag}: there is no such option; {hint}")
 
 
@@ -199,7 +202,7 @@ def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], override
     """
     values = deepcopy(dict(started))
     for override in overrides:
-        key = re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
+        key = key_of(override)
         if key in FIXED_ON_RESUME:
             raise ConfigError(f"{override}: a resumed run keeps its recipe; leave it out, or change single values")
         *sections, name = key.replace("/", ".").split(".")
@@ -219,8 +222,7 @@ def _unknown_key(text: str, key: str) -> str:
     if owners:
         section = full.partition(".")[0]
         return f"{full} is a setting of {section}={', '.join(owners)} alone; choose one of them, or leave it out"
-    close = difflib.get_close_matches(full, known_keys(), n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]}?" if close else "`python train.py --cfg job` lists the settings"
+    hint = nearest(full, known_keys(), "`python train.py --cfg job` lists the settings")
     return f"{full}: there is no such setting; {hint}"
 
 

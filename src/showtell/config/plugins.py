@@ -20,6 +20,7 @@ from typing import Any, get_args
 from showtell import errors
 from showtell.config import registry
 from showtell.config.schema import Config
+from showtell.distributed import RENDEZVOUS
 from showtell.errors import ConfigError, UserError
 
 FLAG = "--plugins"
@@ -175,5 +176,5 @@ def _import(file: Path) -> None:
 
 def _say(text: str) -> None:
     """Once per run: a launcher has said it before its ranks do."""
-    if os.environ.get("RANK", "0") == "0" and "SHOWTELL_RENDEZVOUS" not in os.environ:
+    if os.environ.get("RANK", "0") == "0" and RENDEZVOUS not in os.environ:
         print(f"plugin {text}", file=sys.stderr, flush=True)

@@ -55,11 +55,6 @@ def traits(keys: Iterable[str], values: Mapping[str, Any] | None = None) -> dict
     return {key: told.get(key) or told.get(key.partition(".")[0], ROOT) for key in keys}
 
 
-def identifies(key: str, values: Mapping[str, Any] | None = None) -> bool:
-    """Whether another value makes another run; a sweep's folder holds one run only."""
-    return traits([key], values)[key].identifies is True
-
-
 def names_folders(key: str) -> bool:
     """Whether a setting tells the folders of a sweep apart."""
     told = traits([key])[key]
@@ -69,6 +64,12 @@ def names_folders(key: str) -> bool:
 def known_keys() -> list[str]:
     """Every key that some configuration has."""
     return list(dict.fromkeys(found.key for _, found in all_settings()))
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
+    """What to do about a word that is not known: take the one most like it, else `otherwise`."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 def explained_setting(key: str) -> str:
@@ -85,9 +86,9 @@ def explained_setting(key: str) -> str:
     if not owners and inner:
         return "\n  ".join([f"{key} is a section:", *inner])
     if not owners:
-        close = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.6)
-        hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists them"
-        raise ConfigError(f"{key}: there is no such setting; {hint}")
+        raise ConfigError(
+            f"{key}: there is no such setting; {nearest(key, known_keys(), 'docs/settings.md lists them')}"
+        )
     section = key.partition(".")[0]
     heads = (f"{key}  ({section}={', '.join(names)})" if any(names) else key for names in owners.values())
     return "\n\n".join(f"{head}\n{text}" for head, text in zip(heads, owners, strict=True))

@@ -168,8 +168,7 @@ def settings(kind: Kind, name: str, **values: Any) -> Any:
     """The settings of a part, with these values."""
     part = find(kind, name)
     assert part.settings is not None
-    key = next(key for one, key in SECTIONS.values() if one == kind)
-    return part.settings(**{key: name, **values})
+    return part.settings(**{_key_of(kind): name, **values})
 
 
 class from_plugin:

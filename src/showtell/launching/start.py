@@ -114,7 +114,7 @@ def as_started(config: Config, ranks: Ranks) -> Config:
     device = replace(config.device, devices=ranks.local_size, num_nodes=ranks.size // ranks.local_size)
     if device != config.device and ranks.rank == 0:
         print(f"torchrun decides: device.devices={device.devices} device.num_nodes={device.num_nodes}", flush=True)
-    return parse(replace(config, device=device).as_dict())
+    return replace(config, device=device)
 
 
 def arguments_of_rank(arguments: Sequence[str]) -> list[str]:

@@ -71,7 +71,7 @@ class Display:
 
     def _line(self, text: str) -> None:
         if not self._following:
-            self.console.print(text, markup=False, highlight=False)
+            self.note(text)
 
     def _table(self, running: Mapping[Job, RunStatus], now: float) -> Table:
         table = Table(title=self._title(running, now), title_justify="left", box=None, pad_edge=False)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import Config, ConfigError, restore
-from showtell.config.reference import identifies, names_folders
+from showtell.config.command_line import IMPLIED, key_of
+from showtell.config.reference import names_folders, traits
 from showtell.config.setting import flat
 from showtell.processes import signal_name
 from showtell.run import DONE, Run
@@ -24,7 +25,6 @@ from showtell.sweeps.supervisor import BUSY, NOT_STARTED, locked
 
 _TAIL = 8192  # bytes of a log in which its last line is looked for
 MAX_NAME = 180  # of 255 bytes that file systems allow
-IMPLIED = "experiment=demo"  # what train.py adds where neither data nor recipe is named
 
 
 class ToDo(StrEnum):
@@ -55,13 +55,13 @@ class Job:
             ConfigError: the folder holds a run with another configuration.
         """
         self.check_folder()
-        status = Run(self.directory).status()
+        run = Run(self.directory)
+        status = run.status()
         if status and status.state == "pruned":
             return ToDo.NOTHING
         if status and status.state in DONE and self.config.training.max_epochs <= status.max_epochs:
             return ToDo.NOTHING
-        begun = any(Run(self.directory).checkpoints.glob("*.ckpt"))
-        return ToDo.RESUME if begun else ToDo.NEW
+        return ToDo.RESUME if run.has_checkpoint else ToDo.NEW
 
     def check_folder(self) -> None:
         """Compares with the run that was started in this folder, if any.
@@ -69,8 +69,10 @@ class Job:
         Raises:
             ConfigError: it has another configuration.
         """
-        for key, old, new in self._differences():
-            if identifies(key, flat(self.config.as_dict())):
+        differences = self._differences()
+        told = traits([key for key, _, _ in differences], flat(self.config.as_dict()))
+        for key, old, new in differences:
+            if told[key].identifies:
                 raise ConfigError(
                     f"{self.directory} holds a run with {key}={old} instead of {new}; "
                     "remove it, or give this sweep a name of its own (name=...)"
@@ -103,7 +105,7 @@ class Job:
     def _differences(self) -> list[tuple[str, Any, Any]]:
         run = Run(self.directory)
         saved = run.values()
-        if saved is None or (run.status() is None and not any(run.checkpoints.glob("*.ckpt"))):
+        if saved is None or (run.status() is None and not run.has_checkpoint):
             return []  # nothing was trained: a mistake may be corrected
         config, before = self.config, flat(saved)
         with suppress(ConfigError):  # else written by another version
@@ -138,7 +140,7 @@ def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
 
 def tells_runs_apart(override: str) -> bool:
     """Whether another value would make another run."""
-    return override != IMPLIED and names_folders(_key(override))
+    return override != IMPLIED and names_folders(key_of(override).replace("/", "."))
 
 
 def check_folders(jobs: Sequence[Job]) -> None:
@@ -156,10 +158,6 @@ def check_folders(jobs: Sequence[Job]) -> None:
             )
         seen[job.directory] = job
         job.check_folder()
-
-
-def _key(override: str) -> str:
-    return re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0].replace("/", ".")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ hardware and not of a measurement, because the precision is part of a store's ke
 """
 
 import copy
-import hashlib
 import json
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from showtell.config import Config, ConfigError, DeviceConfig, EncoderConfig, ImageTransform
 from showtell.distributed import rank_zero_first
-from showtell.files import atomic_write
+from showtell.files import atomic_write, short_hash
 from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
@@ -87,7 +86,7 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
     }
     if code := find_backbone(config).code():
         facts["code"] = code
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return short_hash([json.dumps(facts, sort_keys=True)])
 
 
 def recorded_weights(
