@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import merged, tiny_settings
 
 from showtell.config import DataConfig, parse
-from showtell.data import caption_set
+from showtell.data import caption_set, feature_store, paths
 from showtell.data.caption_set import load_captions
 from showtell.text import Vocabulary
 from showtell.training.sources import open_source
@@ -72,6 +72,22 @@ def test_annotations_are_hashed_once_and_paths_are_not_copied(
     assert source.data_hash == source.data_hash
     assert [file.name for file in hashed] == ["captions_train.json", "captions_val.json"]
     assert source.train.captions.path_names is source.train.captions.path_names
+
+
+@pytest.mark.parametrize("features", [{"mode": "store", "views": 2}, {"mode": "off"}], ids=["store", "off"])
+def test_pictures_are_asked_once_for_their_stamps(
+    tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: dict
+) -> None:
+    asked: list[str] = []
+    real = paths.stamp
+    for module in (paths, caption_set, feature_store):
+        monkeypatch.setattr(module, "stamp", lambda path: (asked.append(str(path)), real(path))[1])
+    encoder = {"name": "resnet18", "weights": "none", "image_size": 32, "pooling": "average"}
+    augment = {"augment": {"flip": True}}
+    changed = merged(tiny_settings(tiny_coco, tmp_path), features=features, encoder=encoder, data=augment)
+    source = open_source(parse(changed))
+    assert source.data_hash
+    assert sorted(asked) == sorted(set(source.train.captions.path_names) | set(source.val.captions.path_names))
 
 
 def test_a_warm_start_does_not_import_pycocotools(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from showtell.config import DataConfig, find
 from showtell.data.annotations import SplitName
 from showtell.data.formats import read_split, source_files
+from showtell.data.paths import stamp
 from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
 from showtell.text import END, Vocabulary, tokenize_all
 
@@ -119,6 +120,11 @@ class CaptionSet(CaptionTable):
         """The `(P,)` picture files as text; making a `Path` of each costs more than asking for its size."""
         names: list[str] = self._texts["paths"]
         return names
+
+    @cached_property
+    def stamps(self) -> list[str]:
+        """The `stamp` of each of the `(P,)` files, which are asked once."""
+        return [stamp(path) for path in self.path_names]
 
     @property
     def skipped(self) -> list[str]:

@@ -36,6 +36,7 @@ from torch import Tensor
 
 from showtell.config import ConfigError, ImageTransform
 from showtell.data.augmentation import Augmentation
+from showtell.data.caption_set import CaptionSet
 from showtell.data.encoding import PictureEncoder, StoreError, encoded
 from showtell.data.images import load_picture, read_picture
 from showtell.data.loading import cut
@@ -52,7 +53,7 @@ class StoreRequest:
     """What is to be stored: pictures, in order, and what decides their features.
 
     `encoder` is the encoder's fingerprint: weights, pooling, precision. With an `augmentation`, row `v * P + p` of the
-    store is view `v` of picture `p` of P.
+    store is view `v` of picture `p` of P. `stamps` are the pictures', where somebody has asked already.
     """
 
     name: str
@@ -62,6 +63,7 @@ class StoreRequest:
     dtype: str
     augmentation: Augmentation | None = None
     views: int = 1
+    stamps: Sequence[str] | None = None
 
     @property
     def rows(self) -> int:
@@ -82,11 +84,13 @@ class StoreRequest:
         return self.augmentation(read_picture(path), self.transform, view, picture)
 
     def key(self) -> str:
-        """The hash that names the store. Costs one `stat` per picture and opens none."""
+        """The hash that names the store. Opens no picture; asks each for its stamp where `stamps` does not say them."""
         facts: list[Any] = [self.encoder, asdict(self.transform), self.dtype]
         if self.augmentation is not None:
             facts += [self.views, self.augmentation.identity()]
-        return short_hash([json.dumps(facts, sort_keys=True), *(f"{path}\0{stamp(path)}\n" for path in self.paths)])
+        stamps = map(stamp, self.paths) if self.stamps is None else self.stamps
+        told = (f"{path}\0{found}\n" for path, found in zip(self.paths, stamps, strict=True))
+        return short_hash([json.dumps(facts, sort_keys=True), *told])
 
 
 class FeatureStore:
@@ -226,14 +230,15 @@ class _Nothing:
 
 
 def unreadable_pictures(
-    name: str, paths: Sequence[Path], transform: ImageTransform, cache: Path, num_workers: int
+    name: str, captions: CaptionSet, transform: ImageTransform, cache: Path, num_workers: int
 ) -> NDArray[np.bool_]:
     """`(P,)` True for each picture that cannot be decoded, for runs that decode them in every step.
 
     Every picture is decoded once ahead of training, so that a broken file costs a line at the start and not a crash in
     the third epoch. The answer is kept as a store of one meaningless number per picture.
     """
-    request = StoreRequest(f"{name}-readable", paths, "none", transform, "float16")
+    paths, stamps = captions.path_names, captions.stamps
+    request = StoreRequest(f"{name}-readable", paths, "none", transform, "float16", stamps=stamps)
     store = open_or_build(cache / "features", request, _Nothing, batch_size=32, num_workers=num_workers)
     return store.unreadable
 

@@ -74,9 +74,10 @@ def stamp(path: str | Path) -> str:
     return f"{found.st_size} {found.st_mtime_ns}"
 
 
-def sizes_hash(paths: Sequence[str | Path]) -> str:
-    """A hash of the files' names and sizes: stays the same when a folder is copied."""
-    return short_hash(f"{os.path.basename(path)}\0{stamp(path).partition(' ')[0]}\n" for path in paths)
+def sizes_hash(paths: Sequence[str | Path], stamps: Sequence[str]) -> str:
+    """A hash of the names and sizes of files with these stamps: stays the same when a folder is copied."""
+    sizes = (found.partition(" ")[0] for found in stamps)
+    return short_hash(f"{os.path.basename(path)}\0{size}\n" for path, size in zip(paths, sizes, strict=True))
 
 
 def find_pictures(arguments: list[str]) -> tuple[list[Path], list[str]]:

@@ -112,7 +112,8 @@ class FolderSource(Source):
     def data_hash(self) -> str:
         """Of captions, names and sizes of pictures."""
         captions = self.train.captions, self.val.captions
-        return short_hash(part for split in captions for part in (split.source, sizes_hash(split.path_names)))
+        sizes = [(split.source, sizes_hash(split.path_names, split.stamps)) for split in captions]
+        return short_hash(part for split in sizes for part in split)
 
 
 class ShardSource(Source):
@@ -200,7 +201,14 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
 def _stored(config: Config, encoder: FrozenEncoder, name: str, captions: CaptionSet) -> SplitData:
     """The split as the encoder answered to it; where training changes pictures, also to changed ones."""
     features, label = config.features, f"{config.data.name}-{name}-{config.encoder.name}"
-    request = StoreRequest(label, captions.path_names, encoder.fingerprint, encoder.weights.transform, features.dtype)
+    request = StoreRequest(
+        label,
+        captions.path_names,
+        encoder.fingerprint,
+        encoder.weights.transform,
+        features.dtype,
+        stamps=captions.stamps,
+    )
     stores = [_store(config, encoder, request)]
     if name == "train" and config.data.augment.active:
         change = view_augmentation(config.data.augment, captions)
@@ -221,7 +229,7 @@ def _decoded(config: Config, encoder: FrozenEncoder, name: str, captions: Captio
     """The split as pictures; those of training changed, if they are to be."""
     transform, paths, augment = encoder.weights.transform, captions.paths, config.data.augment
     label, cache = f"{config.data.name}-{name}", Path(config.cache)
-    unreadable = unreadable_pictures(label, paths, transform, cache, config.data.num_workers)
+    unreadable = unreadable_pictures(label, captions, transform, cache, config.data.num_workers)
     change = None
     if name == "train" and augment.active:
         change = Augmentation(augment, config.seed, says_left_or_right(captions))

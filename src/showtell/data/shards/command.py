@@ -141,7 +141,9 @@ def _stored(
         about = json.loads((facts.directory / "about.json").read_text(encoding="utf-8"))
         if facts.complete and about["name"] == label:
             transform = ImageTransform(**about["transform"])  # with lists for tuples; only written out again
-            request = StoreRequest(label, captions.path_names, about["encoder"], transform, about["dtype"])
+            request = StoreRequest(
+                label, captions.path_names, about["encoder"], transform, about["dtype"], stamps=captions.stamps
+            )
             if request.key() == facts.key:
                 found.append((facts.directory, EncodingRequest(about["encoder"], transform, about["dtype"])))
     if len(found) != 1:
