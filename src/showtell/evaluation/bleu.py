@@ -23,10 +23,10 @@ class Bleu(Metric):
     names = MappingProxyType({f"bleu{order}": f"BLEU-{order}" for order in range(1, ORDERS + 1)})
 
     def __init__(self, references: References) -> None:
-        self._first = first = references.first
+        self._first = references.first
         self._lengths = references.captions.lengths
-        pictures = np.repeat(np.arange(len(first) - 1), np.diff(first))
-        self._most = [_most_in_one_reference(counts, pictures) for counts in references.captions.orders]
+        owners = references.owners
+        self._most = [_most_in_one_reference(counts, owners) for counts in references.captions.orders]
 
     def score(self, candidates: Candidates) -> MetricScores:
         """BLEU-1 to BLEU-4 of the corpus, BLEU-4 of each picture."""

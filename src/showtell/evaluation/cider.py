@@ -39,12 +39,11 @@ class CiderD(Metric):
     names = MappingProxyType({"cider": "CIDEr"})
 
     def __init__(self, references: References) -> None:
-        index, first = references.index, references.first
-        self._first = first
+        index, owners = references.index, references.owners
+        self._first = references.first
         self._bigrams = _bigrams(index.captions)
-        pictures = np.repeat(np.arange(len(first) - 1), np.diff(first))
         self._orders = [
-            _order(rows, pictures, index.size(order)) for order, rows in enumerate(index.captions.orders, start=1)
+            _order(rows, owners, index.size(order)) for order, rows in enumerate(index.captions.orders, start=1)
         ]
 
     def score(self, candidates: Candidates) -> MetricScores:

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from showtell.evaluation.metric import Candidates, Metric, MetricScores, UnavailableError
-from showtell.evaluation.ptb import ptb_tokens
 
 TIMEOUT_SECONDS = 900.0
 _SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
@@ -33,9 +32,7 @@ class _JavaMetric(Metric):
         Raises:
             UnavailableError: Java or a file is missing, or the program failed.
         """
-        written = (self.references.texts[picture] for picture in self.references.picture_ids)
-        truths = [[" ".join(ptb_tokens(text)) for text in texts] for texts in written]
-        value = self.run([" ".join(words) for words in candidates.tokens], truths)
+        value = self.run([" ".join(words) for words in candidates.tokens], self.references.tokenized)
         return MetricScores({next(iter(self.names)): value}, {})
 
     @abstractmethod

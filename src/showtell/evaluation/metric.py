@@ -13,8 +13,10 @@ return of_pictures("length", candidates.captions.lengths / self.mean)
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from showtell.evaluation.ngrams import Captions, Ints, NgramIndex
@@ -46,6 +48,16 @@ class References:
     def captions(self) -> Captions:
         """All captions as numbers."""
         return self.index.captions
+
+    @property
+    def owners(self) -> Ints:
+        """The picture that each caption belongs to, by its place."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+    @cached_property
+    def tokenized(self) -> list[list[str]]:
+        """Each picture's captions as Penn Treebank tokens with blanks between them."""
+        return [[" ".join(ptb_tokens(text)) for text in self.texts[picture]] for picture in self.picture_ids]
 
 
 @dataclass(frozen=True)

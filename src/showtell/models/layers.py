@@ -23,6 +23,20 @@ from showtell.text import END, START
 FREQUENCIES = 3
 
 
+def attention_weights(energy: nn.Module, keys: Tensor, query: Tensor) -> Tensor:
+    """Weights `(N, R)` by additive attention (Bahdanau et al. 2015) of a query `(N, A)` over keys `(N, R, A)`."""
+    weights: Tensor = energy((keys + query.unsqueeze(1)).tanh()).squeeze(2).softmax(dim=1)
+    return weights
+
+
+def coverage_penalty(strength: float, weights: Tensor) -> Tensor:
+    """Doubly stochastic attention's term (Xu et al. 2015, eq. 14), lambda sum_i (1 - sum_t alpha_ti)^2.
+
+    Of weights `(B, T, R)`; per word, as cross-entropy is.
+    """
+    return strength * (1 - weights.sum(dim=1)).square().sum(dim=1).mean() / weights.shape[1]
+
+
 class WordEmbedding(nn.Embedding):
     """Tokens to vectors, with `decoder.word_dropout`."""
 

@@ -67,10 +67,13 @@ class ShardIndex(CaptionTable):
     feature_dtype: str
     feature_header: int
 
+    def there(self, what: str) -> NDArray[np.bool_]:
+        """`(P,)` whether a sample has `what`: `pictures` or `features`."""
+        return (self.features if what == "features" else self.pictures)[:, 0] >= 0
+
     def usable(self, what: str) -> NDArray[np.bool_]:
-        """`(N,)` whether a caption has words and its sample has `what`: `pictures` or `features`."""
-        there = (self.features if what == "features" else self.pictures)[:, 0] >= 0
-        return (self.lengths > 0) & there[self.picture_of]
+        """`(N,)` whether a caption has words and its sample has `what`."""
+        return (self.lengths > 0) & self.there(what)[self.picture_of]
 
 
 def load_index(file: Path) -> ShardIndex:

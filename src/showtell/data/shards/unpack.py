@@ -71,9 +71,8 @@ def _unpack(shards: ShardSet, folder: Path) -> None:
     for path, file in zip(shards.paths, shards.files, strict=True):
         index = load_index(file)
         texts = _captions(path, index.keys)
-        wanted = (index.features if shards.what == "features" else index.pictures)[:, 0] >= 0
         with path.open("rb") as opened:
-            for row in np.flatnonzero(wanted):
+            for row in np.flatnonzero(index.there(shards.what)):
                 number = len(images) + 1
                 offset, size = index.pictures[row].tolist()
                 name = _write_picture(folder / "pictures", number, os.pread(opened.fileno(), size, max(offset, 0)))

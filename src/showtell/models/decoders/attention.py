@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
-from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
+from showtell.models.layers import (
+    Regions,
+    WordEmbedding,
+    WordOutput,
+    attention_weights,
+    coverage_penalty,
+    given_words,
+    lstm_cell,
+)
 from showtell.models.settings import AttentionConfig
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
@@ -61,9 +69,7 @@ class SoftAttentionDecoder(Decoder):
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and what training adds to cross-entropy: doubly stochastic attention's term, over captions."""
         logits, weights, _ = self.unrolled(features, captions)
-        # eq. 14: lambda sum_i (1 - sum_t alpha_ti)^2; per word, as cross-entropy is
-        penalty = self.penalty_weight * (1 - weights.sum(dim=1)).square().sum(dim=1).mean() / captions.shape[1]
-        return logits, penalty
+        return logits, coverage_penalty(self.penalty_weight, weights)
 
     def unrolled(self, features: Tensor, captions: Tensor, look: Look | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits `(B, T, V)`, weights alpha and what `look` made of them for the context, both `(B, T, R)`."""
@@ -102,8 +108,7 @@ class SoftAttentionDecoder(Decoder):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Hidden, cell, context z_t, weights alpha_t, and what the regions counted for."""
         query, beta, recurrent = self.from_hidden(hidden).split(self.splits, dim=1)
-        energies = self.energy((keys + query.unsqueeze(1)).tanh()).squeeze(2)  # eq. 4
-        weights = energies.softmax(dim=1)  # eq. 5
+        weights = attention_weights(self.energy, keys, query)  # eq. 4 and 5
         looked = look(weights)
         context = torch.bmm(looked.unsqueeze(1), regions).squeeze(1)  # eq. 6 and 13
         context = beta.sigmoid() * context  # section 4.2.1: beta_t = sigmoid(f_beta(h_{t-1}))

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
-from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words, lstm_cell
+from showtell.models.layers import (
+    Regions,
+    WordEmbedding,
+    WordOutput,
+    attention_weights,
+    coverage_penalty,
+    given_words,
+    lstm_cell,
+)
 from showtell.models.settings import TopDownConfig
 
 WEIGHTS = 4
@@ -50,8 +58,7 @@ class TopDownDecoder(Decoder):
             state = self._recur(word, state)
             hiddens.append(state[2])
             weights.append(state[WEIGHTS])
-        coverage = torch.stack(weights, dim=1).sum(dim=1)
-        penalty = self.penalty_weight * (1 - coverage).square().sum(dim=1).mean() / captions.shape[1]
+        penalty = coverage_penalty(self.penalty_weight, torch.stack(weights, dim=1))
         return self.output(torch.stack(hiddens, dim=1)), penalty
 
     def initial_state(self, features: Tensor) -> State:
@@ -75,8 +82,7 @@ class TopDownDecoder(Decoder):
         h1, c1, h2, c2, _, fixed, regions, keys = state
         # eq. 1 and 2: x1_t = [h2_{t-1}, mean v, W_e Pi_t]
         h1, c1 = lstm_cell(word + fixed + self.attention_lstm(torch.cat([h2, h1], dim=1)), c1)
-        energies = self.energy((keys + self.query(h1).unsqueeze(1)).tanh()).squeeze(2)  # eq. 3
-        weights = energies.softmax(dim=1)  # eq. 4
+        weights = attention_weights(self.energy, keys, self.query(h1))  # eq. 3 and 4
         seen = torch.bmm(weights.unsqueeze(1), regions).squeeze(1)  # eq. 5
         # eq. 6: x2_t = [v_t, h1_t]
         h2, c2 = lstm_cell(self.language_lstm(torch.cat([seen, h1, h2], dim=1)), c2)
