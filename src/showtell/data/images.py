@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -68,6 +69,12 @@ def read_picture(path: str | Path) -> Tensor:
         PictureError: no such picture, or one that cannot be decoded.
     """
     return _decode(_read_bytes(path), path)[0]
+
+
+def picture_pixels(path: str | Path) -> NDArray[np.uint8]:
+    """`read_picture` as `(height, width, 3)`, for those who draw."""
+    pixels: NDArray[np.uint8] = read_picture(path).permute(1, 2, 0).numpy()
+    return pixels
 
 
 def decode_picture(data: bytes, name: str | Path) -> Tensor:

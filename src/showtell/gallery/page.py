@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from showtell.data.images import read_picture
+from showtell.data.images import picture_pixels
 from showtell.files import atomic_write
 from showtell.gallery.contents import Page, entry_json
 from showtell.gallery.drawing import thumbnail
@@ -45,7 +45,7 @@ def write_gallery(page: Page, path: Path) -> None:
 
 def picture_data(path: Path) -> dict[str, Any]:
     """A small JPEG as a `data:` address, with its size."""
-    small = thumbnail(read_picture(path).permute(1, 2, 0).numpy(), THUMBNAIL_PIXELS)
+    small = thumbnail(picture_pixels(path), THUMBNAIL_PIXELS)
     file = BytesIO()
     Image.fromarray(small).save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
     source = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

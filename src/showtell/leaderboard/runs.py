@@ -39,7 +39,7 @@ class ComparedRun:
     def rows(self) -> list[dict[str, str]]:
         """`metrics.csv`; empty where it cannot be read."""
         try:
-            with (self.directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            with Run(self.directory).metrics_file.open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
         except (OSError, ValueError, csv.Error):
             return []

@@ -180,9 +180,10 @@ class Captioner(PictureCaptioner):
     @torch.inference_mode()
     def look(self, captioned: Captioned) -> NDArray[np.float32] | None:
         """See `PictureCaptioner`. The picture is encoded anew, so that captioning need not keep regions."""
+        if not self.attends:
+            return None
         pixels = prepare(read_picture(captioned.path), self.transforms[0]).unsqueeze(0)
-        maps = attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[0].tokens])
-        return maps[0].numpy() if maps else None
+        return attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[0].tokens])[0].numpy()
 
 
 class Ensemble(PictureCaptioner):

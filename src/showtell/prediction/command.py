@@ -47,7 +47,7 @@ def predict(options: argparse.Namespace) -> int:
     listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
     models = load_models(files, options)
     if options.attention:
-        refuse_blind_ones(models)
+        refuse_blind(models[0])
     captioned: list[dict[int, Captioned]] = []
     unreadable: dict[int, str] = {}
     for model in models:
@@ -93,12 +93,11 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
             raise ConfigError(message)
 
 
-def refuse_blind_ones(models: Sequence[NamedModel]) -> None:
+def refuse_blind(model: NamedModel) -> None:
     """Refuses, by a ConfigError, `--attention` for a decoder that attends to nothing."""
-    for model in models:
-        if not model.captioner.attends:
-            name = model.captioner.configs[0].decoder.name
-            raise ConfigError(f"--attention: decoder={name} attends to nothing; train with decoder=attention")
+    if not model.captioner.attends:
+        name = model.captioner.configs[0].decoder.name
+        raise ConfigError(f"--attention: decoder={name} attends to nothing; train with decoder=attention")
 
 
 def caption_all(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.data.annotations import Picture
-from showtell.data.images import read_picture
+from showtell.data.images import picture_pixels
 from showtell.files import atomic_write, write_text_atomically
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
 from showtell.gallery.drawing import attention_sheet, caption_card
@@ -88,14 +88,14 @@ def save_attention(captioner: PictureCaptioner, captioned: Captioned, file: Path
     maps = captioner.look(captioned)
     assert maps is not None
     file.parent.mkdir(parents=True, exist_ok=True)
-    pixels = read_picture(captioned.path).permute(1, 2, 0).numpy()
+    pixels = picture_pixels(captioned.path)
     with atomic_write(file) as stream:
         attention_sheet(pixels, captioned.words[0], maps).save(stream, format="PNG")
 
 
 def save_picture(captioned: Captioned, file: Path) -> None:
     """Writes the picture with its caption below it."""
-    card = caption_card(read_picture(captioned.path).permute(1, 2, 0).numpy(), captioned.captions[0], width=480)
+    card = caption_card(picture_pixels(captioned.path), captioned.captions[0], width=480)
     with atomic_write(file) as stream:
         card.save(stream, format="PNG")
 

@@ -25,7 +25,7 @@ from showtell.config.reference import traits
 from showtell.config.setting import flat
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
-from showtell.data.images import read_picture
+from showtell.data.images import picture_pixels
 from showtell.data.module import CaptionData
 from showtell.data.paths import stamp
 from showtell.data.shapes import load_scenes, truth_shares
@@ -53,9 +53,10 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str]
     lost, total = sum(count for _, count in dropped), sum(counts.values())
     share = 100 * lost / max(1, total)
     head = f"# {len(dropped)} words seen fewer than {threshold} times: {share:.2f}% of all words become <unk>"
-    write_text_atomically(run_dir / "vocabulary.txt", "\n".join(vocabulary.words) + "\n")
+    run = Run(run_dir)
+    write_text_atomically(run.vocabulary_file, "\n".join(vocabulary.words) + "\n")
     write_text_atomically(
-        run_dir / "vocabulary_dropped.txt", "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n"
+        run.dropped_words_file, "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n"
     )
 
 
@@ -85,7 +86,7 @@ def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
     key = short_hash(["\n".join(f"{path}\0{stamp(path)}" for path in paths)])
     file = cache / "thumbnails" / f"{key}.npz"
     if not file.is_file():
-        pictures = [thumbnail(read_picture(path).permute(1, 2, 0).numpy()) for path in paths]
+        pictures = [thumbnail(picture_pixels(path)) for path in paths]
         with atomic_write(file) as opened:
             np.savez(opened, *pictures)
     with np.load(file, allow_pickle=False) as found:
@@ -112,7 +113,7 @@ def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> s
     """The best value, and the commands that one types after a run; none names a file that is not there."""
     training = config.training
     pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
-    checkpoint = run_dir / "checkpoints" / ("last.ckpt" if best is None else "best.ckpt")
+    checkpoint = Run(run_dir).last if best is None else Run(run_dir).best
     cut = 0 < training.max_steps <= step
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
     watch = f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
@@ -156,7 +157,7 @@ class Samples(Callback):
 
     def __init__(self, samples: Sequence[SamplePicture], run_dir: Path) -> None:
         self.samples = samples
-        self.directory = run_dir / "predictions"
+        self.directory = Run(run_dir).predictions
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Asks the module to keep where it looks in the sample pictures."""

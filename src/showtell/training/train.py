@@ -68,7 +68,7 @@ def train(config: Config, run_dir: Path) -> float:
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, vocabulary, source.train.counts, config.vocab.threshold)
-        source.encoder.save_weights(run_dir / "checkpoints")
+        source.encoder.save_weights(Run(run_dir).checkpoints)
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     decoder = first_decoder(config, data.feature_shape, vocabulary, start)
     if start and start.finetuned_count:
@@ -148,6 +148,6 @@ def checkpoint_metadata(config: Config, source: Source, vocabulary: Vocabulary) 
 def prepare_directory(run_dir: Path, cache: Path) -> None:
     """Makes the run directory, and removes what a killed run left half-written in it and in the cache."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    folders = [run_dir, run_dir / "predictions", run_dir / "checkpoints"]
-    for folder in [*folders, *(path for path in cache.glob("*") if path.is_dir())]:
+    run = Run(run_dir)
+    for folder in [run_dir, run.predictions, run.checkpoints, *(path for path in cache.glob("*") if path.is_dir())]:
         remove_stale_temporaries(folder)

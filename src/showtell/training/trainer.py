@@ -22,6 +22,7 @@ from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData, FollowTrainer
 from showtell.distributed import get_ranks
 from showtell.models.scores import Scores
+from showtell.run import Run
 from showtell.training.curves import Curves, EpochLines, ProgressBar
 from showtell.training.logs import LogPoint, build_loggers
 from showtell.training.status import Status, pruning_callbacks
@@ -85,7 +86,7 @@ def build_callbacks(
     """In the order in which they must run: counting first, checkpoints last."""
     training = config.training
     mode = monitor_mode(training.monitor)
-    folder = run_dir / "checkpoints"
+    folder = Run(run_dir).checkpoints
     last = LastCheckpoint(
         folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
     )
