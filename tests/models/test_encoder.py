@@ -11,7 +11,7 @@ import torch
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.files import file_sha256
 from showtell.models.encoders import weights
-from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights, pool, quarters
+from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights, quarters, regions
 from showtell.models.encoders.encoding import encoder_fingerprint
 from showtell.models.encoders.weights import WeightsError, download
 
@@ -74,9 +74,9 @@ def test_random_weights_of_a_deep_network_answer_within_float16() -> None:
 
 def test_grid_holds_the_regions_of_the_map_row_by_row() -> None:
     answer = torch.arange(2 * 3 * 2 * 2).float().view(2, 3, 2, 2)
-    regions = pool(answer, "grid")
-    assert regions.shape == (2, 4, 3)
-    assert torch.equal(regions[1, 2], answer[1, :, 1, 0])
+    found = regions(answer)
+    assert found.shape == (2, 4, 3)
+    assert torch.equal(found[1, 2], answer[1, :, 1, 0])
 
 
 def test_quarters_are_the_pictures_own() -> None:

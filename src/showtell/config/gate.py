@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from showtell.config.migration import migrated, moved_hint
-from showtell.config.registry import BASES, SECTIONS, find, parts
+from showtell.config.registry import BASES, SECTIONS, find, meant, parts
 from showtell.config.schema import Config
 from showtell.errors import ConfigError
 
@@ -75,8 +75,10 @@ def register_with_hydra() -> None:
 def _settings_class(section: str, values: Any) -> Any:
     kind, key = SECTIONS[section]
     default = getattr(Config(), section)
-    name = values.get(key) if isinstance(values, Mapping) else None
-    return type(default) if name is None else find(kind, str(name)).settings
+    if not isinstance(values, Mapping) or values.get(key) is None:
+        return type(default)
+    part = meant(kind, str(values[key]), values) or find(kind, str(values[key]))
+    return part.settings
 
 
 def _refuse_interpolations(value: Any, key: str) -> None:

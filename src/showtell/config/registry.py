@@ -9,7 +9,7 @@ Hydra gets the settings under the part's name.
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, fields, make_dataclass
 from importlib import import_module
@@ -79,7 +79,7 @@ class Part:
 
 
 _parts: dict[tuple[Kind, str], Part] = {}
-_any_other: dict[Kind, Part] = {}
+_any_other: dict[tuple[Kind, str], Part] = {}
 _plugin: list[tuple[str, str]] = []  # file and hash of what is being imported
 failures: dict[str, str] = {}
 """Plugins that could not be imported, and their tracebacks: for whoever wants something of them."""
@@ -87,13 +87,14 @@ failures: dict[str, str] = {}
 
 def declare(kind: Kind, settings: type[Section] | None, implementation: str, name: str = "") -> None:
     """Makes a shipped part known, by the name that its settings have as default."""
-    _add(Part(kind, name or _name_of(kind, settings), settings, implementation))
+    called = name or _name_of(kind, settings)
+    _add(Part(kind, called, _named(kind, settings, called), implementation))
 
 
-def declare_any_other(kind: Kind, settings: type[Section], implementation: str, name: str) -> None:
-    """A shipped part that stands for all names that nobody registered, like a library's many encoders."""
+def declare_any_other(kind: Kind, settings: type[Section], implementation: str, name: str, prefix: str = "") -> None:
+    """A shipped part that stands for all names that start so and nobody registered, like a library's many encoders."""
     declare(kind, settings, implementation, name)
-    _any_other[kind] = _parts[kind, name]
+    _any_other[kind, prefix] = _parts[kind, name]
 
 
 def register(kind: Kind, settings: type[Section] | None = None, *, name: str = "") -> Callable[[_Built], _Built]:
@@ -144,7 +145,16 @@ def find(kind: Kind, name: str) -> Part:
 
 def lookup(kind: Kind, name: str) -> Part | None:
     """The part of this name, if there is one."""
-    return _parts.get((kind, name)) or _any_other.get(kind)
+    prefix, slash, _ = name.partition("/")
+    return _parts.get((kind, name)) or _any_other.get((kind, prefix + slash)) or _any_other.get((kind, ""))
+
+
+def meant(kind: Kind, name: str, keys: Collection[str]) -> Part | None:
+    """`lookup`; where another library's part stands for any name, the one that has these settings."""
+    found = lookup(kind, name)
+    libraries = [part for (one, _), part in _any_other.items() if one == kind]
+    fitting = [part for part in libraries if part.settings and set(keys) <= {one.name for one in fields(part.settings)}]
+    return fitting[0] if found in libraries and fitting and found not in fitting else found
 
 
 def broken() -> str:

@@ -30,13 +30,28 @@ from showtell.errors import ConfigError
 class ImageTransform:
     """How a picture becomes an encoder's input. It belongs to the encoder's weights and travels in the checkpoint.
 
-    The whole picture is stretched to `size` x `size`: nothing is cut away and every tensor has one shape.
+    Attributes:
+        size: side of the square, in pixels.
+        interpolation: of resizing, by torchvision's names.
+        mean: subtracted from values in [0, 1].
+        std: what is divided by.
+        fit: `stretch`: the whole picture, whatever its sides; `center`: the shorter side is scaled to `size / crop`
+            and the middle is cut out; `squash`: stretched to `size / crop` first, then cut; `pad`: the longer side is
+            scaled, and the mean colour lies around. The last three are timm's, by Pillow.
+        crop: the share of a side that is kept.
     """
 
     size: int = 224
     interpolation: str = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    fit: str = "stretch"
+    crop: float = 1.0
+
+    def facts(self) -> dict[str, Any]:
+        """What decides pixels, for hashes and files; what is not used, and older versions did not have, is left out."""
+        told = asdict(self)
+        return {name: told[name] for name in told if self.fit != "stretch" or name not in ("fit", "crop")}
 
 
 @dataclass(kw_only=True)
@@ -85,9 +100,9 @@ class Config(Section):
 
     def _model_refusals(self) -> list[str]:
         found = []
-        if self.encoder.pooling == "grid" and not self.decoder.reads_regions:
+        if self.encoder.gives_regions and not self.decoder.reads_regions:
             found.append(
-                f"encoder.pooling=grid: decoder={self.decoder.name} reads one vector; "
+                f"encoder.pooling={self.encoder.pooling}: decoder={self.decoder.name} reads one vector; "
                 "use encoder.pooling=average or decoder=attention"
             )
         objective = f"objective={self.objective.name}"

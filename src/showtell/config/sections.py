@@ -3,6 +3,7 @@
 Types, defaults and limits of what decoders, encoders, objectives and data formats add stand beside these parts.
 """
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -59,19 +60,36 @@ class EncoderConfig(Section):
     )
     pooling: str = setting(
         "auto",
-        "average: one vector; grid: every place of the last map is a region; quarters: four regions that know colours; "
+        "average: one vector; grid: every place of the last map is a region; grid:7: averaged to 7 x 7 of them; "
+        "tokens, tokens:7: with the vector as one more; quarters: four regions that know colours; "
         "auto: grid for a decoder that reads regions, else average",
-        choices=("auto", "average", "quarters", "grid"),
     )
     image_size: int = setting(
-        0, "side of the square that a picture is stretched to; 0: what the weights were trained with", low=0
+        0, "side of the square that a picture becomes; 0: what the weights were trained with", low=0
+    )
+    fit: str = setting(
+        "auto",
+        "how it becomes a square; stretch: whole; center: scaled, its middle cut out; pad: whole, with borders; auto: "
+        "as the weights want it",
+        choices=("auto", "stretch", "center", "pad"),
     )
     finetune_blocks: int = setting(0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0)
 
+    POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "quarters", "grid", "tokens")
+
+    @property
+    def gives_regions(self) -> bool:
+        """Whether a picture becomes as many regions as its map has places, which only attention reads."""
+        return self.pooling.partition(":")[0] in ("grid", "tokens")
+
     def check(self) -> None:
-        """A picture of a few pixels shows nothing."""
+        """A picture of a few pixels shows nothing; a pooling is a word, and a number behind it."""
         if 0 < self.image_size < 32:
             raise ConfigError(f"encoder.image_size={self.image_size} is out of range; it must be at least 32, or 0")
+        kind, colon, side = self.pooling.partition(":")
+        if kind not in self.POOLINGS or (colon and not (self.gives_regions and re.fullmatch("[1-9][0-9]?", side))):
+            known = ", ".join((*self.POOLINGS, "grid:N", "tokens:N"))
+            raise ConfigError(f"encoder.pooling={self.pooling!r} is not an option; choose one of {known}")
 
 
 @dataclass(kw_only=True)

@@ -24,7 +24,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero,
 from showtell.files import atomic_write, remove_stale_temporaries, short_hash, write_text_atomically
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
+
+
+def store_label(data: str, split: str, encoder: str) -> str:
+    """How a store's folder begins: for people, so `timm/name` is one word."""
+    return f"{data}-{split}-{encoder.replace('/', '-')}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class StoreRequest:
 
     def key(self) -> str:
         """The hash that names the store. Opens no picture; asks each for its stamp where `stamps` does not say them."""
-        facts: list[Any] = [self.encoder, asdict(self.transform), self.dtype]
+        facts: list[Any] = [self.encoder, self.transform.facts(), self.dtype]
         if self.augmentation is not None:
             facts += [self.views, self.augmentation.identity()]
         stamps = map(stamp, self.paths) if self.stamps is None else self.stamps
@@ -209,7 +214,7 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
         "name": request.name,
         "pictures": request.rows,
         "encoder": request.encoder,
-        "transform": asdict(request.transform),
+        "transform": request.transform.facts(),
         "feature_shape": list(feature_shape),
         "dtype": request.dtype,
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),

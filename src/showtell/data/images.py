@@ -10,6 +10,7 @@ too early is refused, not filled up with gray. torchvision resizes, because its 
 of Pillow's; its JPEG decoder is deprecated.
 """
 
+import math
 import os
 import warnings
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ MAX_BYTES = 256 * 2**20
 MAX_SCANS = 200
 
 _ORIENTATION = 0x0112
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX, "hamming": Image.Resampling.HAMMING,
+}  # fmt: skip
 # Pillow complains of broken EXIF and the like without naming the file; the picture itself is judged below
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _FOREIGN = (
@@ -94,11 +99,31 @@ def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
 
 
 def resized(picture: Tensor, transform: ImageTransform) -> Tensor:
-    """uint8 (3, height, width) stretched to (3, size, size)."""
+    """uint8 (3, height, width) fitted into (3, size, size)."""
+    if transform.fit != "stretch":
+        return fitted(picture, transform)
     interpolation = InterpolationMode(transform.interpolation)
     size = [transform.size, transform.size]
     small: Tensor = functional.resize(picture, size, interpolation=interpolation, antialias=True)
     return small.contiguous()
+
+
+def fitted(picture: Tensor, transform: ImageTransform) -> Tensor:
+    """`resized` by timm's rules, to the pixel: Pillow resizes, and roundings are those of its and torchvision's."""
+    size, around = transform.size, math.floor(transform.size / transform.crop + 1e-6)
+    _, height, width = picture.shape
+    if transform.fit == "squash":
+        new = (around, around)
+    elif transform.fit == "pad":
+        ratio = max(height / around, width / around)
+        new = (max(1, round(width / ratio)), max(1, round(height / ratio)))
+    else:  # torchvision cuts the longer side's fraction off
+        new = (around, around * height // width) if width <= height else (around * width // height, around)
+    scaled = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(new, _RESAMPLING[transform.interpolation])
+    left, top = (round((one - size) / 2) if one >= size else -((size - one) // 2) for one in new)
+    canvas = Image.new("RGB", (size, size), tuple(round(255 * value) for value in transform.mean))
+    canvas.paste(scaled, (-left, -top))
+    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
 
 
 def normalized(small: Tensor, transform: ImageTransform) -> Tensor:

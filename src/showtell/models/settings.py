@@ -17,6 +17,24 @@ class TorchvisionConfig(EncoderConfig):
 
 
 @dataclass(kw_only=True)
+class TimmConfig(EncoderConfig):
+    """Any network of timm by its name and its weights' tag: encoder=timm encoder.name=convnext_tiny.fb_in22k."""
+
+    name: str = setting("timm/resnet50.a1_in1k", "a network of timm, with or without timm/ before it")
+    weights: str = setting("published", "published (those of the name's tag), a file (.pth, .safetensors), or none")
+    vector: str = setting(
+        "auto", "what pooling=average gives; auto: what the network itself answers with (a class token, attention "
+        "pooling, the mean); mean: of all places",
+        choices=("auto", "mean"),
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """The name says whose it is, wherever it is read."""
+        super().check()
+        self.name = f"timm/{self.name.removeprefix('timm/')}"
+
+
+@dataclass(kw_only=True)
 class LSTMConfig(DecoderConfig):
     """The article's decoder: an LSTM that is shown the picture before the first word."""
 
@@ -84,10 +102,12 @@ class TransformerConfig(RegionsConfig):
             )
 
 
-declare("encoder", EncoderConfig, "showtell.models.encoders.efficientnet_lite0:EfficientNetLite0")
+for _name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"):
+    declare("encoder", EncoderConfig, "showtell.models.encoders.efficientnet_lite:EfficientNetLite", _name)
 declare_any_other(
     "encoder", TorchvisionConfig, "showtell.models.encoders.torchvision:TorchvisionBackbone", "torchvision"
 )
+declare_any_other("encoder", TimmConfig, "showtell.models.encoders.timm:TimmBackbone", "timm", prefix="timm/")
 declare("decoder", LSTMConfig, "showtell.models.decoders.lstm:LSTMDecoder")
 declare("decoder", AttentionConfig, "showtell.models.decoders.attention:SoftAttentionDecoder")
 declare("decoder", HardAttentionConfig, "showtell.models.decoders.hard_attention:HardAttentionDecoder")

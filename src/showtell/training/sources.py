@@ -25,6 +25,7 @@ from showtell.data.feature_store import (
     choose_place,
     open_or_build,
     place_features,
+    store_label,
     unreadable_pictures,
 )
 from showtell.data.module import SplitData, TrainSplit
@@ -200,7 +201,7 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
 
 def _stored(config: Config, encoder: FrozenEncoder, name: str, captions: CaptionSet) -> SplitData:
     """The split as the encoder answered to it; where training changes pictures, also to changed ones."""
-    features, label = config.features, f"{config.data.name}-{name}-{config.encoder.name}"
+    features, label = config.features, store_label(config.data.name, name, config.encoder.name)
     request = StoreRequest(
         label,
         captions.path_names,

@@ -7,7 +7,7 @@ resume.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ def checkpoint_metadata(config: Config, source: Source, vocabulary: Vocabulary) 
         "vocabulary": vocabulary.words,
         "encoder": {"sha256": weights.sha256, "public": weights.public},
         "data": source.data_hash,
-        "transform": asdict(weights.transform),
+        "transform": weights.transform.facts(),
         "feature_shape": list(source.feature_shape),
     }
 

@@ -19,7 +19,7 @@ from showtell.config import DataConfig, ImageTransform
 from showtell.config.command_line import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore, StoreRequest, list_stores
+from showtell.data.feature_store import FeatureStore, StoreRequest, list_stores, store_label
 from showtell.data.images import MAX_BYTES
 from showtell.data.paths import shown, stamp, why_unreadable
 from showtell.data.settings import ShapesDataConfig
@@ -136,7 +136,7 @@ def _stored(
     config: DataConfig, name: str, captions: CaptionSet, cache: Path, encoder: str
 ) -> tuple[FeatureStore, dict[str, Any]]:
     """The one complete store of an encoder over exactly these pictures."""
-    label, found = f"{config.name}-{name}-{encoder}", []
+    label, found = store_label(config.name, name, encoder), []
     for facts in list_stores(cache):
         about = json.loads((facts.directory / "about.json").read_text(encoding="utf-8"))
         if facts.complete and about["name"] == label:

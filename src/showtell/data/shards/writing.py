@@ -12,7 +12,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def _encode(
 
 def about_features(request: EncodingRequest, left_out: Sequence[str]) -> dict[str, Any]:
     """What a feature shard tells of itself."""
-    facts = {"encoder": request.encoder, "transform": asdict(request.transform), "dtype": request.dtype}
+    facts = {"encoder": request.encoder, "transform": request.transform.facts(), "dtype": request.dtype}
     return {"version": 1, **facts, "left_out": list(left_out)}
 
 

@@ -14,6 +14,7 @@ Shape legend: B batch, R regions, D feature.
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,7 +34,9 @@ class Network:
         model: the whole, whose names a file of weights uses; None: the trunk itself.
         stem: so many first parts of the trunk, an `nn.Sequential`, are the first layer; 0: there is none to show.
         head: so many last parts follow the last block.
-        has_map: whether the trunk ends in a map.
+        has_map: whether the trunk ends in a map, or `to_map` makes one.
+        to_map: from what the trunk gives to a map `(B, D, h, w)`, where it gives something else.
+        to_vector: from what the trunk gives to `(B, D)`; by default the mean over the map.
     """
 
     trunk: nn.Module
@@ -41,6 +44,8 @@ class Network:
     stem: int = 0
     head: int = 0
     has_map: bool = True
+    to_map: Callable[[Tensor], Tensor] | None = None
+    to_vector: Callable[[Tensor], Tensor] | None = None
 
 
 class Backbone(ABC):
@@ -65,6 +70,14 @@ class Backbone(ABC):
         """The tensors of a file of weights under the names that the model gives them."""
         return state
 
+    def load(self, network: Network, weights: EncoderWeights) -> None:
+        """Puts the weights of a file into a network that was just built.
+
+        Raises:
+            WeightsError: the file is no state dict, or not this network's.
+        """
+        weights.load_into(network.trunk if network.model is None else network.model, self.renamed)
+
     def build_seeded(self) -> Network:
         """`build`, in which the generator is seeded."""
         with torch.random.fork_rng(devices=[]):
@@ -79,15 +92,24 @@ class Backbone(ABC):
 class Encoder(nn.Module):
     """Pictures in, features out: `(B, 3, S, S)` normalized pixels to `(B, D)`, or to regions `(B, R, D)`.
 
-    `pooling` is `average` (one vector), `grid` (every place of the last map is a region), or `quarters`: four
-    regions, each with the mean of the last block and the extremes of the first layer, which still knows colours.
+    `pooling` is one of
+
+    - `average`: one vector, the last map's mean, or what the network calls its pooled answer (a class token, say);
+    - `grid`: every place of the last map is a region; `grid:N`: averaged to N x N places;
+    - `tokens`, `tokens:N`: the same, with the vector as one region more;
+    - `quarters`: four regions, each with the mean of the last block and the extremes of the first layer, which still
+      knows colours.
     """
 
-    def __init__(self, trunk: nn.Module, pooling: str, transform: ImageTransform, stem: int = 0, head: int = 0) -> None:
+    def __init__(
+        self, trunk: nn.Module, pooling: str, transform: ImageTransform, network: Network | None = None
+    ) -> None:
         super().__init__()
+        network = network or Network(trunk)
         self.trunk = trunk
-        self.stem = stem
-        self.head = head
+        self.stem, self.head = network.stem, network.head
+        self.to_map = network.to_map or _as_it_is
+        self.to_vector = network.to_vector or pool
         self.pooling = pooling
         self.transform = transform
         self.requires_grad_(False)
@@ -103,7 +125,12 @@ class Encoder(nn.Module):
             assert isinstance(self.trunk, nn.Sequential)
             first = self.trunk[: self.stem](pixels)
             return quarters(first, self.trunk[self.stem : len(self.trunk) - self.head](first))
-        return pool(self.trunk(pixels), self.pooling)
+        last = self.trunk(pixels)
+        kind, _, side = self.pooling.partition(":")
+        if kind == "average":
+            return self.to_vector(last)
+        found = regions(self.to_map(last), int(side or 0))
+        return torch.cat([self.to_vector(last).unsqueeze(1), found], dim=1) if kind == "tokens" else found
 
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`, found by asking for one black picture."""
@@ -114,13 +141,30 @@ class Encoder(nn.Module):
             return tuple(self(black).shape[1:])
 
 
-def pool(last: Tensor, pooling: str) -> Tensor:
-    """Reduces a trunk's last map, `(B, D, h, w)` or already `(B, D)`, to what the decoder reads."""
-    if last.ndim == 2:
-        return last
-    if pooling == "grid":
-        return last.flatten(2).transpose(1, 2).contiguous()
-    return last.mean(dim=(2, 3))
+def pool(last: Tensor) -> Tensor:
+    """The mean over a map `(B, D, h, w)`; vectors `(B, D)` as they are."""
+    return last if last.ndim == 2 else last.mean(dim=(2, 3))
+
+
+def regions(last: Tensor, side: int = 0) -> Tensor:
+    """The places of a map `(B, D, h, w)`, row by row, as `(B, R, D)`; averaged to `side` x `side` of them first.
+
+    Raises:
+        ConfigError: the map is coarser than that.
+    """
+    if side > min(last.shape[2:]):
+        height, width = last.shape[2:]
+        raise ConfigError(
+            f"encoder.pooling=grid:{side} is finer than the encoder's map of {height} x {width}; use a smaller number, "
+            "or a larger encoder.image_size"
+        )
+    if side:
+        last = nn.functional.adaptive_avg_pool2d(last, side)
+    return last.flatten(2).transpose(1, 2).contiguous()
+
+
+def _as_it_is(last: Tensor) -> Tensor:
+    return last
 
 
 def quarters(first: Tensor, last: Tensor) -> Tensor:
@@ -160,8 +204,9 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
                 "are called so; give a file, a published name, or `none`"
             )
         weights = EncoderWeights.of_file(path, backbone.default_transform(), public=False)
-    size = config.image_size or weights.transform.size
-    return replace(weights, transform=replace(weights.transform, size=size))
+    transform = weights.transform
+    fit = transform.fit if config.fit == "auto" else config.fit
+    return replace(weights, transform=replace(transform, size=config.image_size or transform.size, fit=fit))
 
 
 def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) -> Encoder:
@@ -177,11 +222,11 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) 
     _check_pooling(config, network)
     if weights.path is None:
         _calibrate(network.trunk, weights.transform.size)
-    encoder = Encoder(network.trunk, config.pooling, weights.transform, network.stem, network.head)
+    encoder = Encoder(network.trunk, config.pooling, weights.transform, network)
     if weights.travelled:
         weights.load_into(encoder)
     elif weights.path is not None:
-        weights.load_into(network.trunk if network.model is None else network.model, backbone.renamed)
+        backbone.load(network, weights)
     return encoder
 
 
@@ -200,9 +245,9 @@ def _check_pooling(config: EncoderConfig, network: Network) -> None:
         raise ConfigError(
             f"encoder.pooling=quarters needs a first layer, which {config.name} does not show; use a resnet or average"
         )
-    if config.pooling == "grid" and not network.has_map:
+    if config.gives_regions and not network.has_map:
         raise ConfigError(
-            f"encoder.pooling=grid needs a grid of regions, which {config.name} does not give; "
+            f"encoder.pooling={config.pooling} needs a grid of regions, which {config.name} does not give; "
             "use encoder.pooling=average, or a convolutional network such as resnet50"
         )
 

@@ -8,7 +8,7 @@ hardware and not of a measurement, because the precision is part of a store's ke
 
 import copy
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -81,7 +81,7 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
         "name": config.name,
         "pooling": config.pooling,
         "weights": weights.sha256,
-        "transform": asdict(weights.transform),
+        "transform": weights.transform.facts(),
         "precision": precision,
     }
     if code := find_backbone(config).code():

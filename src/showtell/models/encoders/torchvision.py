@@ -63,7 +63,8 @@ class TorchvisionBackbone(Backbone):
 def _transform(weights: Any) -> ImageTransform:
     preset = weights.transforms()
     size, interpolation = preset.crop_size[0], preset.interpolation.value
-    return ImageTransform(size=size, interpolation=interpolation, mean=tuple(preset.mean), std=tuple(preset.std))
+    mean, std, crop = tuple(preset.mean), tuple(preset.std), size / preset.resize_size[0]
+    return ImageTransform(size=size, interpolation=interpolation, mean=mean, std=std, crop=crop)
 
 
 def _convolutional_trunk(model: nn.Module) -> nn.Module | None:

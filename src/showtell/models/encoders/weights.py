@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from showtell.config import ImageTransform
@@ -61,20 +62,35 @@ class EncoderWeights:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Reads tensors by name, and nothing else, from a file that `torch.save` wrote."""
+    """Reads tensors by name, and nothing else, from a `.safetensors`, or from what `torch.save` wrote.
+
+    A training script's checkpoint, which keeps them under `state_dict` or `model`, is read too.
+
+    Raises:
+        WeightsError: the file holds something else.
+    """
     try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not a file of weights ({reason})") from None
+    if isinstance(state, dict):
+        state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: not a state dict of tensors; save `model.state_dict()`")
     return state
 
 
+def weights_folder() -> Path:
+    """Where torch keeps fetched weights; a file that is put there by hand is found."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
 def download(url: str, wanted_by: str) -> Path:
     """Fetches a file of weights into torch's cache, unless it lies there already, and checks the hash in its name."""
-    directory = Path(torch.hub.get_dir()) / "checkpoints"
+    directory = weights_folder()
     path = directory / url.rsplit("/", 1)[1]
     if path.is_file():
         return path

