@@ -6,6 +6,7 @@ from torch import nn
 from torchvision import models
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, names
+from showtell.config.reference import nearest
 from showtell.config.registry import broken
 from showtell.models.encoders.base import Backbone, Network
 from showtell.models.encoders.weights import EncoderWeights, download
@@ -21,10 +22,11 @@ class TorchvisionBackbone(Backbone):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__(config)
         if config.name not in models.list_models(module=models):
-            others = ", ".join(name for name in names("encoder") if name != "torchvision")
+            hint = nearest(
+                config.name, [*names("encoder"), *models.list_models(module=models)], "docs/encoders.md lists some"
+            )
             raise ConfigError(
-                f"encoder.name={config.name} is neither {others} nor a torchvision classifier; "
-                "`python -c 'from torchvision import models; print(models.list_models(module=models))'` lists them"
+                f"encoder.name={config.name} is no torchvision classifier; {hint}; timm's networks are encoder=timm"
                 f"{broken()}"
             )
 
