@@ -13,7 +13,7 @@ from showtell.config import DataConfig, parse
 from showtell.data import caption_set, feature_store, paths
 from showtell.data.caption_set import load_captions
 from showtell.text import Vocabulary
-from showtell.training.sources import open_source
+from showtell.training.data_module import open_source
 
 
 def config(root: Path, **values: object) -> DataConfig:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from showtell.config.plugins import take_plugins
 from showtell.data import check
-from showtell.data.feature_store import StoreFacts, delete_store, list_stores
 from showtell.data.shards import command
+from showtell.data.stores import StoreFacts, delete_store, list_stores
 from showtell.errors import USER_ERROR, UserError, one_line_errors
 
 

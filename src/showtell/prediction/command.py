@@ -10,7 +10,6 @@ import torch
 from showtell.config import ConfigError
 from showtell.data.annotations import Picture
 from showtell.data.paths import shown
-from showtell.data.workers import Progress
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
@@ -32,6 +31,7 @@ from showtell.prediction.outputs import (
     write_results,
     write_scores,
 )
+from showtell.terminal import Progress
 
 SOME_FAILED = 1
 

@@ -18,10 +18,14 @@ train.py.
 """
 
 from showtell.config import Config
+from showtell.data.feature_store import choose_place
 from showtell.data.module import CaptionData
+from showtell.data.settings import ShardsConfig
 from showtell.distributed import get_ranks
+from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.text import Vocabulary
-from showtell.training.sources import Source, open_source
+from showtell.training.shard_source import ShardSource
+from showtell.training.sources import FolderSource, Source
 
 
 class CaptionDataModule(CaptionData):
@@ -30,6 +34,7 @@ class CaptionDataModule(CaptionData):
     Args:
         config: the run.
         source: where its data lie; found by the configuration.
+        vocabulary: counted on the training captions where it is not given.
 
     Attributes:
         encoder: the frozen encoder, for the module.
@@ -37,11 +42,11 @@ class CaptionDataModule(CaptionData):
         feature_shape: `(D,)` or `(R, D)`, for the decoder.
     """
 
-    def __init__(self, config: Config, source: Source | None = None) -> None:
+    def __init__(self, config: Config, source: Source | None = None, vocabulary: Vocabulary | None = None) -> None:
         self.source = source = source or open_source(config)
         self.encoder = source.encoder
+        vocabulary = vocabulary or Vocabulary.from_counts(source.counts, config.vocab.threshold)
         train, val = source.train, source.val
-        vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold)
         super().__init__(train, val, vocabulary, config.training, config.seed, source.num_workers, get_ranks())
         self.vocabulary = vocabulary
 
@@ -49,3 +54,15 @@ class CaptionDataModule(CaptionData):
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`."""
         return self.source.feature_shape
+
+
+def open_source(config: Config) -> Source:
+    """The source of a run; nothing is read yet.
+
+    Raises:
+        ConfigError: a device that is not there.
+        ShardError: shards that are not there.
+    """
+    encoder = FrozenEncoder(config)
+    choose_place(config.features.place, 0, encoder.device)
+    return ShardSource(config, encoder) if isinstance(config.data, ShardsConfig) else FolderSource(config, encoder)

@@ -7,39 +7,34 @@ encoder, let alone opens a picture.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from showtell.config import Config, ConfigError
 from showtell.data.annotations import SplitName
-from showtell.data.augmentation import Augmentation, says_left_or_right, view_augmentation
+from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, view_augmentation
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.feature_store import (
-    FeatureStore,
     StoreRequest,
+    check_room,
     choose_place,
     open_or_build,
     place_features,
-    unreadable_pictures,
+    stored_shape,
 )
-from showtell.data.module import SplitData, TrainSplit
+from showtell.data.module import SplitData, TrainSplit, pictures_in_batches
 from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles
-from showtell.data.settings import ShapesDataConfig, ShardsConfig
+from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
-from showtell.data.shards.batches import ShardSplit
-from showtell.data.shards.index import IndexRequest
-from showtell.data.shards.members import find_shards, has_features
-from showtell.data.shards.shard_set import ShardSet, open_shards
-from showtell.data.shards.unpack import unpack
-from showtell.data.shards.writing import EncodingRequest, feature_shards
-from showtell.distributed import rank_zero_first
-from showtell.files import short_hash
+from showtell.data.unreadable import unreadable_pictures
+from showtell.distributed import is_rank_zero, rank_zero_first
+from showtell.files import check_writable, short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
 
 
@@ -49,6 +44,19 @@ class Source(ABC):
     def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
         self.config = config
         self.encoder = encoder
+
+    @property
+    @abstractmethod
+    def counts(self) -> Counter[str]:
+        """How often each word occurs in the training captions."""
+
+    @abstractmethod
+    def references(self, split: SplitName) -> Mapping[int, Sequence[str]] | None:
+        """What people wrote about the pictures, by picture id; None where that is not kept."""
+
+    @abstractmethod
+    def size(self) -> str:
+        """How many pictures and captions there are, in words."""
 
     @property
     @abstractmethod
@@ -71,37 +79,79 @@ class Source(ABC):
         """Tells data sets apart; copying one does not change it."""
 
     @property
+    @abstractmethod
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
-        return self.train.feature_shape or self.encoder.network.feature_shape()
-
-
-def open_source(config: Config) -> Source:
-    """The source of a run; data that is drawn is drawn here.
-
-    Raises:
-        ConfigError: a device that is not there.
-        ShardError: shards that are not there.
-    """
-    encoder = FrozenEncoder(config)
-    if isinstance(config.data, ShapesDataConfig):
-        with rank_zero_first():
-            ensure_shapes(Path(config.data.root), config.data.shapes)
-    return ShardSource(config, encoder) if isinstance(config.data, ShardsConfig) else FolderSource(config, encoder)
 
 
 class FolderSource(Source):
-    """Pictures in folders, with annotation files."""
+    """Pictures in folders, with annotation files.
+
+    The captions of both splits are read before a picture of one is opened, so what they do not allow is told at once.
+    """
+
+    @cached_property
+    def captions(self) -> dict[SplitName, CaptionSet]:
+        """Of both splits."""
+        config = self.config
+        with rank_zero_first():
+            if isinstance(config.data, ShapesDataConfig):
+                # drawing takes longer than finding out whether what follows has a place
+                check_writable(Path(config.cache), "cache")
+                ensure_shapes(Path(config.data.root), config.data.shapes)
+            return {name: read_captions(config, name) for name in ("train", "val")}
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each word occurs in the training captions."""
+        return self.captions["train"].counts
+
+    def references(self, split: SplitName) -> Mapping[int, Sequence[str]]:
+        """What people wrote about the pictures, by picture id."""
+        return self.captions[split].references
+
+    def size(self) -> str:
+        """How many pictures and captions there are, in words."""
+        train, val = self.captions["train"], self.captions["val"]
+        return (
+            f"{len(train.picture_ids):,} + {len(val.picture_ids):,} pictures, "
+            f"{len(train.lengths):,} + {len(val.lengths):,} captions"
+        )
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
+        stored = None
+        if self.config.features.mode == "store":
+            request = store_requests(self.config, self.encoder, "train", self.captions["train"])[0]
+            stored = stored_shape(Path(self.config.cache) / "features", request)
+        return stored or self.encoder.network.feature_shape()
 
     @cached_property
     def train(self) -> SplitData:
         """The training split in memory."""
-        return folder_split(self.config, self.encoder, "train")
+        return self._split("train")
 
     @cached_property
     def val(self) -> SplitData:
         """The validation split in memory."""
-        return folder_split(self.config, self.encoder, "val")
+        return self._split("val")
+
+    def _split(self, name: SplitName) -> SplitData:
+        self._room_is_there  # noqa: B018
+        return folder_split(self.config, self.encoder, name, self.captions[name])
+
+    @cached_property
+    def _room_is_there(self) -> bool:
+        config, encoder = self.config, self.encoder
+        if config.features.mode == "store":
+            requests = [
+                request for name in self.captions
+                for request in store_requests(config, encoder, name, self.captions[name])
+            ]  # fmt: skip
+            with rank_zero_first():
+                check_room(Path(config.cache) / "features", requests, self.feature_shape)
+        return True
 
     @property
     def num_workers(self) -> int:
@@ -111,95 +161,47 @@ class FolderSource(Source):
     @property
     def data_hash(self) -> str:
         """Of captions, names and sizes of pictures."""
-        captions = self.train.captions, self.val.captions
+        captions = self.captions.values()
         sizes = [(split.source, sizes_hash(split.path_names, split.stamps)) for split in captions]
         return short_hash(part for split in sizes for part in split)
 
 
-class ShardSource(Source):
-    """Tar shards: training streams, validation is unpacked.
+def read_captions(config: Config, name: SplitName) -> CaptionSet:
+    """The captions of a split; says what was left out of them."""
+    captions = load_captions(config.data, name, Path(config.cache))
+    if captions.skipped and is_rank_zero():
+        count = len(captions.skipped)
+        print(f"{config.data.name} {name}: {count} notes from reading the annotations, e.g. {captions.skipped[0]}")
+    return captions
 
-    `features=store` reads the features that lie in the shards; where these hold pictures, feature shards are made of
-    them first, in the cache. `features=off` reads pictures in every step.
+
+def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet) -> SplitData:
+    """A split with its captions, and its images as stored features or as pictures; those of training may change.
+
+    Where `training.limit_*` leave few batches, the pictures of these are looked at and no others.
     """
-
-    def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
-        super().__init__(config, encoder)
-        assert isinstance(config.data, ShardsConfig)
-        self.data = config.data
-        self.folder = Path(config.cache) / "shards"
-        self.train_paths = find_shards(self.data.root, self.data.train_shards, "data.train_shards")
-        self.val_paths = find_shards(self.data.root, self.data.val_shards, "data.val_shards")
-
-    @cached_property
-    def train(self) -> ShardSplit:
-        """The stream."""
-        paths, features = self.train_paths, self.config.features
-        if features.mode == "store" and not has_features(paths[0]):
-            request = EncodingRequest(self.encoder.fingerprint, self.encoder.weights.transform, features.dtype)
-            workers, folder = self.config.data.num_workers, self.folder / "features"
-            paths = feature_shards(paths, folder, request, self.encoder.at_work, features.batch_size, workers)
-        shards = self._opened("train", paths, "features" if features.mode == "store" else "pictures")
-        return ShardSplit(shards, self.encoder.weights.transform, self.data.shuffle_buffer)
-
-    @cached_property
-    def val(self) -> SplitData:
-        """A folder, with the features that came with the pictures if these are wanted."""
-        given = self.config.features.mode == "store" and has_features(self.val_paths[0])
-        shards = self._opened("val", self.val_paths, "features" if given else "pictures")
-        unpacked = unpack(shards, self.folder, "data.val_shards")
-        data = unpacked.data_config(self.config.data)
-        if unpacked.features is None:
-            return folder_split(replace(self.config, data=data), self.encoder, "val")
-        stored: Any = np.load(unpacked.features, mmap_mode="c", allow_pickle=False)
-        place = choose_place(self.config.features.place, stored.nbytes, self.encoder.device)
-        images = CachedFeatures(place_features(stored, place))
-        return SplitData(load_captions(data, "val", Path(self.config.cache)), images, np.zeros(len(stored), dtype=bool))
-
-    @property
-    def num_workers(self) -> int:
-        """Reading from shards is work in both modes."""
-        return self.config.data.num_workers
-
-    @property
-    def data_hash(self) -> str:
-        """Of names and sizes of the shards that were given."""
-        settings = f"{self.config.data.max_caption_words}\0{self.config.data.bad_pictures}"
-        given = [*self.train_paths, *self.val_paths]
-        return short_hash(["\n".join([settings, *(f"{path.name}\0{path.stat().st_size}" for path in given)])])
-
-    def _opened(self, name: SplitName, paths: Sequence[Path], what: str) -> ShardSet:
-        data = self.config.data
-        # pictures that are decoded in every step are tried once beforehand, as in a folder
-        request = IndexRequest(data.max_caption_words, decode=what == "pictures" and name == "train")
-        shards = open_shards(paths, what, request, self.folder, data.num_workers)
-        if shards.num_notes:
-            with shards.left_out.open(encoding="utf-8") as file:
-                first = file.readline().strip()
-            told = f"things left out, e.g. {first} (all in {shards.left_out})"
-            report_left_out(self.config, name, told, first, shards.num_notes)
-        check_encoder(self.config, shards, self.encoder)
-        return shards
-
-
-def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> SplitData:
-    """A split with its captions, and its images as stored features or as pictures; those of training may change."""
-    with rank_zero_first():
-        captions = load_captions(config.data, name, Path(config.cache))
     read = _stored if config.features.mode == "store" else _decoded
-    split = read(config, encoder, name, captions)
+    unreadable = np.zeros(len(captions.picture_ids), dtype=np.bool_)
+    while True:
+        pictures = pictures_in_batches(captions, unreadable, config.training, config.seed, name == "train")
+        split = read(config, encoder, name, captions, pictures)
+        found = split.unreadable.copy()
+        if pictures is not None:  # what others have found out must not change the batches
+            found[np.setdiff1d(np.arange(len(found)), pictures)] = False
+            found |= unreadable
+        if pictures is None or (found == unreadable).all():
+            split = replace(split, unreadable=found)
+            break
+        unreadable = found
     bad = [captions.path_names[row] for row in np.flatnonzero(split.unreadable)]
     if bad:
         told = f"pictures that cannot be read, e.g. {bad[0]}"
         report_left_out(config, name, told, f"{bad[0]}: cannot be read", len(bad))
-    if captions.skipped:
-        count = len(captions.skipped)
-        print(f"{config.data.name} {name}: {count} notes from reading the annotations, e.g. {captions.skipped[0]}")
     return split
 
 
-def _stored(config: Config, encoder: FrozenEncoder, name: str, captions: CaptionSet) -> SplitData:
-    """The split as the encoder answered to it; where training changes pictures, also to changed ones."""
+def store_requests(config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet) -> list[StoreRequest]:
+    """What is stored of a split; where training changes pictures, also of changed ones."""
     features, label = config.features, f"{config.data.name}-{name}-{config.encoder.name}"
     request = StoreRequest(
         label,
@@ -209,27 +211,34 @@ def _stored(config: Config, encoder: FrozenEncoder, name: str, captions: Caption
         features.dtype,
         stamps=captions.stamps,
     )
-    stores = [_store(config, encoder, request)]
-    if name == "train" and config.data.augment.active:
-        change = view_augmentation(config.data.augment, captions)
-        changed = replace(request, name=f"{label}-views", augmentation=change, views=features.views - 1)
-        stores.append(_store(config, encoder, changed))
+    if name != "train" or not config.data.augment.active:
+        return [request]
+    change = view_augmentation(config.data.augment, captions)
+    return [request, replace(request, name=f"{label}-views", augmentation=change, views=features.views - 1)]
+
+
+def _stored(
+    config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet, pictures: Rows | None
+) -> SplitData:
+    """The split as the encoder answered to it."""
+    features, folder = config.features, Path(config.cache) / "features"
+    stores = [
+        open_or_build(folder, one, encoder.at_work, features.batch_size, config.data.num_workers, pictures)
+        for one in store_requests(config, encoder, name, captions)
+    ]
     place = choose_place(features.place, sum(store.features.nbytes for store in stores), encoder.device)
     tensors = [place_features(store.features, place) for store in stores]
     images = CachedFeatures(tensors[0], *tensors[1:], captions=len(captions.lengths), seed=config.seed)
     return SplitData(captions, images, stores[0].unreadable)
 
 
-def _store(config: Config, encoder: FrozenEncoder, request: StoreRequest) -> FeatureStore:
-    folder, batch_size = Path(config.cache) / "features", config.features.batch_size
-    return open_or_build(folder, request, encoder.at_work, batch_size, config.data.num_workers)
-
-
-def _decoded(config: Config, encoder: FrozenEncoder, name: str, captions: CaptionSet) -> SplitData:
+def _decoded(
+    config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet, pictures: Rows | None
+) -> SplitData:
     """The split as pictures; those of training changed, if they are to be."""
     transform, paths, augment = encoder.weights.transform, captions.paths, config.data.augment
     label, cache = f"{config.data.name}-{name}", Path(config.cache)
-    unreadable = unreadable_pictures(label, captions, transform, cache, config.data.num_workers)
+    unreadable = unreadable_pictures(label, captions, transform, cache, config.data.num_workers, pictures)
     change = None
     if name == "train" and augment.active:
         change = Augmentation(augment, config.seed, says_left_or_right(captions))
@@ -241,25 +250,3 @@ def report_left_out(config: Config, name: str, told: str, first: str, count: int
     if config.data.bad_pictures == "fail":
         raise ConfigError(f"{first} ({count} such); mend it, or use data.bad_pictures=skip")
     print(f"{config.data.name} {name}: {count} {told}")
-
-
-def check_encoder(config: Config, shards: ShardSet, encoder: FrozenEncoder) -> None:
-    """Refuses features of another encoder than the run's, with which its checkpoint would caption pictures.
-
-    Raises:
-        ConfigError: another encoder made them, by what the shards say or, where they do not say, by their shape.
-    """
-    name, first = config.encoder.name, shards.paths[0]
-    for made_by in shards.encoders:
-        if made_by and made_by != encoder.fingerprint:
-            raise ConfigError(
-                f"encoder.name={name} did not make the features in {first}; set encoder, its "
-                "weights, pooling and features.precision as they were, or give shards with pictures"
-            )
-        if not made_by and shards.feature_shape != (shape := encoder.network.feature_shape()):
-            raise ConfigError(
-                f"encoder.name={name} gives features of shape {shape}, those in {first} are of shape "
-                f"{shards.feature_shape}; set the encoder and the pooling that made them"
-            )
-        if not made_by:
-            print(f"{first} does not say which encoder made its features; taken for {name}'s")

@@ -2,7 +2,8 @@
 
 It reads the captions, counts the vocabulary, lets the frozen encoder see each picture once (or finds that done),
 hands both sides what they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of
-resume.
+resume. The order is that of patience: what can be refused is refused before the first picture is drawn or encoded, and
+each thing is told as soon as it is known.
 """
 
 import math
@@ -28,12 +29,21 @@ from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.models.objective import build_objective
 from showtell.models.word_vectors import load_word_vectors, word_matrix
+from showtell.processes import shortest
 from showtell.run import Run
+from showtell.terminal import tell
 from showtell.text import Vocabulary
-from showtell.training.data_module import CaptionDataModule
+from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept
+from showtell.training.data_module import CaptionDataModule, open_source
 from showtell.training.logs import LogPoint
-from showtell.training.reports import finish, reports, write_vocabulary
-from showtell.training.sources import Source, open_source
+from showtell.training.reports import (
+    build_scores,
+    finish,
+    imagined_scores,
+    reports,
+    write_vocabulary,
+)
+from showtell.training.sources import Source
 from showtell.training.trainer import build_trainer, check_monitored
 from showtell.training.warm_start import Start, load_start
 
@@ -57,24 +67,52 @@ def train(config: Config, run_dir: Path) -> float:
         config = config.adopting(start.config)
     elif resume and config.init_from and not Run.of(str(config.resume)).config_file.is_file():
         config = config.adopting(parse(resume.metadata["config"]))  # older versions did not write down what is adopted
+    if not config.training.metrics:  # what a metric of one's own is called, it says of real captions below
+        check_monitored(config.training.monitor, imagined_scores(config))
     source = open_source(config)
+    tell("device", device_in_words(config, source.encoder.device))
+    sha256 = source.encoder.weights.sha256
     if start:
-        start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
-    data = CaptionDataModule(config, source)
-    vocabulary = data.vocabulary
+        start.check_encoder(sha256)
+    tell("data", f"{config.data.name} in {config.data.root}: {source.size()}")
+    vocabulary = Vocabulary.from_counts(source.counts, config.vocab.threshold)
+    tell("words", words_kept(vocabulary, source.counts, config.vocab.threshold))
+    if start:
+        start.check_vocabulary(vocabulary)
     metadata = checkpoint_metadata(config, source, vocabulary)
     if resume:
         resume.accept(metadata)
+        tell("resume", f"step {resume.step:,}, from {shortest(resume.path)}")
+    scores = build_scores(config, source)
+    if scores.further:
+        check_monitored(config.training.monitor, scores)
+    module = build_module(config, source, vocabulary, metadata, start)
+    tell("encoder", encoder_in_words(config, source.feature_shape))
+    tell("model", model_in_words(config, module))
+    if resume:
+        check_weights(module, resume.shapes, resume.path)
+    data = CaptionDataModule(config, source, vocabulary)  # encodes
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
-        write_vocabulary(run_dir, vocabulary, source.train.counts, config.vocab.threshold)
+        write_vocabulary(run_dir, vocabulary, source.counts, config.vocab.threshold)
         source.encoder.save_weights(Run(run_dir).checkpoints)
-    pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    decoder = first_decoder(config, data.feature_shape, vocabulary, start)
+    with rank_zero_first():
+        shown = reports(config, run_dir, data, scores)
+    pl.seed_everything(config.seed, verbose=False)  # again, so that a cold and a warm cache start the same run
+    fit(config, run_dir, data, module, shown, resume)
+    return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
+
+
+def build_module(
+    config: Config, source: Source, vocabulary: Vocabulary, metadata: dict[str, Any], start: Start | None
+) -> CaptionModule:
+    """Encoder, decoder and objective, with the weights that training begins with."""
+    pl.seed_everything(config.seed, verbose=False)
+    decoder = first_decoder(config, source.feature_shape, vocabulary, start)
     if start and start.finetuned_count:
         start.load_into_blocks(finetuned_blocks(source.encoder.network, start.finetuned_count))
-    references = data.references("train") if config.objective.needs_references else None
-    module = CaptionModule(
+    references = source.references("train") if config.objective.needs_references else None
+    return CaptionModule(
         source.encoder,
         decoder,
         vocabulary,
@@ -84,13 +122,6 @@ def train(config: Config, run_dir: Path) -> float:
         finetune_blocks=config.encoder.finetune_blocks,
         metadata=metadata,
     )
-    if resume:
-        check_weights(module, resume.shapes, resume.path)
-    with rank_zero_first():
-        shown = reports(config, run_dir, data)
-    check_monitored(config.training.monitor, shown)
-    fit(config, run_dir, data, module, shown, resume)
-    return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
 
 
 def first_decoder(
@@ -99,10 +130,10 @@ def first_decoder(
     """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
     decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
     if start:
-        start.load_into(decoder, vocabulary)
+        start.load_into(decoder)
     elif config.decoder.word_vectors:
         read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
-        print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
+        tell("vectors", f"{config.decoder.word_vectors}: of {read:,} of {len(vocabulary):,} words")
     if config.device.compile:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
     return decoder
