@@ -64,6 +64,8 @@ def train(config: Config, run_dir: Path) -> float:
     resume = find_resume_point(config.resume) if config.resume else None
     start = load_start(config.init_from) if config.init_from and not resume else None
     if start:
+        for note in config.overruled_by(start.config):
+            print(f"note: {note}", flush=True)
         config = config.adopting(start.config)
     elif resume and config.init_from and not Run.of(str(config.resume)).config_file.is_file():
         config = config.adopting(parse(resume.metadata["config"]))  # older versions did not write down what is adopted
