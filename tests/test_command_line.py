@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from showtell.config.command_line import checked_arguments, flags_first
+from showtell.config.command_line import checked_arguments
+from showtell.config.words import flags_first
 
 ROOT = Path(__file__).resolve().parents[1]
 

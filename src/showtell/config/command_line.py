@@ -11,30 +11,27 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from showtell.config.gate import overlaid, parse
-from showtell.config.migration import moved_hint
-from showtell.config.reference import all_settings, explained_setting, known_keys, nearest
-from showtell.config.registry import SECTIONS, broken, names, parts
+from showtell.config.reference import all_settings, close, explained_setting
+from showtell.config.registry import SECTIONS, broken, names
 from showtell.config.sections import DataConfig
-from showtell.config.untrusted_yaml import check_folders, check_words, load_yaml
+from showtell.config.untrusted_yaml import check_folders, check_words, given_folders, load_yaml
+from showtell.config.words import SWEEP, key_of, quoted, read_words, refuse_unknown, unquoted
 from showtell.errors import ConfigError, one_line
 
 TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
-# Hydra's own
-FLAGS_WITH_VALUE = (
-    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"
-)  # fmt: skip
-FLAGS = (
-    "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion",
-    "-sc", "--info", "-i", *FLAGS_WITH_VALUE,
-)  # fmt: skip
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
+OPTION_HABITS = {
+    "device=cuda": "gpu", "device=multi_gpu": "gpus", "data=mscoco": "coco2017", "data=flickr": "flickr8k",
+    "decoding=beam": "beam5", "decoding=sample": "nucleus", "decoding=sampling": "nucleus", "debug=true": "fast",
+    "features=on": "store", "objective=scst": "self_critical", "decoder=rnn": "lstm",
+}  # fmt: skip
+"""What an option is called elsewhere -> ours."""
 IMPLIED = "experiment=demo"  # where neither data nor recipe is named
 
 
@@ -66,8 +63,7 @@ def explain(error: Exception) -> str:
         r"Could not find '([^']+)'.*?Available options in '([^']+)': (.*?)(?: Config search path.*)?$", text
     )
     if group:
-        chosen = group[1].rpartition("/")[2]
-        return f"{group[2]}={chosen}: there is no such option; choose one of {', '.join(group[3].split())}{broken()}"
+        return _unknown_option(group[2], group[1].rpartition("/")[2], [one.strip(",") for one in group[3].split()])
     wrong_type = re.search(r"Value (.+) (?:of type '\w+' could not be converted to|is not a valid) (\w+)", text)
     where = re.search(r"full_key: (\S+)|override ([^\s=]+)", text)
     if wrong_type and where:
@@ -90,7 +86,12 @@ def print_help(arguments: Sequence[str], conf: Path) -> bool:
     """
     words = list(arguments)
     if len(words) == 2 and words[0] in ("--help", "-h") and "=" not in words[1] and not words[1].startswith("-"):
-        print(explained_setting(words[1]))
+        options = options_of_groups(conf)
+        chosen = f"{words[1]}= chooses one of {', '.join(options[words[1]])}" if words[1] in options else ""
+        text = "\n\n".join(filter(None, (chosen, explained_setting(words[1]))))
+        if not text:
+            refuse_unknown(words[1], groups=options)
+        print(text)
         return True
     if words not in (["--help"], ["-h"]):
         return False
@@ -101,12 +102,15 @@ def print_help(arguments: Sequence[str], conf: Path) -> bool:
 
 def config_groups(conf: Path) -> str:
     """One line for each group of options: `data: coco2014, coco2017, ...`; registered parts are options too."""
-    options = {
-        folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in conf.iterdir() if folder.is_dir()
-    }
-    for section, (kind, _) in SECTIONS.items():
-        options.setdefault(section, set()).update(part.name for part in parts(kind))
-    return "".join(f"{group}: {', '.join(sorted(names))}\n" for group, names in sorted(options.items()) if names)
+    return "".join(f"{group}: {', '.join(options)}\n" for group, options in options_of_groups(conf).items())
+
+
+def options_of_groups(*folders: Path) -> dict[str, list[str]]:
+    """The options of each group, from folders like `conf` and of registered parts."""
+    options: dict[str, set[str]] = {section: {*names(kind)} for section, (kind, _) in SECTIONS.items()}
+    for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
+        options.setdefault(path.parent.name, set()).add(path.stem)
+    return {group: sorted(found) for group, found in sorted(options.items())}
 
 
 def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
@@ -115,10 +119,10 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     Raises:
         ConfigError: a word or a file that would call code, read the environment or unfold without end.
     """
-    check_flags(arguments)
     check_words(arguments)
     check_folders(folder, arguments)
-    return resume_arguments(arguments) if resumed_from(arguments) else with_recipe(with_groups(arguments))
+    words = read_words(arguments, options_of_groups(folder, *given_folders(arguments)))
+    return resume_arguments(words) if resumed_from(words) else with_recipe(with_groups(words))
 
 
 def with_groups(arguments: Sequence[str]) -> list[str]:
@@ -138,45 +142,11 @@ def with_recipe(arguments: Sequence[str]) -> list[str]:
     return list(arguments) if given & {"data", "experiment"} else [*arguments, IMPLIED]
 
 
-def key_of(word: str) -> str:
-    """The setting or group that a word of the command line names."""
-    return re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0]
-
-
-def check_flags(arguments: Sequence[str]) -> None:
-    """Refuses, by a ConfigError, an option that Hydra does not know, or without its value; it would print its usage."""
-    for word, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
-        flag, equals, value = word.partition("=")
-        value = value if equals else following
-        if flag in FLAGS_WITH_VALUE and (not value or value.startswith("-")):
-            raise ConfigError(f"{flag}: its value is missing; write it behind {flag}")
-        if flag in ("--config-name", "-cn") and re.search(r"\.\.|^/", value):
-            raise ConfigError(f"{flag} {value}: is a name, not a path; give its folder as --config-path")
-        if flag in ("--cfg", "-c") and value not in ("job", "hydra", "all"):
-            raise ConfigError(f"{flag} {value}: there is no such configuration; choose one of job, hydra, all")
-        if flag.startswith("-") and flag not in FLAGS:
-            hint = nearest(flag, FLAGS, "settings are written KEY=VALUE, without dashes")
-            raise ConfigError(f"{flag}: there is no such option; {hint}")
-
-
-def flags_first(arguments: Sequence[str]) -> list[str]:
-    """In Hydra's order: flags with their values, then all settings in one piece."""
-    flags: list[str] = []
-    settings: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        (flags if word.startswith("-") else settings).append(word)
-        if word in FLAGS_WITH_VALUE and words:
-            flags.append(words.pop(0))
-    return [*flags, *settings]
-
-
 def resumed_from(arguments: Sequence[str]) -> Path | None:
     """What `resume=` names; None without it, and in a sweep, whose launcher refuses it."""
     words = [word.lstrip("+").partition("=") for word in arguments]
-    path = next((value.strip("'\"") for key, _, value in reversed(words) if key == "resume"), "")
-    return None if path in ("", "null") or {"-m", "--multirun"} & set(arguments) else Path(path)
+    path = next((unquoted(value) for key, _, value in reversed(words) if key == "resume"), "")
+    return None if path in ("", "null") or {*SWEEP} & set(arguments) else Path(path)
 
 
 def resume_arguments(arguments: Sequence[str]) -> list[str]:
@@ -190,8 +160,7 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     directory = path.parent.parent if path.suffix == ".ckpt" else path
     if not directory.is_dir():
         raise ConfigError(f"resume={path}: there is no such run directory; `ls runs/*` shows those that are")
-    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
-    return [*arguments, f"hydra.run.dir='{quoted}'"]
+    return [*arguments, f"hydra.run.dir={quoted(str(directory))}"]
 
 
 def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -213,17 +182,23 @@ def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], override
     return values
 
 
+def _unknown_option(group: str, chosen: str, options: Sequence[str]) -> str:
+    if group == "vocab" and chosen.removeprefix("min").isdigit():
+        return f"{group}={chosen}: there is no such option; give vocab.threshold={chosen.removeprefix('min')}"
+    alike = OPTION_HABITS.get(f"{group}={chosen}") or close(chosen, options)
+    meant = f"did you mean {group}={alike}? Options are" if alike in options else "choose one of"
+    return f"{group}={chosen}: there is no such option; {meant} {', '.join(options)}{broken()}"
+
+
 def _unknown_key(text: str, key: str) -> str:
     where = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
     full = where[1] if where else key
-    if hint := moved_hint(full):
-        return hint
     owners = dict.fromkeys(name for name, one in all_settings() if name and f"{one.key}.".startswith(f"{full}."))
     if owners:
         section = full.partition(".")[0]
         return f"{full} is a setting of {section}={', '.join(owners)} alone; choose one of them, or leave it out"
-    hint = nearest(full, known_keys(), "`python train.py --cfg job` lists the settings")
-    return f"{full}: there is no such setting; {hint}"
+    refuse_unknown(full)
+    return f"{full}: there is no such setting here; `python train.py --cfg job` lists those that are"
 
 
 def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfig:

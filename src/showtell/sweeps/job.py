@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import Config, ConfigError, restore
-from showtell.config.command_line import IMPLIED, key_of
+from showtell.config.command_line import IMPLIED
 from showtell.config.reference import names_folders, traits
 from showtell.config.setting import flat
+from showtell.config.words import key_of
 from showtell.processes import signal_name
 from showtell.run import DONE, Run
 from showtell.sweeps.supervisor import BUSY, NOT_STARTED, locked
