@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
-from showtell.prediction.options import add_decoding_flags
+from showtell.prediction.options import INSTEAD, NEEDS, add_decoding_flags
 
 USAGE = "predict.py CHECKPOINT [CHECKPOINT ...] (PICTURE ... | --annotations FILE --images DIR) [options]"
 DESCRIPTION = """\
@@ -23,10 +24,7 @@ EPILOG = "Exit status: 0 all went well, 1 some pictures were skipped (named on s
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        usage=USAGE, description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # --plugins is taken before, by its whole name
-    )  # fmt: skip
+    parser = Parser(usage=USAGE, description=DESCRIPTION, epilog=EPILOG, needs=NEEDS, instead=INSTEAD)
     parser.add_argument(
         "words",
         nargs="+",

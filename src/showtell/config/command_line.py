@@ -17,21 +17,15 @@ from typing import Any
 import yaml
 
 from showtell.config.gate import overlaid, parse
-from showtell.config.reference import all_settings, close, explained_setting
-from showtell.config.registry import SECTIONS, broken, names
+from showtell.config.habits import refuse_unknown, unknown_option
+from showtell.config.reference import all_settings, explained_setting
+from showtell.config.registry import SECTIONS, names
 from showtell.config.sections import DataConfig
 from showtell.config.untrusted_yaml import check_folders, check_words, given_folders, load_yaml
-from showtell.config.words import SWEEP, key_of, quoted, read_words, refuse_unknown, unquoted
+from showtell.config.words import SWEEP, TYPES, key_of, quoted, read_words, unquoted
 from showtell.errors import ConfigError, one_line
 
-TYPES = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
-OPTION_HABITS = {
-    "device=cuda": "gpu", "device=multi_gpu": "gpus", "data=mscoco": "coco2017", "data=flickr": "flickr8k",
-    "decoding=beam": "beam5", "decoding=sample": "nucleus", "decoding=sampling": "nucleus", "debug=true": "fast",
-    "features=on": "store", "objective=scst": "self_critical", "decoder=rnn": "lstm",
-}  # fmt: skip
-"""What an option is called elsewhere -> ours."""
 IMPLIED = "experiment=demo"  # where neither data nor recipe is named
 
 
@@ -63,16 +57,22 @@ def explain(error: Exception) -> str:
         r"Could not find '([^']+)'.*?Available options in '([^']+)': (.*?)(?: Config search path.*)?$", text
     )
     if group:
-        return _unknown_option(group[2], group[1].rpartition("/")[2], [one.strip(",") for one in group[3].split()])
+        return unknown_option(group[2], group[1].rpartition("/")[2], [one.strip(",") for one in group[3].split()])
     wrong_type = re.search(r"Value (.+) (?:of type '\w+' could not be converted to|is not a valid) (\w+)", text)
     where = re.search(r"full_key: (\S+)|override ([^\s=]+)", text)
     if wrong_type and where:
-        return f"{where[1] or where[2]}={wrong_type[1]}: {TYPES.get(wrong_type[2], wrong_type[2])} is wanted here"
+        return (
+            f"{where[1] or where[2]}={wrong_type[1]}: {TYPES.get(wrong_type[2].lower(), TYPES['int'])} is wanted here"
+        )
     if "hydra.cc/docs" in text:
         word = re.search(r"override '(.*?)'|input '(.*)' See", text)
         named = f"{word[1] or word[2]}: " if word else ""
         return f"{named}cannot be read as KEY=VALUE or GROUP=OPTION; quote what holds brackets or blanks"
-    return re.sub(r"(?: full_key: .*| Config search path.*)$", "", text)
+    if missing := re.search(r"Cannot find primary config '(.+?)'", text):
+        return f"--config-name {missing[1]}: there is no such file; leave it out, or give its folder as --config-path"
+    if twice := re.search(r"Multiple values for (\S+?)\.", text):
+        return f"{twice[1]}= is given twice; leave one of them out"
+    return re.sub(r"^Error merging override |(?: full_key: .*| Config search path.*)$", "", text)
 
 
 def print_help(arguments: Sequence[str], conf: Path) -> bool:
@@ -159,7 +159,8 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     assert path is not None
     directory = path.parent.parent if path.suffix == ".ckpt" else path
     if not directory.is_dir():
-        raise ConfigError(f"resume={path}: there is no such run directory; `ls runs/*` shows those that are")
+        what = "is a file, no run directory" if path.is_file() else "there is no such run directory"
+        raise ConfigError(f"resume={path}: {what}; `ls -d runs/*/*` shows those that are")
     return [*arguments, f"hydra.run.dir={quoted(str(directory))}"]
 
 
@@ -180,14 +181,6 @@ def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], override
             source, target = source[section], target.setdefault(section, {})
         target[name] = source[name]
     return values
-
-
-def _unknown_option(group: str, chosen: str, options: Sequence[str]) -> str:
-    if group == "vocab" and chosen.removeprefix("min").isdigit():
-        return f"{group}={chosen}: there is no such option; give vocab.threshold={chosen.removeprefix('min')}"
-    alike = OPTION_HABITS.get(f"{group}={chosen}") or close(chosen, options)
-    meant = f"did you mean {group}={alike}? Options are" if alike in options else "choose one of"
-    return f"{group}={chosen}: there is no such option; {meant} {', '.join(options)}{broken()}"
 
 
 def _unknown_key(text: str, key: str) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from showtell.config.habits import refuse_unknown
 from showtell.config.migration import migrated
 from showtell.config.registry import BASES, SECTIONS, find, parts
 from showtell.config.schema import Config
-from showtell.config.words import refuse_unknown
 from showtell.errors import ConfigError
 
 

@@ -5,14 +5,16 @@ is quoted for Hydra here, so that it simply works. What people type by mistake o
 option's dashes, a setting's usual other name, a list without `-m`) is refused with the word to type instead.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from os.path import exists, expanduser, isdir, isfile
 from pathlib import Path
 from shlex import quote
 
-from showtell.config.migration import moved_hint
+from showtell.config.habits import HABITS, Groups, instead_of, refuse_unknown, typed, unknown_option
 from showtell.config.reference import all_settings, close, known_keys
 from showtell.errors import ConfigError
 
@@ -24,35 +26,10 @@ SWEEP = ("--multirun", "-m")
 COMMANDS = ("--run", "-r", *SWEEP, "--shell-completion", "-sc", "--info", "-i", "--cfg", "-c")
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", *COMMANDS, *FLAGS_WITH_VALUE)
 
-HABITS = {
-    "lr": "training.learning_rate", "wd": "training.weight_decay", "bs": "training.batch_size",
-    "batch_size": "training.batch_size", "batch": "training.batch_size", "epoch": "training.max_epochs",
-    "epochs": "training.max_epochs", "num_epochs": "training.max_epochs", "n_epochs": "training.max_epochs",
-    "steps": "training.max_steps", "patience": "training.early_stopping_epochs",
-    "early_stopping": "training.early_stopping_epochs", "gradient_clip_val": "training.gradient_clip",
-    "grad_clip": "training.gradient_clip", "clip": "training.gradient_clip", "warmup": "training.warmup_steps",
-    "scheduler": "training.schedule", "lr_scheduler": "training.schedule", "ema": "training.weight_average",
-    "accumulate_grad_batches": "training.accumulate_batches", "logger": "training.loggers",
-    "seed_everything": "seed", "random_seed": "seed", "gpu": "device.devices", "gpus": "device.devices",
-    "nodes": "device.num_nodes", "amp": "device.precision", "fp16": "device.precision", "dtype": "device.precision",
-    "workers": "data.num_workers", "dataset": "data", "data_dir": "data.root", "data_path": "data.root",
-    "dataset_path": "data.root", "path": "data.root", "images": "data.train_images",
-    "annotations": "data.train_annotations", "model": "decoder", "backbone": "encoder", "cnn": "encoder",
-    "pretrained": "encoder.weights", "loss": "objective", "recipe": "experiment",
-    "embed_size": "decoder.embedding_size",
-    "embedding_dim": "decoder.embedding_size", "hidden_dim": "decoder.hidden_size", "min_count": "vocab.threshold",
-    "vocab_threshold": "vocab.threshold", "min_freq": "vocab.threshold", "beam": "decoding.beam_size",
-    "num_beams": "decoding.beam_size", "run_name": "name", "exp_name": "name", "experiment_name": "name",
-    "cache_dir": "cache", "checkpoint": "resume", "ckpt": "resume", "ckpt_path": "resume",
-    "resume_from_checkpoint": "resume", "output_dir": "hydra.run.dir", "output": "hydra.run.dir",
-    "save_dir": "hydra.run.dir", "log_dir": "hydra.run.dir", "max_len": "decoding.max_length",
-}  # fmt: skip
-"""What a setting is called elsewhere, by the last part of a key -> our key or group."""
-
+TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a name"}
 _PLAIN = re.compile(r"[A-Za-z_/.][\w/\-.%@?|+:*$]*", re.ASCII)  # what Hydra reads as a string without quotes
 _QUOTED = re.compile(r"""(['"]).*\1""", re.DOTALL)
 _SWEPT = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag|int|float|str|bool)\s*\(.*\)", re.DOTALL)
-Groups = Mapping[str, Sequence[str]]
 
 
 def read_words(words: Sequence[str], groups: Groups) -> list[str]:
@@ -73,7 +50,7 @@ def read_words(words: Sequence[str], groups: Groups) -> list[str]:
             read.append(word)
             if word in FLAGS_WITH_VALUE and rest:
                 read.append(rest.pop(0))
-        elif key_of(word).split(".")[0].split("/")[0] == "hydra":
+        elif re.match(r"hydra\b[^=]*=", word.lstrip("+")):
             read.append(word)
         else:
             read.append(_setting(word, read[-1] if read else "", rest, groups, sweep))
@@ -94,8 +71,12 @@ def check_flags(words: Sequence[str], groups: Groups) -> None:
             raise ConfigError(f"{flag}: its value is missing; write it behind {flag}")
         if flag in ("--config-name", "-cn") and re.search(r"\.\.|^/", value):
             raise ConfigError(f"{flag} {value}: is a name, not a path; give its folder as --config-dir")
+        if flag in ("--config-path", "-cp", "--config-dir", "-cd") and not isdir(value):
+            raise ConfigError(f"{flag} {value}: there is no such folder; correct the path")
         if flag in ("--cfg", "-c") and value not in ("job", "hydra", "all"):
             raise ConfigError(f"{flag} {value}: there is no such configuration; choose one of job, hydra, all")
+        if equals and flag in FLAGS and flag not in FLAGS_WITH_VALUE:
+            raise ConfigError(f"{word}: {flag} takes no value; write {flag} alone")
         if flag.startswith("-") and flag not in FLAGS:
             given = value if equals or not re.match(r"-|[\w.]+=", following) else ""
             raise ConfigError(f"{flag}: there is no such option; {_instead_of_flag(flag, given, groups)}")
@@ -131,75 +112,69 @@ def unquoted(value: str) -> str:
     return re.sub(r"(\\+)$", lambda found: found[1][: len(found[1]) // 2], inner)
 
 
-def instead_of(key: str, groups: Groups = {}) -> str | None:  # noqa: B006 (nobody changes it)
-    """The key or group that somebody means who writes an unknown one; None where nothing is like it."""
-    known = known_keys()
-    last = key.rpartition(".")[2].replace("-", "_").lower()
-    same = [one for one in (*groups, *known) if one.rpartition(".")[2] == last]
-    if len(same) == 1:
-        return same[0]
-    if last in HABITS:
-        return HABITS[last]
-    if "." in key:
-        return close(key, known)
-    named = {one.rpartition(".")[2]: one for one in reversed(known)} | {one: one for one in groups}
-    found = close(last, named)
-    return named[found] if found else close(key, known)
-
-
 def _setting(word: str, before: str, rest: Sequence[str], groups: Groups, sweep: bool) -> str:
     """`key=value` as Hydra reads it."""
     key, equals, value = word.lstrip("+").partition("=")
     if word.startswith("~"):
-        raise ConfigError(f"{word}: a setting cannot be removed; give it another value, such as {word[1:]}=null")
+        raise ConfigError(f"{word}: nothing can be taken out of a configuration; leave this word out")
     if not equals or not key:
         raise ConfigError(_no_setting(word, before, rest, groups))
     if not value and rest and "=" not in rest[0] and not rest[0].startswith("-"):
-        raise ConfigError(f"{word} {rest[0]}: write it without blanks around the =: {_typed(key, rest[0])}")
+        raise ConfigError(f"{word} {rest[0]}: write it without blanks around the =: {typed(key, rest[0])}")
     known = known_keys()
     if key not in known and "/" not in key and "@" not in key and key not in groups:
         refuse_unknown(key, value, groups)
     if not value:
-        raise ConfigError(f"{word}: its value is missing; write it behind the =, or null for none")
-    return f"{key}={_value(key, value, sweep)}" if key in known else f"{key}={_option(key, value, sweep)}"
+        raise ConfigError(f"{word}: its value is missing; write it behind the =, or leave {word} out")
+    read = _value(key, value, sweep) if key in known else _option(key, value, groups.get(key, ()), sweep)
+    return f"{key}={read}"
 
 
-def refuse_unknown(key: str, value: str = "", groups: Groups = {}) -> None:  # noqa: B006
-    """Raises a ConfigError if no configuration has the key; a section's name is none either."""
-    known = known_keys()
-    if key in known:
-        return
-    if hint := moved_hint(key):
-        raise ConfigError(hint)
-    inner = [one for one in known if one.startswith(f"{key}.")]
-    if inner:
-        raise ConfigError(f"{key} is a section of settings; set one of them, such as {inner[0]}")
-    meant = instead_of(key, groups)
-    remedy = f"did you mean {_typed(meant, value) if value else meant}?" if meant else "docs/settings.md lists them"
-    raise ConfigError(f"{key}: there is no such setting; {remedy}")
-
-
-def _option(group: str, value: str, sweep: bool) -> str:
-    if not sweep and "," in value and not re.match(r"[\[{'\"]", value):
+def _option(group: str, value: str, options: Sequence[str], sweep: bool) -> str:
+    if not sweep and re.fullmatch(r"[\w-]+(?:,[\w-]+)+", value):
         raise ConfigError(f"{group}={value} names several options; add -m to train with each of them")
+    if value == "null" or value.startswith("{"):
+        raise ConfigError(f"{group}={value}: choose one of {', '.join(options)}, or leave {group}= out")
+    for one in re.findall(r"[\w-]+", value) if options and re.fullmatch(r"[\w,-]+", value) else ():
+        if one not in options:
+            raise ConfigError(unknown_option(group, one, options))
     return value
 
 
 def _value(key: str, value: str, sweep: bool) -> str:
     """A value as Hydra reads it; strings between quotes where they need it."""
     kinds = _kinds()[key]
-    if _QUOTED.fullmatch(value) or value == "null" or (sweep and _SWEPT.fullmatch(value)):
+    in_brackets = re.match(r"[\[{]", value) is not None
+    if _QUOTED.fullmatch(value) or (value == "null" and "None" in kinds) or (sweep and _SWEPT.fullmatch(value)):
         return value
-    is_list = re.match(r"[\[{]", value) is not None
-    if "list" in kinds and not is_list and not sweep:
-        raise ConfigError(f"{key}={value}: a list is written in brackets; give {_typed(key, f'[{value}]')}")
-    if "str" in kinds:
+    if "list" in kinds:
+        if not in_brackets and not sweep:
+            raise ConfigError(f"{key}={value}: a list is written in brackets; give {typed(key, f'[{value}]')}")
+        return value
+    if "str" in kinds and value != "null":
         return _string(key, value, sweep)
-    if "," in value and not is_list and not sweep:
-        number = ".".join(value.split(",")) if "float" in kinds and re.fullmatch(r"[+-]?\d+,\d+", value) else ""
+    if "," in value and not in_brackets and not sweep:
+        number = value.replace(",", ".") if "float" in kinds and re.fullmatch(r"[+-]?\d+,\d+", value) else ""
         one = f"write {key}={number} for one number, or " if number else ""
         raise ConfigError(f"{key}={value} is a list of values; {one}add -m to train with each of them")
+    if sweep and in_brackets:
+        raise ConfigError(f"{key}={value}: values of a sweep have no brackets; write {key}={value.strip('[]')}")
+    for one in value.split(","):
+        _refuse_wrong_type(key, one.strip(), kinds)
     return value
+
+
+def _refuse_wrong_type(key: str, value: str, kinds: str) -> None:
+    number = None
+    with suppress(ValueError):
+        number = float(value) if math.isfinite(float(value)) else None
+    if "int" in kinds and not re.fullmatch(r"[+-]?[\d_]+", value):
+        instead = f"; write {key}={number:.0f}" if number is not None and number.is_integer() else ""
+        raise ConfigError(f"{key}={value}: {TYPES['int']} is wanted here{instead}")
+    if "float" in kinds and number is None:
+        raise ConfigError(f"{key}={value}: {TYPES['float']} is wanted here")
+    if "str" in kinds and value == "null":
+        raise ConfigError(f"{key}={value}: {TYPES['str']} is wanted here")
 
 
 def _string(key: str, value: str, sweep: bool) -> str:
@@ -207,7 +182,7 @@ def _string(key: str, value: str, sweep: bool) -> str:
     if several and sweep:
         return ",".join(_string(key, one.strip(), sweep) if one.strip() else one for one in value.split(","))
     if several:
-        one = _typed(key, quoted(value))
+        one = typed(key, quoted(value))
         raise ConfigError(f"{key}={value} is a list of values; add -m to train with each, or quote what is one: {one}")
     value = expanduser(value) if value.startswith("~") else value
     return value if _PLAIN.fullmatch(value) or _QUOTED.fullmatch(value) else quoted(value)
@@ -223,11 +198,11 @@ def _no_setting(word: str, before: str, rest: Sequence[str], groups: Groups) -> 
     following = list(rest[:2])
     if following and following[0].startswith("=") and word != "=":
         value = following[0][1:] or (following[1] if len(following) > 1 else "VALUE")
-        return f"{word} {' '.join(following)}: write it without blanks around the =: {_typed(word, value)}"
+        return f"{word} {' '.join(following)}: write it without blanks around the =: {typed(word, value)}"
     colon = re.fullmatch(r"([A-Za-z_.]+):(.*)", word)
     if colon and not word.startswith("http"):
         value = colon[2] or (following[0] if following else "VALUE")
-        return f"{word}: a setting is written with =, as {_typed(instead_of(colon[1], groups) or colon[1], value)}"
+        return f"{word}: a setting is written with =, as {typed(instead_of(colon[1], groups) or colon[1], value)}"
     path = Path(word)
     if path.suffix in (".yaml", ".yml"):
         group = path.parent.name if path.parent.name in groups else "experiment"
@@ -237,6 +212,8 @@ def _no_setting(word: str, before: str, rest: Sequence[str], groups: Groups) -> 
         return f"{word}: say what it is for; resume={run} goes on with it, init_from={run} starts a new run from it"
     if isdir(word):
         return f"{word}: say what it is for; a folder of data is given as data=custom data.root={quote(word)}"
+    if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
+        return f"{word}: pictures are captioned by predict.py; write python predict.py RUN {quote(word)}"
     owners = [group for group, options in groups.items() if word in options]
     if owners:
         return f"{word}: say of which group; write {' or '.join(f'{group}={word}' for group in owners)}"
@@ -259,13 +236,8 @@ def _instead_of_flag(flag: str, value: str, groups: Groups) -> str:
         key = name if name in known_keys() or name in groups else HABITS[name.rpartition(".")[2]]
         if key in groups and not value:
             return f"settings have no dashes; write {key}= and one of {', '.join(groups[key])}"
-        return f"settings have no dashes; write {_typed(key, value or 'VALUE')}"
+        return f"settings have no dashes; write {typed(key, value or 'VALUE')}"
     if found := close(flag, FLAGS):
         return f"did you mean {found}?"
     meant = instead_of(name, groups)
-    return f"settings have no dashes; write {_typed(meant or 'KEY', value or 'VALUE')}"
-
-
-def _typed(key: str, value: str) -> str:
-    """A word as it is typed into a shell."""
-    return f"{key}={value}" if re.fullmatch(r"[\w./:,+%@-]*", value, re.ASCII) else quote(f"{key}={value}")
+    return f"settings have no dashes; write {typed(meant or 'KEY', value or 'VALUE')}"

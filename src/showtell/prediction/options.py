@@ -12,6 +12,14 @@ from dataclasses import asdict, fields
 from showtell.config import ConfigError, DecodingConfig
 from showtell.config.setting import declared
 
+NEEDS = "name a run or a checkpoint, then pictures: python predict.py runs/NAME/STAMP photo.jpg"
+_RUN = "runs and checkpoints stand first, without an option"
+_PICTURE = "pictures are named behind the run, without an option"
+INSTEAD = {
+    **dict.fromkeys(("--checkpoint", "--ckpt", "--model", "--run", "--weights", "-c", "-m"), _RUN),
+    **dict.fromkeys(("--image", "--picture", "--pictures", "--input", "--file", "-i"), _PICTURE),
+}
+"""What to write for options that other programs have."""
 _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 
