@@ -25,8 +25,8 @@ def test_checkpoints_are_told_from_pictures(tiny_run: Path, tiny_coco: Path) -> 
     assert pictures == ["a.jpg", str(tiny_coco / "val")]
 
 
-def test_the_first_word_is_always_a_checkpoint() -> None:
-    assert split_arguments(["runs/typo", "a.jpg"]) == ([Path("runs/typo")], ["a.jpg"])
+def test_pictures_may_stand_before_the_run(tiny_run: Path) -> None:
+    assert split_arguments(["a.jpg", str(tiny_run)]) == ([tiny_run / "checkpoints/best.ckpt"], ["a.jpg"])
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ class Parser(argparse.ArgumentParser):
         if found := re.match(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", reason):
             choices = found[2].replace("'", "").split(", ")
             alike = {"gpu": "cuda"}.get(found[1], close(found[1], choices))
-            hint = f"did you mean {alike}? Choices are" if alike in choices else "choose one of"
-            return f"{option} {found[1]}: is no choice; {hint} {', '.join(choices)}"
+            hint = f"did you mean {alike}? There are" if alike in choices else "choose one of"
+            return f"{option} {found[1]}: there is no such choice; {hint} {', '.join(choices)}"
         if found := re.match(r"ignored explicit argument '?(.*?)'?$", reason):
             return f"{option}={found[1]}: {option} takes no value; write {option} alone"
         return f"{option}: its value is missing; write it behind {option}"
@@ -59,8 +59,8 @@ class Parser(argparse.ArgumentParser):
         option, equals, value = words[0].partition("=")
         if not option.startswith("-"):
             return f"{words[0]}: nothing is expected here; leave it out"
-        if option in self.instead:
-            return f"{option}: there is no such option; {self.instead[option]}"
+        if remedy := self.instead.get(option.replace("_", "-")):
+            return f"{option}: there is no such option; {remedy}"
         known = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", self.format_help()))
         alike = close(option.replace("_", "-"), sorted(known))
         value = f"{equals}{value}" if equals else ""

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from os.path import expanduser, isdir
 from pathlib import Path
 from typing import Any
 
@@ -208,9 +209,11 @@ def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfi
         if key == "data" and value:
             name = value
         elif equals and key.startswith("data."):
-            overrides.append((key, value))
+            value = unquoted(value)
+            overrides.append((key, expanduser(value) if value.startswith("~") else value))
         else:
-            raise ConfigError(f"{argument!r} is no setting of a data set; write data=NAME or data.key=value")
+            folder = f"data=custom data.root={argument}" if isdir(argument) else "data=NAME or data.key=value"
+            raise ConfigError(f"{argument}: is no setting of a data set; write {folder}")
     conf = conf or _conf_folder()
     values = _preset(name, {file.stem: file for file in (conf / "data").glob("*.yaml")}, conf)
     for key, value in overrides:
@@ -228,9 +231,8 @@ def _preset(name: str, files: Mapping[str, Path], conf: Path) -> dict[str, Any]:
     if name not in files:
         if name in names("format"):
             return {"format": name}
-        known = sorted({*files, *names("format")})
         missing = "" if files else f" (there are no presets: {conf}/data is missing; run it beside conf/)"
-        raise ConfigError(f"data={name!r} is not an option; choose one of {', '.join(known)}{missing}")
+        raise ConfigError(unknown_option("data", name, sorted({*files, *names("format")})) + missing)
     values = load_yaml(files[name])
     if not isinstance(values, dict):
         raise ConfigError(f"{files[name]}: holds no keys and values; correct the file")

@@ -45,6 +45,8 @@ def predict(options: argparse.Namespace) -> int:
     files, words = split_arguments(options.words)
     check(options, len(files), words)
     listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
+    if not listed.pictures and listed.problems:
+        raise ConfigError(listed.problems[0])
     models = load_models(files, options)
     if options.attention:
         refuse_blind(models[0])
@@ -71,14 +73,18 @@ def predict(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
     """Refuses, by a ConfigError, combinations of options that cannot be meant."""
     folders = [folder.resolve() for folder in (options.attention, options.save_pictures) if folder]
+    written = [file for file in (options.output, options.scores, options.gallery) if file and file.is_dir()]
+    blocked = [folder for folder in folders if folder.exists() and not folder.is_dir()]
     one_folder = len(folders) > len(set(folders))
     refusals = (
         (options.annotations and words, f"{shown(' '.join(words))}: with --annotations, pictures come from --images"),
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
-        (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
+        (not options.annotations and not words, "no picture is named; name pictures or folders behind the checkpoint"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
+        (written, f"{shown(written[0]) if written else ''}: is a folder; name a file to write"),
+        (blocked, f"{shown(blocked[0]) if blocked else ''}: is a file; name a folder to write into"),
         (one_folder, "--attention and --save-pictures would write the same files; name two folders"),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
         (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),

@@ -5,6 +5,8 @@ themselves, or those of an annotation file.
 """
 
 import argparse
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +15,11 @@ from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.config import ConfigError, DataConfig, DecodingConfig
 from showtell.data.annotations import Picture
 from showtell.data.formats import read_split
-from showtell.data.paths import find_pictures, shown, why_unreadable
+from showtell.data.paths import SUFFIXES, find_pictures, shown, why_unreadable
 from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
 from showtell.prediction.evaluate import Evaluation
 from showtell.prediction.options import decoding_from_flags
+from showtell.run import Run, runs_below
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,41 @@ class ModelOutput:
 def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Parts the command line's words into checkpoint files and pictures.
 
-    The first word is always a checkpoint; others are when they end in `.ckpt` or are run directories.
+    Checkpoints end in `.ckpt` or are run directories; where none does, the first word is meant to be one.
+
+    Raises:
+        ConfigError: the first word is neither.
     """
-    named = [i for i, word in enumerate(words) if i == 0 or word.endswith(".ckpt") or _is_run(Path(word))]
-    checkpoints = [checkpoint_file(Path(words[i])) for i in named]
-    return checkpoints, [word for i, word in enumerate(words) if i not in named]
+    named = [word for word in words if word.endswith(".ckpt") or _is_run(Path(word))]
+    if not named:
+        named = [words[0]]
+        refuse_no_checkpoint(Path(words[0]))
+    rest = [word for word in words if word not in named]
+    if setting := next((word for word in rest if re.match(r"[a-z_.]+=", word) and not os.path.exists(word)), None):
+        raise ConfigError(f"{setting}: train.py has settings, predict.py options such as --beam 5; --help lists them")
+    return [checkpoint_file(Path(word)) for word in named], rest
+
+
+def refuse_no_checkpoint(path: Path) -> None:
+    """Refuses, by a ConfigError, a first word that is a folder without a checkpoint, a picture or nothing."""
+    name = shown(path)
+    if path.is_dir():
+        below = runs_below(path)
+        if Run(path).status_file.is_file():
+            raise ConfigError(f"{name}: this run has no checkpoint yet; train it with train.py resume={name}")
+        held = (
+            f"is no run, but a folder that holds {below}" if below else "no run is there; name a run, or a checkpoint"
+        )
+        raise ConfigError(f"{name}: {held}")
+    if path.suffix.lower() in SUFFIXES:
+        raise ConfigError(f"{name}: is a picture, and no run is named; name one: predict.py runs/NAME/STAMP {name}")
+    if not path.exists():
+        raise ConfigError(f"{name}: there is no such run or checkpoint; `ls -d runs/*/*` shows the runs")
 
 
 def _is_run(path: Path) -> bool:
     try:
-        return checkpoint_file(path).is_file() and path.is_dir()
+        return path.is_dir() and checkpoint_file(path).is_file()
     except (OSError, ValueError):  # a name that no file can have
         return False
 

@@ -17,6 +17,7 @@ _RUN = "runs and checkpoints stand first, without an option"
 _PICTURE = "pictures are named behind the run, without an option"
 INSTEAD = {
     **dict.fromkeys(("--checkpoint", "--ckpt", "--model", "--run", "--weights", "-c", "-m"), _RUN),
+    **dict.fromkeys(("--beam-size", "--beams", "--num-beams"), "did you mean --beam?"),
     **dict.fromkeys(("--image", "--picture", "--pictures", "--input", "--file", "-i"), _PICTURE),
 }
 """What to write for options that other programs have."""

@@ -72,6 +72,7 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         prog="python -m showtell.data shards",
         description="Write a data set as tar shards in WebDataset's format: train-*.tar and val-*.tar.",
+        needs="--output DIR is missing: python -m showtell.data shards data=shapes --output data/shards",
         epilog="example: python -m showtell.data shards data=shapes --output data/shards; python train.py data=shards",
     )
     parser.add_argument("settings", nargs="*", help="data=NAME and data.key=value, as for train.py")
