@@ -23,7 +23,7 @@ from showtell.config.reference import all_settings, explained_setting
 from showtell.config.registry import SECTIONS, names
 from showtell.config.sections import DataConfig
 from showtell.config.untrusted_yaml import check_folders, check_words, given_folders, load_yaml
-from showtell.config.words import SWEEP, TYPES, key_of, quoted, read_words, unquoted
+from showtell.config.words import SWEEP, TYPES, check_flags, key_of, quoted, read_words, unquoted
 from showtell.errors import ConfigError, one_line
 
 FIXED_ON_RESUME = ("experiment", "debug", "sweep")
@@ -62,9 +62,8 @@ def explain(error: Exception) -> str:
     wrong_type = re.search(r"Value (.+) (?:of type '\w+' could not be converted to|is not a valid) (\w+)", text)
     where = re.search(r"full_key: (\S+)|override ([^\s=]+)", text)
     if wrong_type and where:
-        return (
-            f"{where[1] or where[2]}={wrong_type[1]}: {TYPES.get(wrong_type[2].lower(), TYPES['int'])} is wanted here"
-        )
+        kind = TYPES.get(wrong_type[2].lower(), "another kind of value")
+        return f"{where[1] or where[2]}={wrong_type[1]}: {kind} is wanted here"
     if "hydra.cc/docs" in text:
         word = re.search(r"override '(.*?)'|input '(.*)' See", text)
         named = f"{word[1] or word[2]}: " if word else ""
@@ -120,9 +119,11 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     Raises:
         ConfigError: a word or a file that would call code, read the environment or unfold without end.
     """
+    groups = options_of_groups(folder, *given_folders(arguments))
+    check_flags(arguments, groups)
     check_words(arguments)
     check_folders(folder, arguments)
-    words = read_words(arguments, options_of_groups(folder, *given_folders(arguments)))
+    words = read_words(arguments, groups)
     return resume_arguments(words) if resumed_from(words) else with_recipe(with_groups(words))
 
 

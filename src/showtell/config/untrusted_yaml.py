@@ -113,9 +113,8 @@ def check_words(words: Sequence[str]) -> None:
             raise ConfigError(f"{word[:80]}: give the folder as --config-dir, so that it is checked")
         is_value = "." in group or group in settings or word.startswith("-")
         if group == "data" and re.match(r"[~./]", value):
-            raise ConfigError(
-                f"{word[:80]}: an option is a name; for a folder of data give data=custom data.root={value}"
-            )
+            folder = f"data=custom data.root={value[:80]}"
+            raise ConfigError(f"{word[:80]}: an option is a name; a folder of data is given as {folder}")
         if not is_value and re.search(r"\.\.|(?<![\w-])/", value):
             raise ConfigError(f"{word[:80]}: an option is a name, not a path; give its folder as --config-dir")
         logging = re.fullmatch(r"hydra|hydra[./](?:job|hydra)_logging\b.*", group)

@@ -36,13 +36,12 @@ def read_words(words: Sequence[str], groups: Groups) -> list[str]:
     """The words as Hydra gets them; options stay as they are.
 
     Args:
-        words: of the command line.
+        words: of the command line; their options are checked.
         groups: the options of each group.
 
     Raises:
         ConfigError: a word that is no setting, or not to be read; the line says what to type instead.
     """
-    check_flags(words, groups)
     sweep, read, rest = bool({*SWEEP} & {*words}), list[str](), list(words)
     while rest:
         word = rest.pop(0)

@@ -69,7 +69,7 @@ Tools for data sets; `python -m showtell.data COMMAND --help` explains each.
 def main(arguments: list[str]) -> int:
     """Runs the command that the first argument names; 2 if there is none of this name, or for a user's mistake."""
     try:
-        command, *rest = take_plugins(arguments) or ["--help"]
+        command, *rest = take_plugins(arguments) or [""]
         if command in COMMANDS:
             return COMMANDS[command](rest)
         if command in ("--help", "-h", "help"):
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
             return 0
         alike = close(command, COMMANDS)
         remedy = f"did you mean {alike}?" if alike else f"choose one of {', '.join(COMMANDS)}"
-        raise UserError(f"{command}: there is no such command; {remedy}")
+        raise UserError(f"{f'{command}: there is no such command' if command else 'no command is named'}; {remedy}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     return USER_ERROR
