@@ -20,6 +20,7 @@ import pytest
 
 from showtell.config import Config
 from showtell.data.__main__ import main as data_main
+from showtell.data.fetch.sets import PUBLIC_SETS
 from showtell.leaderboard.__main__ import main as leaderboard_main
 from showtell.run import Run, asked_config
 
@@ -51,6 +52,12 @@ TRAINING = [
     ("training.max_epochs=null", "training.max_epochs=null: a whole number is wanted here", ""),
     ("training.max_epochs=", "training.max_epochs=: its value is missing; write it behind the =, or leave training.max_epochs= out", UNCHANGED),
     ("training.schedule=fast", "training.schedule='fast' is not an option; choose one of constant, cosine, plateau", "training.schedule=cosine"),
+    ("training.schedule=plateau training.warmup_steps=5", "training.warmup_steps: plateau has no warm-up; set it to 0, or training.schedule=cosine", "training.schedule=cosine training.warmup_steps=5"),
+    ("features.views=8", "features.views=8: nothing changes the pictures; set data.augment.crop_area, jitter or flip", "features.views=8 data.augment.flip=true"),
+    ("data.augment.flip=true", "data.augment.flip=true: stored features are those of unchanged pictures; use features.views=8 to store changed ones too, or features=off (features.mode=off)", "data.augment.flip=true features=off"),
+    ("encoder.finetune_blocks=1", "encoder.finetune_blocks=1: stored features are a frozen encoder's; use features=off (features.mode=off)", "encoder.finetune_blocks=1 features=off"),
+    ("decoder=lstm encoder.pooling=grid", "encoder.pooling=grid: decoder=lstm reads one vector; use encoder.pooling=average or decoder=attention", "encoder.pooling=grid decoder=attention"),
+    ("decoding.beam_size=5", "decoding.beam_size=5 has no effect with decoding.method=greedy; choose decoding.method=beam, or set it to 1", "decoding.beam_size=5 decoding.method=beam"),
     ("name=../x", "name='../x' cannot name a folder; use letters, digits, - and _", "name=x"),
     # how a setting is written
     ("experiment = article", "experiment = article: write it without blanks around the =: experiment=article", "experiment=article"),
@@ -74,7 +81,7 @@ TRAINING = [
     ("--help trainnig.max_epochs", "trainnig.max_epochs: there is no such setting; did you mean training.max_epochs?", "--help training.max_epochs"),
     ("--multirun=seed", "--multirun=seed: --multirun takes no value; write --multirun alone", "--multirun"),
     ("-m --cfg job", "-m and --cfg do not go together; leave one of them out", "--cfg job"),
-    ("--config-name mine", "--config-name mine: there is no such file; leave it out, or give its folder as --config-path", UNCHANGED),
+    ("--config-name mine", "--config-name mine: there is no such file; leave it out, or give its folder as --config-dir", "--config-dir {mine} --config-name mine"),
     ("~decoder", "~decoder: nothing can be taken out of a configuration; leave this word out", UNCHANGED),
     # names from elsewhere, and misspelt ones
     ("decodr=lstm", "decodr: there is no such setting; did you mean decoder=lstm?", "decoder=lstm"),
@@ -147,6 +154,7 @@ TOOLS = [
     ("data check data=cocoo2017", "data=cocoo2017: there is no such option; did you mean data=coco2017? There are coco, coco2014, coco2017, custom, flickr, flickr30k, flickr8k, karpathy, shapes, shards"),
     ("data check data=custom data.rot=x", "data.rot: there is no such setting; did you mean data.root?"),
     ("data check --fats", "--fats: there is no such option; did you mean --fast?"),
+    ("data fetch", "name a data set: python -m showtell.data fetch NAME, one of " + ", ".join(PUBLIC_SETS)),
     ("data stores --all --delete x", "--delete and --all do not go together; leave one of them out"),
     ("data shards data=shapes", "--output DIR is missing: python -m showtell.data shards data=shapes --output data/shards"),
     ("leaderboard", "name runs, or a folder of them: python -m showtell.leaderboard runs/NAME"),
@@ -195,7 +203,16 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     for folder in ("photos", "a, b & c"):
         (root / folder).mkdir()
     (root / "photos" / "1.jpg").touch()
-    names = {"runs": "runs", "run": "runs/good", "worse": "runs/bad", "photos": "photos", "commas": "a, b & c"}
+    (root / "mine").mkdir()
+    (root / "mine" / "mine.yaml").write_text("defaults: [config, _self_]\nseed: 3\n")
+    names = {
+        "runs": "runs",
+        "run": "runs/good",
+        "worse": "runs/bad",
+        "photos": "photos",
+        "mine": "mine",
+        "commas": "a, b & c",
+    }
     return {name: str(root / path) for name, path in names.items()} | {"home": str(Path.home())}
 
 

@@ -84,7 +84,9 @@ def test_other_words_cannot_be_averaged(two: list[Captioner]) -> None:
     words = two[0].vocabulary.words
     swapped = copy.copy(two[1])
     swapped.vocabulary = Vocabulary([*words[:3], *reversed(words[3:])])
-    with pytest.raises(ConfigError, match=r"^b and a have different vocabularies .* add --gallery to compare them$"):
+    with pytest.raises(
+        ConfigError, match=r"^b and a have different vocabularies .* or compare them by --gallery FILE alone$"
+    ):
         Ensemble([("a", two[0]), ("b", swapped)])
 
 

@@ -69,7 +69,7 @@ def explain(error: Exception) -> str:
         named = f"{word[1] or word[2]}: " if word else ""
         return f"{named}cannot be read as KEY=VALUE or GROUP=OPTION; quote what holds brackets or blanks"
     if missing := re.search(r"Cannot find primary config '(.+?)'", text):
-        return f"--config-name {missing[1]}: there is no such file; leave it out, or give its folder as --config-path"
+        return f"--config-name {missing[1]}: there is no such file; leave it out, or give its folder as --config-dir"
     if twice := re.search(r"Multiple values for (\S+?)\.", text):
         return f"{twice[1]}= is given twice; leave one of them out"
     return re.sub(r"^Error merging override |(?: full_key: .*| Config search path.*)$", "", text)

@@ -266,7 +266,7 @@ class TrainingConfig(Section):
     def check(self) -> None:
         """A plateau schedule has no warm-up."""
         if self.schedule == "plateau" and self.warmup_steps:
-            raise ConfigError("training.warmup_steps: schedule=plateau has no warm-up; set it to 0, or schedule=cosine")
+            raise ConfigError("training.warmup_steps: plateau has no warm-up; set it to 0, or training.schedule=cosine")
 
 
 @dataclass(kw_only=True)

@@ -27,7 +27,8 @@ COMMANDS = ("--run", "-r", *SWEEP, "--shell-completion", "-sc", "--info", "-i", 
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", *COMMANDS, *FLAGS_WITH_VALUE)
 
 TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a name"}
-_PLAIN = re.compile(r"[A-Za-z_/.][\w/\-.%@?|+:*$]*", re.ASCII)  # what Hydra reads as a string without quotes
+# what Hydra reads as a string without quotes
+_PLAIN = re.compile(r"(?!(?i:true|false|null|inf|nan)$)[A-Za-z_/.][\w/\-.%@?|+:*$]*", re.ASCII)
 _QUOTED = re.compile(r"""(['"]).*\1""", re.DOTALL)
 _SWEPT = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag|int|float|str|bool)\s*\(.*\)", re.DOTALL)
 
@@ -156,6 +157,8 @@ def _value(key: str, value: str, sweep: bool) -> str:
         number = value.replace(",", ".") if "float" in kinds and re.fullmatch(r"[+-]?\d+,\d+", value) else ""
         one = f"write {key}={number} for one number, or " if number else ""
         raise ConfigError(f"{key}={value} is a list of values; {one}add -m to train with each of them")
+    if sweep and "(" in value:  # functions of Hydra's among other values
+        return value
     if sweep and in_brackets:
         raise ConfigError(f"{key}={value}: values of a sweep have no brackets; write {key}={value.strip('[]')}")
     for one in value.split(","):

@@ -203,7 +203,7 @@ class Ensemble(PictureCaptioner):
                 sizes = f"{len(other.vocabulary)} words, the other {len(first.vocabulary)}"
                 raise ConfigError(
                     f"{name} and {first_name} have different vocabularies ({sizes}); "
-                    "average checkpoints of one data set and vocab.threshold, or add --gallery to compare them"
+                    "average checkpoints of one data set and vocab.threshold, or compare them by --gallery FILE alone"
                 )
         self.members = [captioner for _, captioner in members]
         self.vocabulary = first.vocabulary
