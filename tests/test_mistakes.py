@@ -171,6 +171,11 @@ STRINGS = [
     ("'data.root=/x/a (1)'", "data.root", "/x/a (1)"),
     ("data.root=/x/写真", "data.root", "/x/写真"),
     ("name=a=b", "name", "a=b"),
+    ("name=007", "name", "007"),
+    ("name=1e3", "name", "1e3"),
+    ("name=2026", "name", "2026"),
+    ("name=2026-07.b", "name", "2026-07.b"),
+    ("name=true", "name", "true"),
     ('"name=it\'s"', "name", "it's"),
     ("'data.root={commas}'", "data.root", "{commas}"),  # commas: one value where such a path is there
     ("'data.train_annotations=train-{000000..000331}.tar'", "data.train_annotations", "train-{000000..000331}.tar"),

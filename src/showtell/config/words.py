@@ -27,8 +27,9 @@ COMMANDS = ("--run", "-r", *SWEEP, "--shell-completion", "-sc", "--info", "-i", 
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", *COMMANDS, *FLAGS_WITH_VALUE)
 
 TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a name"}
-# what Hydra reads as a string without quotes
-_PLAIN = re.compile(r"(?!(?i:true|false|null|inf|nan)$)[A-Za-z_/.][\w/\-.%@?|+:*$]*", re.ASCII)
+# what Hydra reads as this very string without quotes
+_NUMBER = r"[+-]?[\d._]+(?:e[+-]?\d+)?|inf|nan"
+_PLAIN = re.compile(rf"(?!(?:{_NUMBER}|true|false|null)$)[\w/.][\w/\-.%@?|+:*$]*|0|[1-9]\d*", re.ASCII | re.IGNORECASE)
 _QUOTED = re.compile(r"""(['"]).*\1""", re.DOTALL)
 _SWEPT = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag|int|float|str|bool)\s*\(.*\)", re.DOTALL)
 
