@@ -85,7 +85,7 @@ def test_the_wrong_folder_is_one_line(call: Call, tiny_run: Path, val: Words, ti
         ),
         (["x.jpg", "--scores", "s.json"], "--scores: nothing to score against; give --annotations FILE"),
         (["x.jpg", "--ensemble"], "--ensemble needs several checkpoints, and only one is named"),
-        ([], "no picture is named; name pictures or folders behind the checkpoint"),
+        ([], "no picture is named; name pictures or folders after the checkpoint"),
     ],
 )
 def test_words_that_cannot_be_meant_are_one_line(call: Call, tiny_run: Path, words: list[str], message: str) -> None:

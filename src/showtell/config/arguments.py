@@ -45,15 +45,15 @@ class Parser(argparse.ArgumentParser):
 
     def _wrong_value(self, option: str, reason: str) -> str:
         if found := re.match(r"invalid (\w+) value: '(.*)'", reason):
-            return f"{option} {found[2]}: {TYPES.get(found[1], found[1])} is wanted here"
+            return f"{option} {found[2]}: must be {TYPES.get(found[1], found[1])}"
         if found := re.match(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", reason):
             choices = found[2].replace("'", "").split(", ")
             alike = {"gpu": "cuda"}.get(found[1], close(found[1], choices))
-            hint = f"did you mean {alike}? There are" if alike in choices else "choose one of"
+            hint = f"did you mean {alike}? The choices are" if alike in choices else "choose one of"
             return f"{option} {found[1]}: there is no such choice; {hint} {', '.join(choices)}"
         if found := re.match(r"ignored explicit argument '?(.*?)'?$", reason):
             return f"{option}={found[1]}: {option} takes no value; write {option} alone"
-        return f"{option}: its value is missing; write it behind {option}"
+        return f"{option}: its value is missing; write it after {option}"
 
     def _unknown(self, words: Sequence[str]) -> str:
         option, equals, value = words[0].partition("=")

@@ -63,7 +63,7 @@ def explain(error: Exception) -> str:
     where = re.search(r"full_key: (\S+)|override ([^\s=]+)", text)
     if wrong_type and where:
         kind = TYPES.get(wrong_type[2].lower(), "another kind of value")
-        return f"{where[1] or where[2]}={wrong_type[1]}: {kind} is wanted here"
+        return f"{where[1] or where[2]}={wrong_type[1]}: must be {kind}"
     if "hydra.cc/docs" in text:
         word = re.search(r"override '(.*?)'|input '(.*)' See", text)
         named = f"{word[1] or word[2]}: " if word else ""
@@ -161,7 +161,7 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     assert path is not None
     directory = path.parent.parent if path.suffix == ".ckpt" else path
     if not directory.is_dir():
-        what = "is a file, no run directory" if path.is_file() else "there is no such run directory"
+        what = "is a file, not a run directory" if path.is_file() else "there is no such run directory"
         raise ConfigError(f"resume={path}: {what}; `ls -d runs/*/*` shows those that are")
     return [*arguments, f"hydra.run.dir={quoted(str(directory))}"]
 

@@ -81,7 +81,7 @@ def unknown_option(group: str, chosen: str, options: Sequence[str]) -> str:
     if group == "vocab" and chosen.removeprefix("min").isdigit():
         return f"{group}={chosen}: there is no such option; give vocab.threshold={chosen.removeprefix('min')}"
     alike = OPTION_HABITS.get(f"{group}={chosen}") or close(chosen, options)
-    meant = f"did you mean {group}={alike}? There are" if alike in options else "choose one of"
+    meant = f"did you mean {group}={alike}? The options are" if alike in options else "choose one of"
     return f"{group}={chosen}: there is no such option; {meant} {', '.join(options)}{broken()}"
 
 

@@ -69,7 +69,7 @@ def check_flags(words: Sequence[str], groups: Groups) -> None:
         flag, equals, value = word.partition("=")
         value = value if equals else following
         if flag in FLAGS_WITH_VALUE and (not value or value.startswith("-")):
-            raise ConfigError(f"{flag}: its value is missing; write it behind {flag}")
+            raise ConfigError(f"{flag}: its value is missing; write it after {flag}")
         if flag in ("--config-name", "-cn") and re.search(r"\.\.|^/", value):
             raise ConfigError(f"{flag} {value}: is a name, not a path; give its folder as --config-dir")
         if flag in ("--config-path", "-cp", "--config-dir", "-cd") and not isdir(value):
@@ -117,7 +117,7 @@ def _setting(word: str, before: str, rest: Sequence[str], groups: Groups, sweep:
     """`key=value` as Hydra reads it."""
     key, equals, value = word.lstrip("+").partition("=")
     if word.startswith("~"):
-        raise ConfigError(f"{word}: nothing can be taken out of a configuration; leave this word out")
+        raise ConfigError(f"{word}: settings cannot be removed; leave this word out")
     if not equals or not key:
         raise ConfigError(_no_setting(word, before, rest, groups))
     if not value and rest and "=" not in rest[0] and not rest[0].startswith("-"):
@@ -126,7 +126,7 @@ def _setting(word: str, before: str, rest: Sequence[str], groups: Groups, sweep:
     if key not in known and "/" not in key and "@" not in key and key not in groups:
         refuse_unknown(key, value, groups)
     if not value:
-        raise ConfigError(f"{word}: its value is missing; write it behind the =, or leave {word} out")
+        raise ConfigError(f"{word}: its value is missing; write it after the =, or leave {word} out")
     read = _value(key, value, sweep) if key in known else _option(key, value, groups.get(key, ()), sweep)
     return f"{key}={read}"
 
@@ -173,11 +173,11 @@ def _refuse_wrong_type(key: str, value: str, kinds: str) -> None:
         number = float(value) if math.isfinite(float(value)) else None
     if "int" in kinds and not re.fullmatch(r"[+-]?[\d_]+", value):
         instead = f"; write {key}={number:.0f}" if number is not None and number.is_integer() else ""
-        raise ConfigError(f"{key}={value}: {TYPES['int']} is wanted here{instead}")
+        raise ConfigError(f"{key}={value}: must be {TYPES['int']}{instead}")
     if "float" in kinds and number is None:
-        raise ConfigError(f"{key}={value}: {TYPES['float']} is wanted here")
+        raise ConfigError(f"{key}={value}: must be {TYPES['float']}")
     if "str" in kinds and value == "null":
-        raise ConfigError(f"{key}={value}: {TYPES['str']} is wanted here")
+        raise ConfigError(f"{key}={value}: must be {TYPES['str']}")
 
 
 def _string(key: str, value: str, sweep: bool) -> str:
@@ -219,7 +219,7 @@ def _no_setting(word: str, before: str, rest: Sequence[str], groups: Groups) -> 
         return f"{word}: pictures are captioned by predict.py; write python predict.py RUN {quote(word)}"
     owners = [group for group, options in groups.items() if word in options]
     if owners:
-        return f"{word}: say of which group; write {' or '.join(f'{group}={word}' for group in owners)}"
+        return f"{word}: which group is it of? Write {' or '.join(f'{group}={word}' for group in owners)}"
     if word in groups:
         return f"{word}: its option is missing; write {word}= and one of {', '.join(groups[word])}"
     if word in known_keys():
@@ -227,7 +227,7 @@ def _no_setting(word: str, before: str, rest: Sequence[str], groups: Groups) -> 
     if f"--{word}" in FLAGS:
         return f"{word}: did you mean --{word}?"
     if "=" in before and re.fullmatch(r"[\w.+-]+", word):
-        return f"{word}: stands alone; values of a sweep are joined by commas: -m {before},{word}"
+        return f"{word}: values of a sweep are joined by commas; write {before},{word}"
     meant = instead_of(word, groups)
     return f"{word}: cannot be read as KEY=VALUE or GROUP=OPTION" + (f"; did you mean {meant}=...?" if meant else "")
 

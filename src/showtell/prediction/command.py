@@ -81,7 +81,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
-        (not options.annotations and not words, "no picture is named; name pictures or folders behind the checkpoint"),
+        (not options.annotations and not words, "no picture is named; name pictures or folders after the checkpoint"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
         (written, f"{shown(written[0]) if written else ''}: is a folder; name a file to write"),
         (blocked, f"{shown(blocked[0]) if blocked else ''}: is a file; name a folder to write into"),

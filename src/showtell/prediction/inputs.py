@@ -74,7 +74,7 @@ def refuse_no_checkpoint(path: Path) -> None:
         if Run(path).status_file.is_file():
             raise ConfigError(f"{name}: this run has no checkpoint yet; train it with train.py resume={name}")
         held = (
-            f"is no run, but a folder that holds {below}" if below else "no run is there; name a run, or a checkpoint"
+            f"is not a run but a folder that holds {below}" if below else "no run is there; name a run, or a checkpoint"
         )
         raise ConfigError(f"{name}: {held}")
     if path.suffix.lower() in SUFFIXES:

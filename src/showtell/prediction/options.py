@@ -13,8 +13,8 @@ from showtell.config import ConfigError, DecodingConfig
 from showtell.config.setting import declared
 
 NEEDS = "name a run or a checkpoint, then pictures: python predict.py runs/NAME/STAMP photo.jpg"
-_RUN = "runs and checkpoints stand first, without an option"
-_PICTURE = "pictures are named behind the run, without an option"
+_RUN = "name the run first, without an option"
+_PICTURE = "name pictures after the run, without an option"
 INSTEAD = {
     **dict.fromkeys(("--checkpoint", "--ckpt", "--model", "--run", "--weights", "-c", "-m"), _RUN),
     **dict.fromkeys(("--beam-size", "--beams", "--num-beams"), "did you mean --beam?"),
