@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 from showtell.config import Config
+from showtell.config.command_line import options_of_groups
 from showtell.data.__main__ import main as data_main
 from showtell.data.fetch.sets import PUBLIC_SETS
 from showtell.leaderboard.__main__ import main as leaderboard_main
 from showtell.run import Run, asked_config
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = "attention, attention_small, hard_attention, lstm, lstm1024, lstm256, lstm512, topdown, transformer"
 UNCHANGED = " "
 FOLLOWED: set[str] = set()
 """Remedies that worked: several mistakes have the same."""
@@ -99,9 +99,9 @@ TRAINING = [
     ("training.objective=self_critical", "training.objective is called objective.name now (or objective=NAME); docs/settings.md lists all settings", "objective.name=cross_entropy"),
     ("++training.max_epoch=3", "training.max_epoch: there is no such setting; did you mean training.max_epochs=3?", "training.max_epochs=3"),
     ("+training.max_epoch=3", "training.max_epoch: there is no such setting; did you mean training.max_epochs=3?", "+training.max_epochs=3"),
-    ("decoder=tranformer", f"decoder=tranformer: there is no such option; did you mean decoder=transformer? The options are {GROUPS}", "decoder=transformer"),
-    ("encoder=resnet", "encoder=resnet: there is no such option; did you mean encoder=resnet50? The options are efficientnet_lite0, resnet101, resnet152, resnet18, resnet34, resnet50, torchvision", "encoder=resnet50"),
-    ("device=cuda", "device=cuda: there is no such option; did you mean device=gpu? The options are auto, cpu, ddp, gpu, gpu_bf16, gpus, mps", "device=gpu"),
+    ("decoder=tranformer", "decoder=tranformer: there is no such option; did you mean decoder=transformer? The options are {decoder options}", "decoder=transformer"),
+    ("encoder=resnet", "encoder=resnet: there is no such option; did you mean encoder=resnet50? The options are {encoder options}", "encoder=resnet50"),
+    ("device=cuda", "device=cuda: there is no such option; did you mean device=gpu? The options are {device options}", "device=gpu"),
     ("vocab=4", "vocab=4: there is no such option; give vocab.threshold=4", "vocab.threshold=4"),
     ("vocab=min3", "vocab=min3: there is no such option; give vocab.threshold=3", "vocab.threshold=3"),
     ("decoder=lstm decoder.attention_size=7", "decoder.attention_size is a setting of decoder=attention, hard_attention, topdown alone; choose one of them, or leave it out", "decoder=attention decoder.attention_size=7"),
@@ -151,7 +151,7 @@ PREDICTION = [
 TOOLS = [
     ("data chekc", "chekc: there is no such command; did you mean check?"),
     ("data check {photos}", "{photos}: is no setting of a data set; write data=custom data.root={photos}"),
-    ("data check data=cocoo2017", "data=cocoo2017: there is no such option; did you mean data=coco2017? The options are coco, coco2014, coco2017, custom, flickr, flickr30k, flickr8k, karpathy, shapes, shards"),
+    ("data check data=cocoo2017", "data=cocoo2017: there is no such option; did you mean data=coco2017? The options are {data options}"),
     ("data check data=custom data.rot=x", "data.rot: there is no such setting; did you mean data.root?"),
     ("data check --fats", "--fats: there is no such option; did you mean --fast?"),
     ("data fetch", "name a data set: python -m showtell.data fetch NAME, one of " + ", ".join(PUBLIC_SETS)),
@@ -218,7 +218,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         "mine": "mine",
         "commas": "a, b & c",
     }
-    return {name: str(root / path) for name, path in names.items()} | {"home": str(Path.home())}
+    options = {f"{group} options": ", ".join(found) for group, found in options_of_groups(ROOT / "conf").items()}
+    return {name: str(root / path) for name, path in names.items()} | {"home": str(Path.home())} | options
 
 
 @pytest.fixture
