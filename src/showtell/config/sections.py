@@ -6,7 +6,7 @@ Types, defaults and limits of what decoders, encoders, objectives and data forma
 from dataclasses import dataclass
 from typing import ClassVar
 
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import SCORED_ONLY, Section, section, setting
 from showtell.errors import ConfigError
 
 
@@ -31,6 +31,8 @@ class DataConfig(Section):
     """Where pictures and captions lie. Relative paths start at `root`, and `root` at the working directory."""
 
     key: ClassVar[str] = "data"
+    test_remedy: ClassVar[str] = "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"
+    """What gives it a test split."""
 
     name: str = setting("coco", "what logs and caches call the data set", hyperparameter=True)
     format: str = setting("coco", "how its captions are written down")
@@ -39,12 +41,24 @@ class DataConfig(Section):
     val_annotations: str = setting("annotations/captions_val.json", "captions of the validation pictures")
     train_images: str = setting("train", "folder of the training pictures")
     val_images: str = setting("val", "folder of the validation pictures")
+    test_annotations: str | None = setting(None, "captions of the test pictures; null: there are none", **SCORED_ONLY)
+    test_images: str | None = setting(None, "folder of the test pictures; null: as val_images", **SCORED_ONLY)
     num_workers: int = setting(
         2, "processes that decode pictures; 0: none", low=0, on_resume="ignore", identifies=False, compared=False
     )
     bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
     max_caption_words: int = setting(50, "longer captions are cut", low=1)
     augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test split."""
+        return self.test_annotations is not None
+
+    def check_split(self, split: str) -> None:
+        """Refuses, by a ConfigError, a test split that there is not."""
+        if split == "test" and not self.has_test:
+            raise ConfigError(f"data={self.name} has no test split, only train and val; {self.test_remedy}")
 
 
 @dataclass(kw_only=True)

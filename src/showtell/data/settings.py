@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from showtell.config.registry import declare
 from showtell.config.sections import DataConfig
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import SCORED_ONLY, Section, section, setting
 
 
 @dataclass(kw_only=True)
@@ -24,6 +24,11 @@ class KarpathyConfig(DataConfig):
     train_images: str = setting(".", "folder of the training pictures")
     val_images: str = setting(".", "folder of the validation pictures")
 
+    @property
+    def has_test(self) -> bool:
+        """The file of the validation captions has one too."""
+        return True
+
 
 @dataclass(kw_only=True)
 class FlickrConfig(DataConfig):
@@ -36,6 +41,13 @@ class FlickrConfig(DataConfig):
     name: str = setting("flickr", "what logs and caches call the data set", hyperparameter=True)
     train_split: str | None = setting(None, "file with the names of the training pictures, one per line")
     val_split: str | None = setting(None, "file with the names of the validation pictures")
+    test_split: str | None = setting(None, "file with the names of the test pictures", **SCORED_ONLY)
+    test_remedy: ClassVar[str] = "name the list of its pictures by data.test_split=FILE"
+
+    @property
+    def has_test(self) -> bool:
+        """A list of the table's pictures, or a table of its own."""
+        return self.test_split is not None or super().has_test
 
 
 @dataclass(kw_only=True)
@@ -57,6 +69,7 @@ class ShapesDataConfig(DataConfig):
     format: str = setting("shapes", "how its captions are written down")
     root: str = setting("data/shapes", "the folder it is drawn into", on_resume="ignore", named=False)
     shapes: ShapesConfig = section(ShapesConfig, "what is drawn")
+    test_remedy: ClassVar[str] = "score val"
 
 
 @dataclass(kw_only=True)
@@ -74,7 +87,14 @@ class ShardsConfig(DataConfig):
         "train-*.tar", "paths with {000000..000331}, * or ?; several are separated by ::"
     )
     val_shards: str | None = setting("val-*.tar", "the same for validation; small, it is unpacked")
+    test_shards: str | None = setting(None, "the same for the test; null: there is none", **SCORED_ONLY)
     shuffle_buffer: int = setting(10_000, "captions among which the order is shuffled", low=1)
+    test_remedy: ClassVar[str] = "name its shards by data.test_shards=PATTERN"
+
+    @property
+    def has_test(self) -> bool:
+        """Whether shards are named."""
+        return self.test_shards is not None
 
 
 declare("format", DataConfig, "showtell.data.formats.coco:CocoFormat")
