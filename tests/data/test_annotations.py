@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from showtell.config import ConfigError, DataConfig
-from showtell.data.annotations import AnnotationError
+from showtell.config import DataConfig
+from showtell.data.annotations import AnnotationError, check_split
 from showtell.data.formats import read_split
 from showtell.data.settings import FlickrConfig, KarpathyConfig, ShapesDataConfig, ShardsConfig
 
@@ -206,8 +206,8 @@ def test_wrong_paths_name_the_setting(tmp_path, setting, reason):
     ],
 )
 def test_a_test_split_that_there_is_not_is_refused_with_the_remedy(config, remedy):
-    with pytest.raises(ConfigError, match=f"data={config.name} has no test split, only train and val; {remedy}"):
-        config.check_split("test")
+    with pytest.raises(AnnotationError, match=f"data={config.name} has no test split, only train and val; {remedy}"):
+        check_split(config, "test")
 
 
 def test_coco_has_a_test_split_where_it_is_named(tmp_path):

@@ -31,8 +31,6 @@ class DataConfig(Section):
     """Where pictures and captions lie. Relative paths start at `root`, and `root` at the working directory."""
 
     key: ClassVar[str] = "data"
-    test_remedy: ClassVar[str] = "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"
-    """What gives it a test split."""
 
     name: str = setting("coco", "what logs and caches call the data set", hyperparameter=True)
     format: str = setting("coco", "how its captions are written down")
@@ -51,14 +49,10 @@ class DataConfig(Section):
     augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
 
     @property
-    def has_test(self) -> bool:
-        """Whether there is a test split."""
-        return self.test_annotations is not None
-
-    def check_split(self, split: str) -> None:
-        """Refuses, by a ConfigError, a test split that there is not."""
-        if split == "test" and not self.has_test:
-            raise ConfigError(f"data={self.name} has no test split, only train and val; {self.test_remedy}")
+    def test_remedy(self) -> str:
+        """What gives it a test split; empty where it has one."""
+        named = self.test_annotations is not None
+        return "" if named else "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"
 
 
 @dataclass(kw_only=True)

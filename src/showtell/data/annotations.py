@@ -56,7 +56,7 @@ class Split:
 
 
 class AnnotationFormat(ABC):
-    """One layout of annotation files. Which splits there are, the settings say (`DataConfig.has_test`)."""
+    """One layout of annotation files. Which splits there are, the settings say (`DataConfig.test_remedy`)."""
 
     absent = "set it to where {name} lies"
     """The remedy where `data.root` is no folder."""
@@ -76,6 +76,16 @@ class AnnotationFormat(ABC):
             AnnotationError: no data there.
         """
         return [annotation_file(config, split)]
+
+
+def check_split(config: DataConfig, split: SplitName) -> None:
+    """Refuses a test split that there is not.
+
+    Raises:
+        AnnotationError: it says what would give the data set one.
+    """
+    if split == "test" and config.test_remedy:
+        raise AnnotationError(f"data={config.name} has no test split, only train and val; {config.test_remedy}")
 
 
 def annotation_file(config: DataConfig, split: SplitName) -> Path:

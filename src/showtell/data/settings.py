@@ -25,9 +25,9 @@ class KarpathyConfig(DataConfig):
     val_images: str = setting(".", "folder of the validation pictures")
 
     @property
-    def has_test(self) -> bool:
-        """The file of the validation captions has one too."""
-        return True
+    def test_remedy(self) -> str:
+        """None: the file of the validation captions has one too."""
+        return ""
 
 
 @dataclass(kw_only=True)
@@ -42,12 +42,12 @@ class FlickrConfig(DataConfig):
     train_split: str | None = setting(None, "file with the names of the training pictures, one per line")
     val_split: str | None = setting(None, "file with the names of the validation pictures")
     test_split: str | None = setting(None, "file with the names of the test pictures", **SCORED_ONLY)
-    test_remedy: ClassVar[str] = "name the list of its pictures by data.test_split=FILE"
 
     @property
-    def has_test(self) -> bool:
-        """A list of the table's pictures, or a table of its own."""
-        return self.test_split is not None or super().has_test
+    def test_remedy(self) -> str:
+        """A list of the table's pictures, or a table of its own, is a test split."""
+        named = self.test_split is not None or self.test_annotations is not None
+        return "" if named else "name the list of its pictures by data.test_split=FILE"
 
 
 @dataclass(kw_only=True)
@@ -69,7 +69,11 @@ class ShapesDataConfig(DataConfig):
     format: str = setting("shapes", "how its captions are written down")
     root: str = setting("data/shapes", "the folder it is drawn into", on_resume="ignore", named=False)
     shapes: ShapesConfig = section(ShapesConfig, "what is drawn")
-    test_remedy: ClassVar[str] = "score val"
+
+    @property
+    def test_remedy(self) -> str:
+        """None is drawn."""
+        return "score val"
 
 
 @dataclass(kw_only=True)
@@ -89,12 +93,11 @@ class ShardsConfig(DataConfig):
     val_shards: str | None = setting("val-*.tar", "the same for validation; small, it is unpacked")
     test_shards: str | None = setting(None, "the same for the test; null: there is none", **SCORED_ONLY)
     shuffle_buffer: int = setting(10_000, "captions among which the order is shuffled", low=1)
-    test_remedy: ClassVar[str] = "name its shards by data.test_shards=PATTERN"
 
     @property
-    def has_test(self) -> bool:
-        """Whether shards are named."""
-        return self.test_shards is not None
+    def test_remedy(self) -> str:
+        """Shards of its own are a test split."""
+        return "" if self.test_shards is not None else "name its shards by data.test_shards=PATTERN"
 
 
 declare("format", DataConfig, "showtell.data.formats.coco:CocoFormat")

@@ -9,7 +9,15 @@ import os
 from pathlib import Path
 
 from showtell.config import DataConfig, find
-from showtell.data.annotations import AnnotationError, AnnotationFormat, Split, SplitName, check_folder, picture_folder
+from showtell.data.annotations import (
+    AnnotationError,
+    AnnotationFormat,
+    Split,
+    SplitName,
+    check_folder,
+    check_split,
+    picture_folder,
+)
 from showtell.data.paths import shown
 
 __all__ = ["AnnotationFormat", "read_split", "source_files"]
@@ -62,7 +70,7 @@ def _format(config: DataConfig, split: SplitName) -> AnnotationFormat:
     if not Path(config.root).expanduser().is_dir():
         remedy = found.absent.format(name=config.name)
         raise AnnotationError(f"data.root={shown(config.root)} is no folder; {remedy}")
-    config.check_split(split)
+    check_split(config, split)
     return found
 
 
