@@ -3,7 +3,9 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 
 import torch
 
@@ -44,7 +46,32 @@ def predict(options: argparse.Namespace) -> int:
 
     Raises:
         UserError: a checkpoint, an annotation file or an option that cannot be used; one line.
+        KeyboardInterrupt: it says what is written by then and what is not.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name that a terminal cannot show must not end the rest
+    began = time.time()
+    try:
+        return caption_and_report(options)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(what_is_written(options, began)) from None
+
+
+def what_is_written(options: argparse.Namespace, began: float) -> str:
+    """Of the files that are asked for, those that a stop left unwritten, and where finished pictures lie."""
+    files = [file for file in (options.output, options.scores, options.gallery) if file]
+    folders = [shown(folder) for folder in (options.save_pictures, options.attention) if folder and folder.is_dir()]
+    missing = [shown(file) for file in files if not file.is_file() or file.stat().st_mtime < began]
+    return "; ".join(
+        [
+            *([f"not written: {', '.join(missing)}"] if missing else []),
+            *([f"pictures finished so far: {', '.join(folders)}"] if folders else []),
+        ]
+    )
+
+
+def caption_and_report(options: argparse.Namespace) -> int:
+    """As `predict`."""
     files, words = split_arguments(options.words)
     check(options, len(files), words)
     listed = annotated_pictures(options.annotations, options.images) if options.annotations else PictureList([])
