@@ -266,6 +266,9 @@ class TrainingConfig(Section):
     limit_train_batches: int = setting(0, "batches of an epoch; 0: all", low=0)
     limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0)
     metrics: list[str] = setting([], "further metrics of a validation, by registered name")
+    test: bool = setting(
+        False, "score the test split at the end, with the best checkpoint", hyperparameter=False, **SCORED_ONLY
+    )
     loggers: list[str] = setting(
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,

@@ -1,6 +1,5 @@
 """What `predict.py` writes: COCO results, scores, pictures with their captions, and the content of the gallery."""
 
-import json
 import math
 import re
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 from showtell.data.annotations import Picture
 from showtell.data.images import picture_pixels
 from showtell.evaluation.report import figures, scores_content
-from showtell.files import atomic_write, write_text_atomically
+from showtell.files import atomic_write, write_json
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
 from showtell.gallery.drawing import attention_sheet, caption_card
 from showtell.prediction.captioner import Captioned, PictureCaptioner
@@ -56,11 +55,6 @@ def write_scores(output: ModelOutput, pictures: Sequence[Picture], path: Path) -
         rows.append({**row, "log_prob": found.hypotheses[0].log_prob})
     about = model.label, model.files, model.decoding
     write_json(path, scores_content(output.evaluation, rows, *about))
-
-
-def write_json(path: Path, content: object) -> None:
-    """Whole or not at all."""
-    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
