@@ -1,7 +1,7 @@
 """What a model's captions of a set of pictures are worth: scores and variety, on what, as a table and as JSON.
 
-A score says little without its pictures: Flickr30k's whole set and its 1,000 test pictures are 16 points of CIDEr
-apart. So what was scored stands beside every score. Figures that cannot be had (no Java, no training captions) are one
+A score says little without its pictures: CIDEr weighs words by how many of these they are said of, so it is another
+number over a whole data set than over its test split. So what was scored stands beside every score. Figures that cannot be had (no Java, no training captions) are one
 note each.
 """
 
