@@ -1,8 +1,8 @@
 """What a model's captions of a set of pictures are worth: scores and variety, on what, as a table and as JSON.
 
 A score says little without its pictures: CIDEr weighs words by how many of these they are said of, so it is another
-number over a whole data set than over its test split. So what was scored stands beside every score. Figures that cannot be had (no Java, no training captions) are one
-note each.
+number over a whole data set than over its test split. So what was scored stands beside every score. Figures that cannot
+be had (no Java, no training captions) are one note each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
