@@ -5,6 +5,7 @@ on the other, which tell how many captions are new. Figures that cannot be had (
 one note each.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -86,14 +87,21 @@ def training_forms(configs: Sequence[Config]) -> tuple[Forms | None, str | None]
 
 
 def table(evaluations: Mapping[str, Evaluation]) -> str:
-    """The figures as text, one column per model."""
-    rows = figures(evaluations)
-    widths = [max(map(len, column)) for column in zip(["", *evaluations], *rows, strict=True)]
-    lines = []
-    for row in [["", *evaluations], *rows]:
+    """The figures as text, one column per model; lettered, with the names below, where these need too much room."""
+    rows, heads, lines = figures(evaluations), list(evaluations), list[str]()
+    widths = _widths(heads, rows)
+    if len(heads) > 1 and sum(widths) + 2 * len(heads) > shutil.get_terminal_size((160, 24)).columns:
+        heads = [chr(ord("A") + place) if place < 26 else str(place + 1) for place in range(len(heads))]
+        widths = _widths(heads, rows)
+    for row in [["", *heads], *rows]:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
+    lines += [f"{head}: {name}" for head, name in zip(heads, evaluations, strict=True) if head != name]
     return "\n".join(lines)
+
+
+def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(["", *heads], *rows, strict=True)]
 
 
 def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
