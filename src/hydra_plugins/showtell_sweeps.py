@@ -8,6 +8,7 @@ batches; the jobs of a search go to the launcher one by one instead, so that no 
 Hydra imports this for `--help` too, so what runs a sweep is imported late.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from showtell.config import Config, ConfigError, monitor_mode, parse
 from showtell.config.command_line import composing, with_groups
 from showtell.config.untrusted_yaml import check_words
+from showtell.processes import COMMAND_VARIABLE
 from showtell.sweeps.job import Job, check_folders, folder_name
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ class ShowtellLauncher(Launcher):
         subdir = str(composed.hydra.sweep.subdir)
         directory = self.sweep_dir / (folder_name(overrides, varied) if subdir == BY_OVERRIDES else subdir)
         title = " ".join(varied) or directory.name
-        return Job(title, directory, parse(_without_hydra(composed)), environment or {})
+        command = {COMMAND_VARIABLE: shlex.join(["python", "train.py", *overrides])}
+        return Job(title, directory, parse(_without_hydra(composed)), command | (environment or {}))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs a grid to its end, and compares its runs.
