@@ -14,7 +14,7 @@ from rich.table import Table
 from showtell.leaderboard.compare import Leaderboard, Row, short_names, shown
 
 MAX_ROWS = 30
-SHOWN_BESIDES = ("val/cider", "val/bleu4", "val/true", "val/loss")
+SHOWN_BESIDES = ("test/cider", "val/cider", "val/bleu4", "val/true", "val/loss")
 REPEATS = "mean ± standard deviation over the n runs of a row, which differ only by their seed"
 
 
