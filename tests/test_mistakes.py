@@ -140,7 +140,7 @@ PREDICTION = [
     ("{run} --image {photos}/1.jpg", "--image: there is no such option; name pictures after the run, without an option", "{run} {photos}/1.jpg"),
     ("{run} --annotations c.json", "--annotations: say with --images DIR where its pictures lie", "{run} --annotations c.json --images {photos}"),
     ("{run} --images {photos}", "--images belongs to --annotations FILE; name folders directly", "{run} {photos}"),
-    ("{run} {photos} --scores s.json", "--scores: nothing to score against; give --annotations FILE", "{run} --annotations c.json --images {photos} --scores s.json"),
+    ("{run} {photos} --scores s.json", "--scores: nothing to score against; give --annotations FILE or --split test", "{run} --annotations c.json --images {photos} --scores s.json"),
     ("{run} {photos} --output {photos}", "{photos}: is a folder; name a file to write", "{run} {photos} --output {photos}/res.json"),
     ("{run} {photos} --batch-size 0", "--batch-size 0 is out of range; it must be at least 1", "{run} {photos} --batch-size 1"),
 ]

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import asdict
 from os.path import expanduser, isdir
 from pathlib import Path
 from typing import Any
@@ -196,15 +197,16 @@ def _unknown_key(text: str, key: str) -> str:
     return f"{full}: there is no such setting here; `python train.py --cfg job` lists those that are"
 
 
-def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfig:
-    """The `data` section that `data=NAME` (default shapes) and `data.key=value` mean, without Hydra.
+def data_config(arguments: Sequence[str], conf: Path | None = None, start: DataConfig | None = None) -> DataConfig:
+    """The `data` section that `data=NAME` and `data.key=value` mean, without Hydra.
 
-    `conf` holds `data/NAME.yaml`; by default it is that in the working directory, else in this repository.
+    `conf` holds `data/NAME.yaml`; by default it is that in the working directory, else in this repository. Without
+    `data=NAME` the settings are those of `start`, else of shapes.
 
     Raises:
         ConfigError: an argument, a name or a value that is not to be used.
     """
-    name, overrides = "shapes", []
+    name, overrides = "", []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if key == "data" and value:
@@ -216,7 +218,8 @@ def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfi
             folder = f"data=custom data.root={argument}" if isdir(argument) else "data=NAME or data.key=value"
             raise ConfigError(f"{argument}: is no setting of a data set; write {folder}")
     conf = conf or _conf_folder()
-    values = _preset(name, {file.stem: file for file in (conf / "data").glob("*.yaml")}, conf)
+    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
+    values = asdict(start) if start and not name else _preset(name or "shapes", files, conf)
     for key, value in overrides:
         _set(values, key, None if value == "null" else value)
     return parse({"data": values}).data
