@@ -135,7 +135,7 @@ PREDICTION = [
     ("{run} {photos} --num 5", "--num: there is no such option; --help lists them", "--help"),
     ("{run} {photos} --ensemble=yes", "--ensemble=yes: --ensemble takes no value; write --ensemble alone", "{run} {worse} {photos} --ensemble"),
     ("{run} {photos} --ensemble", "--ensemble needs several checkpoints, and only one is named", "{run} {worse} {photos} --ensemble"),
-    ("{run} {photos} decoding.beam_size=5", "decoding.beam_size=5: train.py has settings, predict.py options such as --beam 5; --help lists them", "{run} {photos} --beam 5"),
+    ("{run} {photos} decoding.beam_size=5", "decoding.beam_size=5: train.py has settings, predict.py options such as --beam 5; see --help", "{run} {photos} --beam 5"),
     ("--checkpoint {run} {photos}", "--checkpoint: there is no such option; name the run first, without an option", "{run} {photos}"),
     ("{run} --image {photos}/1.jpg", "--image: there is no such option; name pictures after the run, without an option", "{run} {photos}/1.jpg"),
     ("{run} --annotations c.json", "--annotations: say with --images DIR where its pictures lie", "{run} --annotations c.json --images {photos}"),

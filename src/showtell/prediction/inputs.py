@@ -61,11 +61,9 @@ def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
         named = [words[0]]
         refuse_no_checkpoint(Path(words[0]))
     rest = [word for word in words if word not in named]
-    others = [word for word in rest if re.match(r"(?!data[.=])[a-z_.]+=", word) and not os.path.exists(word)]
-    if others:
-        raise ConfigError(
-            f"{foreign[0]}: train.py has settings, predict.py options such as --beam 5; --help lists them"
-        )
+    foreign = [word for word in rest if re.match(r"(?!data[.=])[a-z_.]+=", word) and not os.path.exists(word)]
+    if foreign:
+        raise ConfigError(f"{foreign[0]}: train.py has settings, predict.py options such as --beam 5; see --help")
     return [checkpoint_file(Path(word)) for word in named], rest
 
 
