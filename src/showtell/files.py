@@ -141,6 +141,11 @@ def check_writable(folder: Path, key: str) -> None:
         raise UserError(f"{key}={folder}: cannot write there ({error.strerror}); choose another folder") from None
 
 
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Whole or not at all; as `atomic_write`."""
+    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
 def make_once(file: Path, make: Callable[[], None]) -> None:
     """Has a file made unless it is there. Of several processes one makes it, under a lock beside it; others wait."""
     if not file.is_file():

@@ -6,7 +6,7 @@ Types, defaults and limits of what decoders, encoders, objectives and data forma
 from dataclasses import dataclass
 from typing import ClassVar
 
-from showtell.config.setting import Needs, Section, section, setting
+from showtell.config.setting import SCORED_ONLY, Needs, Section, section, setting
 from showtell.errors import ConfigError
 
 _BEAM = (Needs("decoding.method", ("beam",)),)
@@ -14,8 +14,6 @@ _SAMPLE = (Needs("decoding.method", ("sample",)),)
 _RANKED = (Needs("decoding.method", ("beam", "sample")),)
 _IN_FILES = (Needs("data.format", other_than=("shards",)),)
 _STORED = (Needs("features.mode", ("store",)),)
-_CLUSTER = (Needs("sweep.backend", ("slurm", "ray")),)
-_SLURM = (Needs("sweep.backend", ("slurm",)),)
 
 
 @dataclass(kw_only=True)
@@ -51,12 +49,20 @@ class DataConfig(Section):
     )
     train_images: str = setting("train", "folder of the training pictures", needs=_IN_FILES)
     val_images: str = setting("val", "folder of the validation pictures", needs=_IN_FILES)
+    test_annotations: str | None = setting(None, "captions of the test pictures; null: there are none", **SCORED_ONLY)
+    test_images: str | None = setting(None, "folder of the test pictures; null: as val_images", **SCORED_ONLY)
     num_workers: int = setting(
         2, "processes that decode pictures; 0: none", low=0, on_resume="ignore", identifies=False, compared=False
     )
     bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
     max_caption_words: int = setting(50, "longer captions are cut", low=1)
     augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
+
+    @property
+    def test_remedy(self) -> str:
+        """What gives it a test split; empty where it has one."""
+        named = self.test_annotations is not None
+        return "" if named else "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"
 
 
 @dataclass(kw_only=True)
@@ -265,6 +271,9 @@ class TrainingConfig(Section):
     )
     limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0)
     metrics: list[str] = setting([], "further metrics of a validation, by registered name")
+    test: bool = setting(
+        False, "score the test split at the end, with the best checkpoint", hyperparameter=False, **SCORED_ONLY
+    )
     loggers: list[str] = setting(
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,
@@ -273,29 +282,4 @@ class TrainingConfig(Section):
     def check(self) -> None:
         """A plateau schedule has no warm-up."""
         if self.schedule == "plateau" and self.warmup_steps:
-            raise ConfigError("training.warmup_steps: schedule=plateau has no warm-up; set it to 0, or schedule=cosine")
-
-
-@dataclass(kw_only=True)
-class SweepConfig(Section):
-    """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it."""
-
-    key: ClassVar[str] = "sweep"
-
-    jobs: int = setting(0, "runs trained at once; 0: one per GPU, or one; on a cluster as the queue lets in", low=0)
-    backend: str = setting("local", "where jobs run", choices=("local", "slurm", "ray"))
-    cpus: int = setting(4, "cores that a cluster gives each job", low=1, needs=_CLUSTER)
-    gpus: int = setting(0, "GPUs that a cluster gives each job", low=0, needs=_CLUSTER)
-    memory_gb: int = setting(16, "memory that a cluster gives each job", low=1, needs=_SLURM)
-    minutes: int = setting(240, "time that a cluster gives each job", low=1, needs=_SLURM)
-    partition: str | None = setting(None, "of SLURM", needs=_SLURM)
-    cluster: str = setting(
-        "slurm", "local is submitit's imitation of it on this machine", choices=("slurm", "local"), needs=_SLURM
-    )
-    address: str | None = setting(
-        None, "of Ray's head; null: $RAY_ADDRESS, or a Ray of our own on this machine",
-        needs=(Needs("sweep.backend", ("ray",)),),
-    )  # fmt: skip
-    trials: int = setting(20, "runs of a search", low=1)
-    sampler: str = setting("tpe", "how a search proposes", choices=("tpe", "random"))
-    pruning: bool = setting(True, "a search stops runs that are worse than the median of the others at their epoch")
+            raise ConfigError("training.warmup_steps: plateau has no warm-up; set it to 0, or training.schedule=cosine")

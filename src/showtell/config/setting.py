@@ -107,6 +107,9 @@ class Setting:
 ROOT = Setting(on_resume="say", identifies=True, compared=True, hyperparameter=False, chosen_together=False)
 """What holds for a setting when neither it nor its sections say otherwise."""
 
+SCORED_ONLY: dict[str, Any] = {"on_resume": "ignore", "identifies": False, "compared": False}
+"""Traits of a setting that is of no account for training: what is scored after it."""
+
 
 def setting(
     default: Any,
@@ -212,6 +215,5 @@ def refuse_without_effect(settings: Iterable[Declared], values: Mapping[str, Any
         now = " and ".join(f"{need.key}={spelled(values[need.key])}" for need in one.setting.needs)
         wanted = ", or ".join(map(str, one.setting.needs))
         raise ConfigError(
-            f"{one.key}={spelled(value)} has no effect with {now}; choose {wanted}, "
-            f"or set {one.key}={spelled(one.default)}"
+            f"{one.key}={spelled(value)} has no effect with {now}; choose {wanted}, or set it to {spelled(one.default)}"
         )

@@ -4,7 +4,6 @@ Everything is looked at the way training looks at it, through the same readers, 
 so what is reported is what would happen. Decoding runs in threads: the decoders release the interpreter's lock.
 """
 
-import argparse
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from showtell.config import DataConfig
+from showtell.config.arguments import Parser
 from showtell.config.command_line import data_config
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
@@ -184,7 +184,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: nothing could be checked.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m showtell.data check",
         description="Report pictures, captions and vocabulary of a data set, and what of it cannot be used.",
         epilog="example: python -m showtell.data check data=coco2017 data.root=/data/coco",

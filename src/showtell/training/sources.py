@@ -9,13 +9,16 @@ encoder, let alone opens a picture.
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from showtell.config import Config, ConfigError
+from showtell import __version__
+from showtell.config import Config, ConfigError, TrainingConfig
+from showtell.config.plugins import origins
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, view_augmentation
 from showtell.data.caption_set import CaptionSet, load_captions
@@ -36,6 +39,7 @@ from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import check_writable, short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.text import Vocabulary
 
 
 class Source(ABC):
@@ -68,6 +72,15 @@ class Source(ABC):
     def val(self) -> SplitData:
         """What is validated on."""
 
+    @abstractmethod
+    def find_test(self) -> None:
+        """Refuses a test split that cannot be read, before the pictures of any are encoded."""
+
+    @property
+    @abstractmethod
+    def test(self) -> SplitData:
+        """What `training.test` scores."""
+
     @property
     @abstractmethod
     def num_workers(self) -> int:
@@ -82,6 +95,28 @@ class Source(ABC):
     @abstractmethod
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Counted on the training captions."""
+        return Vocabulary.from_counts(self.counts, self.config.vocab.threshold)
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What a checkpoint tells about itself, in plain containers."""
+        config, weights = self.config, self.encoder.weights
+        training = replace(config.training, loggers=TrainingConfig().loggers)  # a model needs none of a plugin's
+        return {
+            "format": 1,
+            "version": __version__,
+            "config": replace(config, training=training).as_dict(),
+            "plugins": origins(config),
+            "vocabulary": self.vocabulary.words,
+            "encoder": {"sha256": weights.sha256, "public": weights.public},
+            "data": self.data_hash,
+            "transform": asdict(weights.transform),
+            "feature_shape": list(self.feature_shape),
+        }
 
 
 class FolderSource(Source):
@@ -137,6 +172,16 @@ class FolderSource(Source):
         """The validation split in memory."""
         return self._split("val")
 
+    def find_test(self) -> None:
+        """Reads its captions."""
+        with rank_zero_first():
+            self.captions["test"] = read_captions(self.config, "test")
+
+    @cached_property
+    def test(self) -> SplitData:
+        """The test split in memory."""
+        return self._split("test")
+
     def _split(self, name: SplitName) -> SplitData:
         self._room_is_there  # noqa: B018
         return folder_split(self.config, self.encoder, name, self.captions[name])
@@ -161,7 +206,7 @@ class FolderSource(Source):
     @property
     def data_hash(self) -> str:
         """Of captions, names and sizes of pictures."""
-        captions = self.captions.values()
+        captions = self.captions["train"], self.captions["val"]
         sizes = [(split.source, sizes_hash(split.path_names, split.stamps)) for split in captions]
         return short_hash(part for split in sizes for part in split)
 

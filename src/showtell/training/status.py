@@ -67,10 +67,10 @@ class Status(Callback):
             return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         told, kind = one_line(str(exception)), type(exception).__name__
-        if stopped and self.stop.signal:
-            reason = self.stop.signal.name
-        elif told and (stopped or isinstance(exception, UserError)):
+        if told and (stopped or isinstance(exception, UserError)):
             reason = told
+        elif stopped and self.stop.signal:
+            reason = self.stop.signal.name
         else:
             reason = ": ".join(filter(None, (kind, told)))
         self._write(trainer, "stopped" if stopped else "failed", trainer.current_epoch, reason)

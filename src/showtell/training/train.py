@@ -8,33 +8,25 @@ each thing is told as soon as it is known.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell import __version__
 from showtell.checkpointing.metadata import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config, ConfigError, TrainingConfig, parse
-from showtell.config.plugins import origins
+from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import remove_stale_temporaries
-from showtell.models.decoders.base import Decoder, build_decoder
-from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
-from showtell.models.objective import build_objective
-from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.processes import shortest
 from showtell.run import Run
 from showtell.terminal import tell
-from showtell.text import Vocabulary
 from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept
-from showtell.training.data_module import CaptionDataModule, open_source
+from showtell.training.data_module import CaptionDataModule, build_module, open_source
+from showtell.training.final_test import FinalTest
 from showtell.training.logs import LogPoint
 from showtell.training.reports import (
     build_scores,
@@ -43,9 +35,8 @@ from showtell.training.reports import (
     reports,
     write_vocabulary,
 )
-from showtell.training.sources import Source
 from showtell.training.trainer import build_trainer, check_monitored
-from showtell.training.warm_start import Start, load_start
+from showtell.training.warm_start import load_start
 
 
 def train(config: Config, run_dir: Path) -> float:
@@ -77,23 +68,26 @@ def train(config: Config, run_dir: Path) -> float:
     if start:
         start.check_encoder(sha256)
     tell("data", f"{config.data.name} in {config.data.root}: {source.size()}")
-    vocabulary = Vocabulary.from_counts(source.counts, config.vocab.threshold)
+    vocabulary = source.vocabulary
     tell("words", words_kept(vocabulary, source.counts, config.vocab.threshold))
     if start:
         start.check_vocabulary(vocabulary)
-    metadata = checkpoint_metadata(config, source, vocabulary)
     if resume:
-        resume.accept(metadata)
+        resume.accept(source.metadata)
         tell("resume", f"step {resume.step:,}, from {shortest(resume.path)}")
+    if config.training.test:
+        source.find_test()
     scores = build_scores(config, source)
     if scores.further:
         check_monitored(config.training.monitor, scores)
-    module = build_module(config, source, vocabulary, metadata, start)
+    pl.seed_everything(config.seed, verbose=False)
+    module = build_module(source, start)
     tell("encoder", encoder_in_words(config, source.feature_shape))
     tell("model", model_in_words(config, module))
     if resume:
         check_weights(module, resume.shapes, resume.path)
-    data = CaptionDataModule(config, source, vocabulary)  # encodes
+    data = CaptionDataModule(config, source)  # encodes
+    tests = [FinalTest(config, run_dir, source)] if config.training.test else []
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, vocabulary, source.counts, config.vocab.threshold)
@@ -101,44 +95,8 @@ def train(config: Config, run_dir: Path) -> float:
     with rank_zero_first():
         shown = reports(config, run_dir, data, scores)
     pl.seed_everything(config.seed, verbose=False)  # again, so that a cold and a warm cache start the same run
-    fit(config, run_dir, data, module, shown, resume)
+    fit(config, run_dir, data, module, [*shown, *tests], resume)
     return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
-
-
-def build_module(
-    config: Config, source: Source, vocabulary: Vocabulary, metadata: dict[str, Any], start: Start | None
-) -> CaptionModule:
-    """Encoder, decoder and objective, with the weights that training begins with."""
-    pl.seed_everything(config.seed, verbose=False)
-    decoder = first_decoder(config, source.feature_shape, vocabulary, start)
-    if start and start.finetuned_count:
-        start.load_into_blocks(finetuned_blocks(source.encoder.network, start.finetuned_count))
-    references = source.references("train") if config.objective.needs_references else None
-    return CaptionModule(
-        source.encoder,
-        decoder,
-        vocabulary,
-        build_objective(config.objective, vocabulary, references),
-        training=config.training,
-        decoding=config.decoding,
-        finetune_blocks=config.encoder.finetune_blocks,
-        metadata=metadata,
-    )
-
-
-def first_decoder(
-    config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
-) -> Decoder:
-    """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
-    decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
-    if start:
-        start.load_into(decoder)
-    elif config.decoder.word_vectors:
-        read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
-        tell("vectors", f"{config.decoder.word_vectors}: of {read:,} of {len(vocabulary):,} words")
-    if config.device.compile:
-        decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
-    return decoder
 
 
 def fit(
@@ -159,23 +117,6 @@ def fit(
         Run(run_dir).accept(config)  # also where nothing was left to do
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
-
-
-def checkpoint_metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What a checkpoint tells about itself, in plain containers."""
-    weights = source.encoder.weights
-    training = replace(config.training, loggers=TrainingConfig().loggers)  # a model needs none of a plugin's
-    return {
-        "format": 1,
-        "version": __version__,
-        "config": replace(config, training=training).as_dict(),
-        "plugins": origins(config),
-        "vocabulary": vocabulary.words,
-        "encoder": {"sha256": weights.sha256, "public": weights.public},
-        "data": source.data_hash,
-        "transform": asdict(weights.transform),
-        "feature_shape": list(source.feature_shape),
-    }
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:

@@ -22,6 +22,7 @@ from showtell.data.module import CaptionData, FollowTrainer
 from showtell.distributed import get_ranks
 from showtell.models.scores import Scores
 from showtell.run import Run
+from showtell.training.board import Board
 from showtell.training.curves import Curves
 from showtell.training.logs import LogPoint, build_loggers
 from showtell.training.progress import EpochLines, RunProgress
@@ -100,6 +101,7 @@ def build_callbacks(
         curves,
         *reports,
         status,
+        Board(config, best),
         RunProgress(curves),
         EpochLines(),
     ]
