@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TextIO
 
-_REDRAW_SECONDS, _LINE_SECONDS = 0.2, 15.0
+_REDRAW_SECONDS, _LINE_SECONDS, _FIRST_LINE_SECONDS = 0.2, 15.0, 2.0
 _CLEAR = "\r\x1b[K"
 _BAR, _SHORTEST_BAR = 30, 6
 _run_is_told = False  # inside `unfailing_output`
@@ -81,8 +81,13 @@ def unfailing_output() -> Iterator[None]:
 
 
 def tell(what: str, text: str) -> None:
-    """A line of what a run begins with: `words     812 of 1,020 ...`."""
-    print(f"{what:9} {text}", file=_stream(), flush=True)
+    """A line of what a run begins with: `words     812 of 1,020 ...`; elsewhere, in a notebook say, nothing."""
+    if _run_is_told:
+        print(_labelled(what, text), flush=True)
+
+
+def _labelled(what: str, text: str) -> str:
+    return f"{what:9} {text}"
 
 
 def _stream() -> TextIO:
@@ -100,8 +105,8 @@ class Progress:
     """Counts units of work in a `with` block and tells the time left; `start` of them are done already.
 
     On a terminal it is one line, never longer than the terminal is wide, which a line with the sum replaces at the end;
-    elsewhere a line every quarter of a minute. Unless `shown`, it is silent. Nothing runs in the background: worker
-    processes are forked meanwhile.
+    elsewhere a line after two seconds, and every quarter of a minute. Unless `shown`, it is silent. Nothing runs in the
+    background: worker processes are forked meanwhile.
     """
 
     def __init__(self, what: str, total: int, unit: str, start: int = 0, *, shown: bool = True) -> None:
@@ -109,7 +114,8 @@ class Progress:
         self.done = self._start = start
         self._file = _stream() if shown else None
         self.is_live = self._file is not None and self._file.isatty()
-        self._began = self._told = time.monotonic()
+        self._began = time.monotonic()
+        self._told = self._began - (0 if self.is_live else _LINE_SECONDS - _FIRST_LINE_SECONDS)
 
     def __enter__(self) -> "Progress":
         """Draws it."""
@@ -125,7 +131,8 @@ class Progress:
         if kind is None and self._file is not None:
             passed = duration(time.monotonic() - self._began)
             what, _, rest = self.what.partition(" ")
-            tell(what, f"{rest}{': ' if rest else ''}{self.done:,} {self.unit} in {passed}")
+            line = _labelled(what, f"{rest}{': ' if rest else ''}{self.done:,} {self.unit} in {passed}")
+            print(line, file=self._file, flush=True)
 
     def count(self, units: int = 1) -> None:
         """Adds finished units."""
@@ -157,8 +164,8 @@ class Progress:
         global _drawn
         room = shutil.get_terminal_size().columns - 1
         bar = self._bar(done / max(1, total), min(_BAR, room - len(what) - len(text) - 4))
+        _drawn = self  # before it is: a signal may come between
         self._write(_CLEAR + f"{what}  {bar}{text}"[:room])
-        _drawn = self
 
     def hide(self) -> None:
         """Removes the line from the terminal."""

@@ -1,14 +1,18 @@
 """What is refused before the first picture is drawn or encoded, and what a run says until its first step."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.conftest import draw_coco
 
 from showtell.config import Config
+from showtell.data import feature_store
 from showtell.data.feature_store import WAITING
 from showtell.errors import USER_ERROR, UserError
 from showtell.training.train import train
@@ -101,4 +105,23 @@ def test_a_run_tells_what_it_has(main: Main, tmp_path: Path, capfd: pytest.Captu
     order = ["run", "device", "drawing", "captions", "data", "words", "encoder", "model", "encoding", "epoch"]
     assert [word for word in dict.fromkeys(first) if word in order] == order
     assert lines[0].split()[1] == str(run) and not any("\r" in line or "\x1b" in line for line in lines)
-    assert "6 + 2 pictures, 30 + 10 captions" in "\n".join(lines)
+    assert "6 + 2 pictures, 30 + 10 captions in " in "\n".join(lines)
+
+
+def test_a_stop_while_pictures_are_encoded_tells_how_to_go_on(
+    main: Main, tmp_path: Path, tiny_coco: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoding = feature_store.encoded
+
+    def stopped(*args: Any) -> Any:
+        yield next(encoding(*args))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(feature_store, "encoded", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(*SMALL, "data.format=coco", f"data.root={tiny_coco}", f"cache={tmp_path}/cache", "features.batch_size=8")
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert last.startswith("stopped by SIGTERM; go on with: ") and last.endswith(f"train.py --run {tmp_path / 'run'}")
+    (store,) = tmp_path.glob("cache/features/*train*")
+    assert np.count_nonzero(np.fromfile(store / "state.bin", np.uint8)) == 8

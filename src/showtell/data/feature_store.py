@@ -45,7 +45,7 @@ from showtell.data.paths import stamp
 from showtell.data.workers import note_reading
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import atomic_write, remove_stale_temporaries, short_hash, write_text_atomically
-from showtell.terminal import Progress, tell
+from showtell.terminal import Progress
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
 ABOUT = "about.json"
@@ -208,7 +208,7 @@ def _locked(directory: Path) -> FileLock:
         lock.acquire(timeout=0)
         lock.release()
     except Timeout:
-        tell("waiting", f"another process builds {directory}")
+        print(f"waiting for the process that builds {directory}", flush=True)
     return lock
 
 

@@ -89,14 +89,18 @@ def stopped_early(run: Run) -> Iterator[None]:
 
     Nothing is lost then: what was drawn, read or encoded so far is kept, and the next start goes on from there.
     """
+    stopped: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        print(f"stopped by {name}; go on with: {shown_command(run)}", flush=True)
+        stopped.append(number)
         raise SystemExit(128 + number)
 
-    with catching(SIGNALS, end):
-        yield
+    try:
+        with catching(SIGNALS, end):
+            yield
+    finally:
+        if stopped:
+            print(f"stopped by {signal.Signals(stopped[0]).name}; go on with: {shown_command(run)}", flush=True)
 
 
 def shown_command(run: Run) -> str:

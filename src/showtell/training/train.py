@@ -67,7 +67,7 @@ def train(config: Config, run_dir: Path) -> float:
     sha256 = source.encoder.weights.sha256
     if start:
         start.check_encoder(sha256)
-    tell("data", f"{config.data.name} in {config.data.root}: {source.size()}")
+    tell("data", f"{config.data.name}, {source.size()} in {config.data.root}")
     vocabulary = source.vocabulary
     tell("words", words_kept(vocabulary, source.counts, config.vocab.threshold))
     if start:
