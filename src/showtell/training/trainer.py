@@ -134,6 +134,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # of a notebook without ipywidgets, for bars that nobody draws
+    warnings.filterwarnings("ignore", "IProgress not found")
     # scores are rank 0's on all ranks, see `Scores`
     warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
 
