@@ -185,8 +185,15 @@ KARPATHY = {
 
 FLICKR = {
     "empty": ("", "empty"),
-    "no header": ("a.jpg,a cat\n", "line 1 is a.jpg,a cat"),
-    "unknown columns": ("picture,words\na.jpg,a cat\n", "line 1"),
+    "no table": ("a cat sleeps\n", "line 1 is a cat sleeps"),
+    "unknown columns": ("who,what,where\na,b,c\n", "line 1: the columns `who`, `what`, `where` do not tell"),
+    "header alone": ("image,caption\n", "a header and no rows"),
+    "quote without end": ('image,caption\na.jpg,"a cat\nb.jpg,a dog\nc.jpg,"a cow"\n', "line 2: a quote opens here"),
+    "quote without any end": ('image,caption\na.jpg,"a cat\nb.jpg,a dog\n', "line 2: a quote opens here"),
+    "comma before the last column": (
+        "image,caption,by\na.jpg,a cat, asleep,me\n",
+        "line 2 has 4 columns, the header 3",
+    ),
     "json": ('{"images": []}', "line 1"),
     "token line without caption": ("a.jpg#0\ta cat\nb.jpg#0\n", "line 2"),
     "row without caption": ("image,caption\na.jpg,a cat\nb.jpg\n", "line 3 has 1 column"),

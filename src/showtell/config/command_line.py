@@ -250,6 +250,13 @@ def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfi
     return parse({"data": values}).data
 
 
+def data_sets(conf: Path | None = None) -> list[str]:
+    """The names that `data=` takes without plugins; the one that takes any folder comes last."""
+    presets = {file.stem for file in ((conf or _conf_folder()) / "data").glob("*.yaml")}
+    shipped = {part.name for part in parts("format") if part.origin is None} - {"folder", "coco", "flickr"}
+    return [*sorted((presets | shipped) - {"custom"}), "custom" if "custom" in presets else "folder"]
+
+
 def _conf_folder() -> Path:
     here = Path("conf")
     return here if (here / "data").is_dir() else Path(__file__).parents[3] / "conf"

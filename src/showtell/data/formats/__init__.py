@@ -6,13 +6,24 @@ listing per folder instead of a question per picture.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from showtell.config import DataConfig, find
-from showtell.data.annotations import AnnotationError, AnnotationFormat, Split, SplitName, check_folder, picture_folder
+from showtell.data.annotations import (
+    AnnotationError,
+    AnnotationFormat,
+    MissingDataError,
+    Split,
+    SplitName,
+    check_folder,
+    picture_folder,
+)
+from showtell.data.formats.advice import advice, nearby, similar_folder
 from showtell.data.paths import shown
 
-__all__ = ["AnnotationFormat", "read_split", "source_files"]
+__all__ = ["AnnotationFormat", "content_files", "no_picture_there", "read_split", "resolved"]
 
 
 def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True) -> Split:
@@ -27,9 +38,15 @@ def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True
         AnnotationError: no data there, a file that is not what it should be, no usable picture, or, under
             `data.bad_pictures=fail`, anything that would have been left out.
     """
-    result = _format(config, split).read(config, split)
-    if check_files:
-        result = _without_missing(result, picture_folder(config, split))
+    with _advised(config, split):
+        reader = _format(config, split)
+        config = reader.resolved(config)
+        result = reader.read(config, split)
+        before = len(result.pictures)
+        if check_files:
+            result = _without_missing(result, picture_folder(config, split))
+    if before and not result.pictures:
+        raise no_picture_there(config, split, before)
     if not result.pictures:
         reason = result.skipped[0] if result.skipped else "it is empty"
         raise AnnotationError(f"data={config.name}: no usable picture in the {split} split; {reason}")
@@ -40,15 +57,42 @@ def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True
     return result
 
 
-def source_files(config: DataConfig, split: SplitName) -> list[Path]:
-    """The files that a split's captions follow from, for a key by content.
+def resolved(config: DataConfig, split: SplitName = "train") -> DataConfig:
+    """The settings with an answer for each `auto`.
+
+    Raises:
+        AnnotationError: nothing there answers it.
+    """
+    with _advised(config, split):
+        return _format(config, split).resolved(config)
+
+
+def content_files(config: DataConfig, split: SplitName) -> tuple[list[str], list[Path]]:
+    """What a split's captions follow from, for a key by content: settings, and files. No `auto` may be left.
 
     Raises:
         AnnotationError: no data there.
     """
-    found = _format(config, split)
-    check_folder(picture_folder(config, split))
-    return found.files(config, split)
+    with _advised(config, split):
+        found = _format(config, split)
+        check_folder(picture_folder(config, split))
+        return found.key(config, split), found.files(config, split)
+
+
+def no_picture_there(config: DataConfig, split: SplitName, count: int) -> AnnotationError:
+    """The error that says where the pictures are instead."""
+    folder = shown(picture_folder(config, split))
+    found = nearby(config, split)
+    return AnnotationError(f"none of the {count:,} {split} pictures is in {folder}; {found}")
+
+
+@contextmanager
+def _advised(config: DataConfig, split: SplitName) -> Iterator[None]:
+    """A block whose error about what is not there also says what is."""
+    try:
+        yield
+    except MissingDataError as error:
+        raise AnnotationError(f"{error}{advice(config, split)}") from None
 
 
 def _format(config: DataConfig, split: SplitName) -> AnnotationFormat:
@@ -57,7 +101,7 @@ def _format(config: DataConfig, split: SplitName) -> AnnotationFormat:
     found: AnnotationFormat = find("format", config.format).load()()
     if not Path(config.root).expanduser().is_dir():
         remedy = found.absent.format(name=config.name)
-        raise AnnotationError(f"data.root={shown(config.root)} is no folder; {remedy}")
+        raise AnnotationError(f"data.root={shown(config.root)} is no folder; {remedy}{similar_folder(config.root)}")
     if split not in found.splits:
         raise AnnotationError(f"data={config.name} has no {split} split; only data.format=karpathy has one")
     return found
@@ -75,4 +119,4 @@ def _without_missing(split: Split, folder: Path) -> Split:
             present.append(picture)
         else:
             missing.append(f"{shown(picture.path)} is not there; left out")
-    return Split(present, [*missing, *split.skipped])
+    return Split(present, [*missing, *split.skipped], split.told)

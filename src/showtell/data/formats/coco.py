@@ -2,7 +2,9 @@
 
 `images[i]` holds `id` and `file_name`, `annotations[i]` holds `image_id`, `caption` and, if anything needs it, `id`. A
 caption whose picture is not listed is left out and said so, and so is a picture without captions: subsets of COCO are
-often cut that way. Two pictures or two annotations with one id are an error, because one of them is wrong.
+often cut that way. VizWiz marks captions that were rejected, or that say no more than that nothing can be seen
+(`is_rejected`, `is_precanned`); its own evaluation leaves both out, and so is done here. nocaps says of each picture
+from which `domain` it is. Two pictures or two annotations with one id are an error, because one of them is wrong.
 
 The content is checked here and then indexed by pycocotools, the reference implementation, so that pictures and captions
 belong together as everybody else's tools have them.
@@ -50,7 +52,11 @@ def read_coco(file: Path, folder: Path) -> Split:
         AnnotationError: the file is not what it should be.
     """
     source = AnnotationFile(file)
-    content = source.json()
+    return coco_split(source, source.json(), folder)
+
+
+def coco_split(source: AnnotationFile, content: dict[str, Any], folder: Path) -> Split:
+    """`read_coco` of a file whose JSON was read already."""
     images = _checked_images(source, source.list_of(content, "images"))
     annotations = _checked_annotations(source, source.list_of(content, "annotations"), images)
     index = coco_index(list(images.values()), annotations)
@@ -58,10 +64,11 @@ def read_coco(file: Path, folder: Path) -> Split:
     for image_id, image in index.imgs.items():
         name = image["file_name"]
         if captions := tuple(note["caption"] for note in index.imgToAnns.get(image_id, ())):
-            pictures.append(Picture(image_id, folder / name, captions))
+            domain = str(image.get("domain") or "")
+            pictures.append(Picture(image_id, source.picture_path(folder, name), captions, domain))
         else:
             source.leave_out(f"picture {image_id} ({shown(name)}) has no captions; left out")
-    return Split(pictures, source.skipped)
+    return Split(pictures, source.skipped, source.told)
 
 
 def coco_index(images: list[Any], annotations: list[Any]) -> "COCO":
@@ -108,6 +115,12 @@ def _checked_annotations(
         annotation["caption"] = source.caption(text, f"{where}.caption")
         if image_id not in images:
             source.leave_out(f"{where} belongs to picture {image_id}, which is not in images; left out")
+        elif annotation.get("is_rejected") or annotation.get("is_precanned"):
+            source.leave_out(f"{where} is marked {_mark(annotation)}; left out, as VizWiz' evaluation does")
         elif annotation["caption"]:
             usable.append(annotation)
     return usable
+
+
+def _mark(annotation: dict[str, Any]) -> str:
+    return "is_rejected" if annotation.get("is_rejected") else "is_precanned"

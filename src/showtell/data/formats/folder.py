@@ -1,0 +1,199 @@
+"""Your own pictures, in any of the layouts in which people keep them: what lies in the folder is found and told.
+
+`finding` answers each `auto` of the settings; here the files are read, by their content: a table (`table`), records
+(`records`), COCO's or Karpathy's JSON, or texts beside pictures. Where one file holds all captions, a column of it says
+which split a row belongs to, else a share of its pictures is drawn for validation: those whose name and the seed have
+the lowest SHA-256, so the draw depends on neither the order nor the machine, and no picture is in both.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from showtell.config import DataConfig
+from showtell.data.annotations import (
+    AnnotationError,
+    AnnotationFile,
+    AnnotationFormat,
+    Split,
+    SplitName,
+    annotation_file,
+    picture_folder,
+)  # fmt: skip
+from showtell.data.formats.coco import coco_split
+from showtell.data.formats.finding import FOLDER_NAMES, SIDECARS, find_annotations, find_images
+from showtell.data.formats.karpathy import karpathy_split
+from showtell.data.formats.records import json_lines, json_records, record_rows
+from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Gathered, Row, Wanted, gather
+from showtell.data.formats.table import table_rows
+from showtell.data.paths import natural, shown
+from showtell.data.settings import FolderConfig
+
+AUTO = "auto"
+
+
+class FolderFormat(AnnotationFormat):
+    """Whatever lies in the folder."""
+
+    absent = "set it to the folder of your pictures and captions"
+
+    def resolved(self, config: DataConfig) -> DataConfig:
+        """The settings with what was found in place of each `auto`."""
+        assert isinstance(config, FolderConfig)
+        root = Path(config.root).expanduser()
+        train, val = config.train_annotations, config.val_annotations
+        if train == val == AUTO:
+            train, val = find_annotations(root)
+        elif val == AUTO:
+            val = train
+        elif train == AUTO:
+            raise AnnotationError(
+                f"data.val_annotations={val} without data.train_annotations; set both, or only data.train_annotations "
+                "and a share of its pictures is for validation"
+            )
+        config = replace(config, train_annotations=train, val_annotations=val)
+        images = [_images(config, root, split) for split in ("train", "val")]
+        return replace(config, train_images=images[0], val_images=images[1])
+
+    def read(self, config: DataConfig, split: SplitName) -> Split:
+        """Reads what was found and takes the split out of it."""
+        assert isinstance(config, FolderConfig)
+        folder = picture_folder(config, split)
+        name = config.train_annotations if split == "train" else config.val_annotations
+        if name in SIDECARS:
+            return _divided(config, split, *_gathered(AnnotationFile(folder / name), folder, name))
+        if name == FOLDER_NAMES:
+            source = AnnotationFile(folder)
+            return _divided(config, split, source, gather(source, _named_by_folder(folder), folder))
+        source = AnnotationFile(annotation_file(config, split))
+        text, wanted = source.text(), _wanted(config)
+        if source.path.suffix.lower() == ".jsonl":
+            rows = record_rows(source, json_lines(source, text), wanted)
+        elif text.lstrip()[:1] in ("{", "["):
+            content = source.any_json(text)
+            records = json_records(source, content)
+            if records is None:
+                return _of_images(config, split, source, content, folder)
+            rows = record_rows(source, records, wanted)
+        else:
+            rows = table_rows(source, text, wanted)
+        return _divided(config, split, source, gather(source, rows, folder))
+
+    def files(self, config: DataConfig, split: SplitName) -> list[Path]:
+        """The file with the captions, or the texts beside the pictures."""
+        name = config.train_annotations if split == "train" else config.val_annotations
+        if name in SIDECARS:
+            texts = (_text_of(picture, name[1:]) for picture in _pictures_below(picture_folder(config, split)))
+            return [text for text in texts if text is not None]
+        return [] if name == FOLDER_NAMES else super().files(config, split)
+
+    def key(self, config: DataConfig, split: SplitName) -> list[str]:
+        """What chooses columns and draws a split; nothing where two files in COCO's format are read, as ever."""
+        assert isinstance(config, FolderConfig)
+        names = config.train_annotations, config.val_annotations
+        folder = picture_folder(config, split)
+        if names[0] != names[1] and names[0].endswith(".json"):
+            return ["coco"]
+        listed = names[0] in (*SIDECARS, FOLDER_NAMES)
+        below = [os.path.relpath(picture, folder) for picture in _pictures_below(folder)] if listed else []
+        columns = [str(config.image_column), str(config.caption_column)]
+        return [config.format, *names, *columns, str(config.val_share), str(config.split_seed), *below]
+
+
+def _images(config: FolderConfig, root: Path, split: SplitName) -> str:
+    training = split == "train"
+    given = config.train_images if training else config.val_images
+    if given != AUTO:
+        return given
+    file = config.train_annotations if training else config.val_annotations
+    if file not in (*SIDECARS, FOLDER_NAMES):
+        annotation_file(config, split)
+    return find_images(root, file, split, _wanted(config))
+
+
+def _wanted(config: FolderConfig) -> Wanted:
+    return Wanted(config.image_column, config.caption_column)
+
+
+def _of_images(config: FolderConfig, split: SplitName, source: AnnotationFile, content: dict, folder: Path) -> Split:  # type: ignore[type-arg]
+    """JSON with `images`: Karpathy's, which has its own splits, or COCO's."""
+    images = source.list_of(content, "images")
+    if isinstance(images[0], dict) and "sentences" in images[0]:
+        return karpathy_split(source, content, folder, split)
+    found = coco_split(source, content, folder)
+    return _divided(config, split, source, Gathered(found.pictures, [""] * len(found.pictures)))
+
+
+def _divided(config: FolderConfig, split: SplitName, source: AnnotationFile, found: Gathered) -> Split:
+    """The pictures of a split: of a file of its own all, of a shared one those that its rows name or that are drawn."""
+    same_place = config.train_images == config.val_images or config.train_annotations not in (*SIDECARS, FOLDER_NAMES)
+    shared = config.train_annotations == config.val_annotations and same_place
+    if not any(found.splits):
+        if not shared:
+            return Split(found.pictures, source.skipped, source.told)
+        drawn = drawn_for_validation([str(p.path) for p in found.pictures], picture_folder(config, "train"), config)
+        told = f"{shown(source.path)}: {len(drawn):,} of {len(found.pictures):,} pictures are drawn for validation"
+        chosen = [picture for picture in found.pictures if (str(picture.path) in drawn) == (split == "val")]
+        return Split(chosen, source.skipped, [*source.told, f"{told} (data.val_share={config.val_share})"])
+    pairs = zip(found.pictures, found.splits, strict=True)
+    return Split([picture for picture, named in pairs if named == split], source.skipped, source.told)
+
+
+def drawn_for_validation(names: list[str], folder: Path, config: FolderConfig) -> set[str]:
+    """The share of the pictures, at least one, whose name below the folder and seed have the lowest SHA-256."""
+    count = min(max(1, round(config.val_share * len(names))), len(names) - 1)
+
+    def lot(name: str) -> bytes:
+        told = f"{config.split_seed}\0{os.path.relpath(name, folder)}"
+        return hashlib.sha256(told.encode("utf-8", "surrogateescape")).digest()
+
+    return set(sorted(names, key=lot)[:count])
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    """The pictures in a folder and the folders in it, `2.jpg` before `10.jpg`; hidden ones are none."""
+    found: list[Path] = []
+    for place, inner, names in os.walk(folder, followlinks=False):
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__MACOSX")))
+        found += [Path(place, name) for name in names if LOOKS_LIKE_PICTURE.search(name) and not name.startswith(".")]
+    return sorted(found, key=natural)
+
+
+def _text_of(picture: Path, suffix: str) -> Path | None:
+    """`dog.txt` or `dog.jpg.txt` for `dog.jpg`."""
+    texts = picture.with_suffix(suffix), picture.with_name(picture.name + suffix)
+    return next((text for text in texts if text.is_file()), None)
+
+
+def _gathered(source: AnnotationFile, folder: Path, pattern: str) -> tuple[AnnotationFile, Gathered]:
+    """Pictures with the texts beside them, a caption on each line; what lacks its other half is told."""
+    pictures = _pictures_below(folder)
+    texts = {picture: _text_of(picture, pattern[1:]) for picture in pictures}
+    used = {text for text in texts.values() if text is not None}
+    for picture in (picture for picture, text in texts.items() if text is None):
+        source.skipped.append(f"{shown(picture)} has no {picture.stem}{pattern[1:]} beside it; left out")
+    for text in sorted(set(folder.rglob(pattern)) - used):
+        if not text.stem.lower().startswith(("readme", "license", "licence")):
+            source.skipped.append(f"{shown(text)} has no picture beside it; left out")
+    found = gather(source, _rows_beside(source, texts, folder), folder)
+    source.readings[f"{len(used):,} texts beside pictures, a caption on each line"] = len(found.pictures)
+    return source, found
+
+
+def _rows_beside(source: AnnotationFile, texts: dict[Path, Path | None], folder: Path) -> Iterator[Row]:
+    for picture, text in texts.items():
+        if text is None:
+            continue
+        if not text.stat().st_size:
+            source.skipped.append(f"{shown(text)} is empty; left out")
+            continue
+        lines = AnnotationFile(text).text().splitlines()
+        yield Row(shown(text), os.path.relpath(picture, folder), [line for line in lines if line.strip()])
+
+
+def _named_by_folder(folder: Path) -> Iterator[Row]:
+    for picture in _pictures_below(folder):
+        name = picture.parent.name.replace("_", " ").replace("-", " ")
+        yield Row(shown(picture), os.path.relpath(picture, folder), [name])
