@@ -41,7 +41,11 @@ class AnnotationError(UserError):
 
 
 class MissingDataError(AnnotationError):
-    """A file or a folder that the settings name is not there."""
+    """What the settings want is not there, or more than one thing is; the remedy holds where no better is known."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,9 @@ def annotation_file(config: DataConfig, split: SplitName) -> Path:
     key = "train_annotations" if training else "val_annotations"
     file = Path(config.root).expanduser() / (config.train_annotations if training else config.val_annotations)
     if reason := why_unreadable(file):
-        raise MissingDataError(f"{shown(file)} {reason} (data.{key}, relative to data.root={shown(config.root)})")
+        what, _, remedy = reason.partition("; ")
+        place = f"(data.{key}, relative to data.root={shown(config.root)})"
+        raise MissingDataError(f"{shown(file)} {what} {place}", remedy or "name the file with the captions")
     return file
 
 
@@ -132,14 +138,14 @@ def check_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise MissingDataError(
-            f"{shown(folder)} is no folder that is there; set data.root, data.train_images, data.val_images"
+            f"{shown(folder)} is no folder that is there", "set data.root, data.train_images, data.val_images"
         )
 
 
 class AnnotationFile:
     """A file whose values are checked while they are read; `skipped` has a line for each thing left out.
 
-    `readings` counts what was read in another way than it is written, by what was done.
+    `readings` counts, by what was done, what was read in another way than it is written; 0: it concerns the whole file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -158,12 +164,13 @@ class AnnotationFile:
     @property
     def told(self) -> list[str]:
         """The `readings` as lines."""
-        return [f"{shown(self.path)}: {what} ({count:,})" for what, count in self.readings.items()]
+        name = shown(self.path.name)
+        return [f"{name}: {f'{count:,} ' if count else ''}{what}" for what, count in self.readings.items()]
 
     def picture_path(self, folder: Path, name: str) -> Path:
         """Where a picture lies. A backslash parts folders, as Windows writes them, unless a file is called so."""
         if "\\" in name and not (folder / name).exists():
-            self.readings["file names with backslashes are read as paths with /"] += 1
+            self.readings["names with backslashes, read as paths with /"] += 1
             name = name.replace("\\", "/")
         return folder / name
 

@@ -204,7 +204,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("settings", nargs="*", help="a folder, or data=NAME and data.key=value as for train.py")
     parser.add_argument("--fast", action="store_true", help="do not decode the pictures")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     words = options.settings
     if words and "=" not in words[0] and Path(words[0]).expanduser().is_dir():
         words = ["data=custom", f"data.root={words[0]}", *words[1:]]
@@ -221,6 +221,7 @@ def render(report: Report) -> str:
         lines.append(f"in full: {in_full(config)}")
         root = shlex.quote(f"data.root={config.root}")
         lines.append(f"to train: python train.py experiment=small_photos data=custom {root}")
+    lines += [line for line in dict.fromkeys([*report.train.told, *report.val.told])]
     for split in (report.train, report.val):
         lines += ["", *_split_lines(split, config.max_caption_words)]
     if report.shared_pictures:
@@ -247,7 +248,6 @@ def _split_lines(split: SplitReport, max_words: int) -> list[str]:
     per_picture = split.captions / max(1, split.pictures)
     counts = f"{split.pictures:,} pictures, {split.captions:,} captions"
     lines = [f"{split.name}: {counts} ({per_picture:.2f} per picture)"]
-    lines += [f"  {line}" for line in split.told]
     lines += _listed("left out or shortened", split.skipped)
     if longer := split.longer_than(max_words):
         lines.append(f"  cut: {longer:,} captions have more words than data.max_caption_words={max_words}")

@@ -213,7 +213,7 @@ def notes(config: Config, name: SplitName, captions: CaptionSet) -> list[str]:
     median, longest = int(np.median(captions.lengths)) if total else 0, config.decoding.max_length
     if name == "train" and median > longest:
         lines.append(
-            f"half of the captions have {median} words or more; decoding.max_length={longest} cannot tell them"
+            f"half of the captions have {median} words or more; decoding.max_length={longest} ends before them"
         )
     return lines
 

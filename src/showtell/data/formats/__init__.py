@@ -92,7 +92,8 @@ def _advised(config: DataConfig, split: SplitName) -> Iterator[None]:
     try:
         yield
     except MissingDataError as error:
-        raise AnnotationError(f"{error}{advice(config, split)}") from None
+        better = advice(config, split)
+        raise AnnotationError(f"{error.what}; {better}" if better else str(error)) from None
 
 
 def _format(config: DataConfig, split: SplitName) -> AnnotationFormat:

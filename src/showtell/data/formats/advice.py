@@ -15,10 +15,7 @@ from showtell.errors import UserError
 def advice(config: DataConfig, split: SplitName) -> str:
     """Another data set that is there, or where this one's pictures are; empty if neither is found."""
     root = Path(config.root).expanduser()
-    if found := fitting(root, but=config.name):
-        return f"; {found}"
-    moved = _moved(config, split)
-    return f"; {moved}" if moved else ""
+    return _moved(config, split) or fitting(root, but=config.name)
 
 
 def nearby(config: DataConfig, split: SplitName) -> str:
@@ -31,9 +28,11 @@ def nearby(config: DataConfig, split: SplitName) -> str:
 
 def _moved(config: DataConfig, split: SplitName) -> str:
     """The settings under which a split's pictures are found."""
-    root = Path(config.root).expanduser()
+    root, annotations = Path(config.root).expanduser(), getattr(config, f"{split}_annotations")
+    if not (root / annotations).is_file():
+        return ""
     try:
-        folder = find_images(root, getattr(config, f"{split}_annotations"), split, Wanted())
+        folder = find_images(root, annotations, split, Wanted())
     except (UserError, OSError):
         return ""
     told = getattr(config, f"{split}_images")
@@ -42,7 +41,7 @@ def _moved(config: DataConfig, split: SplitName) -> str:
     deeper = ", one level deeper" if os.path.dirname(folder) == os.path.normpath(told) else ""
     keys = ("train_images", "val_images") if config.train_images == config.val_images else (f"{split}_images",)
     words = " ".join(f"data.{key}={folder}" for key in keys)
-    return f"they lie in {shown(folder)}{deeper}; set {words}"
+    return f"the pictures lie in {shown(folder)}{deeper}; set {words}"
 
 
 def similar_folder(name: str) -> str:

@@ -8,17 +8,17 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from showtell.config import DataConfig, find
 from showtell.config.command_line import data_config, data_sets
-from showtell.data.annotations import AnnotationError, AnnotationFile
+from showtell.data.annotations import AnnotationError, AnnotationFile, MissingDataError
 from showtell.data.formats.records import json_lines, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Wanted, names_picture
 from showtell.data.formats.table import is_table, table_rows
 from showtell.data.paths import is_url, shown
-from showtell.errors import UserError
 
 SIDECARS = ("*.txt", "*.caption")
 FOLDER_NAMES = "folder_names"
@@ -26,12 +26,15 @@ TABLES = (".csv", ".tsv", ".jsonl", ".json", ".token")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)(?![a-z])", re.IGNORECASE)
 _OF_CAPTIONS = re.compile(r"caption|token|metadata|result|dataset_|comment", re.IGNORECASE)
 _IN_JSON = re.compile(r'"(?:captions?|caption_str|sentences|text|raw)"\s*:')
-_PICTURE_IN_JSON = re.compile(r'"([^"\\]*\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif))"', re.IGNORECASE)
+_PICTURE_IN_JSON = re.compile(
+    r'"((?:[^"\\]|\\.)*\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif))"', re.IGNORECASE
+)
 _KARPATHY_FOLDER = re.compile(r'"filepath"\s*:\s*"([^"\\]+)"')
 _DEPTH = 3
 _MOST_FOLDERS = 3000
 _HEAD = 1 << 18
 _SAMPLE = 20
+_MOST_INNER = 20
 
 
 def folders(root: Path) -> list[str]:
@@ -76,14 +79,14 @@ def find_annotations(root: Path) -> tuple[str, str]:
             return telling[0]
         if telling:
             listed = ", ".join(dict.fromkeys(file for files in telling for file in files))
-            raise AnnotationError(
-                f"{shown(root)} has several files that may hold the captions: {listed}; say which, e.g. "
-                f"data.train_annotations={telling[0][0]} data.val_annotations={telling[0][1]}"
+            raise MissingDataError(
+                f"{shown(root)} has several files that may hold the captions: {listed}",
+                f"say which, e.g. data.train_annotations={telling[0][0]} data.val_annotations={telling[0][1]}",
             )
     for pattern in SIDECARS:
         if any(_sidecars(root, folder, pattern) for folder in folders(root)):
             return pattern, pattern
-    raise AnnotationError(_nothing_found(root))
+    raise _nothing_found(root)
 
 
 def _caption_files(root: Path, folder: str) -> list[str]:
@@ -101,6 +104,8 @@ def _holds_captions(file: Path) -> bool:
     head, tail = _ends(file)
     if file.suffix == ".txt":
         return is_table(head)
+    if _OF_CAPTIONS.search(file.name):
+        return True
     named = head.lstrip().startswith("{") and re.match(r'\s*\{\s*"[^"]+"\s*:\s*["[]', head) is not None
     is_mapping = named and LOOKS_LIKE_PICTURE.search(head.split('"')[1]) is not None
     return is_mapping or _IN_JSON.search(head) is not None or _IN_JSON.search(tail) is not None
@@ -133,6 +138,8 @@ def find_images(root: Path, annotations: str, split: str, wanted: Wanted) -> str
     if annotations in (*SIDECARS, FOLDER_NAMES):
         return _split_folder(root, below, split)
     sample = _sample_names(root / annotations, wanted)
+    if not sample:  # names without suffix, or a fault that the reader will tell
+        return _likely_folder(root, split)
     own = os.path.dirname(annotations)
     places = [own, *(folder for folder in below if folder != own)] if own else below
     places.sort(key=lambda folder: not _is_of(folder, split))  # where two hold a name, its own split's folder
@@ -141,6 +148,12 @@ def find_images(root: Path, annotations: str, split: str, wanted: Wanted) -> str
         if max(counts):
             return places[counts.index(max(counts))]
     raise AnnotationError(_pictures_elsewhere(root, annotations, sample, split))
+
+
+def _likely_folder(root: Path, split: str) -> str:
+    """That with most pictures, a split's own before others."""
+    counts = {folder: len(names) for folder, names in pictures_in(root).items()}
+    return max(counts, key=lambda folder: (_is_of(folder, split), counts[folder]), default=".")
 
 
 def _is_of(folder: str, split: str) -> bool:
@@ -161,7 +174,7 @@ def _sample_names(file: Path, wanted: Wanted) -> list[str]:
         found = [_PICTURE_IN_JSON.findall(text) for text in (head, tail)]
         inner = _KARPATHY_FOLDER.findall(head) if '"sentences"' in head else []
         joined = [os.path.join(*pair) for pair in zip(inner, found[0], strict=False)]
-        names = joined or [*found[0], *found[1]]
+        names = joined or [name.replace("\\\\", "\\") for name in (*found[0], *found[1])]
     else:
         head = head[: head.rfind("\n") + 1] if len(head) == _HEAD else head
         names = [str(name) for name in _names_of_rows(file, head, wanted)]
@@ -194,52 +207,51 @@ def pictures_in(root: Path) -> dict[str, list[str]]:
 
 
 def _pictures_elsewhere(root: Path, annotations: str, sample: list[str], split: str) -> str:
-    names = f"names {shown(sample[0])}" if sample else "names no picture"
     seen = [f"{folder}/ ({files[0]})" for folder, files in pictures_in(root).items()]
     there = f"pictures lie in {', '.join(seen[:3])}" if seen else "there are no pictures at all"
-    return f"{shown(root / annotations)} {names}, and {there}; set data.{split}_images to the folder of its pictures"
+    named = f"{shown(root / annotations)} names {shown(sample[0])}"
+    return f"{named}, and {there}; set data.{split}_images to the folder of its pictures"
 
 
-def _nothing_found(root: Path) -> str:
+def _nothing_found(root: Path) -> MissingDataError:
     """What is in a folder without captions, and what to do about it."""
     pictures = pictures_in(root)
     count = sum(map(len, pictures.values()))
     if not count:
-        hint = fitting(root)
         inside = f": {', '.join(os.listdir(root)[:5])}" if any(root.iterdir()) else ", it is empty"
-        remedy = hint or "set data.root to the folder with both"
-        return f"{shown(root)} holds neither pictures nor captions{inside}; {remedy}"
+        what = f"{shown(root)} holds neither pictures nor captions{inside}"
+        return MissingDataError(what, "set data.root to the folder with both")
     inner = [folder for folder in pictures if folder != "."]
     classes = f" in {len(inner)} folders ({', '.join(inner[:3])}{', ...' if len(inner) > 3 else ''})" if inner else ""
     remedy = "write a captions.csv (image,caption), or dog.txt beside dog.jpg"
     if len(inner) > 1:
         remedy += f", or take the folders' names as captions: data.train_annotations={FOLDER_NAMES}"
-    return f"{shown(root)} holds {count:,} pictures{classes} but no captions; {remedy}"
+    return MissingDataError(f"{shown(root)} holds {count:,} pictures{classes} but no captions", remedy)
 
 
 def fitting(root: Path, but: str = "") -> str:
-    """`data=NAME reads what is there` for what a folder holds, or one below it; empty where nothing known does."""
+    """`did you mean data=NAME?` for what a folder holds, or one below it; empty where nothing known does."""
     if not root.is_dir():
         return ""
-    for place in [root, *(root / name for name in _folders_in(root, "."))]:
-        for name in data_sets():
-            if name != but and (what := _fits(name, place)):
+    known = {name: data_config([f"data={name}"]) for name in data_sets()}
+    for place in [root, *(root / name for name in _folders_in(root, ".")[:_MOST_INNER])]:
+        for name, config in known.items():
+            if (name != but or place != root) and (what := _fits(replace(config, root=str(place)), place)):
                 where = "" if place == root else f" data.root={place}"
                 deeper = "" if place == root else ", one level deeper"
-                return f"data={name}{where} reads what is there{deeper} ({what})"
+                return f"did you mean data={name}{where}? It fits what is there{deeper}: {what}"
     return ""
 
 
-def _fits(name: str, root: Path) -> str:
+def _fits(config: DataConfig, root: Path) -> str:
     """What of a prepared data set is there, if all is; of `custom`, anything that it finds."""
-    try:
-        config = data_config([f"data={name}", f"data.root={root}"])
-        if config.format == "folder":
-            config = find("format", "folder").load()().resolved(config)
-    except UserError:
-        return ""
     if config.format in ("shapes", "shards"):
         return "*.tar" if config.format == "shards" and any(f.endswith(".tar") for f in _files_in(root, ".")) else ""
+    if config.format == "folder":
+        try:
+            config = find("format", "folder").load()().resolved(config)
+        except AnnotationError:
+            return ""
     parts = list(dict.fromkeys(parts_of(config)))
     there = config.format == "folder" or all((root / part).exists() for part in parts)
     return ", ".join(part for part in parts if part != ".") if there else ""

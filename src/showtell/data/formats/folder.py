@@ -58,10 +58,15 @@ class FolderFormat(AnnotationFormat):
         return replace(config, train_images=images[0], val_images=images[1])
 
     def read(self, config: DataConfig, split: SplitName) -> Split:
-        """Reads what was found and takes the split out of it."""
+        """Reads what was found and takes the split out of it; the first line that is told says what that was."""
         assert isinstance(config, FolderConfig)
+        found = self._read(config, split)
+        name, folder = _named(config, split), picture_folder(config, split)
+        return replace(found, told=[f"captions from {shown(name)}, pictures in {shown(folder)}", *found.told])
+
+    def _read(self, config: FolderConfig, split: SplitName) -> Split:
         folder = picture_folder(config, split)
-        name = config.train_annotations if split == "train" else config.val_annotations
+        name = _named(config, split)
         if name in SIDECARS:
             return _divided(config, split, *_gathered(AnnotationFile(folder / name), folder, name))
         if name == FOLDER_NAMES:
@@ -83,7 +88,8 @@ class FolderFormat(AnnotationFormat):
 
     def files(self, config: DataConfig, split: SplitName) -> list[Path]:
         """The file with the captions, or the texts beside the pictures."""
-        name = config.train_annotations if split == "train" else config.val_annotations
+        assert isinstance(config, FolderConfig)
+        name = _named(config, split)
         if name in SIDECARS:
             texts = (_text_of(picture, name[1:]) for picture in _pictures_below(picture_folder(config, split)))
             return [text for text in texts if text is not None]
@@ -107,10 +113,16 @@ def _images(config: FolderConfig, root: Path, split: SplitName) -> str:
     given = config.train_images if training else config.val_images
     if given != AUTO:
         return given
-    file = config.train_annotations if training else config.val_annotations
+    if not training and config.train_images != AUTO and config.train_annotations == config.val_annotations:
+        return config.train_images
+    file = _named(config, split)
     if file not in (*SIDECARS, FOLDER_NAMES):
         annotation_file(config, split)
     return find_images(root, file, split, _wanted(config))
+
+
+def _named(config: FolderConfig, split: SplitName) -> str:
+    return config.train_annotations if split == "train" else config.val_annotations
 
 
 def _wanted(config: FolderConfig) -> Wanted:
@@ -130,11 +142,11 @@ def _divided(config: FolderConfig, split: SplitName, source: AnnotationFile, fou
     """The pictures of a split: of a file of its own all, of a shared one those that its rows name or that are drawn."""
     same_place = config.train_images == config.val_images or config.train_annotations not in (*SIDECARS, FOLDER_NAMES)
     shared = config.train_annotations == config.val_annotations and same_place
+    if not shared:
+        return Split(found.pictures, source.skipped, source.told)
     if not any(found.splits):
-        if not shared:
-            return Split(found.pictures, source.skipped, source.told)
         drawn = drawn_for_validation([str(p.path) for p in found.pictures], picture_folder(config, "train"), config)
-        told = f"{shown(source.path)}: {len(drawn):,} of {len(found.pictures):,} pictures are drawn for validation"
+        told = f"{len(drawn):,} of {len(found.pictures):,} pictures are drawn for validation"
         chosen = [picture for picture in found.pictures if (str(picture.path) in drawn) == (split == "val")]
         return Split(chosen, source.skipped, [*source.told, f"{told} (data.val_share={config.val_share})"])
     pairs = zip(found.pictures, found.splits, strict=True)
@@ -178,7 +190,7 @@ def _gathered(source: AnnotationFile, folder: Path, pattern: str) -> tuple[Annot
         if not text.stem.lower().startswith(("readme", "license", "licence")):
             source.skipped.append(f"{shown(text)} has no picture beside it; left out")
     found = gather(source, _rows_beside(source, texts, folder), folder)
-    source.readings[f"{len(used):,} texts beside pictures, a caption on each line"] = len(found.pictures)
+    source.readings["texts beside pictures, a caption on each line"] = len(used)
     return source, found
 
 

@@ -52,7 +52,7 @@ def record_rows(source: AnnotationFile, records: list[tuple[str, Any]], wanted: 
     columns = find_columns(first, wanted)
     if isinstance(columns, str):
         raise source.refused(f"{where}: {columns}")
-    source.readings[columns.told()] = 1
+    source.readings[columns.told()] = 0
     for where, record in records:
         values = [source.member(record, name, where) for name in columns.captions]
         texts = [text for value in values for text in (value if isinstance(value, list) else [value])]

@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 from showtell.data.annotations import AnnotationFile, Picture
 from showtell.data.paths import is_url, shown
 
-LOOKS_LIKE_PICTURE = re.compile(r"\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif)$", re.IGNORECASE)
+PICTURE_SUFFIX = r"\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif)"
+LOOKS_LIKE_PICTURE = re.compile(rf"{PICTURE_SUFFIX}$", re.IGNORECASE)
 _IMAGE_NAMES = (
     "image", "image_name", "filename", "file_name", "filepath", "file_path", "image_path", "image_file",
     "image_filename", "img", "img_name", "img_path", "path", "file", "picture", "photo", "image_id", "image_url", "url",
@@ -133,7 +134,7 @@ class PictureNames:
         if not isinstance(value, str):
             return value
         if is_url(value):
-            self.source.readings["addresses stand for local files of the same name"] += 1
+            self.source.readings["addresses, read as local files of the same name"] += 1
             return unquote(urlsplit(value).path).rpartition("/")[2]
         name = value.strip().removeprefix(f"{self.folder.resolve()}".rstrip("/") + "/")
         if name.startswith("/"):
@@ -149,18 +150,18 @@ class PictureNames:
         if base in exact:
             return name, ""
         if base.lower() in lower:
-            return posixpath.join(parent, lower[base.lower()]), "names differ from their files in upper and lower case"
+            return posixpath.join(parent, lower[base.lower()]), "names in other upper and lower case than their files"
         if base.lower() in stems and not LOOKS_LIKE_PICTURE.search(base):
-            return posixpath.join(parent, stems[base.lower()]), "names lack the suffix of their files"
+            return posixpath.join(parent, stems[base.lower()]), "names without the suffix of their files"
         return None, ""
 
 
-_BARE = "names are found without the folder that they name"
+_BARE = "names found without the folder that they name"
 
 
 def _spellings(name: str) -> list[tuple[str, str]]:
     slashes = name.replace("\\", "/")
-    spellings = [(name, ""), (slashes, "file names with backslashes are read as paths with /")]
+    spellings = [(name, ""), (slashes, "names with backslashes, read as paths with /")]
     return [*spellings[: 1 + (slashes != name)], *([(posixpath.basename(slashes), _BARE)] if "/" in slashes else [])]
 
 

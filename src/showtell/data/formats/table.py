@@ -25,7 +25,7 @@ _TOKEN_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
 _BAR_ROW = re.compile(r"([^|]*)\|\s*\d+\s*\|?(.*)")
 _BAR_HEADER = ["image_name", "comment_number", "comment"]
 _DELIMITERS = "|\t,;"
-_JOINED = "captions with commas but without quotes are joined again"
+_JOINED = "captions with commas but no quotes, joined again"
 
 
 class Line(NamedTuple):
@@ -125,7 +125,7 @@ def _pattern_rows(pattern: re.Pattern[str], text: str, source: AnnotationFile, f
 
 def _headless_rows(source: AnnotationFile, lines: Iterator[Line], first: list[str], delimiter: str) -> Iterator[Row]:
     place = next(number for number, cell in enumerate(first) if names_picture(cell))
-    source.readings[f"no header; pictures from column {place + 1}"] = 1
+    source.readings[f"no header; pictures from column {place + 1}"] = 0
     for number, cells in lines:
         if place >= len(cells) or len(cells) < 2:
             raise source.refused(f"line {number} has {len(cells)} column(s); correct or remove it")
@@ -146,7 +146,7 @@ def _headed_rows(
     columns = find_columns({**dict.fromkeys(header, ""), **dict(zip(header, line.cells, strict=False))}, wanted)
     if isinstance(columns, str):
         raise source.refused(f"line 1: {columns}")
-    source.readings[columns.told()] = 1
+    source.readings[columns.told()] = 0
     image, split = header.index(columns.image), None if columns.split is None else header.index(columns.split)
     captions = [header.index(name) for name in columns.captions]
     while line is not None:
