@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from showtell.config import DataConfig
 from showtell.config.command_line import data_config
 from showtell.data.__main__ import main
 from showtell.data.annotations import Split
 from showtell.data.formats import read_split
+from showtell.data.settings import FolderConfig
 
 NAMES = [f"{number}.jpg" for number in range(1, 21)]
 
@@ -234,19 +236,14 @@ LAYOUTS: dict[Callable[[Path], None], tuple[int, int, int]] = {
 """How many pictures of training and of validation each has, and captions per picture."""
 
 
-def custom(root: Path, *words: str) -> list[str]:
-    return ["data=custom", f"data.root={root}", *words]
-
-
-def splits(words: list[str]) -> tuple[Split, Split]:
-    config = data_config(words)
+def splits(config: DataConfig) -> tuple[Split, Split]:
     return read_split(config, "train"), read_split(config, "val")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_a_layout_is_found_and_read_whole(tmp_path: Path, layout: Callable[[Path], None]) -> None:
     layout(tmp_path)
-    train, val = splits(custom(tmp_path))
+    train, val = splits(FolderConfig(root=str(tmp_path)))
     assert (len(train.pictures), len(val.pictures)) == LAYOUTS[layout][:2] and not train.skipped + val.skipped
     pictures = [*train.pictures, *val.pictures]
     assert {picture.path.name for picture in pictures} == set(NAMES) and all(p.path.is_file() for p in pictures)
@@ -260,8 +257,8 @@ def test_what_check_spells_out_says_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: Callable[[Path], None]
 ) -> None:
     layout(tmp_path)
-    assert main(["check", *custom(tmp_path), "--fast"]) == 0
+    assert main(["check", str(tmp_path), "--fast"]) == 0
     output = capsys.readouterr().out
     words = shlex.split(output.partition("in full: ")[2].partition("\n")[0])
     assert f"data.root={tmp_path}" in words and not any(word.endswith("=auto") for word in words)
-    assert splits(words) == splits(custom(tmp_path))
+    assert splits(data_config(words)) == splits(FolderConfig(root=str(tmp_path)))

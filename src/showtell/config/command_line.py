@@ -9,8 +9,9 @@ import os
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import yaml
 from showtell.config.gate import overlaid, parse
 from showtell.config.migration import moved_hint
 from showtell.config.reference import all_settings, explained_setting, known_keys, nearest
-from showtell.config.registry import SECTIONS, broken, names, parts
+from showtell.config.registry import SECTIONS, broken, names, parts, settings
 from showtell.config.sections import DataConfig
 from showtell.config.untrusted_yaml import check_folders, check_words, load_yaml
 from showtell.errors import ConfigError, one_line
@@ -250,11 +251,17 @@ def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfi
     return parse({"data": values}).data
 
 
-def data_sets(conf: Path | None = None) -> list[str]:
-    """The names that `data=` takes without plugins; the one that takes any folder comes last."""
-    presets = {file.stem for file in ((conf or _conf_folder()) / "data").glob("*.yaml")}
-    shipped = {part.name for part in parts("format") if part.origin is None} - {"folder", "coco", "flickr"}
-    return [*sorted((presets | shipped) - {"custom"}), "custom" if "custom" in presets else "folder"]
+def data_sets(conf: Path | None = None) -> dict[str, DataConfig]:
+    """The data sets that `data=` takes without plugins; the one that takes any folder comes last."""
+    conf = conf or _conf_folder()
+    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
+    shipped = {part.name for part in parts("format") if part.origin is None} - {"shapes", "coco", "flickr", "folder"}
+    found = {}
+    for name in [*sorted((files.keys() | shipped) - {"custom"}), "custom" if "custom" in files else "folder"]:
+        with suppress(ConfigError, TypeError):  # a faulty preset is told of where it is chosen
+            values = _preset(name, files, conf)
+            found[name] = replace(settings("format", values["format"]), **values)
+    return found
 
 
 def _conf_folder() -> Path:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from showtell.config import DataConfig, find
-from showtell.config.command_line import data_config, data_sets
+from showtell.config.command_line import data_sets
 from showtell.data.annotations import AnnotationError, AnnotationFile, MissingDataError
 from showtell.data.formats.records import json_lines, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Wanted, names_picture
@@ -233,7 +233,7 @@ def fitting(root: Path, but: str = "") -> str:
     """`did you mean data=NAME?` for what a folder holds, or one below it; empty where nothing known does."""
     if not root.is_dir():
         return ""
-    known = {name: data_config([f"data={name}"]) for name in data_sets()}
+    known = data_sets()
     for place in [root, *(root / name for name in _folders_in(root, ".")[:_MOST_INNER])]:
         for name, config in known.items():
             if (name != but or place != root) and (what := _fits(replace(config, root=str(place)), place)):
@@ -245,8 +245,8 @@ def fitting(root: Path, but: str = "") -> str:
 
 def _fits(config: DataConfig, root: Path) -> str:
     """What of a prepared data set is there, if all is; of `custom`, anything that it finds."""
-    if config.format in ("shapes", "shards"):
-        return "*.tar" if config.format == "shards" and any(f.endswith(".tar") for f in _files_in(root, ".")) else ""
+    if config.format == "shards":
+        return "*.tar" if any(name.endswith(".tar") for name in _files_in(root, ".")) else ""
     if config.format == "folder":
         try:
             config = find("format", "folder").load()().resolved(config)
