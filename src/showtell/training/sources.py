@@ -202,7 +202,7 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
 
 def notes(config: Config, name: SplitName, captions: CaptionSet) -> list[str]:
     """What a person should know of how a split was read: what was found, left out, cut, or cannot be told in full."""
-    lines = list(captions.told)
+    lines = ["; ".join(captions.told)] if captions.told else []
     if count := len(captions.skipped):
         lines.append(f"{count:,} notes from reading the annotations, e.g. {captions.skipped[0]}")
     total, words = len(captions.lengths), config.data.max_caption_words
