@@ -139,5 +139,11 @@ def picture(tmp_path: Path) -> Callable[..., Path]:
 def page_of(entries: list[Entry], count: int = 1, **fields: Any) -> Page:
     names = [(f"system{i}", f"runs/{i} · greedy") for i in range(count)]
     figures = [["CIDEr", *(f"0.{i}" for i in range(count))]]
-    content: dict[str, Any] = {"title": "T", "systems": names, "figures": figures, "total": len(entries), **fields}
+    content: dict[str, Any] = {
+        "title": "T",
+        "systems": names,
+        "figures": figures,
+        "subject": f"{len(entries)} pictures",
+        **fields,
+    }
     return Page(entries=entries, **content)

@@ -93,7 +93,7 @@ def test_side_by_side_every_system_has_its_files(
 ) -> None:
     page = tmp_path / "page.html"
     said = call(tiny_run, other_run, *val, "--ensemble", "--gallery", page, "--output", tmp_path / "r.json")
-    labels = said.out.splitlines()[0].split()
+    labels = said.out.splitlines()[1].split()
     assert [label.rpartition("/")[2] for label in labels] == ["tiny", "other", "ensemble"]
     for label in labels:
         name = label.replace("/", "_")

@@ -167,7 +167,7 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
     """
     config = resolved(config, split)
     source = source_hash(config, split)
-    place = config.root, config.train_images, config.val_images
+    place = [config.root, config.train_images, config.val_images, *([str(config.test_images)] * (split == "test"))]
     key = content_key(CACHE_VERSION, *place, source, *_plugin_key(config))
     directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"

@@ -170,6 +170,7 @@ function light(frame, map, [rows, columns]) {
 }
 
 function fillHeader() {
+  byId("subject").textContent = data.subject;
   const heads = data.figures.map(([name]) => make("th", name.length > 12 ? "long" : "", name));
   const rows = data.systems.map(([label], place) => {
     const name = make("th", "", make("b", "", label));

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.config import ConfigError, DataConfig, DecodingConfig
-from showtell.data.annotations import Picture
+from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
 from showtell.data.paths import find_pictures, shown, why_unreadable
+from showtell.evaluation.report import Evaluation
 from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
-from showtell.prediction.evaluate import Evaluation
 from showtell.prediction.options import decoding_from_flags
 
 
@@ -119,11 +119,22 @@ class PictureList:
         pictures: in order; without captions where nobody described them.
         problems: a line per picture or argument that cannot be used.
         notes: a line per thing that reading the annotations left out.
+        name: of an annotation file or a split; empty where pictures are named themselves, which have no references.
+        split: train, val or test, where one is named.
+        moved: data that models were trained on, and the same as the command line changed it.
     """
 
     pictures: list[Picture]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    name: str = ""
+    split: SplitName | None = None
+    moved: tuple[DataConfig, DataConfig] | None = None
+
+    @property
+    def called(self) -> str:
+        """The name in a sentence."""
+        return f"the {self.name}" if self.split else self.name
 
 
 def plain_pictures(words: Sequence[str]) -> PictureList:
@@ -140,7 +151,7 @@ def plain_pictures(words: Sequence[str]) -> PictureList:
 
 
 def annotated_pictures(annotations: Path, images: Path) -> PictureList:
-    """The pictures of a captions file in COCO's format, with its ids and their references.
+    """The pictures of a captions file in COCO's format, with its ids and their references where they have any.
 
     Whether each picture is there shows when it is read.
 
@@ -159,8 +170,8 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
         val_annotations=str(annotations.resolve()),
         val_images=str(images.resolve()),
     )
-    split = read_split(config, "val", check_files=False)
-    return PictureList(split.pictures, notes=split.skipped)
+    split = read_split(config, "val", check_files=False, undescribed=True)
+    return PictureList(split.pictures, notes=split.skipped, name=annotations.name)
 
 
 def coco_id(path: Path) -> int | None:

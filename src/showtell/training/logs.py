@@ -27,7 +27,7 @@ from showtell.distributed import is_rank_zero
 from showtell.files import write_text_atomically
 from showtell.run import Run
 
-_AT_THE_END = ("val_best/", "_hparams_")
+_AT_THE_END = ("val_best/", "_hparams_", "test/")
 
 
 @dataclass(frozen=True)

@@ -105,11 +105,12 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
             }
             logger.log_hyperparams(hyperparameters(config), final)
             logger.save()
-    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step)}")
+    scored = next((one.scored for one in trainer.callbacks if isinstance(one, Scores)), "")  # type: ignore[attr-defined]
+    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step, scored)}")
     return math.nan if status.best is None else status.best
 
 
-def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> str:
+def what_next(config: Config, run_dir: Path, best: float | None, step: int, scored: str = "") -> str:
     """The best value, and the commands that one types after a run; none names a file that is not there."""
     training = config.training
     pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
@@ -118,7 +119,7 @@ def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> s
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
     watch = f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
     return (
-        f"{best_line(training.monitor, best)}{pictures}\n\n"
+        f"{best_line(training.monitor, best, scored)}{pictures}\n\n"
         f"{watch if 'tensorboard' in training.loggers else ''}"
         f"Caption pictures:   {program('python')} predict.py {checkpoint} PICTURE_OR_FOLDER...\n"
         f"Go on training:     {program('python')} train.py resume={run_dir} training.{longer}"
@@ -137,9 +138,12 @@ def shortest(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def best_line(monitor: str, value: float | None) -> str:
+def best_line(monitor: str, value: float | None, scored: str = "") -> str:
     """The best value in words; `training.max_steps` can end a run before its first validation."""
-    return f"{monitor} {value:.4f} at its best." if value is not None else f"No validation has given a {monitor} yet."
+    if value is None:
+        return f"No validation has given a {monitor} yet."
+    about = f" ({scored})" if scored and monitor.startswith("val/") else ""
+    return f"{monitor} {value:.4f} at its best{about}."
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:

@@ -61,6 +61,15 @@ class Source(ABC):
     def val(self) -> SplitData:
         """What is validated on."""
 
+    @abstractmethod
+    def find_test(self) -> None:
+        """Refuses a test split that cannot be read, before the pictures of any are encoded."""
+
+    @property
+    @abstractmethod
+    def test(self) -> SplitData:
+        """What `training.test` scores."""
+
     @property
     @abstractmethod
     def num_workers(self) -> int:
@@ -104,6 +113,16 @@ class FolderSource(Source):
         """The validation split in memory."""
         return folder_split(self.config, self.encoder, "val")
 
+    def find_test(self) -> None:
+        """Reads its captions."""
+        with rank_zero_first():
+            load_captions(self.config.data, "test", Path(self.config.cache))
+
+    @cached_property
+    def test(self) -> SplitData:
+        """The test split in memory."""
+        return folder_split(self.config, self.encoder, "test")
+
     @property
     def num_workers(self) -> int:
         """Rows of memory need no worker processes; pictures do."""
@@ -146,9 +165,21 @@ class ShardSource(Source):
     @cached_property
     def val(self) -> SplitData:
         """A folder, with the features that came with the pictures if these are wanted."""
-        given = self.config.features.mode == "store" and has_features(self.val_paths[0])
-        shards = self._opened("val", self.val_paths, "features" if given else "pictures")
-        unpacked = unpack(shards, self.folder, "data.val_shards")
+        return self._unpacked("val", self.val_paths)
+
+    def find_test(self) -> None:
+        """Looks for its shards."""
+        self.test_paths = find_shards(self.data.root, self.data.test_shards, "data.test_shards")
+
+    @cached_property
+    def test(self) -> SplitData:
+        """Like the validation split."""
+        return self._unpacked("test", self.test_paths)
+
+    def _unpacked(self, name: SplitName, paths: Sequence[Path]) -> SplitData:
+        given = self.config.features.mode == "store" and has_features(paths[0])
+        shards = self._opened(name, paths, "features" if given else "pictures")
+        unpacked = unpack(shards, self.folder, f"data.{name}_shards")
         data = unpacked.data_config(self.config.data)
         if unpacked.features is None:
             return folder_split(replace(self.config, data=data), self.encoder, "val")

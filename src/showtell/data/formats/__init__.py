@@ -18,6 +18,7 @@ from showtell.data.annotations import (
     Split,
     SplitName,
     check_folder,
+    check_split,
     picture_folder,
 )
 from showtell.data.formats.advice import advice, nearby, similar_folder
@@ -26,13 +27,14 @@ from showtell.data.paths import shown
 __all__ = ["AnnotationFormat", "content_files", "no_picture_there", "read_split", "resolved"]
 
 
-def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True) -> Split:
+def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True, undescribed: bool = False) -> Split:
     """Reads one split of a data set.
 
     Args:
         config: where the files lie and in which format.
-        split: `test` exists in Karpathy's format only.
+        split: which one.
         check_files: leave out pictures that are not on disk; False reads captions alone.
+        undescribed: keep pictures that nobody described, and never fail because something is left out.
 
     Raises:
         AnnotationError: no data there, a file that is not what it should be, no usable picture, or, under
@@ -42,6 +44,8 @@ def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True
         reader = _format(config, split)
         config = reader.resolved(config)
         result = reader.read(config, split)
+        if not undescribed:
+            result = _described(result, reader, config, split)
         before = len(result.pictures)
         if check_files:
             result = _without_missing(result, picture_folder(config, split))
@@ -50,7 +54,7 @@ def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True
     if not result.pictures:
         reason = result.skipped[0] if result.skipped else "it is empty"
         raise AnnotationError(f"data={config.name}: no usable picture in the {split} split; {reason}")
-    if config.bad_pictures == "fail" and result.skipped:
+    if config.bad_pictures == "fail" and result.skipped and not undescribed:
         raise AnnotationError(
             f"{result.skipped[0]} ({len(result.skipped)} such); repair it or set data.bad_pictures=skip"
         )
@@ -103,9 +107,21 @@ def _format(config: DataConfig, split: SplitName) -> AnnotationFormat:
     if not Path(config.root).expanduser().is_dir():
         remedy = found.absent.format(name=config.name)
         raise AnnotationError(f"data.root={shown(config.root)} is no folder; {remedy}{similar_folder(config.root)}")
-    if split not in found.splits:
-        raise AnnotationError(f"data={config.name} has no {split} split; only data.format=karpathy has one")
+    check_split(config, split)
     return found
+
+
+def _described(split: Split, reader: AnnotationFormat, config: DataConfig, name: SplitName) -> Split:
+    """Without the pictures that nobody described."""
+    pictures = [picture for picture in split.pictures if picture.captions]
+    bare = [f"picture {one.id} ({shown(one.path.name)})" for one in split.pictures if not one.captions]
+    if not bare:
+        return split
+    file = shown(next(iter(reader.files(config, name)), config.root))
+    if not pictures:
+        return Split([], [f"{file}: none of its {len(bare):,} picture(s) has captions; is it a captions file?"])
+    skipped = [*split.skipped, *(f"{file}: {one} has no captions; left out" for one in bare)]
+    return Split(pictures, skipped, split.told)
 
 
 def _without_missing(split: Split, folder: Path) -> Split:

@@ -54,8 +54,9 @@ class FolderFormat(AnnotationFormat):
                 "and a share of its pictures is for validation"
             )
         config = replace(config, train_annotations=train, val_annotations=val)
-        images = [_images(config, root, split) for split in ("train", "val")]
-        return replace(config, train_images=images[0], val_images=images[1])
+        config = replace(config, train_images=_images(config, root, "train"))
+        config = replace(config, val_images=_images(config, root, "val"))
+        return replace(config, test_images=_images(config, root, "test") if config.test_annotations else None)
 
     def read(self, config: DataConfig, split: SplitName) -> Split:
         """Reads what was found and takes the split out of it; the first line that is told says what that was."""
@@ -98,31 +99,32 @@ class FolderFormat(AnnotationFormat):
     def key(self, config: DataConfig, split: SplitName) -> list[str]:
         """What chooses columns and draws a split; nothing where two files in COCO's format are read, as ever."""
         assert isinstance(config, FolderConfig)
-        names = config.train_annotations, config.val_annotations
-        folder = picture_folder(config, split)
-        if names[0] != names[1] and names[0].endswith(".json"):
+        own, folder = _named(config, split), picture_folder(config, split)
+        names = [_named(config, other) for other in ("train", "val", split)]
+        if names.count(own) < 2 + (split == "test") and own.endswith(".json"):
             return ["coco"]
-        listed = names[0] in (*SIDECARS, FOLDER_NAMES)
+        listed = own in (*SIDECARS, FOLDER_NAMES)
         below = [os.path.relpath(picture, folder) for picture in _pictures_below(folder)] if listed else []
         columns = [str(config.image_column), str(config.caption_column)]
         return [config.format, *names, *columns, str(config.val_share), str(config.split_seed), *below]
 
 
 def _images(config: FolderConfig, root: Path, split: SplitName) -> str:
-    training = split == "train"
-    given = config.train_images if training else config.val_images
+    """The folder of a split's pictures: the given one, that of the training split if they share a file, or found."""
+    given = {"train": config.train_images, "val": config.val_images, "test": config.test_images or AUTO}[split]
+    file = _named(config, split)
     if given != AUTO:
         return given
-    if not training and config.train_images != AUTO and config.train_annotations == config.val_annotations:
+    if split != "train" and file == config.train_annotations and file not in (*SIDECARS, FOLDER_NAMES):
         return config.train_images
-    file = _named(config, split)
     if file not in (*SIDECARS, FOLDER_NAMES):
         annotation_file(config, split)
     return find_images(root, file, split, _wanted(config))
 
 
 def _named(config: FolderConfig, split: SplitName) -> str:
-    return config.train_annotations if split == "train" else config.val_annotations
+    names = {"train": config.train_annotations, "val": config.val_annotations}
+    return names.get(split) or config.test_annotations or config.val_annotations
 
 
 def _wanted(config: FolderConfig) -> Wanted:
@@ -139,18 +141,27 @@ def _of_images(config: FolderConfig, split: SplitName, source: AnnotationFile, c
 
 
 def _divided(config: FolderConfig, split: SplitName, source: AnnotationFile, found: Gathered) -> Split:
-    """The pictures of a split: of a file of its own all, of a shared one those that its rows name or that are drawn."""
-    same_place = config.train_images == config.val_images or config.train_annotations not in (*SIDECARS, FOLDER_NAMES)
-    shared = config.train_annotations == config.val_annotations and same_place
-    if not shared:
+    """The pictures of a split: of a file of its own all, of a shared one those that its rows name or that are drawn.
+
+    What a shared file left out is told of training alone, so that counts add up.
+    """
+    name, folder = _named(config, split), picture_folder(config, split)
+    partners: list[SplitName] = ["val"] if split == "train" else ["train"] if split == "val" else ["train", "val"]
+    sharing = [other for other in partners if _named(config, other) == name]
+    if name in (*SIDECARS, FOLDER_NAMES):
+        sharing = [other for other in sharing if picture_folder(config, other) == folder]
+    if not sharing:
         return Split(found.pictures, source.skipped, source.told)
-    if not any(found.splits):
-        drawn = drawn_for_validation([str(p.path) for p in found.pictures], picture_folder(config, "train"), config)
-        told = f"{len(drawn):,} of {len(found.pictures):,} pictures are drawn for validation"
-        chosen = [picture for picture in found.pictures if (str(picture.path) in drawn) == (split == "val")]
-        return Split(chosen, source.skipped, [*source.told, f"{told} (data.val_share={config.val_share})"])
-    pairs = zip(found.pictures, found.splits, strict=True)
-    return Split([picture for picture, named in pairs if named == split], source.skipped, source.told)
+    skipped, told = source.skipped if split == "train" else [], source.told
+    if any(found.splits):
+        if count := found.splits.count("test"):
+            told.append(f"{count:,} pictures are for the test (data.test_annotations={name})")
+        pairs = zip(found.pictures, found.splits, strict=True)
+        return Split([picture for picture, named in pairs if named == split], skipped, told)
+    drawn = drawn_for_validation([str(picture.path) for picture in found.pictures], folder, config)
+    counts = f"{len(drawn):,} of {len(found.pictures):,} pictures"
+    told.append(f"{counts} are drawn for validation (data.val_share={config.val_share})")
+    return Split([p for p in found.pictures if (str(p.path) in drawn) == (split == "val")], skipped, told)
 
 
 def drawn_for_validation(names: list[str], folder: Path, config: FolderConfig) -> set[str]:

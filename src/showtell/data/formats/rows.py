@@ -180,7 +180,7 @@ class Gathered(NamedTuple):
 
 
 def gather(source: AnnotationFile, rows: Iterable[Row], folder: Path) -> Gathered:
-    """Rows as pictures, numbered by their first row; those without captions are left out and told.
+    """Rows as pictures, numbered by their first row; some may have no captions.
 
     Raises:
         AnnotationError: a name, a caption or a split that is none.
@@ -195,11 +195,8 @@ def gather(source: AnnotationFile, rows: Iterable[Row], folder: Path) -> Gathere
         if splits.setdefault(path, split) != split:
             raise source.refused(f"{row.where}: {shown(path.name)} is in `{splits[path]}` and in `{split}`; keep one")
         said += [text for value in row.texts if (text := source.caption(value, row.where))]
-    for path in (path for path, said in captions.items() if not said):
-        source.leave_out(f"{shown(path.name)} has no captions; left out")
-    kept = [(number, path, said) for number, (path, said) in enumerate(captions.items()) if said]
-    pictures = [Picture(number, path, tuple(said)) for number, path, said in kept]
-    return Gathered(pictures, [splits[path] for _, path, _ in kept])
+    pictures = [Picture(number, path, tuple(said)) for number, (path, said) in enumerate(captions.items())]
+    return Gathered(pictures, [splits[path] for path in captions])
 
 
 def _split(source: AnnotationFile, row: Row) -> str:
