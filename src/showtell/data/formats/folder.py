@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from showtell.config import DataConfig
 from showtell.data.annotations import (
@@ -100,9 +101,9 @@ class FolderFormat(AnnotationFormat):
         """What chooses columns and draws a split; nothing where two files in COCO's format are read, as ever."""
         assert isinstance(config, FolderConfig)
         own, folder = _named(config, split), picture_folder(config, split)
-        names = [_named(config, other) for other in ("train", "val", split)]
-        if names.count(own) < 2 + (split == "test") and own.endswith(".json"):
+        if own.endswith(".json") and not _shares(config, split):
             return ["coco"]
+        names = [_named(config, other) for other in ("train", "val", split)]
         listed = own in (*SIDECARS, FOLDER_NAMES)
         below = [os.path.relpath(picture, folder) for picture in _pictures_below(folder)] if listed else []
         columns = [str(config.image_column), str(config.caption_column)]
@@ -131,7 +132,9 @@ def _wanted(config: FolderConfig) -> Wanted:
     return Wanted(config.image_column, config.caption_column)
 
 
-def _of_images(config: FolderConfig, split: SplitName, source: AnnotationFile, content: dict, folder: Path) -> Split:  # type: ignore[type-arg]
+def _of_images(
+    config: FolderConfig, split: SplitName, source: AnnotationFile, content: dict[str, Any], folder: Path
+) -> Split:
     """JSON with `images`: Karpathy's, which has its own splits, or COCO's."""
     images = source.list_of(content, "images")
     if isinstance(images[0], dict) and "sentences" in images[0]:
@@ -140,17 +143,21 @@ def _of_images(config: FolderConfig, split: SplitName, source: AnnotationFile, c
     return _divided(config, split, source, Gathered(found.pictures, [""] * len(found.pictures)))
 
 
+def _shares(config: FolderConfig, split: SplitName) -> bool:
+    """Whether training or validation are read from the same file as this split, or the same folder of texts."""
+    name, folder = _named(config, split), picture_folder(config, split)
+    others: list[SplitName] = [other for other in ("train", "val") if other != split]
+    in_folder = name in (*SIDECARS, FOLDER_NAMES)
+    return any(_named(config, o) == name and (not in_folder or picture_folder(config, o) == folder) for o in others)
+
+
 def _divided(config: FolderConfig, split: SplitName, source: AnnotationFile, found: Gathered) -> Split:
     """The pictures of a split: of a file of its own all, of a shared one those that its rows name or that are drawn.
 
     What a shared file left out is told of training alone, so that counts add up.
     """
     name, folder = _named(config, split), picture_folder(config, split)
-    partners: list[SplitName] = ["val"] if split == "train" else ["train"] if split == "val" else ["train", "val"]
-    sharing = [other for other in partners if _named(config, other) == name]
-    if name in (*SIDECARS, FOLDER_NAMES):
-        sharing = [other for other in sharing if picture_folder(config, other) == folder]
-    if not sharing:
+    if not _shares(config, split):
         return Split(found.pictures, source.skipped, source.told)
     skipped, told = source.skipped if split == "train" else [], source.told
     if any(found.splits):
