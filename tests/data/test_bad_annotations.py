@@ -111,6 +111,24 @@ def test_byte_order_mark_is_accepted(tmp_path):
     assert read(tmp_path, b"\xef\xbb\xbf" + coco()).pictures[0].captions == ("a cat",)
 
 
+def test_a_backslash_parts_folders_unless_a_file_is_called_so(tmp_path):
+    content = coco([{"id": 1, "file_name": "sub\\a.jpg"}])
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.jpg").touch()
+    split = read(tmp_path, content)
+    assert split.pictures[0].path == tmp_path / "sub" / "a.jpg"
+    assert split.told == ["captions.json: 1 names with backslashes, read as paths with /"]
+    (tmp_path / "sub\\a.jpg").touch()
+    split = read(tmp_path, content)
+    assert split.pictures[0].path == tmp_path / "sub\\a.jpg" and split.told == []
+
+
+def test_a_key_twice_among_many_is_found_in_one_pass(tmp_path):
+    keys = ", ".join(f'"k{number}": 0' for number in range(200_000))
+    (tmp_path / "many.json").write_text(f'{{{keys}, "k7": 1}}')
+    assert "the key k7 twice" in refusal(read_coco, tmp_path / "many.json")
+
+
 def test_annotations_need_no_id(tmp_path):
     content = coco(annotations=[{"image_id": 1, "caption": c} for c in ("a cat", "a dog")])
     assert read(tmp_path, content).pictures[0].captions == ("a cat", "a dog")

@@ -153,6 +153,12 @@ def test_captions_that_are_cut_are_counted(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("picture 1 seen", "picture 1 " + "seen " * 60))
     config = FolderConfig(root=str(tmp_path))
     assert sum(load_captions(config, name, tmp_path / "cache").cut for name in ("train", "val")) == 1  # type: ignore[arg-type]
+    train = load_captions(FolderConfig(root=str(tmp_path), max_caption_words=4), "train", tmp_path / "cache")
+    assert train.notes(4, 3)[1:] == [
+        "18 of 18 captions are longer than data.max_caption_words=4 and are cut",
+        "half of the captions have 4 words or more; decoding.max_length=3 is below that",
+    ]
+    assert len(train.notes(4, 4)) == len(train.notes(4)) == 2
     report = check(config, decode=False)
     assert "cut: 1 captions have more words than data.max_caption_words=50" in render(report) and not report.is_clean
 

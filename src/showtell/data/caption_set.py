@@ -142,6 +142,28 @@ class CaptionSet(CaptionTable):
         lines: list[str] = self._texts["told"]
         return lines
 
+    def notes(self, max_words: int, max_length: int = 0) -> list[str]:
+        """What a person should know of how the split was read: what was found, left out, cut.
+
+        Args:
+            max_words: longer captions were cut.
+            max_length: words of the longest caption that will be decoded; 0: it does not matter.
+        """
+        lines = ["; ".join(self.told)] if self.told else []
+        if count := len(self.skipped):
+            lines.append(f"{count:,} notes from reading the annotations, e.g. {self.skipped[0]}")
+        total = len(self.lengths)
+        if self.cut:
+            lines.append(
+                f"{self.cut:,} of {total:,} captions are longer than data.max_caption_words={max_words} and are cut"
+            )
+        median = int(np.median(self.lengths)) if total else 0
+        if 0 < max_length < median:
+            lines.append(
+                f"half of the captions have {median} words or more; decoding.max_length={max_length} is below that"
+            )
+        return lines
+
     @cached_property
     def references(self) -> dict[int, list[str]]:
         """The captions as they were written, by picture id."""

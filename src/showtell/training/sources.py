@@ -218,7 +218,7 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
     """A split with its captions, and its images as stored features or as pictures; those of training may change."""
     with rank_zero_first():
         captions = load_captions(config.data, name, Path(config.cache))
-    for line in notes(config, name, captions):
+    for line in captions.notes(config.data.max_caption_words, config.decoding.max_length if name == "train" else 0):
         print(f"{config.data.name} {name}: {line}")
     if captions.stamps and set(captions.stamps) == {"missing"}:
         raise no_picture_there(resolved(config.data, name), name, len(captions.stamps))
@@ -229,24 +229,6 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
         told = f"pictures that cannot be read, e.g. {bad[0]}"
         report_left_out(config, name, told, f"{bad[0]}: cannot be read", len(bad))
     return split
-
-
-def notes(config: Config, name: SplitName, captions: CaptionSet) -> list[str]:
-    """What a person should know of how a split was read: what was found, left out, cut, or cannot be told in full."""
-    lines = ["; ".join(captions.told)] if captions.told else []
-    if count := len(captions.skipped):
-        lines.append(f"{count:,} notes from reading the annotations, e.g. {captions.skipped[0]}")
-    total, words = len(captions.lengths), config.data.max_caption_words
-    if captions.cut:
-        lines.append(
-            f"{captions.cut:,} of {total:,} captions are longer than data.max_caption_words={words} and are cut"
-        )
-    median, longest = int(np.median(captions.lengths)) if total else 0, config.decoding.max_length
-    if name == "train" and median > longest:
-        lines.append(
-            f"half of the captions have {median} words or more; decoding.max_length={longest} ends before them"
-        )
-    return lines
 
 
 def _stored(config: Config, encoder: FrozenEncoder, name: str, captions: CaptionSet) -> SplitData:
