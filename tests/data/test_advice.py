@@ -108,6 +108,16 @@ def test_pictures_without_captions_are_told_how_to_get_some(tmp_path: Path, caps
     assert main(["check", str(tmp_path), "--fast"]) == 0
 
 
+def test_a_sheet_is_to_be_saved_as_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layouts.touch(tmp_path)
+    layouts.touch(tmp_path, ["captions.xlsx"])
+    assert main(["check", str(tmp_path)]) == 2
+    assert "no captions; save captions.xlsx as CSV in UTF-8" in capsys.readouterr().err
+    (tmp_path / "captions.csv").write_bytes(layouts.table(",", "image", "caption").encode("utf-16"))
+    assert main(["check", str(tmp_path)]) == 2
+    assert "captions.csv: byte 0 is not UTF-8 text; save the file as UTF-8" in capsys.readouterr().err
+
+
 def test_a_key_of_nearly_the_name_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     layouts.coco_files(tmp_path)
     file = tmp_path / "captions_train.json"

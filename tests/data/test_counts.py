@@ -125,6 +125,15 @@ def test_halves_of_sidecars_are_told(tmp_path: Path) -> None:
     assert len(train.skipped) == 3
 
 
+def test_linked_folders_are_read_once(tmp_path: Path) -> None:
+    layouts.sidecars(tmp_path / "elsewhere")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "photos").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "root")
+    train, val = both(FolderConfig(root=str(tmp_path / "root")))
+    assert (len(train.pictures), len(val.pictures), train.skipped) == (18, 2, [])
+
+
 def test_rejected_captions_of_vizwiz_are_left_out_and_told(tmp_path: Path) -> None:
     layouts.vizwiz(tmp_path)
     file = tmp_path / "annotations" / "train.json"

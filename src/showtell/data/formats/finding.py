@@ -177,7 +177,9 @@ def _sample_names(file: Path, wanted: Wanted) -> list[str]:
         names = joined or [name.replace("\\\\", "\\") for name in (*found[0], *found[1])]
     else:
         head = head[: head.rfind("\n") + 1] if len(head) == _HEAD else head
-        names = [str(name) for name in _names_of_rows(file, head, wanted)]
+        names = []
+        with suppress(AnnotationError):  # the reader will tell of it
+            names = [str(name) for name in _names_of_rows(file, head, wanted)]
     names = [name.partition("?")[0].rpartition("/")[2] if is_url(name) else name for name in names]
     return list(dict.fromkeys(names))[:_SAMPLE]
 
@@ -224,6 +226,9 @@ def _nothing_found(root: Path) -> MissingDataError:
     inner = [folder for folder in pictures if folder != "."]
     classes = f" in {len(inner)} folders ({', '.join(inner[:3])}{', ...' if len(inner) > 3 else ''})" if inner else ""
     remedy = "write a captions.csv (image,caption), or dog.txt beside dog.jpg"
+    sheets = [name for name in _files_in(root, ".") if name.lower().endswith((".xlsx", ".xls", ".ods", ".parquet"))]
+    if sheets:
+        remedy = f"save {shown(sheets[0])} as CSV in UTF-8, with a line such as image,caption on top"
     if len(inner) > 1:
         remedy += f", or take the folders' names as captions: data.train_annotations={FOLDER_NAMES}"
     return MissingDataError(f"{shown(root)} holds {count:,} pictures{classes} but no captions", remedy)

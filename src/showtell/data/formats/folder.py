@@ -182,13 +182,19 @@ def drawn_for_validation(names: list[str], folder: Path, config: FolderConfig) -
     return set(sorted(names, key=lot)[:count])
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The files in a folder and the folders in it, hidden ones left out; links are followed, each folder once."""
+    seen: set[str] = set()
+    for place, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        inner[:] = [] if real in seen else sorted(name for name in inner if not name.startswith((".", "__MACOSX")))
+        yield from (Path(place, name) for name in names if real not in seen and not name.startswith("."))
+        seen.add(real)
+
+
 def _pictures_below(folder: Path) -> list[Path]:
-    """The pictures in a folder and the folders in it, `2.jpg` before `10.jpg`; hidden ones are none."""
-    found: list[Path] = []
-    for place, inner, names in os.walk(folder, followlinks=False):
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__MACOSX")))
-        found += [Path(place, name) for name in names if LOOKS_LIKE_PICTURE.search(name) and not name.startswith(".")]
-    return sorted(found, key=natural)
+    """The pictures among them, `2.jpg` before `10.jpg`."""
+    return sorted((file for file in _files_below(folder) if LOOKS_LIKE_PICTURE.search(file.name)), key=natural)
 
 
 def _text_of(picture: Path, suffix: str) -> Path | None:
@@ -204,7 +210,7 @@ def _gathered(source: AnnotationFile, folder: Path, pattern: str) -> tuple[Annot
     used = {text for text in texts.values() if text is not None}
     for picture in (picture for picture, text in texts.items() if text is None):
         source.skipped.append(f"{shown(picture)} has no {picture.stem}{pattern[1:]} beside it; left out")
-    for text in sorted(set(folder.rglob(pattern)) - used):
+    for text in sorted({file for file in _files_below(folder) if file.name.endswith(pattern[1:])} - used):
         if not text.stem.lower().startswith(("readme", "license", "licence")):
             source.skipped.append(f"{shown(text)} has no picture beside it; left out")
     found = gather(source, _rows_beside(source, texts, folder), folder)
