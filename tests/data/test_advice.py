@@ -93,7 +93,9 @@ def test_columns_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     words = ["check", "data=custom", f"data.root={tmp_path}", "--fast"]
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert "`foto`, `words`, `who` do not tell which holds captions; say data.image_column" in error
+    assert (
+        "`foto`, `words`, `who` do not tell which holds captions; say which, e.g. data.caption_column=words\n" in error
+    )
     assert main([*words, "data.caption_column=words"]) == 0
     assert "pictures from `foto`, captions from `words`" in capsys.readouterr().out
     assert main([*words, "data.caption_column=word"]) == 2

@@ -165,8 +165,9 @@ def _divided(config: FolderConfig, split: SplitName, source: AnnotationFile, fou
             told.append(f"{count:,} pictures are for the test (data.test_annotations={name})")
         pairs = zip(found.pictures, found.splits, strict=True)
         return Split([picture for picture, named in pairs if named == split], skipped, told)
-    drawn = drawn_for_validation([str(picture.path) for picture in found.pictures], folder, config)
-    counts = f"{len(drawn):,} of {len(found.pictures):,} pictures"
+    described = [str(picture.path) for picture in found.pictures if picture.captions]
+    drawn = drawn_for_validation(described, folder, config)
+    counts = f"{len(drawn):,} of {len(described):,} pictures"
     told.append(f"{counts} are drawn for validation (data.val_share={config.val_share})")
     return Split([p for p in found.pictures if (str(p.path) in drawn) == (split == "val")], skipped, told)
 

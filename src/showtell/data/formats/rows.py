@@ -82,7 +82,10 @@ def find_columns(first: Mapping[str, Any], wanted: Wanted = Wanted()) -> Columns
         captions = tuple(rest) if len(rest) == 1 else ()
     if not image or not captions:
         lost = " and ".join(what for what, found in (("picture names", image), ("captions", captions)) if not found)
-        return f"the columns {listed} do not tell which holds {lost}; say data.image_column=... data.caption_column=..."
+        likely = max((name for name in first if name != image), key=lambda name: len(str(first[name])), default="...")
+        words = [] if image else [f"data.image_column={next(iter(first))}"]
+        words += [] if captions else [f"data.caption_column={likely}"]
+        return f"the columns {listed} do not tell which holds {lost}; say which, e.g. {' '.join(words)}"
     return Columns(image, tuple(name for name in captions if name != image), split)
 
 
