@@ -221,7 +221,7 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
     for line in captions.notes(config.data.max_caption_words, config.decoding.max_length if name == "train" else 0):
         print(f"{config.data.name} {name}: {line}")
     if captions.stamps and set(captions.stamps) == {"missing"}:
-        raise no_picture_there(resolved(config.data, name), name, len(captions.stamps))
+        raise no_picture_there(resolved(config.data, name), name, captions.path_names)
     read = _stored if config.features.mode == "store" else _decoded
     split = read(config, encoder, name, captions)
     bad = [captions.path_names[row] for row in np.flatnonzero(split.unreadable)]

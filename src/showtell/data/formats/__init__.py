@@ -6,7 +6,7 @@ listing per folder instead of a question per picture.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,11 +46,11 @@ def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True
         result = reader.read(config, split)
         if not undescribed:
             result = _described(result, reader, config, split)
-        before = len(result.pictures)
+        wanted = result.pictures
         if check_files:
             result = _without_missing(result, picture_folder(config, split))
-    if before and not result.pictures:
-        raise no_picture_there(config, split, before)
+    if wanted and not result.pictures:
+        raise no_picture_there(config, split, [str(picture.path) for picture in wanted])
     if not result.pictures:
         reason = result.skipped[0] if result.skipped else "it is empty"
         raise AnnotationError(f"data={config.name}: no usable picture in the {split} split; {reason}")
@@ -83,11 +83,11 @@ def content_files(config: DataConfig, split: SplitName) -> tuple[list[str], list
         return found.key(config, split), found.files(config, split)
 
 
-def no_picture_there(config: DataConfig, split: SplitName, count: int) -> AnnotationError:
-    """The error that says where the pictures are instead."""
-    folder = shown(picture_folder(config, split))
-    found = nearby(config, split)
-    return AnnotationError(f"none of the {count:,} {split} pictures is in {folder}; {found}")
+def no_picture_there(config: DataConfig, split: SplitName, paths: Sequence[str]) -> AnnotationError:
+    """The error that says where the pictures of these paths are instead."""
+    folder, example = picture_folder(config, split), shown(os.path.basename(paths[0]))
+    what = f"none of the {len(paths):,} {split} pictures (such as {example}) is in {shown(folder)}"
+    return AnnotationError(f"{what}; {nearby(config, split)}")
 
 
 @contextmanager

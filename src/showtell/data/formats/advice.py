@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from showtell.config import DataConfig
-from showtell.data.annotations import SplitName
+from showtell.data.annotations import SplitName, picture_folder
 from showtell.data.formats.finding import find_images, fitting, folders, pictures_in
 from showtell.data.formats.rows import Wanted
 from showtell.data.paths import shown
@@ -20,10 +20,14 @@ def advice(config: DataConfig, split: SplitName) -> str:
 
 def nearby(config: DataConfig, split: SplitName) -> str:
     """Where a split's pictures lie if not where they are looked for."""
+    if moved := _moved(config, split):
+        return moved
+    own = os.path.normpath(picture_folder(config, split))
     root = Path(config.root).expanduser()
-    seen = [folder for folder in pictures_in(root) if folder != "."] if not (moved := _moved(config, split)) else []
-    where = f"pictures lie in {', '.join(seen[:3])}" if seen else "there are no pictures of these names"
-    return moved or f"{where}; set data.root or data.{split}_images"
+    seen = [folder for folder in pictures_in(root) if os.path.normpath(root / folder) != own]
+    if not seen:
+        return "no file has such a name; correct the names or add the pictures"
+    return f"other pictures lie in {', '.join(seen[:3])}; set data.root or data.{split}_images"
 
 
 def _moved(config: DataConfig, split: SplitName) -> str:
