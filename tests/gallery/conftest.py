@@ -111,7 +111,7 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    yield from start(tmp_path_factory.mktemp("phone"), 412, 900, phone=True)
+    yield from start(tmp_path_factory.mktemp("phone"), 400, 900, phone=True)
 
 
 def caption(text: str, p: float = 0.5, map: list[float] | None = None) -> Caption:

@@ -12,9 +12,11 @@ from typing import Any
 
 import predict
 import pytest
+import pytorch_lightning as pl
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from showtell.checkpointing.io import save_checkpoint
 from showtell.config import Config, ConfigError
 from showtell.errors import UserError
 from showtell.training import final_test
@@ -127,3 +129,18 @@ def test_what_cannot_be_tested_is_refused_before_training(
             )
         assert not (tmp_path / "run").exists()
         shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+
+
+def test_a_stop_leaves_the_module_with_the_weights_it_had(tmp_path: Path) -> None:
+    """They are written to last.ckpt once more."""
+    module = pl.LightningModule()
+    module.layer = torch.nn.Linear(2, 2)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    best = {name: value + 1 for name, value in before.items()}
+    save_checkpoint({"state_dict": best}, tmp_path / "best.ckpt")
+    with pytest.raises(SystemExit), final_test.weights_of(tmp_path / "best.ckpt", module, torch.device("cpu")):
+        assert not module.training
+        assert all(torch.equal(value, best[name]) for name, value in module.state_dict().items())
+        raise SystemExit
+    assert module.training
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())

@@ -5,6 +5,7 @@ number over a whole data set than over its test split. So what was scored stands
 be had (no Java, no training captions) are one note each.
 """
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -161,15 +162,25 @@ def scores_content(
 
 
 def table(evaluations: Mapping[str, Evaluation]) -> str:
-    """What was scored and the figures as text, one column per model."""
-    rows = figures(evaluations)
-    subjects = dict.fromkeys(str(one.subject) for one in evaluations.values() if one.subject)
-    widths = [max(map(len, column)) for column in zip(["", *evaluations], *rows, strict=True)]
-    lines = []
-    for row in [["", *evaluations], *rows]:
+    """What was scored and the figures as text, one column per model.
+
+    Columns are lettered, with the names below, where these need too much room.
+    """
+    rows, heads = figures(evaluations), list(evaluations)
+    lines = list(dict.fromkeys(str(one.subject) for one in evaluations.values() if one.subject))
+    widths = _widths(heads, rows)
+    if len(heads) > 1 and sum(widths) + 2 * len(heads) > shutil.get_terminal_size((160, 24)).columns:
+        heads = [chr(ord("A") + place) if place < 26 else str(place + 1) for place in range(len(heads))]
+        widths = _widths(heads, rows)
+    for row in [["", *heads], *rows]:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
-    return "\n".join([*subjects, *lines])
+    lines += [f"{head}: {name}" for head, name in zip(heads, evaluations, strict=True) if head != name]
+    return "\n".join(lines)
+
+
+def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(["", *heads], *rows, strict=True)]
 
 
 def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:

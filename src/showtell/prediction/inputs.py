@@ -103,7 +103,17 @@ def short_labels(files: Sequence[Path]) -> list[str]:
     tails = [part[common:] for part in parts]
     while all(len(tail) > 1 for tail in tails) and len({tail[-1] for tail in tails}) == 1:
         tails = [tail[:-1] for tail in tails]
-    return ["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)]
+    return _differing(["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)])
+
+
+def _differing(names: Sequence[str]) -> list[str]:
+    """The words in which folders of one sweep differ: `hidden_size-100` of `decoder.hidden_size-100__seed-1`."""
+    words = [name.split("__") for name in names]
+    common = set.intersection(*map(set, words))
+    pairs = [[word.partition("-") for word in one if word not in common] for one in words]
+    told = [" ".join(f"{key.rpartition('.')[2]}-{value}" for key, _, value in one) for one in pairs]
+    in_one_sweep = all(dash and "/" not in key for one in pairs for key, dash, _ in one) and max(map(len, words)) > 1
+    return told if in_one_sweep and all(told) and len(set(told)) == len(names) else list(names)
 
 
 def _telling_parts(file: Path, *, with_name: bool) -> tuple[str, ...]:
