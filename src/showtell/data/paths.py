@@ -110,14 +110,14 @@ def _expand(argument: str) -> tuple[list[Path], str | None]:
         return _in_folder(path)
     if has_magic(argument) and why_unreadable(path) is not None:
         matches = [Path(match) for match in glob(str(path))]
-        files = sorted((match for match in matches if not _is_folder(match)), key=_natural)
+        files = sorted((match for match in matches if not _is_folder(match)), key=natural)
         return files, None if files else f"{shown(argument)}: no file matches this pattern"
     return [path], None
 
 
 def _in_folder(folder: Path) -> tuple[list[Path], str | None]:
     try:
-        entries = sorted(folder.iterdir(), key=_natural)
+        entries = sorted(folder.iterdir(), key=natural)
     except OSError as error:
         return [], f"{shown(folder)}: cannot be listed ({error.strerror})"
     pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and not _is_folder(path)]
@@ -134,7 +134,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural(path: Path) -> list[tuple[int, str]]:
     """A key under which `10.jpg` comes after `2.jpg`."""
     pieces = re.split(r"([0-9]+)", str(path).lower())
     return [(int(piece), "") if piece.isdigit() and piece.isascii() else (-1, piece) for piece in pieces]

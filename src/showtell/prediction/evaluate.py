@@ -29,7 +29,8 @@ def evaluation_of(
     if not listed.name:
         return Evaluation({}, {}, caption_variety(best.values(), forms), notes)
     references = {picture.id: picture.captions for picture in listed.pictures}
-    found = evaluate(best, references, (listed.name, listed.split), forms, metrics)
+    domains = {picture.id: picture.domain for picture in listed.pictures if picture.domain}
+    found = evaluate(best, references, (listed.name, listed.split), forms, metrics, domains)
     return replace(found, notes=[*found.notes, *notes])
 
 

@@ -16,6 +16,7 @@ from showtell.config import ConfigError, DataConfig, DecodingConfig
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
 from showtell.data.paths import SUFFIXES, find_pictures, shown, why_unreadable
+from showtell.data.settings import FolderConfig
 from showtell.evaluation.report import Evaluation
 from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
 from showtell.prediction.options import decoding_from_flags
@@ -190,7 +191,9 @@ def plain_pictures(words: Sequence[str]) -> PictureList:
 
 
 def annotated_pictures(annotations: Path, images: Path) -> PictureList:
-    """The pictures of a captions file in COCO's format, with its ids and their references where they have any.
+    """The pictures of a captions file of any layout, with their references where they have any.
+
+    COCO's and its like have ids; those of other layouts are the places of the pictures in the file.
 
     Whether each picture is there shows when it is read.
 
@@ -202,12 +205,14 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
         raise ConfigError(f"--annotations {shown(annotations)}: {reason}")
     if not images.is_dir():
         raise ConfigError(f"--images {shown(images)}: no such folder; give the one that the file names start from")
-    config = DataConfig(
+    file, folder = str(annotations.resolve()), str(images.resolve())
+    config = FolderConfig(
         name=annotations.stem,
-        format="coco",
         root=".",
-        val_annotations=str(annotations.resolve()),
-        val_images=str(images.resolve()),
+        train_annotations="none",  # the file is read whole, and divided among no splits
+        val_annotations=file,
+        train_images=folder,
+        val_images=folder,
     )
     split = read_split(config, "val", check_files=False, undescribed=True)
     return PictureList(split.pictures, notes=split.skipped, name=annotations.name)

@@ -27,6 +27,7 @@ from showtell.data.feature_store import (
     place_features,
     unreadable_pictures,
 )
+from showtell.data.formats import no_picture_there, resolved
 from showtell.data.module import SplitData, TrainSplit
 from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles
@@ -217,15 +218,16 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
     """A split with its captions, and its images as stored features or as pictures; those of training may change."""
     with rank_zero_first():
         captions = load_captions(config.data, name, Path(config.cache))
+    for line in captions.notes(config.data.max_caption_words, config.decoding.max_length if name == "train" else 0):
+        print(f"{config.data.name} {name}: {line}")
+    if captions.stamps and set(captions.stamps) == {"missing"}:
+        raise no_picture_there(resolved(config.data, name), name, captions.path_names)
     read = _stored if config.features.mode == "store" else _decoded
     split = read(config, encoder, name, captions)
     bad = [captions.path_names[row] for row in np.flatnonzero(split.unreadable)]
     if bad:
         told = f"pictures that cannot be read, e.g. {bad[0]}"
         report_left_out(config, name, told, f"{bad[0]}: cannot be read", len(bad))
-    if captions.skipped:
-        count = len(captions.skipped)
-        print(f"{config.data.name} {name}: {count} notes from reading the annotations, e.g. {captions.skipped[0]}")
     return split
 
 
