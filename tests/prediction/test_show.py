@@ -7,6 +7,7 @@ from pathlib import Path
 from showtell.decoding import Hypothesis
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.outputs import captions_of, choose
+from showtell.text import NLTK
 
 
 def test_a_small_set_is_shown_whole() -> None:
@@ -33,6 +34,7 @@ def test_one_picture_can_be_asked_for() -> None:
 
 def test_words_get_their_probabilities_and_the_end_its_own() -> None:
     found = Hypothesis((5, 6), -3.0, (math.log(0.5), math.log(0.2), math.log(0.9)), -1.0)
-    (caption,) = captions_of(Captioned(Path("a.jpg"), ("cat.",), (found,), (("cat", "."),)))
+    (caption,) = captions_of(Captioned(Path("a.jpg"), ("cat.",), (found,), (("cat", "."),)), NLTK)
+    assert [word.glued for word in caption.words] == [True, True]  # nothing stands before the first
     assert [(word.text, round(word.p, 6)) for word in caption.words] == [("cat", 0.5), (".", 0.2)]
     assert round(caption.end or 0, 6) == 0.9

@@ -21,7 +21,7 @@ from showtell.config.gate import overlaid, parse
 from showtell.config.migration import moved_hint
 from showtell.config.reference import all_settings, explained_setting, known_keys, nearest
 from showtell.config.registry import SECTIONS, broken, names, parts
-from showtell.config.sections import DataConfig
+from showtell.config.sections import DataConfig, VocabConfig
 from showtell.config.untrusted_yaml import check_folders, check_words, load_yaml
 from showtell.errors import ConfigError, one_line
 
@@ -248,6 +248,14 @@ def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfi
     for key, value in overrides:
         _set(values, key, None if value == "null" else value)
     return parse({"data": values}).data
+
+
+def data_and_vocab(arguments: Sequence[str], conf: Path | None = None) -> tuple[DataConfig, VocabConfig]:
+    """What `data_config` reads, and the `vocab` section that `vocab.key=value` beside it means; errors as there."""
+    words = [argument.partition("=") for argument in arguments if argument.startswith("vocab.")]
+    vocab = {key.removeprefix("vocab."): value for key, _, value in words}
+    others = [argument for argument in arguments if not argument.startswith("vocab.")]
+    return data_config(others, conf), parse({"vocab": vocab}).vocab
 
 
 def _conf_folder() -> Path:

@@ -112,6 +112,11 @@ class VocabConfig(Section):
     key: ClassVar[str] = "vocab"
 
     threshold: int = setting(4, "times a word must occur in the training captions; rarer ones become <unk>", low=1)
+    tokenizer: str = setting(
+        "nltk",
+        "what cuts captions into words: nltk (English), words (any language with blanks between words), characters "
+        "(languages without, such as Chinese, Japanese and Thai)",
+    )
 
 
 @dataclass(kw_only=True)

@@ -32,6 +32,8 @@ class _JavaMetric(Metric):
         Raises:
             UnavailableError: Java or a file is missing, or the program failed.
         """
+        if not self.references.tokenizer.is_english:
+            raise UnavailableError(f"it is for English; vocab.tokenizer={self.references.tokenizer.name}")
         value = self.run([" ".join(words) for words in candidates.tokens], self.references.tokenized)
         return MetricScores({next(iter(self.names)): value}, {})
 

@@ -14,6 +14,7 @@ from showtell.data.formats import read_split
 from showtell.errors import UserError
 from showtell.evaluation.diversity import CaptionVariety, caption_forms, caption_variety
 from showtell.evaluation.metrics import score_captions
+from showtell.text import NLTK, Tokenizer, build_tokenizer
 
 VARIETY_NAMES = {
     "captions": "captions",
@@ -57,17 +58,24 @@ def evaluate(
     wanted = {picture: references[picture] for picture in captions}
     shipped = [part.name for part in parts("metric") if part.origin is None]
     chosen = dict.fromkeys([*shipped, *(name for config in configs for name in config.training.metrics)])
-    found = score_captions(captions, wanted, chosen)
+    tokenizer = tokenizer_of(configs)
+    found = score_captions(captions, wanted, chosen, tokenizer)
     scores = {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
     forms, note = training_forms(configs)
-    variety = caption_variety(captions.values(), forms)
+    variety = caption_variety(captions.values(), forms, tokenizer)
     return Evaluation(scores, found.pictures, variety, [*found.notes, *([note] if note else [])])
 
 
 def unreferenced(captions: Mapping[int, str], configs: Sequence[Config]) -> Evaluation:
     """What can be said of captions of pictures that nobody described."""
     forms, note = training_forms(configs)
-    return Evaluation({}, {}, caption_variety(captions.values(), forms), [note] if note else [])
+    variety = caption_variety(captions.values(), forms, tokenizer_of(configs))
+    return Evaluation({}, {}, variety, [note] if note else [])
+
+
+def tokenizer_of(configs: Sequence[Config]) -> Tokenizer:
+    """The one that the runs were trained with."""
+    return build_tokenizer(configs[0].vocab.tokenizer) if configs else NLTK
 
 
 def training_forms(configs: Sequence[Config]) -> tuple[Forms | None, str | None]:
@@ -81,7 +89,8 @@ def training_forms(configs: Sequence[Config]) -> tuple[Forms | None, str | None]
             split = read_split(section, "train", check_files=False)
         except (UserError, OSError) as error:
             return None, f"share of new captions left out: the training captions are not at hand ({error})"
-        forms |= caption_forms(caption for picture in split.pictures for caption in picture.captions)
+        texts = (caption for picture in split.pictures for caption in picture.captions)
+        forms |= caption_forms(texts, tokenizer_of(configs))
     return forms, None
 
 

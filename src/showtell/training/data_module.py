@@ -40,8 +40,10 @@ class CaptionDataModule(CaptionData):
     def __init__(self, config: Config, source: Source | None = None) -> None:
         self.source = source = source or open_source(config)
         self.encoder = source.encoder
+        if not config.resume:
+            source.check_vocabulary()
         train, val = source.train, source.val
-        vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold)
+        vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold, source.tokenizer)
         super().__init__(train, val, vocabulary, config.training, config.seed, source.num_workers, get_ranks())
         self.vocabulary = vocabulary
 

@@ -7,6 +7,7 @@ encoder, let alone opens a picture.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -41,6 +42,8 @@ from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.text import Tokenizer, build_tokenizer
+from showtell.text.vocabulary import vocabulary_fault
 
 
 class Source(ABC):
@@ -49,6 +52,21 @@ class Source(ABC):
     def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
         self.config = config
         self.encoder = encoder
+        self.tokenizer = build_tokenizer(config.vocab.tokenizer)
+
+    def check_vocabulary(self) -> None:
+        """Looks at the training captions' words; no picture is opened for it.
+
+        Raises:
+            ConfigError: too few would be known to learn from.
+        """
+        if fault := vocabulary_fault(self.words, self.config.vocab.threshold, self.tokenizer):
+            raise ConfigError(f"data={self.config.data.name}: {fault}")
+
+    @property
+    @abstractmethod
+    def words(self) -> Counter[str]:
+        """How often each word occurs in the training captions, also in those whose picture cannot be read."""
 
     @property
     @abstractmethod
@@ -94,14 +112,25 @@ class FolderSource(Source):
     """Pictures in folders, with annotation files."""
 
     @cached_property
+    def train_captions(self) -> CaptionSet:
+        """Those of the training split."""
+        return folder_captions(self.config, self.tokenizer, "train")
+
+    @property
+    def words(self) -> Counter[str]:
+        """Those of all captions."""
+        return self.train_captions.counts
+
+    @cached_property
     def train(self) -> SplitData:
         """The training split in memory."""
-        return folder_split(self.config, self.encoder, "train")
+        return folder_split(self.config, self.encoder, "train", self.train_captions)
 
     @cached_property
     def val(self) -> SplitData:
         """The validation split in memory."""
-        return folder_split(self.config, self.encoder, "val")
+        captions = folder_captions(self.config, self.tokenizer, "val")
+        return folder_split(self.config, self.encoder, "val", captions)
 
     @property
     def num_workers(self) -> int:
@@ -131,11 +160,25 @@ class ShardSource(Source):
         self.train_paths = find_shards(self.data.root, self.data.train_shards, "data.train_shards")
         self.val_paths = find_shards(self.data.root, self.data.val_shards, "data.val_shards")
 
+    @property
+    def words(self) -> Counter[str]:
+        """Those of all captions where pictures are to be encoded, else of the usable ones."""
+        return self._listed.counts if self._must_encode else self.train.counts
+
+    @cached_property
+    def _must_encode(self) -> bool:
+        return self.config.features.mode == "store" and not has_features(self.train_paths[0])
+
+    @cached_property
+    def _listed(self) -> ShardSet:
+        request = IndexRequest(self.data.max_caption_words, False, self.tokenizer)
+        return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers)
+
     @cached_property
     def train(self) -> ShardSplit:
         """The stream."""
         paths, features = self.train_paths, self.config.features
-        if features.mode == "store" and not has_features(paths[0]):
+        if self._must_encode:
             request = EncodingRequest(self.encoder.fingerprint, self.encoder.weights.transform, features.dtype)
             workers, folder = self.config.data.num_workers, self.folder / "features"
             paths = feature_shards(paths, folder, request, self.encoder.at_work, features.batch_size, workers)
@@ -150,11 +193,13 @@ class ShardSource(Source):
         unpacked = unpack(shards, self.folder, "data.val_shards")
         data = unpacked.data_config(self.config.data)
         if unpacked.features is None:
-            return folder_split(replace(self.config, data=data), self.encoder, "val")
+            inner = replace(self.config, data=data)
+            return folder_split(inner, self.encoder, "val", folder_captions(inner, self.tokenizer, "val"))
         stored: Any = np.load(unpacked.features, mmap_mode="c", allow_pickle=False)
         place = choose_place(self.config.features.place, stored.nbytes, self.encoder.device)
         images = CachedFeatures(place_features(stored, place))
-        return SplitData(load_captions(data, "val", Path(self.config.cache)), images, np.zeros(len(stored), dtype=bool))
+        captions = load_captions(data, "val", Path(self.config.cache), self.tokenizer)
+        return SplitData(captions, images, np.zeros(len(stored), dtype=bool))
 
     @property
     def num_workers(self) -> int:
@@ -171,7 +216,8 @@ class ShardSource(Source):
     def _opened(self, name: SplitName, paths: Sequence[Path], what: str) -> ShardSet:
         data = self.config.data
         # pictures that are decoded in every step are tried once beforehand, as in a folder
-        request = IndexRequest(data.max_caption_words, decode=what == "pictures" and name == "train")
+        decode = what == "pictures" and name == "train"
+        request = IndexRequest(data.max_caption_words, decode, self.tokenizer)
         shards = open_shards(paths, what, request, self.folder, data.num_workers)
         if shards.num_notes:
             with shards.left_out.open(encoding="utf-8") as file:
@@ -182,10 +228,14 @@ class ShardSource(Source):
         return shards
 
 
-def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> SplitData:
-    """A split with its captions, and its images as stored features or as pictures; those of training may change."""
+def folder_captions(config: Config, tokenizer: Tokenizer, name: SplitName) -> CaptionSet:
+    """The captions of a split; one process tokenizes."""
     with rank_zero_first():
-        captions = load_captions(config.data, name, Path(config.cache))
+        return load_captions(config.data, name, Path(config.cache), tokenizer)
+
+
+def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet) -> SplitData:
+    """A split with its captions, and its images as stored features or as pictures; those of training may change."""
     read = _stored if config.features.mode == "store" else _decoded
     split = read(config, encoder, name, captions)
     bad = [captions.path_names[row] for row in np.flatnonzero(split.unreadable)]
