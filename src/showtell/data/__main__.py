@@ -9,6 +9,7 @@ from showtell.data import check
 from showtell.data.feature_store import StoreFacts, delete_store, list_stores
 from showtell.data.shards import command
 from showtell.errors import USER_ERROR, UserError, one_line_errors
+from showtell.gallery import show
 
 
 def stores(arguments: list[str]) -> int:
@@ -55,7 +56,7 @@ def _print(found: list[StoreFacts], cache: Path) -> None:
         )
 
 
-COMMANDS = {"check": check.main, "stores": stores, "shards": command.main}
+COMMANDS = {"check": check.main, "show": show.main, "stores": stores, "shards": command.main}
 
 
 def main(arguments: list[str]) -> int:
