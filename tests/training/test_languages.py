@@ -13,8 +13,10 @@ import showtell
 from showtell.checkpointing.io import load_checkpoint
 from showtell.checkpointing.resume import ResumeError
 from showtell.config import Config, ConfigError, parse
+from showtell.data.shards.command import Limits, write_shards
 from showtell.prediction.captioner import Captioner, Ensemble
 from showtell.run import Run
+from showtell.training.data_module import CaptionDataModule
 from showtell.training.train import train
 
 WORDS = {"red": "红色", "green": "绿色", "blue": "蓝色", "yellow": "黄色", "disc": "圆盘", "box": "方块"}
@@ -96,6 +98,18 @@ def test_a_model_of_words_is_not_averaged_with_one_of_characters(run: Run, tiny_
     members = [("zh", Captioner.from_checkpoint(run.directory)), ("en", Captioner.from_checkpoint(tiny_run))]
     with pytest.raises(ConfigError, match=r"en was trained with vocab.tokenizer=nltk, zh with characters: their words"):
         Ensemble(members)
+
+
+def test_shards_are_cut_into_characters_too(chinese: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    write_shards(config(settings).data, tmp_path / "shards", Limits(9, 1, 0), tmp_path / "cache")
+    data = {"name": "shards", "format": "shards", "root": str(tmp_path / "shards"), "num_workers": 0}
+    streamed = {**settings, "data": data, "cache": str(tmp_path / "cache")}
+    with pytest.raises(ConfigError, match="the training captions have none"):
+        train(config(streamed, vocab={"tokenizer": "nltk"}), tmp_path / "run")
+    assert not list((tmp_path / "cache").rglob("features*"))
+    module = CaptionDataModule(config(streamed, features={"mode": "off"}))
+    assert {"红", "色", "。"} < set(module.vocabulary.words)
+    assert module.vocabulary.words == CaptionDataModule(config(settings)).vocabulary.words
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ class AugmentConfig(Section):
 
     crop_area: float = setting(1.0, "a crop keeps at least this share of a picture's area", low=0.05, high=1)
     jitter: float = setting(0.0, "brightness, contrast and saturation change by at most this share", low=0, high=0.9)
-    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right")
+    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right, in English")
 
     @property
     def active(self) -> bool:

@@ -17,10 +17,11 @@ A plain Trainer trains, validates and scores. Resuming in the middle of an epoch
 train.py.
 """
 
-from showtell.config import Config
+from showtell.config import Config, ConfigError
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks
 from showtell.text import Vocabulary
+from showtell.text.vocabulary import vocabulary_fault
 from showtell.training.sources import Source, open_source
 
 
@@ -35,15 +36,20 @@ class CaptionDataModule(CaptionData):
         encoder: the frozen encoder, for the module.
         vocabulary: counted on the training captions.
         feature_shape: `(D,)` or `(R, D)`, for the decoder.
+
+    Raises:
+        ConfigError: the vocabulary would hold too little to learn from; told before a picture is encoded.
     """
 
     def __init__(self, config: Config, source: Source | None = None) -> None:
         self.source = source = source or open_source(config)
         self.encoder = source.encoder
-        if not config.resume:
-            source.check_vocabulary()
+        threshold = config.vocab.threshold
+        fault = None if config.resume else vocabulary_fault(source.counts, threshold, source.tokenizer)
+        if fault:
+            raise ConfigError(f"data={config.data.name}: {fault}")
         train, val = source.train, source.val
-        vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold, source.tokenizer)
+        vocabulary = Vocabulary.from_counts(train.counts, threshold, source.tokenizer)
         super().__init__(train, val, vocabulary, config.training, config.seed, source.num_workers, get_ranks())
         self.vocabulary = vocabulary
 

@@ -43,7 +43,6 @@ from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.text import Tokenizer, build_tokenizer
-from showtell.text.vocabulary import vocabulary_fault
 
 
 class Source(ABC):
@@ -54,19 +53,10 @@ class Source(ABC):
         self.encoder = encoder
         self.tokenizer = build_tokenizer(config.vocab.tokenizer)
 
-    def check_vocabulary(self) -> None:
-        """Looks at the training captions' words; no picture is opened for it.
-
-        Raises:
-            ConfigError: too few would be known to learn from.
-        """
-        if fault := vocabulary_fault(self.words, self.config.vocab.threshold, self.tokenizer):
-            raise ConfigError(f"data={self.config.data.name}: {fault}")
-
     @property
     @abstractmethod
-    def words(self) -> Counter[str]:
-        """How often each word occurs in the training captions, also in those whose picture cannot be read."""
+    def counts(self) -> Counter[str]:
+        """How often each word occurs in the training captions; no picture is encoded for it."""
 
     @property
     @abstractmethod
@@ -117,8 +107,8 @@ class FolderSource(Source):
         return folder_captions(self.config, self.tokenizer, "train")
 
     @property
-    def words(self) -> Counter[str]:
-        """Those of all captions."""
+    def counts(self) -> Counter[str]:
+        """Of all captions."""
         return self.train_captions.counts
 
     @cached_property
@@ -161,24 +151,18 @@ class ShardSource(Source):
         self.val_paths = find_shards(self.data.root, self.data.val_shards, "data.val_shards")
 
     @property
-    def words(self) -> Counter[str]:
-        """Those of all captions where pictures are to be encoded, else of the usable ones."""
-        return self._listed.counts if self._must_encode else self.train.counts
-
-    @cached_property
-    def _must_encode(self) -> bool:
-        return self.config.features.mode == "store" and not has_features(self.train_paths[0])
-
-    @cached_property
-    def _listed(self) -> ShardSet:
+    def counts(self) -> Counter[str]:
+        """Of all captions where pictures are to be encoded, else of the usable ones."""
+        if self.config.features.mode == "off" or has_features(self.train_paths[0]):
+            return self.train.counts
         request = IndexRequest(self.data.max_caption_words, False, self.tokenizer)
-        return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers)
+        return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers).counts
 
     @cached_property
     def train(self) -> ShardSplit:
         """The stream."""
         paths, features = self.train_paths, self.config.features
-        if self._must_encode:
+        if features.mode == "store" and not has_features(paths[0]):
             request = EncodingRequest(self.encoder.fingerprint, self.encoder.weights.transform, features.dtype)
             workers, folder = self.config.data.num_workers, self.folder / "features"
             paths = feature_shards(paths, folder, request, self.encoder.at_work, features.batch_size, workers)
