@@ -7,6 +7,7 @@ from pathlib import Path
 from showtell.config.plugins import take_plugins
 from showtell.data import check
 from showtell.data.feature_store import StoreFacts, delete_store, list_stores
+from showtell.data.fetch import command as fetching
 from showtell.data.shards import command
 from showtell.errors import USER_ERROR, UserError, one_line_errors
 from showtell.gallery import show
@@ -56,7 +57,13 @@ def _print(found: list[StoreFacts], cache: Path) -> None:
         )
 
 
-COMMANDS = {"check": check.main, "show": show.main, "stores": stores, "shards": command.main}
+COMMANDS = {
+    "fetch": fetching.main,
+    "check": check.main,
+    "show": show.main,
+    "stores": stores,
+    "shards": command.main,
+}
 
 
 def main(arguments: list[str]) -> int:
