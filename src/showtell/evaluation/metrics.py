@@ -123,8 +123,8 @@ class ReferenceCorpus:
 def tokens_note(tokenizer: Tokenizer) -> str:
     """Which tokens scores are about, for a tokenizer that is not English's."""
     return (
-        f"scores compare the tokens of vocab.tokenizer={tokenizer.name} without punctuation; "
-        "they say nothing beside scores of English, or of another tokenizer"
+        f"scores compare tokens of vocab.tokenizer={tokenizer.name}, without punctuation; "
+        "compare them with those of the same tokenizer only"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -35,6 +36,8 @@ from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, cont
 from showtell.models.scores import Scores
 from showtell.run import Run
 from showtell.text import Vocabulary, build_tokenizer
+
+_MANY = 0.05  # of the captions
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str]
     write_text_atomically(
         run.dropped_words_file, "\n".join([head, *(f"{word}\t{count}" for word, count in dropped)]) + "\n"
     )
+
+
+def length_notes(config: Config, lengths: NDArray[np.int64]) -> list[str]:
+    """What is lost of many captions, whose `(N,)` lengths are in words: in training, and by decoding."""
+    most, cut = config.decoding.max_length, config.data.max_caption_words
+    notes = []
+    if (share := float((lengths >= cut).mean())) > _MANY:
+        notes.append(f"data.max_caption_words={cut} cuts {share:.0%} of the validation captions; raise it")
+    if (share := float((lengths > most).mean())) > _MANY:
+        wanted = int(np.quantile(lengths, 0.99))
+        told = f"{share:.0%} of the validation captions are longer than decoding.max_length={most} lets the model's be"
+        notes.append(f"{told}; set it to {wanted}")
+    return notes
 
 
 def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
