@@ -88,6 +88,14 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path, capsys: pytest.CaptureFix
     assert ["src" in picture for picture in content(page)["pictures"]] == [False, True]
 
 
+def test_one_split_alone(tiny_coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data=custom", f"data.root={tiny_coco}", *PLACES, "--output", tmp_path / "p.html", "--split"]
+    assert "train: 0 of 24 pictures shown" in shown(capsys, *words, "val")  # its words are counted all the same
+    assert {picture["split"] for picture in content(tmp_path / "p.html")["pictures"]} == {"val"}
+    assert main(["show", *map(str, words), "test"]) == 2
+    assert "data=custom has no test split" in capsys.readouterr().err
+
+
 def test_shards_are_shown_too(tiny_coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["data=custom", f"data.root={tiny_coco}", *PLACES]
     assert main(["shards", *data, "--output", str(tmp_path / "s"), "--cache", str(tmp_path / "c")]) == 0

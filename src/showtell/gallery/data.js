@@ -49,7 +49,7 @@ function fillVocabulary() {
     line.addEventListener("click", () => { byId("threshold").value = value; changeThreshold(); });
     return line;
   });
-  const head = make("tr", "", ...["threshold", "words", "dropped", "<unk> train", ...(others ? [`<unk> ${others}`] : [])].map(name => make("th", "", name)));
+  const head = make("tr", "", ...["threshold", "words", "dropped", `<unk> ${train.name}`, ...(others ? [`<unk> ${others}`] : [])].map(name => make("th", "", name)));
   byId("thresholds").replaceChildren(make("thead", "", head), make("tbody", "", ...rows));
 }
 

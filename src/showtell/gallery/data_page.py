@@ -73,7 +73,7 @@ class DataPage:
 
     Attributes:
         title: of the page.
-        splits: the training split first, whose words make the vocabulary.
+        splits: first the one whose words make the vocabulary, which is the training split.
         pictures: those that are shown.
         threshold: `vocab.threshold`.
         tokenizer: its name.

@@ -94,34 +94,37 @@ def look(
     config, tokenizer = replace(config, bad_pictures="skip"), build_tokenizer(vocab.tokenizer)
     if isinstance(config, ShapesDataConfig):
         ensure_shapes(Path(config.root), config.shapes)
-    found, notes = [], []
+    found, failed = {}, {}
     for name in dict.fromkeys(["train", *splits]):  # the words of training are always wanted
-        one = Look(name)
+        found[name] = Look(name)
         try:
-            one.read(_samples(config, name, one, console), tokenizer, config.max_caption_words, most, seed)
+            samples = _samples(config, name, found[name], console)
+            found[name].read(samples, tokenizer, config.max_caption_words, most, seed)
         except UserError as error:
-            notes.append(f"{name} left out: {error}")
-            continue
-        found.append(one)
-    if not {one.name for one in found} & set(splits):
-        raise UserError(notes[0].partition(": ")[2])
-    train = found[0] if found[0].name == "train" else Look("train")
-    if fault := vocabulary_fault(train.words, vocab.threshold, tokenizer):
-        notes.append(fault)
-    quotas = _quotas({one.name: one.pictures for one in found if one.name in splits}, most)
+            del found[name]
+            failed[name] = str(error)
+    if failed.keys() >= set(splits):
+        raise UserError(failed[splits[0]])
+    words = next(iter(found.values())).words  # of training where that can be read
+    fault = vocabulary_fault(words, vocab.threshold, tokenizer)
+    notes = [*(f"{name} left out: {reason}" for name, reason in failed.items()), *([fault] if fault else [])]
+    quotas = _quotas({name: one.pictures for name, one in found.items() if name in splits}, most)
     facts, pictures = [], []
-    for one in found:
-        chosen = _chosen(one, quotas.get(one.name, 0), seed)
-        thumbnails = _thumbnails(chosen, one.name, console)
-        unreadable = [said for said in thumbnails if isinstance(said, str)]
-        told = SplitFacts(one.name, one.pictures, len(chosen), one.lengths, one.words, one.left_out, unreadable)
-        facts.append(told)
+    for name, one in found.items():
+        chosen = _chosen(one, quotas.get(name, 0), seed)
+        thumbnails = _thumbnails(chosen, name, console)
+        facts.append(_facts(one, thumbnails))
         for sample, thumbnail in zip(chosen, thumbnails, strict=True):
-            captions = [_caption(text, tokenizer, train.words, config.max_caption_words) for text in sample.captions]
+            captions = [_caption(text, tokenizer, words, config.max_caption_words) for text in sample.captions]
             picture = None if isinstance(thumbnail, str) else thumbnail
-            pictures.append(ShownPicture(sample.name, one.name, captions, picture))
+            pictures.append(ShownPicture(sample.name, name, captions, picture))
     title = f"{config.name} in {shown(config.root)}"
     return DataPage(title, facts, pictures, vocab.threshold, tokenizer.name, config.max_caption_words, notes)
+
+
+def _facts(one: Look, thumbnails: Sequence[dict[str, Any] | str | None]) -> SplitFacts:
+    unreadable = [said for said in thumbnails if isinstance(said, str)]
+    return SplitFacts(one.name, one.pictures, len(thumbnails), one.lengths, one.words, one.left_out, unreadable)
 
 
 def _samples(config: DataConfig, name: SplitName, told: Look, console: Console) -> Iterator[Sample]:
