@@ -18,7 +18,7 @@ from showtell.data.shards.command import Limits, write_shards
 from showtell.prediction.captioner import Captioner, Ensemble
 from showtell.run import Run
 from showtell.training.data_module import CaptionDataModule
-from showtell.training.reports import length_notes
+from showtell.training.reports import caption_notes
 from showtell.training.train import train
 
 WORDS = {"red": "红色", "green": "绿色", "blue": "蓝色", "yellow": "黄色", "disc": "圆盘", "box": "方块"}
@@ -104,12 +104,14 @@ def test_a_model_of_words_is_not_averaged_with_one_of_characters(run: Run, tiny_
 
 def test_lengths_that_characters_make_too_short_are_told(settings: dict[str, Any]) -> None:
     lengths = np.array([10] * 80 + [40] * 15 + [50] * 5)
-    assert length_notes(parse(settings), lengths) == [
+    tokens, *told = caption_notes(parse(settings), lengths)
+    assert tokens.startswith("scores compare tokens of vocab.tokenizer=characters, without punctuation; compare them")
+    assert told == [
         "20% of the validation captions are longer than decoding.max_length=30 lets the model's be; set it to 50"
     ]
-    assert length_notes(config(settings, decoding={"max_length": 50}, data={"max_caption_words": 40}), lengths) == [
-        "data.max_caption_words=40 cuts 20% of the validation captions; raise it"
-    ]
+    assert caption_notes(config(settings, decoding={"max_length": 50}, data={"max_caption_words": 40}), lengths)[
+        1:
+    ] == ["data.max_caption_words=40 cuts 20% of the validation captions; raise it"]
 
 
 def test_shards_are_cut_into_characters_too(chinese: Path, settings: dict[str, Any], tmp_path: Path) -> None:

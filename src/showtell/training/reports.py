@@ -31,6 +31,7 @@ from showtell.data.module import CaptionData
 from showtell.data.paths import stamp
 from showtell.data.shapes import load_scenes, truth_shares
 from showtell.distributed import all_gather
+from showtell.evaluation.metrics import tokens_note
 from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
@@ -63,10 +64,11 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str]
     )
 
 
-def length_notes(config: Config, lengths: NDArray[np.int64]) -> list[str]:
-    """What is lost of many captions, whose `(N,)` lengths are in words: in training, and by decoding."""
+def caption_notes(config: Config, lengths: NDArray[np.int64]) -> list[str]:
+    """Which tokens scores compare, and what many captions of `(N,)` words lose in training and in decoding."""
     most, cut = config.decoding.max_length, config.data.max_caption_words
-    notes = []
+    tokenizer = build_tokenizer(config.vocab.tokenizer)
+    notes = [] if tokenizer.is_english else [tokens_note(tokenizer)]
     if (share := float((lengths >= cut).mean())) > _MANY:
         notes.append(f"data.max_caption_words={cut} cuts {share:.0%} of the validation captions; raise it")
     if (share := float((lengths > most).mean())) > _MANY:

@@ -32,7 +32,7 @@ from showtell.run import Run
 from showtell.text import Vocabulary
 from showtell.training.data_module import CaptionDataModule
 from showtell.training.logs import LogPoint
-from showtell.training.reports import finish, length_notes, reports, write_vocabulary
+from showtell.training.reports import caption_notes, finish, reports, write_vocabulary
 from showtell.training.sources import Source, open_source
 from showtell.training.trainer import build_trainer, check_monitored
 from showtell.training.warm_start import Start, load_start
@@ -68,7 +68,7 @@ def train(config: Config, run_dir: Path) -> float:
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, vocabulary, source.train.counts, config.vocab.threshold)
-        for note in length_notes(config, data.val.captions.lengths):
+        for note in caption_notes(config, data.val.captions.lengths):
             print(f"note: {note}")
         source.encoder.save_weights(Run(run_dir).checkpoints)
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
