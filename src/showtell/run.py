@@ -77,6 +77,7 @@ class Run:
         self.dropped_words_file = self.directory / "vocabulary_dropped.txt"
         self.log_file = self.directory / "out.log"
         self.lock_file = self.directory / ".job.lock"
+        self.test_scores = self.directory / "test.scores.json"
         self.predictions = self.directory / "predictions"
         self.checkpoints = self.directory / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"

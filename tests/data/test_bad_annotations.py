@@ -47,11 +47,9 @@ COCO = {
     "endless number": (b'{"images": ' + b"9" * 5000 + b"}", "no usable JSON"),
     "key twice": (b'{"images": [], "images": []}', "images twice"),
     "no images": (b'{"annotations": [1]}', "images is missing"),
-    "no annotations": (b'{"images": [{"id": 1, "file_name": "a"}]}', "annotations is missing"),
     "images null": (coco(images=None), "images is None"),
     "images an object": (coco(images={}), "images is an object"),
     "images empty": (coco(images=[]), "images is an empty list"),
-    "annotations empty": (coco(annotations=[]), "annotations is an empty list"),
     "image null": (coco(images=[None]), "images[0] is None"),
     "image a text": (coco(images=["a.jpg"]), "images[0] is a.jpg"),
     "image without id": (without("id"), "images[0].id is missing"),
@@ -124,12 +122,12 @@ def test_what_does_not_concern_captions_is_passed_over_in_silence(tmp_path, caps
     assert capsys.readouterr() == ("", "")
 
 
-def test_orphans_and_pictures_without_captions_are_left_out(tmp_path):
+def test_orphans_are_left_out_and_pictures_without_captions_are_not(tmp_path):
     orphan = {"id": 2, "image_id": 7, "caption": "a dog"}
     split = read(tmp_path, coco([IMAGE, {"id": 5, "file_name": "b.jpg"}], [SAID, orphan]))
-    assert [picture.id for picture in split.pictures] == [1]
-    orphaned, silent = split.skipped
-    assert "annotations[1] belongs to picture 7" in orphaned and "b.jpg) has no captions" in silent
+    assert [(picture.id, picture.captions) for picture in split.pictures] == [(1, ("a cat",)), (5, ())]
+    (orphaned,) = split.skipped
+    assert "annotations[1] belongs to picture 7" in orphaned
 
 
 @pytest.mark.parametrize("caption", ["", "   ", "\0", "\n\t", "\u202e", "\u00a0"])

@@ -18,7 +18,7 @@ from showtell.data.caption_set import load_captions
 from showtell.files import file_sha256, short_hash
 from showtell.text import Vocabulary, build_tokenizer
 from showtell.text.tokenizers import NltkTokenizer
-from showtell.training.sources import open_source
+from showtell.training.data_module import open_source
 
 
 def config(root: Path, **values: object) -> DataConfig:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -226,15 +227,16 @@ def _unknown_key(text: str, key: str) -> str:
     return f"{full}: there is no such setting; {hint}"
 
 
-def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfig:
-    """The `data` section that `data=NAME` (default shapes) and `data.key=value` mean, without Hydra.
+def data_config(arguments: Sequence[str], conf: Path | None = None, start: DataConfig | None = None) -> DataConfig:
+    """The `data` section that `data=NAME` and `data.key=value` mean, without Hydra.
 
-    `conf` holds `data/NAME.yaml`; by default it is that in the working directory, else in this repository.
+    `conf` holds `data/NAME.yaml`; by default it is that in the working directory, else in this repository. Without
+    `data=NAME` the settings are those of `start`, else of shapes.
 
     Raises:
         ConfigError: an argument, a name or a value that is not to be used.
     """
-    name, overrides = "shapes", []
+    name, overrides = "", []
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if key == "data" and value:
@@ -244,7 +246,8 @@ def data_config(arguments: Sequence[str], conf: Path | None = None) -> DataConfi
         else:
             raise ConfigError(f"{argument!r} is no setting of a data set; write data=NAME or data.key=value")
     conf = conf or _conf_folder()
-    values = _preset(name, {file.stem: file for file in (conf / "data").glob("*.yaml")}, conf)
+    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
+    values = asdict(start) if start and not name else _preset(name or "shapes", files, conf)
     for key, value in overrides:
         _set(values, key, None if value == "null" else value)
     return parse({"data": values}).data

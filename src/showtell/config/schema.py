@@ -110,6 +110,11 @@ class Config(Section):
         views = f"features.views={self.features.views}"
         stored, blocks = self.features.mode == "store", self.encoder.finetune_blocks
         found = []
+        if self.training.test and self.data.test_remedy:
+            found.append(
+                f"training.test=true: data={self.data.name} has no test split, only train and val; "
+                f"{self.data.test_remedy}, or leave it out"
+            )
         if self.data.augment.active and self.data.format == "shards":
             found.append(f"{changed}: not with data=shards; set it back, or use a folder")
         if self.features.views > 1 and not stored:

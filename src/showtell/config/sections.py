@@ -6,7 +6,7 @@ Types, defaults and limits of what decoders, encoders, objectives and data forma
 from dataclasses import dataclass
 from typing import ClassVar
 
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import SCORED_ONLY, Section, section, setting
 from showtell.errors import ConfigError
 
 
@@ -39,12 +39,20 @@ class DataConfig(Section):
     val_annotations: str = setting("annotations/captions_val.json", "captions of the validation pictures")
     train_images: str = setting("train", "folder of the training pictures")
     val_images: str = setting("val", "folder of the validation pictures")
+    test_annotations: str | None = setting(None, "captions of the test pictures; null: there are none", **SCORED_ONLY)
+    test_images: str | None = setting(None, "folder of the test pictures; null: as val_images", **SCORED_ONLY)
     num_workers: int = setting(
         2, "processes that decode pictures; 0: none", low=0, on_resume="ignore", identifies=False, compared=False
     )
     bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
     max_caption_words: int = setting(50, "longer captions are cut", low=1)
     augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
+
+    @property
+    def test_remedy(self) -> str:
+        """What gives it a test split; empty where it has one."""
+        named = self.test_annotations is not None
+        return "" if named else "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"
 
 
 @dataclass(kw_only=True)
@@ -112,11 +120,7 @@ class VocabConfig(Section):
     key: ClassVar[str] = "vocab"
 
     threshold: int = setting(4, "times a word must occur in the training captions; rarer ones become <unk>", low=1)
-    tokenizer: str = setting(
-        "nltk",
-        "what cuts captions into words: nltk (English), words (any language with blanks between words), characters "
-        "(languages without, such as Chinese, Japanese and Thai)",
-    )
+    tokenizer: str = setting("nltk", "nltk: English; words: others with blanks; characters: Chinese, Japanese, Thai")
 
 
 @dataclass(kw_only=True)
@@ -147,9 +151,8 @@ class FeaturesConfig(Section):
         "store", "store: each picture is seen once per data set; off: in every step", choices=("store", "off")
     )
     views: int = setting(
-        1, "features kept per training picture: with data.augment, one of it as it is, the others of changed ones",
-        low=1, high=1000,
-    )  # fmt: skip
+        1, "features kept of a training picture: with data.augment, one as it is, the others changed", low=1, high=1000
+    )
     dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"))
     place: str = setting(
         "auto", "where they lie during training; auto: by size", choices=("auto", "ram", "gpu", "disk"),
@@ -263,6 +266,9 @@ class TrainingConfig(Section):
     limit_train_batches: int = setting(0, "batches of an epoch; 0: all", low=0)
     limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0)
     metrics: list[str] = setting([], "further metrics of a validation, by registered name")
+    test: bool = setting(
+        False, "score the test split at the end, with the best checkpoint", hyperparameter=False, **SCORED_ONLY
+    )
     loggers: list[str] = setting(
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,

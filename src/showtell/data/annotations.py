@@ -40,7 +40,7 @@ class AnnotationError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture file and what people said about it; `id` is unique within a split."""
+    """A picture file and what people said about it, if anybody did; `id` is unique within a split."""
 
     id: int
     path: Path
@@ -56,15 +56,14 @@ class Split:
 
 
 class AnnotationFormat(ABC):
-    """One layout of annotation files."""
+    """One layout of annotation files. Which splits there are, the settings say (`DataConfig.test_remedy`)."""
 
-    splits: tuple[SplitName, ...] = ("train", "val")
     absent = "set it to where {name} lies"
     """The remedy where `data.root` is no folder."""
 
     @abstractmethod
     def read(self, config: DataConfig, split: SplitName) -> Split:
-        """Reads and checks a split; whether its pictures are there is not looked at.
+        """Reads and checks a split, pictures without captions included; whether they are there is not looked at.
 
         Raises:
             AnnotationError: a file is not what it should be.
@@ -79,15 +78,24 @@ class AnnotationFormat(ABC):
         return [annotation_file(config, split)]
 
 
+def check_split(config: DataConfig, split: SplitName) -> None:
+    """Refuses a test split that there is not.
+
+    Raises:
+        AnnotationError: it says what would give the data set one.
+    """
+    if split == "test" and config.test_remedy:
+        raise AnnotationError(f"data={config.name} has no test split, only train and val; {config.test_remedy}")
+
+
 def annotation_file(config: DataConfig, split: SplitName) -> Path:
     """The file with a split's captions.
 
     Raises:
         AnnotationError: it cannot be read.
     """
-    training = split == "train"
-    key = "train_annotations" if training else "val_annotations"
-    file = Path(config.root).expanduser() / (config.train_annotations if training else config.val_annotations)
+    key = f"{split}_annotations" if split != "test" or config.test_annotations else "val_annotations"
+    file = Path(config.root).expanduser() / str(getattr(config, key))
     if reason := why_unreadable(file):
         raise AnnotationError(f"{shown(file)} {reason} (data.{key}, relative to data.root={shown(config.root)})")
     return file
@@ -95,7 +103,8 @@ def annotation_file(config: DataConfig, split: SplitName) -> Path:
 
 def picture_folder(config: DataConfig, split: SplitName) -> Path:
     """The folder that a split's picture names start from."""
-    return Path(config.root).expanduser() / (config.train_images if split == "train" else config.val_images)
+    folders = {"train": config.train_images, "val": config.val_images, "test": config.test_images or config.val_images}
+    return Path(config.root).expanduser() / folders[split]
 
 
 def check_folder(folder: Path) -> None:

@@ -153,7 +153,7 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path, tokenizer: 
         AnnotationError: the annotations cannot be read; one line.
     """
     source = source_hash(config, split, tokenizer)
-    place = config.root, config.train_images, config.val_images
+    place = [config.root, config.train_images, config.val_images, *([str(config.test_images)] * (split == "test"))]
     key = content_key(CACHE_VERSION, *place, source, *_plugin_key(config))
     directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from showtell.config.registry import declare
 from showtell.config.sections import DataConfig
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import SCORED_ONLY, Section, section, setting
 
 
 @dataclass(kw_only=True)
@@ -24,6 +24,11 @@ class KarpathyConfig(DataConfig):
     train_images: str = setting(".", "folder of the training pictures")
     val_images: str = setting(".", "folder of the validation pictures")
 
+    @property
+    def test_remedy(self) -> str:
+        """None: the file of the validation captions has one too."""
+        return ""
+
 
 @dataclass(kw_only=True)
 class FlickrConfig(DataConfig):
@@ -36,6 +41,13 @@ class FlickrConfig(DataConfig):
     name: str = setting("flickr", "what logs and caches call the data set", hyperparameter=True)
     train_split: str | None = setting(None, "file with the names of the training pictures, one per line")
     val_split: str | None = setting(None, "file with the names of the validation pictures")
+    test_split: str | None = setting(None, "file with the names of the test pictures", **SCORED_ONLY)
+
+    @property
+    def test_remedy(self) -> str:
+        """A list of the table's pictures, or a table of its own, is a test split."""
+        named = self.test_split is not None or self.test_annotations is not None
+        return "" if named else "name the list of its pictures by data.test_split=FILE"
 
 
 @dataclass(kw_only=True)
@@ -58,6 +70,11 @@ class ShapesDataConfig(DataConfig):
     root: str = setting("data/shapes", "the folder it is drawn into", on_resume="ignore", named=False)
     shapes: ShapesConfig = section(ShapesConfig, "what is drawn")
 
+    @property
+    def test_remedy(self) -> str:
+        """None is drawn."""
+        return "score val"
+
 
 @dataclass(kw_only=True)
 class ShardsConfig(DataConfig):
@@ -74,7 +91,13 @@ class ShardsConfig(DataConfig):
         "train-*.tar", "paths with {000000..000331}, * or ?; several are separated by ::"
     )
     val_shards: str | None = setting("val-*.tar", "the same for validation; small, it is unpacked")
+    test_shards: str | None = setting(None, "the same for the test; null: there is none", **SCORED_ONLY)
     shuffle_buffer: int = setting(10_000, "captions among which the order is shuffled", low=1)
+
+    @property
+    def test_remedy(self) -> str:
+        """Shards of its own are a test split."""
+        return "" if self.test_shards is not None else "name its shards by data.test_shards=PATTERN"
 
 
 declare("format", DataConfig, "showtell.data.formats.coco:CocoFormat")

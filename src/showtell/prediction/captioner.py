@@ -12,6 +12,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
 from showtell.data.images import PictureError, prepare, read_picture
+from showtell.data.workers import note_reading, watched
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
 from showtell.models.encoders.base import Encoder, build_encoder
@@ -104,8 +106,8 @@ class PictureCaptioner(ABC):
     ) -> Iterator[Captioned]:
         """Like `caption`, batch by batch, in the order of the pictures; without workers this process reads them."""
         files: Any = PictureFiles(pictures, self.transforms)
-        loader: DataLoader[Any] = DataLoader(files, batch_size, num_workers=num_workers, collate_fn=list)
-        for batch in loader:
+        load: Any = partial(watched, num_workers=num_workers) if num_workers else DataLoader
+        for batch in load(files, batch_size=batch_size, collate_fn=list):
             readable = [pixels for _, pixels, _ in batch if pixels is not None]
             per_transform = [torch.stack(part) for part in zip(*readable, strict=True)]
             hypotheses = iter(self.decode(per_transform, decoding, generator) if readable else [])
@@ -235,6 +237,7 @@ class PictureFiles:
         return len(self.paths)
 
     def __getitem__(self, i: int) -> tuple[Path, list[Tensor] | None, str | None]:
+        note_reading(self.paths[i])
         try:
             picture = read_picture(self.paths[i])
         except PictureError as error:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.config import ConfigError, DataConfig, DecodingConfig
-from showtell.data.annotations import Picture
+from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
 from showtell.data.paths import find_pictures, shown, why_unreadable
+from showtell.evaluation.report import Evaluation
 from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
-from showtell.prediction.evaluate import Evaluation
 from showtell.prediction.options import decoding_from_flags
 
 
@@ -102,7 +102,17 @@ def short_labels(files: Sequence[Path]) -> list[str]:
     tails = [part[common:] for part in parts]
     while all(len(tail) > 1 for tail in tails) and len({tail[-1] for tail in tails}) == 1:
         tails = [tail[:-1] for tail in tails]
-    return ["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)]
+    return _differing(["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)])
+
+
+def _differing(names: Sequence[str]) -> list[str]:
+    """The words in which folders of one sweep differ: `hidden_size-100` of `decoder.hidden_size-100__seed-1`."""
+    words = [name.split("__") for name in names]
+    common = set.intersection(*map(set, words))
+    pairs = [[word.partition("-") for word in one if word not in common] for one in words]
+    told = [" ".join(f"{key.rpartition('.')[2]}-{value}" for key, _, value in one) for one in pairs]
+    in_one_sweep = all(dash and "/" not in key for one in pairs for key, dash, _ in one) and max(map(len, words)) > 1
+    return told if in_one_sweep and all(told) and len(set(told)) == len(names) else list(names)
 
 
 def _telling_parts(file: Path, *, with_name: bool) -> tuple[str, ...]:
@@ -119,11 +129,22 @@ class PictureList:
         pictures: in order; without captions where nobody described them.
         problems: a line per picture or argument that cannot be used.
         notes: a line per thing that reading the annotations left out.
+        name: of an annotation file or a split; empty where pictures are named themselves, which have no references.
+        split: train, val or test, where one is named.
+        moved: data that models were trained on, and the same as the command line changed it.
     """
 
     pictures: list[Picture]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    name: str = ""
+    split: SplitName | None = None
+    moved: tuple[DataConfig, DataConfig] | None = None
+
+    @property
+    def called(self) -> str:
+        """The name in a sentence."""
+        return f"the {self.name}" if self.split else self.name
 
 
 def plain_pictures(words: Sequence[str]) -> PictureList:
@@ -140,7 +161,7 @@ def plain_pictures(words: Sequence[str]) -> PictureList:
 
 
 def annotated_pictures(annotations: Path, images: Path) -> PictureList:
-    """The pictures of a captions file in COCO's format, with its ids and their references.
+    """The pictures of a captions file in COCO's format, with its ids and their references where they have any.
 
     Whether each picture is there shows when it is read.
 
@@ -159,8 +180,8 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
         val_annotations=str(annotations.resolve()),
         val_images=str(images.resolve()),
     )
-    split = read_split(config, "val", check_files=False)
-    return PictureList(split.pictures, notes=split.skipped)
+    split = read_split(config, "val", check_files=False, undescribed=True)
+    return PictureList(split.pictures, notes=split.skipped, name=annotations.name)
 
 
 def coco_id(path: Path) -> int | None:

@@ -8,11 +8,9 @@ encoder, let alone opens a picture.
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,14 +29,6 @@ from showtell.data.feature_store import (
 from showtell.data.module import SplitData, TrainSplit
 from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles
-from showtell.data.settings import ShapesDataConfig, ShardsConfig
-from showtell.data.shapes import ensure_shapes
-from showtell.data.shards.batches import ShardSplit
-from showtell.data.shards.index import IndexRequest
-from showtell.data.shards.members import find_shards, has_features
-from showtell.data.shards.shard_set import ShardSet, open_shards
-from showtell.data.shards.unpack import unpack
-from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
@@ -68,6 +58,15 @@ class Source(ABC):
     def val(self) -> SplitData:
         """What is validated on."""
 
+    @abstractmethod
+    def find_test(self) -> None:
+        """Refuses a test split that cannot be read, before the pictures of any are encoded."""
+
+    @property
+    @abstractmethod
+    def test(self) -> SplitData:
+        """What `training.test` scores."""
+
     @property
     @abstractmethod
     def num_workers(self) -> int:
@@ -82,20 +81,6 @@ class Source(ABC):
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
         return self.train.feature_shape or self.encoder.network.feature_shape()
-
-
-def open_source(config: Config) -> Source:
-    """The source of a run; data that is drawn is drawn here.
-
-    Raises:
-        ConfigError: a device that is not there.
-        ShardError: shards that are not there.
-    """
-    encoder = FrozenEncoder(config)
-    if isinstance(config.data, ShapesDataConfig):
-        with rank_zero_first():
-            ensure_shapes(Path(config.data.root), config.data.shapes)
-    return ShardSource(config, encoder) if isinstance(config.data, ShardsConfig) else FolderSource(config, encoder)
 
 
 class FolderSource(Source):
@@ -122,6 +107,17 @@ class FolderSource(Source):
         captions = folder_captions(self.config, self.tokenizer, "val")
         return folder_split(self.config, self.encoder, "val", captions)
 
+    def find_test(self) -> None:
+        """Reads its captions."""
+        with rank_zero_first():
+            load_captions(self.config.data, "test", Path(self.config.cache), self.tokenizer)
+
+    @cached_property
+    def test(self) -> SplitData:
+        """The test split in memory."""
+        captions = folder_captions(self.config, self.tokenizer, "test")
+        return folder_split(self.config, self.encoder, "test", captions)
+
     @property
     def num_workers(self) -> int:
         """Rows of memory need no worker processes; pictures do."""
@@ -133,83 +129,6 @@ class FolderSource(Source):
         captions = self.train.captions, self.val.captions
         sizes = [(split.source, sizes_hash(split.path_names, split.stamps)) for split in captions]
         return short_hash(part for split in sizes for part in split)
-
-
-class ShardSource(Source):
-    """Tar shards: training streams, validation is unpacked.
-
-    `features=store` reads the features that lie in the shards; where these hold pictures, feature shards are made of
-    them first, in the cache. `features=off` reads pictures in every step.
-    """
-
-    def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
-        super().__init__(config, encoder)
-        assert isinstance(config.data, ShardsConfig)
-        self.data = config.data
-        self.folder = Path(config.cache) / "shards"
-        self.train_paths = find_shards(self.data.root, self.data.train_shards, "data.train_shards")
-        self.val_paths = find_shards(self.data.root, self.data.val_shards, "data.val_shards")
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Of all captions where pictures are to be encoded, else of the usable ones."""
-        if self.config.features.mode == "off" or has_features(self.train_paths[0]):
-            return self.train.counts
-        request = IndexRequest(self.data.max_caption_words, False, self.tokenizer)
-        return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers).counts
-
-    @cached_property
-    def train(self) -> ShardSplit:
-        """The stream."""
-        paths, features = self.train_paths, self.config.features
-        if features.mode == "store" and not has_features(paths[0]):
-            request = EncodingRequest(self.encoder.fingerprint, self.encoder.weights.transform, features.dtype)
-            workers, folder = self.config.data.num_workers, self.folder / "features"
-            paths = feature_shards(paths, folder, request, self.encoder.at_work, features.batch_size, workers)
-        shards = self._opened("train", paths, "features" if features.mode == "store" else "pictures")
-        return ShardSplit(shards, self.encoder.weights.transform, self.data.shuffle_buffer)
-
-    @cached_property
-    def val(self) -> SplitData:
-        """A folder, with the features that came with the pictures if these are wanted."""
-        given = self.config.features.mode == "store" and has_features(self.val_paths[0])
-        shards = self._opened("val", self.val_paths, "features" if given else "pictures")
-        unpacked = unpack(shards, self.folder, "data.val_shards")
-        data = unpacked.data_config(self.config.data)
-        if unpacked.features is None:
-            inner = replace(self.config, data=data)
-            return folder_split(inner, self.encoder, "val", folder_captions(inner, self.tokenizer, "val"))
-        stored: Any = np.load(unpacked.features, mmap_mode="c", allow_pickle=False)
-        place = choose_place(self.config.features.place, stored.nbytes, self.encoder.device)
-        images = CachedFeatures(place_features(stored, place))
-        captions = load_captions(data, "val", Path(self.config.cache), self.tokenizer)
-        return SplitData(captions, images, np.zeros(len(stored), dtype=bool))
-
-    @property
-    def num_workers(self) -> int:
-        """Reading from shards is work in both modes."""
-        return self.config.data.num_workers
-
-    @property
-    def data_hash(self) -> str:
-        """Of names and sizes of the shards that were given."""
-        settings = f"{self.config.data.max_caption_words}\0{self.config.data.bad_pictures}"
-        given = [*self.train_paths, *self.val_paths]
-        return short_hash(["\n".join([settings, *(f"{path.name}\0{path.stat().st_size}" for path in given)])])
-
-    def _opened(self, name: SplitName, paths: Sequence[Path], what: str) -> ShardSet:
-        data = self.config.data
-        # pictures that are decoded in every step are tried once beforehand, as in a folder
-        decode = what == "pictures" and name == "train"
-        request = IndexRequest(data.max_caption_words, decode, self.tokenizer)
-        shards = open_shards(paths, what, request, self.folder, data.num_workers)
-        if shards.num_notes:
-            with shards.left_out.open(encoding="utf-8") as file:
-                first = file.readline().strip()
-            told = f"things left out, e.g. {first} (all in {shards.left_out})"
-            report_left_out(self.config, name, told, first, shards.num_notes)
-        check_encoder(self.config, shards, self.encoder)
-        return shards
 
 
 def folder_captions(config: Config, tokenizer: Tokenizer, name: SplitName) -> CaptionSet:
@@ -275,25 +194,3 @@ def report_left_out(config: Config, name: str, told: str, first: str, count: int
     if config.data.bad_pictures == "fail":
         raise ConfigError(f"{first} ({count} such); mend it, or use data.bad_pictures=skip")
     print(f"{config.data.name} {name}: {count} {told}")
-
-
-def check_encoder(config: Config, shards: ShardSet, encoder: FrozenEncoder) -> None:
-    """Refuses features of another encoder than the run's, with which its checkpoint would caption pictures.
-
-    Raises:
-        ConfigError: another encoder made them, by what the shards say or, where they do not say, by their shape.
-    """
-    name, first = config.encoder.name, shards.paths[0]
-    for made_by in shards.encoders:
-        if made_by and made_by != encoder.fingerprint:
-            raise ConfigError(
-                f"encoder.name={name} did not make the features in {first}; set encoder, its "
-                "weights, pooling and features.precision as they were, or give shards with pictures"
-            )
-        if not made_by and shards.feature_shape != (shape := encoder.network.feature_shape()):
-            raise ConfigError(
-                f"encoder.name={name} gives features of shape {shape}, those in {first} are of shape "
-                f"{shards.feature_shape}; set the encoder and the pooling that made them"
-            )
-        if not made_by:
-            print(f"{first} does not say which encoder made its features; taken for {name}'s")

@@ -23,6 +23,7 @@ from showtell.data.module import CaptionData, FollowTrainer
 from showtell.distributed import get_ranks
 from showtell.models.scores import Scores
 from showtell.run import Run
+from showtell.training.board import Board
 from showtell.training.curves import Curves, EpochLines, ProgressBar
 from showtell.training.logs import LogPoint, build_loggers
 from showtell.training.status import Status, pruning_callbacks
@@ -100,6 +101,7 @@ def build_callbacks(
         curves,
         *reports,
         status,
+        Board(config, best),
         EpochLines(),
     ]
     if sys.stdout.isatty():

@@ -1,8 +1,9 @@
 """COCO's captions JSON, of any year and of anyone who writes the same layout.
 
 `images[i]` holds `id` and `file_name`, `annotations[i]` holds `image_id`, `caption` and, if anything needs it, `id`. A
-caption whose picture is not listed is left out and said so, and so is a picture without captions: subsets of COCO are
-often cut that way. Two pictures or two annotations with one id are an error, because one of them is wrong.
+caption whose picture is not listed is left out and said so, because subsets of COCO are often cut that way; a picture
+may have no captions, as all of `image_info_test2014.json`, which has no `annotations`. Two pictures or two annotations
+with one id are an error, because one of them is wrong.
 
 The content is checked here and then indexed by pycocotools, the reference implementation, so that pictures and captions
 belong together as everybody else's tools have them.
@@ -23,7 +24,6 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-from showtell.data.paths import shown
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
@@ -52,15 +52,13 @@ def read_coco(file: Path, folder: Path) -> Split:
     source = AnnotationFile(file)
     content = source.json()
     images = _checked_images(source, source.list_of(content, "images"))
-    annotations = _checked_annotations(source, source.list_of(content, "annotations"), images)
+    notes = source.list_of(content, "annotations") if content.get("annotations", []) != [] else []
+    annotations = _checked_annotations(source, notes, images)
     index = coco_index(list(images.values()), annotations)
-    pictures = []
-    for image_id, image in index.imgs.items():
-        name = image["file_name"]
-        if captions := tuple(note["caption"] for note in index.imgToAnns.get(image_id, ())):
-            pictures.append(Picture(image_id, folder / name, captions))
-        else:
-            source.leave_out(f"picture {image_id} ({shown(name)}) has no captions; left out")
+    said = {image_id: tuple(note["caption"] for note in some) for image_id, some in index.imgToAnns.items()}
+    pictures = [
+        Picture(image_id, folder / image["file_name"], said.get(image_id, ())) for image_id, image in index.imgs.items()
+    ]
     return Split(pictures, source.skipped)
 
 

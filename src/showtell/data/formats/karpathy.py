@@ -27,8 +27,6 @@ _KNOWN = frozenset(name for names in _SPLITS.values() for name in names)
 class KarpathyFormat(AnnotationFormat):
     """One file for all splits."""
 
-    splits = ("train", "val", "test")
-
     def read(self, config: DataConfig, split: SplitName) -> Split:
         """Reads the pictures of a split out of the whole file."""
         return read_karpathy(annotation_file(config, split), picture_folder(config, split), split)
@@ -53,10 +51,8 @@ def read_karpathy(file: Path, folder: Path, split: str) -> Split:
         if picture.id in seen:
             raise source.refused(f"{where} has the id {picture.id} of an earlier picture; make ids unique")
         seen.add(picture.id)
-        if belongs_to in wanted and picture.captions:
+        if belongs_to in wanted:
             pictures.append(picture)
-        elif belongs_to in wanted:
-            source.leave_out(f"{where} ({shown(picture.path.name)}) has no captions; left out")
     return Split(pictures, source.skipped)
 
 
