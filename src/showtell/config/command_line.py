@@ -22,7 +22,7 @@ from showtell.config.gate import overlaid, parse
 from showtell.config.habits import refuse_unknown, unknown_option
 from showtell.config.reference import all_settings, explained_setting
 from showtell.config.registry import SECTIONS, names, parts, settings
-from showtell.config.sections import DataConfig
+from showtell.config.sections import DataConfig, VocabConfig
 from showtell.config.untrusted_yaml import check_folders, check_words, given_folders, load_yaml
 from showtell.config.words import SWEEP, TYPES, check_flags, key_of, quoted, read_words, unquoted
 from showtell.errors import ConfigError, one_line
@@ -236,6 +236,19 @@ def data_sets(conf: Path | None = None) -> dict[str, DataConfig]:
             values = _preset(name, files, conf)
             found[name] = replace(settings("format", values["format"]), **values)
     return found
+
+
+def data_and_vocab(arguments: Sequence[str], conf: Path | None = None) -> tuple[DataConfig, VocabConfig]:
+    """What `data_config` reads, and the `vocab` section that `vocab.key=value` beside it means; errors as there.
+
+    A folder stands for `data=custom data.root=FOLDER`.
+    """
+    if arguments and "=" not in arguments[0] and isdir(expanduser(arguments[0])):
+        arguments = ["data=custom", f"data.root={arguments[0]}", *arguments[1:]]
+    words = [argument.partition("=") for argument in arguments if argument.startswith("vocab.")]
+    vocab = {key.removeprefix("vocab."): value for key, _, value in words}
+    others = [argument for argument in arguments if not argument.startswith("vocab.")]
+    return data_config(others, conf), parse({"vocab": vocab}).vocab
 
 
 def _conf_folder() -> Path:

@@ -18,7 +18,7 @@ class AugmentConfig(Section):
 
     crop_area: float = setting(1.0, "a crop keeps at least this share of a picture's area", low=0.05, high=1)
     jitter: float = setting(0.0, "brightness, contrast and saturation change by at most this share", low=0, high=0.9)
-    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right")
+    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right, in English")
 
     @property
     def active(self) -> bool:
@@ -120,6 +120,7 @@ class VocabConfig(Section):
     key: ClassVar[str] = "vocab"
 
     threshold: int = setting(4, "times a word must occur in the training captions; rarer ones become <unk>", low=1)
+    tokenizer: str = setting("nltk", "nltk: English; words: others with blanks; characters: Chinese, Japanese, Thai")
 
 
 @dataclass(kw_only=True)
@@ -150,9 +151,8 @@ class FeaturesConfig(Section):
         "store", "store: each picture is seen once per data set; off: in every step", choices=("store", "off")
     )
     views: int = setting(
-        1, "features kept per training picture: with data.augment, one of it as it is, the others of changed ones",
-        low=1, high=1000,
-    )  # fmt: skip
+        1, "features kept of a training picture: with data.augment, one as it is, the others changed", low=1, high=1000
+    )
     dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"))
     place: str = setting(
         "auto", "where they lie during training; auto: by size", choices=("auto", "ram", "gpu", "disk"),

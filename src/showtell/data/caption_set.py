@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,9 @@ from showtell.data.annotations import SplitName
 from showtell.data.formats import content_files, read_split, resolved
 from showtell.data.paths import stamp
 from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
-from showtell.text import END, Vocabulary, tokenize_all
+from showtell.text import END, NLTK, Tokenizer, Vocabulary
 
 CACHE_VERSION = 2
-TOKENIZER = version("nltk")
-"""Its rules decide where a caption is cut; with others the same captions are other numbers."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,10 @@ class CaptionTable:
         return captions
 
 
-def caption_arrays(captions: Iterable[Sequence[str]], max_words: int) -> dict[str, Any]:
+def caption_arrays(captions: Iterable[Sequence[str]], max_words: int, tokenizer: Tokenizer = NLTK) -> dict[str, Any]:
     """Tokenizes the captions of each picture: a `CaptionTable` as arrays for a file, and how many were `cut`."""
     captions = list(captions)
-    whole = tokenize_all([text for texts in captions for text in texts])
+    whole = [tokenizer.split(text) for texts in captions for text in texts]
     tokenized = [words[:max_words] for words in whole]
     counts = Counter(word for words in tokenized for word in words)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
@@ -179,7 +176,7 @@ class CaptionSet(CaptionTable):
         return texts
 
 
-def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionSet:
+def load_captions(config: DataConfig, split: SplitName, cache: Path, tokenizer: Tokenizer = NLTK) -> CaptionSet:
     """Reads and tokenizes a split, or finds that done.
 
     Whether the pictures are there is not asked here: that can change while the captions stay.
@@ -188,12 +185,12 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionS
         AnnotationError: the annotations cannot be read; one line.
     """
     config = resolved(config, split)
-    source = source_hash(config, split)
+    source = source_hash(config, split, tokenizer)
     place = [config.root, config.train_images, config.val_images, *([str(config.test_images)] * (split == "test"))]
     key = content_key(CACHE_VERSION, *place, source, *_plugin_key(config))
     directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
-    make_once(arrays, lambda: _write(config, split, arrays, texts))
+    make_once(arrays, lambda: _write(config, split, tokenizer, arrays, texts))
     with np.load(arrays, allow_pickle=False) as found:
         columns = caption_columns(found) | {"picture_ids": found["picture_ids"], "cut": int(found["cut"])}
         return CaptionSet(**columns, texts_file=texts, source=source)
@@ -206,18 +203,18 @@ def _plugin_key(config: DataConfig) -> list[str]:
     return [] if reader.origin is None else [reader.sha256, *(f"{name}={getattr(config, name)}" for name in own)]
 
 
-def source_hash(config: DataConfig, split: SplitName) -> str:
+def source_hash(config: DataConfig, split: SplitName, tokenizer: Tokenizer = NLTK) -> str:
     """A hash of a split's captions as they are read and tokenized, wherever the files lie."""
     config = resolved(config, split)
     key, files = content_files(config, split)
-    settings = [TOKENIZER, split, *key, config.max_caption_words]
+    settings = [tokenizer.key, split, *key, config.max_caption_words]
     return short_hash([json.dumps(settings), *(bytes.fromhex(file_sha256(file)) for file in files)])
 
 
-def _write(config: DataConfig, name: SplitName, arrays: Path, texts: Path) -> None:
+def _write(config: DataConfig, name: SplitName, tokenizer: Tokenizer, arrays: Path, texts: Path) -> None:
     split = read_split(config, name, check_files=False)
     captions = [picture.captions for picture in split.pictures]
-    columns = caption_arrays(captions, config.max_caption_words)
+    columns = caption_arrays(captions, config.max_caption_words, tokenizer)
     paths = [str(picture.path) for picture in split.pictures]
     written = [text for said in captions for text in said]
     notes = {"skipped": split.skipped, "told": split.told}

@@ -17,9 +17,9 @@ from typing import cast
 from rich.console import Console
 from rich.progress import track
 
-from showtell.config import DataConfig, DecodingConfig
+from showtell.config import DataConfig, DecodingConfig, VocabConfig
 from showtell.config.arguments import Parser
-from showtell.config.command_line import data_config
+from showtell.config.command_line import data_and_vocab
 from showtell.config.setting import spelled, walk
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split, resolved
@@ -28,7 +28,8 @@ from showtell.data.paths import shown
 from showtell.data.settings import FolderConfig, ShardsConfig
 from showtell.data.shards.index import unreadable
 from showtell.data.shards.members import ShardError, find_shards, read_members
-from showtell.text import Vocabulary, tokenize_all
+from showtell.text import Tokenizer, Vocabulary, build_tokenizer
+from showtell.text.vocabulary import vocabulary_fault
 
 THRESHOLDS = (1, 2, 3, 4, 5, 6, 8, 10)
 # a picture outside of these loses much when it is stretched to a square
@@ -92,6 +93,7 @@ class Report:
     train: SplitReport
     val: SplitReport
     vocabulary: list[VocabularyRow]
+    vocabulary_fault: str | None = None
 
     @property
     def shared_pictures(self) -> int:
@@ -103,10 +105,12 @@ class Report:
         """Whether everything in the data set can be used."""
         splits, words = (self.train, self.val), self.config.max_caption_words
         lost = (s.skipped or s.longer_than(words) or (s.decoded and s.decoded.unreadable) for s in splits)
-        return not any(lost) and not self.shared_pictures
+        return not (any(lost) or self.shared_pictures or self.vocabulary_fault)
 
 
-def check(config: DataConfig, *, decode: bool = True, console: Console | None = None) -> Report:
+def check(
+    config: DataConfig, vocab: VocabConfig | None = None, *, decode: bool = True, console: Console | None = None
+) -> Report:
     """Reads both splits and, unless told not to, decodes every picture.
 
     What cannot be used is counted, whatever `bad_pictures` says. Progress is shown on the console, if there is one.
@@ -115,25 +119,28 @@ def check(config: DataConfig, *, decode: bool = True, console: Console | None = 
         AnnotationError: the data set cannot be read at all.
         ShardError: its shards cannot.
     """
-    config = replace(config, bad_pictures="skip")
+    config, vocab = replace(config, bad_pictures="skip"), vocab or VocabConfig()
     config = config if config.format == "shards" else resolved(config)
-    train, val = (_check_split(config, name, decode, console) for name in ("train", "val"))
-    rows = [_vocabulary_row(threshold, train.words, val.words) for threshold in THRESHOLDS]
-    return Report(config, train, val, rows)
+    tokenizer = build_tokenizer(vocab.tokenizer)
+    train, val = (_check_split(config, name, tokenizer, decode, console) for name in ("train", "val"))
+    rows = [_vocabulary_row(one, train.words, val.words) for one in sorted({*THRESHOLDS, vocab.threshold})]
+    return Report(config, train, val, rows, vocabulary_fault(train.words, vocab.threshold, tokenizer))
 
 
-def _check_split(config: DataConfig, name: str, decode: bool, console: Console | None) -> SplitReport:
+def _check_split(
+    config: DataConfig, name: str, tokenizer: Tokenizer, decode: bool, console: Console | None
+) -> SplitReport:
     if config.format == "shards":
-        return _check_shards(config, name, decode)
+        return _check_shards(config, name, tokenizer, decode)
     split = read_split(config, cast(SplitName, name))
-    captions = tokenize_all(caption for picture in split.pictures for caption in picture.captions)
+    captions = [tokenizer.split(caption) for picture in split.pictures for caption in picture.captions]
     lengths, words = Counter(map(len, captions)), Counter(word for caption in captions for word in caption)
     files = frozenset(picture.path for picture in split.pictures)
     decoded = _check_pictures(split.pictures, name, console) if decode else None
     return SplitReport(name, len(split.pictures), split.skipped, lengths, words, files, decoded, split.told)
 
 
-def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
+def _check_shards(config: DataConfig, name: str, tokenizer: Tokenizer, decode: bool) -> SplitReport:
     """A split in shards, one after the other; pictures are decoded, and only those that cannot be are told of."""
     assert isinstance(config, ShardsConfig)
     pattern = config.train_shards if name == "train" else config.val_shards
@@ -146,7 +153,7 @@ def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
         content = read_members(path)
         samples += len(content.samples)
         skipped += content.notes + (list(unreadable(path, content.samples).values()) if decode else [])
-        captions = tokenize_all(caption for sample in content.samples for caption in sample.captions)
+        captions = [tokenizer.split(caption) for sample in content.samples for caption in sample.captions]
         lengths.update(map(len, captions))
         words.update(word for caption in captions for word in caption)
     if not samples:
@@ -202,13 +209,12 @@ def main(arguments: list[str]) -> int:
         description="Report pictures, captions and vocabulary of a data set, and what of it cannot be used.",
         epilog="examples: python -m showtell.data check MY_PHOTOS; ... check data=coco2017 data.root=/data/coco",
     )
-    parser.add_argument("settings", nargs="*", help="a folder, or data=NAME and data.key=value as for train.py")
+    parser.add_argument(
+        "settings", nargs="*", help="a folder, or data=NAME, data.key=value, vocab.key=value as for train.py"
+    )
     parser.add_argument("--fast", action="store_true", help="do not decode the pictures")
     options = parser.parse_intermixed_args(arguments)
-    words = options.settings
-    if words and "=" not in words[0] and Path(words[0]).expanduser().is_dir():
-        words = ["data=custom", f"data.root={words[0]}", *words[1:]]
-    report = check(data_config(words), decode=not options.fast, console=Console(stderr=True))
+    report = check(*data_and_vocab(options.settings), decode=not options.fast, console=Console(stderr=True))
     print(render(report))
     return 0 if report.is_clean else 1
 
@@ -221,18 +227,17 @@ def render(report: Report) -> str:
         lines.append(f"in full: {in_full(config)}")
         root = shlex.quote(f"data.root={config.root}")
         lines.append(f"to train: python train.py experiment=small_photos data=custom {root}")
-    lines += [line for line in dict.fromkeys([*report.train.told, *report.val.told])]
+    lines += dict.fromkeys([*report.train.told, *report.val.told])
     for split in (report.train, report.val):
         lines += ["", *_split_lines(split, config.max_caption_words)]
     if report.shared_pictures:
         lines += ["", f"warning: {report.shared_pictures:,} picture(s) are in both splits"]
-    lines += [
-        "",
-        "vocabulary of the training captions (3 special tokens included)",
-        "threshold     size   <unk> train   <unk> val",
-    ]
+    lines += ["", "vocabulary of the training captions (3 special tokens included)"]
+    lines.append("threshold     size   <unk> train   <unk> val")
     for row in report.vocabulary:
         lines.append(f"{row.threshold:9} {row.words:8,} {row.train_unknown:12.2%} {row.val_unknown:11.2%}")
+    if report.vocabulary_fault:
+        lines += ["", f"warning: {report.vocabulary_fault}"]
     lines += ["", "Everything can be used." if report.is_clean else "Some of it cannot be used, see above."]
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ from showtell.config import DecodingConfig
 from showtell.config.registry import parts
 from showtell.evaluation.diversity import CaptionVariety, caption_variety
 from showtell.evaluation.metrics import score_captions
+from showtell.text import NLTK, Tokenizer
 
 VARIETY_NAMES = {
     "captions": "captions",
@@ -93,6 +94,7 @@ def evaluate(
     training: Forms | None,
     metrics: Iterable[str] = (),
     domains: Mapping[int, str] | None = None,
+    tokenizer: Tokenizer = NLTK,
 ) -> Evaluation:
     """Scores one caption per picture, of those pictures that have references.
 
@@ -103,8 +105,9 @@ def evaluate(
         training: the forms of the training captions, for the share of new ones.
         metrics: what is scored besides what Showtell itself knows, by registered name.
         domains: by picture id, of pictures that have one.
+        tokenizer: the model's.
     """
-    variety = caption_variety(captions.values(), training)
+    variety = caption_variety(captions.values(), training, tokenizer)
     subject = Subject.of(*named, [references.get(picture, ()) for picture in captions])
     described = {picture: references[picture] for picture in captions if references.get(picture)}
     if not described:
@@ -112,13 +115,13 @@ def evaluate(
     shipped = [part.name for part in parts("metric") if part.origin is None]
     said = {picture: captions[picture] for picture in described}
     chosen = dict.fromkeys([*shipped, *metrics])
-    found = score_captions(said, described, chosen)
+    found = score_captions(said, described, chosen, tokenizer)
     scores = {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
     notes = list(found.notes)
     if bare := len(captions) - len(described):
         notes.append(f"nobody described {bare:,} of the {len(captions):,} pictures: captioned, left out of the scores")
     return Evaluation(
-        scores, found.pictures, variety, notes, subject, _by_domain(said, described, chosen, domains or {})
+        scores, found.pictures, variety, notes, subject, _by_domain(said, described, chosen, domains or {}, tokenizer)
     )
 
 
@@ -127,12 +130,14 @@ def _by_domain(
     references: Mapping[int, Sequence[str]],
     metrics: Iterable[str],
     domains: Mapping[int, str],
+    tokenizer: Tokenizer,
 ) -> dict[str, dict[str, float]]:
     """Scores of each domain as of a set of its own, with its own document frequencies, as nocaps' papers give them."""
     found = {}
     for domain in sorted({domains[picture] for picture in captions if picture in domains}):
         own = [picture for picture in captions if domains.get(picture) == domain]
-        scores = score_captions({p: captions[p] for p in own}, {p: references[p] for p in own}, metrics).corpus
+        said, described = {p: captions[p] for p in own}, {p: references[p] for p in own}
+        scores = score_captions(said, described, metrics, tokenizer).corpus
         found[domain] = {"pictures": len(own), **{name: value for name, value in scores.items() if name != "cider_d"}}
     return found
 

@@ -19,11 +19,13 @@ class Word:
         text: the word.
         p: its probability, given the words before it.
         map: where the model looked: non-negative weights of the caption's grid, row by row from the top left.
+        glued: no blank stands before it.
     """
 
     text: str
     p: float
     map: Sequence[float] | None = None
+    glued: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _caption(caption: Caption) -> dict[str, Any]:
 
 
 def _word(word: Word, grid: tuple[int, int] | None) -> dict[str, Any]:
-    content: dict[str, Any] = {"text": word.text, "p": round(word.p, 4)}
+    content: dict[str, Any] = {"text": word.text, "p": round(word.p, 4)} | ({"glued": 1} if word.glued else {})
     if word.map is None:
         return content
     assert grid is not None and len(word.map) == math.prod(grid), "a map has one weight per cell of the caption's grid"

@@ -3,10 +3,13 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from showtell.gallery.fonts import font_for
 
 INK, GRAY, PAPER = (20, 20, 20), (120, 120, 120), (255, 255, 255)
 Pixels = NDArray[np.uint8]
@@ -27,7 +30,6 @@ def caption_card(
     picture = Image.fromarray(pixels)
     picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.LANCZOS)
     size = text_size or max(11, width // 20)
-    font = ImageFont.load_default(size)
     columns = max(10, int(width / (size * 0.52)))
     lines = [(line, INK) for line in _wrapped(caption, columns)] + [
         (line, GRAY) for line in _wrapped(reference, columns)
@@ -36,7 +38,9 @@ def caption_card(
     card.paste(picture)
     draw = ImageDraw.Draw(card)
     for row, (line, color) in enumerate(lines):
-        draw.text((size // 2, picture.height + size // 3 + row * size * 1.35), line, fill=color, font=font)
+        draw.text(
+            (size // 2, picture.height + size // 3 + row * size * 1.35), line, fill=color, font=font_for(line, size)
+        )
     return card
 
 
@@ -74,7 +78,7 @@ def captioned_copy(picture: Image.Image, word: str, text_size: int | None = None
     size = text_size or max(12, picture.width // 10)
     copy = Image.new("RGB", (picture.width, picture.height + round(1.5 * size)), PAPER)
     copy.paste(picture, (0, round(1.5 * size)))
-    ImageDraw.Draw(copy).text((2, 2), word, fill=INK, font=ImageFont.load_default(size))
+    ImageDraw.Draw(copy).text((2, 2), word, fill=INK, font=font_for(word, size))
     return copy
 
 
@@ -102,4 +106,5 @@ def thumbnail(pixels: Pixels, longest: int = 320) -> Pixels:
 
 
 def _wrapped(text: str, columns: int) -> list[str]:
-    return textwrap.wrap(text, columns) if text else []
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)  # these take two columns
+    return textwrap.wrap(text, columns * len(text) // (len(text) + wide)) if text else []

@@ -33,7 +33,7 @@ from showtell.models.encoders.base import Encoder, build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
-from showtell.text import Vocabulary
+from showtell.text import Vocabulary, build_tokenizer
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ class Captioner(PictureCaptioner):
         path = checkpoint_file(Path(path))
         checkpoint = load_checkpoint(path)
         metadata = checked_metadata(checkpoint, path, model_only=True)
-        config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
+        config = restore(metadata["config"])
+        vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
         identity, transform = metadata["encoder"], ImageTransform(**metadata["transform"])
         weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)
         encoder = build_encoder(config.encoder, weights)
@@ -195,12 +196,18 @@ class Ensemble(PictureCaptioner):
     transformed once per distinct transform. Names are for messages.
 
     Raises:
-        ConfigError: the vocabularies differ; one line.
+        ConfigError: the tokenizers or the vocabularies differ; one line.
     """
 
     def __init__(self, members: Sequence[tuple[str, Captioner]]) -> None:
         (first_name, first), *others = members
         for name, other in others:
+            ours, theirs = (one.vocabulary.tokenizer.name for one in (other, first))
+            if ours != theirs:
+                raise ConfigError(
+                    f"{name} was trained with vocab.tokenizer={ours}, {first_name} with {theirs}: their words "
+                    "cannot be averaged; give models of one tokenizer, or add --gallery to compare them"
+                )
             if other.vocabulary.words != first.vocabulary.words:
                 sizes = f"{len(other.vocabulary)} words, the other {len(first.vocabulary)}"
                 raise ConfigError(

@@ -211,4 +211,6 @@ def _evaluation(
 ) -> Evaluation:
     configs = model.captioner.configs if listed.name or options.gallery else []
     metrics = [name for config in configs for name in config.training.metrics]
-    return evaluation_of(captioned, listed, training_data(listed, configs), metrics)
+    return evaluation_of(
+        captioned, listed, training_data(listed, configs), metrics, model.captioner.vocabulary.tokenizer
+    )

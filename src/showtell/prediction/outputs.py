@@ -17,6 +17,7 @@ from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
 from showtell.gallery.drawing import attention_sheet, caption_card
 from showtell.prediction.captioner import Captioned, PictureCaptioner
 from showtell.prediction.inputs import ModelOutput, NamedModel, coco_id
+from showtell.text import Tokenizer
 
 
 def labelled(path: Path, label: str) -> Path:
@@ -133,19 +134,21 @@ def mean_cider(entry: Entry) -> float | None:
 
 
 def _predictions(outputs: Sequence[ModelOutput], picture: int) -> list[Prediction]:
-    return [
-        Prediction(captions_of(output.captioned[picture]), output.evaluation.pictures.get(picture, {}))
-        for output in outputs
-    ]
+    predictions = []
+    for output in outputs:
+        tokenizer = output.model.captioner.vocabulary.tokenizer
+        captions = captions_of(output.captioned[picture], tokenizer)
+        predictions.append(Prediction(captions, output.evaluation.pictures.get(picture, {})))
+    return predictions
 
 
-def captions_of(captioned: Captioned) -> list[Caption]:
+def captions_of(captioned: Captioned, tokenizer: Tokenizer) -> list[Caption]:
     """The n-best captions, word by word with probabilities."""
     captions = []
     for words, hypothesis in zip(captioned.words, captioned.hypotheses, strict=True):
         *probabilities, end = (math.exp(value) for value in hypothesis.word_log_probs)
-        pairs = zip(words, probabilities, strict=True)
-        captions.append(Caption([Word(word, p) for word, p in pairs], end))
+        pairs = zip(tokenizer.pieces(words), probabilities, strict=True)
+        captions.append(Caption([Word(word.lstrip(), p, glued=word[:1] != " ") for word, p in pairs], end))
     return captions
 
 

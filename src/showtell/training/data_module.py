@@ -22,14 +22,19 @@ from showtell import __version__
 from showtell.config import Config, ConfigError, TrainingConfig
 from showtell.config.plugins import origins
 from showtell.data.module import CaptionData
-from showtell.distributed import get_ranks
+from showtell.data.settings import ShapesDataConfig, ShardsConfig
+from showtell.data.shapes import ensure_shapes
+from showtell.distributed import get_ranks, rank_zero_first
 from showtell.models.decoders.base import Decoder, build_decoder
+from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
 from showtell.models.objective import build_objective
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.text import Vocabulary
-from showtell.training.sources import Source, open_source
+from showtell.text.vocabulary import vocabulary_fault
+from showtell.training.shard_source import ShardSource
+from showtell.training.sources import FolderSource, Source
 from showtell.training.warm_start import Start
 
 
@@ -44,14 +49,21 @@ class CaptionDataModule(CaptionData):
         encoder: the frozen encoder, for the module.
         vocabulary: counted on the training captions.
         feature_shape: `(D,)` or `(R, D)`, for the decoder.
+
+    Raises:
+        ConfigError: the vocabulary would hold too little to learn from; told before a picture is encoded.
     """
 
     def __init__(self, config: Config, source: Source | None = None) -> None:
         self.run_config = config
         self.source = source = source or open_source(config)
         self.encoder = source.encoder
+        threshold = config.vocab.threshold
+        fault = None if config.resume else vocabulary_fault(source.counts, threshold, source.tokenizer)
+        if fault:
+            raise ConfigError(f"data={config.data.name}: {fault}")
         train, val = source.train, source.val
-        vocabulary = Vocabulary.from_counts(train.counts, config.vocab.threshold)
+        vocabulary = Vocabulary.from_counts(train.counts, threshold, source.tokenizer)
         super().__init__(train, val, vocabulary, config.training, config.seed, source.num_workers, get_ranks())
         self.vocabulary = vocabulary
 
@@ -116,3 +128,17 @@ def first_decoder(
     if config.device.compile:
         decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
     return decoder
+
+
+def open_source(config: Config) -> Source:
+    """The source of a run; data that is drawn is drawn here.
+
+    Raises:
+        ConfigError: a device that is not there.
+        ShardError: shards that are not there.
+    """
+    encoder = FrozenEncoder(config)
+    if isinstance(config.data, ShapesDataConfig):
+        with rank_zero_first():
+            ensure_shapes(Path(config.data.root), config.data.shapes)
+    return ShardSource(config, encoder) if isinstance(config.data, ShardsConfig) else FolderSource(config, encoder)

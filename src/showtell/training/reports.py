@@ -29,7 +29,7 @@ from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
 from showtell.run import Run
-from showtell.text import Vocabulary
+from showtell.text import Vocabulary, build_tokenizer
 from showtell.training.board import boards, log_picture, logged_at
 
 
@@ -65,7 +65,13 @@ def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
     train, val = data.train, data.val.captions
     return [
-        Scores(val.references, lambda: train.references, judge, config.training.metrics),
+        Scores(
+            val.references,
+            lambda: train.references,
+            judge,
+            config.training.metrics,
+            build_tokenizer(config.vocab.tokenizer),
+        ),
         Samples(samples(config, val, pictures[chosen]), run_dir),
     ]
 

@@ -18,14 +18,14 @@ from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
+from showtell.evaluation.metrics import tokens_note
 from showtell.files import remove_stale_temporaries
 from showtell.models.module import CaptionModule
 from showtell.run import Run
-from showtell.training.data_module import CaptionDataModule, build_module
+from showtell.training.data_module import CaptionDataModule, build_module, open_source
 from showtell.training.final_test import FinalTest
 from showtell.training.logs import LogPoint
 from showtell.training.reports import finish, reports, write_vocabulary
-from showtell.training.sources import open_source
 from showtell.training.trainer import build_trainer, check_monitored
 from showtell.training.warm_start import load_start
 
@@ -61,6 +61,8 @@ def train(config: Config, run_dir: Path) -> float:
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
         write_vocabulary(run_dir, data.vocabulary, source.train.counts, config.vocab.threshold)
+        if not source.tokenizer.is_english:
+            print(f"note: {tokens_note(source.tokenizer)}")
         source.encoder.save_weights(Run(run_dir).checkpoints)
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
     module = build_module(data, start)
