@@ -12,7 +12,7 @@ USAGE = "predict.py CHECKPOINT [CHECKPOINT ...] (PICTURE ... | --annotations FIL
 DESCRIPTION = """\
 Captions pictures with trained models.
 
-  predict.py runs/demo/STAMP photo.jpg holiday/ 'more/*.png'     a line per picture: its name, its caption
+  predict.py runs/demo/STAMP photo.jpg holiday/ 'more/**/*.png'     a line per picture: its name, its caption
   predict.py CKPT --annotations captions_val.json --images DIR --beam 5 --output res.json
                                                                  COCO result file, scores, scores of each picture
   predict.py CKPT1 CKPT2 ... PICTURES                            an ensemble: word probabilities are averaged
@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
         help="first a checkpoint, .ckpt or run directory (its best one is taken), then further checkpoints, "
         "and pictures, folders or glob patterns in quotes",
     )
+    parser.add_argument("--recursive", action="store_true", help="take the pictures of folders' sub-folders too")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a COCO captions file")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")

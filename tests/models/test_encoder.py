@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.files import file_sha256
@@ -95,6 +96,31 @@ def test_cells_are_the_places_of_the_last_map_with_the_colours_there() -> None:
     assert torch.equal(cells[1, 1, 2, :320], last[1, :, 1, 2])
     corner = first[1, :, 16:, 32:].flatten(1)
     assert torch.equal(cells[1, 1, 2, 320:], torch.cat([corner.amax(1), corner.amin(1)]))
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_the_offline_encoder_is_timms_network_to_the_bit(weights: str) -> None:
+    """Under its names, from the same random start: features and weights that are stored stay what they are."""
+    import timm
+
+    backbone = find_backbone(config("efficientnet_lite0", weights))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        expected = timm.create_model("tf_efficientnet_lite0").eval()
+    ours = backbone.build_seeded().model
+    assert ours is not None
+    if weights == "imagenet":
+        found = backbone.published()
+        assert found is not None
+        for model in (ours, expected):
+            found.load_into(model, backbone.renamed)
+    own, theirs = ours.eval().state_dict(), expected.state_dict()
+    assert list(own) == list(theirs)
+    assert all(torch.equal(value, theirs[name]) for name, value in own.items() if not name.startswith("classifier"))
+    trunk = nn.Sequential(ours.conv_stem, ours.bn1, ours.blocks, ours.conv_head, ours.bn2)
+    for size in (64, 75):
+        pixels = torch.randn(2, 3, size, size + 30)
+        assert torch.equal(trunk(pixels), expected.forward_features(pixels))
 
 
 def test_imagenet_weights_of_the_offline_encoder_know_colours_from_gray() -> None:

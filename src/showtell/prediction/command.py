@@ -44,7 +44,11 @@ def predict(options: argparse.Namespace) -> int:
     """
     files, words = split_arguments(options.words)
     check(options, len(files), words)
-    listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
+    listed = (
+        annotated_pictures(options.annotations, options.images)
+        if options.annotations
+        else plain_pictures(words, recursive=options.recursive)
+    )
     models = load_models(files, options)
     if options.attention:
         refuse_blind(models[0])
@@ -75,6 +79,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
     refusals = (
         (options.annotations and words, f"{shown(' '.join(words))}: with --annotations, pictures come from --images"),
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
+        (options.annotations and options.recursive, "--recursive has no effect with --annotations; leave it out"),
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
         (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
         (not options.annotations and not words, "no picture is named; give some after the checkpoint"),

@@ -118,7 +118,7 @@ class PictureList:
     Attributes:
         pictures: in order; without captions where nobody described them.
         problems: a line per picture or argument that cannot be used.
-        notes: a line per thing that reading the annotations left out.
+        notes: a line per thing that was left out.
     """
 
     pictures: list[Picture]
@@ -126,17 +126,17 @@ class PictureList:
     notes: list[str] = field(default_factory=list)
 
 
-def plain_pictures(words: Sequence[str]) -> PictureList:
+def plain_pictures(words: Sequence[str], *, recursive: bool = False) -> PictureList:
     """The pictures that files, folders and patterns mean.
 
     Names that end in digits, as COCO's do, give the ids; else the pictures are numbered from 1.
     """
-    paths, problems = find_pictures(list(words))
-    found = [coco_id(path) for path in paths]
-    ids = [number for number in found if number is not None]
-    if len(set(ids)) < len(paths):
-        ids = list(range(1, len(paths) + 1))
-    return PictureList([Picture(number, path, ()) for number, path in zip(ids, paths, strict=True)], problems)
+    found = find_pictures(words, recursive=recursive)
+    ids = [number for path in found.paths if (number := coco_id(path)) is not None]
+    if len(set(ids)) < len(found.paths):
+        ids = list(range(1, len(found.paths) + 1))
+    pictures = [Picture(number, path, ()) for number, path in zip(ids, found.paths, strict=True)]
+    return PictureList(pictures, found.problems, found.notes)
 
 
 def annotated_pictures(annotations: Path, images: Path) -> PictureList:
