@@ -7,6 +7,7 @@ from pathlib import Path
 from showtell.config.plugins import take_plugins
 from showtell.data import check
 from showtell.data.feature_store import StoreFacts, delete_store, list_stores
+from showtell.data.fetch import command as fetching
 from showtell.data.shards import command
 from showtell.errors import USER_ERROR, UserError, one_line_errors
 
@@ -55,7 +56,7 @@ def _print(found: list[StoreFacts], cache: Path) -> None:
         )
 
 
-COMMANDS = {"check": check.main, "stores": stores, "shards": command.main}
+COMMANDS = {"check": check.main, "fetch": fetching.main, "stores": stores, "shards": command.main}
 
 
 def main(arguments: list[str]) -> int:

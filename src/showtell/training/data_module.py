@@ -1,27 +1,36 @@
-"""The data of a run from its configuration alone.
+"""The data and the model of a run from its configuration alone.
 
     import pytorch_lightning as pl
     from showtell.config import parse
-    from showtell.models.decoders import build_decoder
-    from showtell.models.module import CaptionModule
-    from showtell.objectives.cross_entropy import CrossEntropy
-    from showtell.training.data_module import CaptionDataModule
+    from showtell.training.data_module import CaptionDataModule, build_module
 
     config = parse({"data": {"format": "shapes"}, "decoder": {"name": "lstm"}})  # any settings, nested
     data = CaptionDataModule(config)
-    decoder = build_decoder(config.decoder, data.feature_shape, len(data.vocabulary))
-    module = CaptionModule(data.encoder, decoder, data.vocabulary, CrossEntropy())
+    module = build_module(data)
     pl.Trainer(max_epochs=3).fit(module, datamodule=data)
 
-A plain Trainer trains, validates and scores. Resuming in the middle of an epoch and stopping after a signal come with
-train.py.
+A plain Trainer trains, validates and scores; with `plugins=[VerifiedCheckpointIO()]` (`checkpointing.io`) it writes
+checkpoints that `showtell.load` takes. Resuming within an epoch and stopping after a signal come with train.py.
 """
 
-from showtell.config import Config
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from showtell import __version__
+from showtell.config import Config, ConfigError, TrainingConfig
+from showtell.config.plugins import origins
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks
+from showtell.models.decoders.base import Decoder, build_decoder
+from showtell.models.encoders.finetuning import finetuned_blocks
+from showtell.models.module import CaptionModule
+from showtell.models.objective import build_objective
+from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.text import Vocabulary
 from showtell.training.sources import Source, open_source
+from showtell.training.warm_start import Start
 
 
 class CaptionDataModule(CaptionData):
@@ -38,6 +47,7 @@ class CaptionDataModule(CaptionData):
     """
 
     def __init__(self, config: Config, source: Source | None = None) -> None:
+        self.run_config = config
         self.source = source = source or open_source(config)
         self.encoder = source.encoder
         train, val = source.train, source.val
@@ -49,3 +59,60 @@ class CaptionDataModule(CaptionData):
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`."""
         return self.source.feature_shape
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What a checkpoint tells about itself, in plain containers."""
+        config, weights = self.run_config, self.encoder.weights
+        training = replace(config.training, loggers=TrainingConfig().loggers)  # a model needs none of a plugin's
+        return {
+            "format": 1,
+            "version": __version__,
+            "config": replace(config, training=training).as_dict(),
+            "plugins": origins(config),
+            "vocabulary": self.vocabulary.words,
+            "encoder": {"sha256": weights.sha256, "public": weights.public},
+            "data": self.source.data_hash,
+            "transform": asdict(weights.transform),
+            "feature_shape": list(self.feature_shape),
+        }
+
+
+def build_module(data: CaptionDataModule, start: Start | None = None) -> CaptionModule:
+    """The module of a run, as training begins with it; `start` is what `init_from` led to.
+
+    Raises:
+        ConfigError: a second stage without its first.
+    """
+    config = data.run_config
+    if config.init_from and not (start or config.resume):
+        raise ConfigError(f"init_from={config.init_from}: second stages start in train.py, or by training.train.train")
+    decoder = first_decoder(config, data.feature_shape, data.vocabulary, start)
+    if start and start.finetuned_count:
+        start.load_into_blocks(finetuned_blocks(data.encoder.network, start.finetuned_count))
+    references = data.references("train") if config.objective.needs_references else None
+    return CaptionModule(
+        data.encoder,
+        decoder,
+        data.vocabulary,
+        build_objective(config.objective, data.vocabulary, references),
+        training=config.training,
+        decoding=config.decoding,
+        finetune_blocks=config.encoder.finetune_blocks,
+        metadata=data.metadata,
+    )
+
+
+def first_decoder(
+    config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
+) -> Decoder:
+    """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
+    decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
+    if start:
+        start.load_into(decoder, vocabulary)
+    elif config.decoder.word_vectors:
+        read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
+        print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
+    if config.device.compile:
+        decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
+    return decoder

@@ -7,35 +7,26 @@ resume.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell import __version__
 from showtell.checkpointing.metadata import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config, ConfigError, TrainingConfig, parse
-from showtell.config.plugins import origins
+from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.files import remove_stale_temporaries
-from showtell.models.decoders.base import Decoder, build_decoder
-from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
-from showtell.models.objective import build_objective
-from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.run import Run
-from showtell.text import Vocabulary
-from showtell.training.data_module import CaptionDataModule
+from showtell.training.data_module import CaptionDataModule, build_module
 from showtell.training.logs import LogPoint
 from showtell.training.reports import finish, reports, write_vocabulary
-from showtell.training.sources import Source, open_source
+from showtell.training.sources import open_source
 from showtell.training.trainer import build_trainer, check_monitored
-from showtell.training.warm_start import Start, load_start
+from showtell.training.warm_start import load_start
 
 
 def train(config: Config, run_dir: Path) -> float:
@@ -61,29 +52,14 @@ def train(config: Config, run_dir: Path) -> float:
     if start:
         start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
     data = CaptionDataModule(config, source)
-    vocabulary = data.vocabulary
-    metadata = checkpoint_metadata(config, source, vocabulary)
     if resume:
-        resume.accept(metadata)
+        resume.accept(data.metadata)
     if is_rank_zero():
         prepare_directory(run_dir, Path(config.cache))
-        write_vocabulary(run_dir, vocabulary, source.train.counts, config.vocab.threshold)
+        write_vocabulary(run_dir, data.vocabulary, source.train.counts, config.vocab.threshold)
         source.encoder.save_weights(Run(run_dir).checkpoints)
     pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    decoder = first_decoder(config, data.feature_shape, vocabulary, start)
-    if start and start.finetuned_count:
-        start.load_into_blocks(finetuned_blocks(source.encoder.network, start.finetuned_count))
-    references = data.references("train") if config.objective.needs_references else None
-    module = CaptionModule(
-        source.encoder,
-        decoder,
-        vocabulary,
-        build_objective(config.objective, vocabulary, references),
-        training=config.training,
-        decoding=config.decoding,
-        finetune_blocks=config.encoder.finetune_blocks,
-        metadata=metadata,
-    )
+    module = build_module(data, start)
     if resume:
         check_weights(module, resume.shapes, resume.path)
     with rank_zero_first():
@@ -91,21 +67,6 @@ def train(config: Config, run_dir: Path) -> float:
     check_monitored(config.training.monitor, shown)
     fit(config, run_dir, data, module, shown, resume)
     return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
-
-
-def first_decoder(
-    config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
-) -> Decoder:
-    """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
-    decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
-    if start:
-        start.load_into(decoder, vocabulary)
-    elif config.decoder.word_vectors:
-        read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
-        print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
-    if config.device.compile:
-        decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
-    return decoder
 
 
 def fit(
@@ -126,23 +87,6 @@ def fit(
         Run(run_dir).accept(config)  # also where nothing was left to do
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
-
-
-def checkpoint_metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What a checkpoint tells about itself, in plain containers."""
-    weights = source.encoder.weights
-    training = replace(config.training, loggers=TrainingConfig().loggers)  # a model needs none of a plugin's
-    return {
-        "format": 1,
-        "version": __version__,
-        "config": replace(config, training=training).as_dict(),
-        "plugins": origins(config),
-        "vocabulary": vocabulary.words,
-        "encoder": {"sha256": weights.sha256, "public": weights.public},
-        "data": source.data_hash,
-        "transform": asdict(weights.transform),
-        "feature_shape": list(source.feature_shape),
-    }
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:

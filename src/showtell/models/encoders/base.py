@@ -14,6 +14,7 @@ Shape legend: B batch, R regions, D feature.
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,6 +60,10 @@ class Backbone(ABC):
     def published(self) -> EncoderWeights | None:
         """The weights that go by the name `config.weights`, fetched where need be; None where none are called so."""
         return None
+
+    def published_names(self) -> Sequence[str]:
+        """The names that `published` knows, for messages."""
+        return ()
 
     def default_transform(self) -> ImageTransform:
         """What pictures need for random weights, and for a file of unknown origin."""
@@ -160,9 +165,10 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
     if weights is None:
         path = Path(config.weights)
         if not path.is_file():
+            choices = " ".join(f"encoder.weights={name}" for name in (*backbone.published_names(), "none"))
             raise WeightsError(
                 f"encoder.weights={config.weights}: no file of that name, and no published weights of {config.name} "
-                "are called so; give a file, a published name, or `none`"
+                f"are called so; use one of {choices}, or give a file"
             )
         weights = EncoderWeights.of_file(path, backbone.default_transform(), public=False)
     size = config.image_size or weights.transform.size

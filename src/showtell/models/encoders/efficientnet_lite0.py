@@ -119,6 +119,10 @@ class EfficientNetLite0(Backbone):
         path = next((Path(spec.origin).parent / "models").glob("*.pth"))
         return EncoderWeights.of_file(path, self.default_transform(), public=True)
 
+    def published_names(self) -> list[str]:
+        """One."""
+        return ["imagenet"]
+
     def default_transform(self) -> ImageTransform:
         """As the published weights were trained."""
         return ImageTransform(size=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

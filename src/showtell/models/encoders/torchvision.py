@@ -50,6 +50,10 @@ class TorchvisionBackbone(Backbone):
         path = download(named.url, f"encoder={self.config.name} encoder.weights={weights}")
         return EncoderWeights.of_file(path, _transform(named), public=True)
 
+    def published_names(self) -> list[str]:
+        """`imagenet`, and torchvision's."""
+        return ["imagenet", *(one.name for one in models.get_model_weights(self.config.name))]
+
     def default_transform(self) -> ImageTransform:
         """Of the best published weights."""
         best = self._named("DEFAULT")
