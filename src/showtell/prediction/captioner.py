@@ -26,12 +26,13 @@ from torch.utils.data import DataLoader
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
-from showtell.data.images import PictureError, PictureLike, pixels_of, prepare
+from showtell.data.images import PictureLike, pixels_of, prepare
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
 from showtell.models.encoders.base import Encoder, build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
 from showtell.models.encoders.finetuning import finetuned_blocks
+from showtell.prediction.pictures import Pictures, as_list
 from showtell.run import Run
 from showtell.text import Vocabulary
 
@@ -109,8 +110,7 @@ class PictureCaptioner(ABC):
             num_workers: processes that read the pictures; 0: this one.
             generator: where sampling takes its random numbers; torch's global one when None.
         """
-        several = [pictures] if _is_one(pictures) else list(cast(Iterable[PictureLike], pictures))
-        return list(self.stream(cast(list[PictureLike], several), decoding, batch_size, num_workers, generator))
+        return list(self.stream(as_list(pictures), decoding, batch_size, num_workers, generator))
 
     def stream(
         self,
@@ -270,35 +270,6 @@ class Ensemble(PictureCaptioner):
         places = [self.transforms.index(member.transforms[0]) for member in self.members]
         parts = [member.start([pixels[place]]) for place, member in zip(places, self.members, strict=True)]
         return ensemble_step([step for step, _ in parts], [state for _, state in parts])
-
-
-class Pictures:
-    """Decodes pictures where the loader's workers can do it; each once, whatever the number of transforms."""
-
-    def __init__(self, pictures: Sequence[PictureLike], transforms: Sequence[ImageTransform]) -> None:
-        self.pictures = pictures
-        self.names = [
-            Path(picture) if isinstance(picture, str | Path) else Path(f"picture {number}")
-            for number, picture in enumerate(pictures, start=1)
-        ]
-        self.transforms = transforms
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, i: int) -> tuple[int, list[Tensor] | None, str | None]:
-        try:
-            picture = pixels_of(self.pictures[i], str(self.names[i]))
-        except PictureError as error:
-            return i, None, str(error)
-        return i, [prepare(picture, transform) for transform in self.transforms], None
-
-
-def _is_one(pictures: object) -> bool:
-    """Whether this is a picture, or at least no collection of them."""
-    if isinstance(pictures, np.ndarray | Tensor):
-        return pictures.ndim < 4
-    return isinstance(pictures, str | bytes | bytearray | memoryview) or not isinstance(pictures, Iterable)
 
 
 def _captioned(path: Path, picture: PictureLike, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:
