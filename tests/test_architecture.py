@@ -127,6 +127,12 @@ def test_scripts_are_short(script: str, limit: int) -> None:
     assert len((ROOT / script).read_text().splitlines()) <= limit
 
 
+def test_every_command_reads_its_options_through_one_parser() -> None:
+    """`config.arguments.Parser`: argparse's own complaints are a usage and a line that names no remedy."""
+    scripts = [*modules(), ROOT / "train.py", ROOT / "predict.py"]
+    assert not [path for path in scripts if "ArgumentParser(" in path.read_text()]
+
+
 def test_files_hold_one_concept() -> None:
     long = {str(path): count for path in modules() if (count := len(path.read_text().splitlines())) > 300}
     assert not long

@@ -126,6 +126,11 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
         file.write(text)
 
 
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Whole or not at all; as `atomic_write`."""
+    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
 def make_once(file: Path, make: Callable[[], None]) -> None:
     """Has a file made unless it is there. Of several processes one makes it, under a lock beside it; others wait."""
     if not file.is_file():

@@ -19,6 +19,9 @@ from showtell.config.plugins import plugin_arguments
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """What stops a run after the present step, saved, and a sweep with all its runs."""
 
+COMMAND_VARIABLE = "SHOWTELL_COMMAND"
+"""What the user typed, in the environment of every process that came of it: for TensorBoard's Text page."""
+
 
 @contextmanager
 def catching(numbers: Iterable[signal.Signals], handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:

@@ -110,7 +110,7 @@ def test_yaml_holds_values_only() -> None:
             "objective=self_critical needs all captions in memory and data=shards streams them",
         ),
         ({"data": {"format": "shards", "augment": {"flip": True}}}, "not with data=shards; set it back"),
-        ({"training": {"schedule": "plateau", "warmup_steps": 3}}, "schedule=plateau has no warm-up"),
+        ({"training": {"schedule": "plateau", "warmup_steps": 3}}, "plateau has no warm-up"),
         (
             {"decoder": {"name": "transformer", "hidden_size": 10, "num_heads": 3}},
             "decoder.num_heads=3 does not divide",

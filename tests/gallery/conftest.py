@@ -111,7 +111,7 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    yield from start(tmp_path_factory.mktemp("phone"), 412, 900, phone=True)
+    yield from start(tmp_path_factory.mktemp("phone"), 400, 900, phone=True)
 
 
 def caption(text: str, p: float = 0.5, map: list[float] | None = None) -> Caption:
@@ -139,5 +139,11 @@ def picture(tmp_path: Path) -> Callable[..., Path]:
 def page_of(entries: list[Entry], count: int = 1, **fields: Any) -> Page:
     names = [(f"system{i}", f"runs/{i} · greedy") for i in range(count)]
     figures = [["CIDEr", *(f"0.{i}" for i in range(count))]]
-    content: dict[str, Any] = {"title": "T", "systems": names, "figures": figures, "total": len(entries), **fields}
+    content: dict[str, Any] = {
+        "title": "T",
+        "systems": names,
+        "figures": figures,
+        "subject": f"{len(entries)} pictures",
+        **fields,
+    }
     return Page(entries=entries, **content)

@@ -1,5 +1,10 @@
 """`predict.py CKPT PICTURES`: lines, result file, captioned pictures."""
 
+import io
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,3 +115,39 @@ def test_sampling_repeats_with_its_seed(call: Call, tiny_run: Path, tiny_coco: P
 def test_a_gpu_that_is_not_there_is_one_line(call: Call, tiny_run: Path, tiny_coco: Path) -> None:
     with pytest.raises(ConfigError, match="--device cuda: this machine has no usable GPU; use --device cpu or auto"):
         call(tiny_run, tiny_coco / "val", "--device", "cuda")
+
+
+def test_what_the_terminal_cannot_show_does_not_end_the_rest(
+    call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "bébé.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(next((tiny_coco / "val").iterdir()).read_bytes())
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert call(tiny_run, tmp_path, "--output", tmp_path / "res.json").status == 0
+    sys.stdout.flush()
+    names = [Path(line.split("\t")[0]).name for line in shown.getvalue().decode("ascii").splitlines()]
+    assert names == ["a.jpg", "b?b?.jpg", "c.jpg"]
+    assert [entry["file_name"] for entry in load(tmp_path / "res.json")] == ["a.jpg", "bébé.jpg", "c.jpg"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_that_says_what_is_written(tiny_run: Path, tiny_coco: Path, tmp_path: Path) -> None:
+    """With loader processes, which get the signal too."""
+    files = [tmp_path / f"{number}.jpg" for number in range(200)]
+    for file in files:
+        file.write_bytes(next((tiny_coco / "val").iterdir()).read_bytes())
+    words = [tiny_run, tmp_path, "--output", tmp_path / "res.json", "--save-pictures", tmp_path / "cards"]
+    command = [sys.executable, "predict.py", *map(str, words), "--batch-size", "2"]
+    pipe, root = subprocess.PIPE, Path(__file__).resolve().parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as running:
+        assert running.stdout is not None
+        for _ in range(2):
+            assert running.stdout.readline().count("\t") == 1
+        os.killpg(running.pid, signal.SIGINT)
+        _, said = running.communicate()
+    assert running.returncode == 130
+    last = f"stopped: not written: {tmp_path}/res.json; pictures finished so far: {tmp_path}/cards"
+    assert said.splitlines()[-1] == last and "Traceback" not in said
+    with Image.open(tmp_path / "cards/0.png") as card:
+        card.load()

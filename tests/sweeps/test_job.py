@@ -4,7 +4,17 @@ import pytest
 
 from showtell.config import ConfigError, parse
 from showtell.run import Run
-from showtell.sweeps.job import Job, ToDo, check_folders, classify_exit, describe, fix_status, folder_name, last_line
+from showtell.sweeps.job import (
+    Job,
+    ToDo,
+    check_folders,
+    classify_exit,
+    describe,
+    fix_status,
+    folder_name,
+    job_folder,
+    last_line,
+)
 from showtell.sweeps.supervisor import locked
 
 
@@ -111,6 +121,16 @@ def test_a_long_name_tells_the_last_parts_of_its_keys():
     name = folder_name(words, ["vocab.threshold=4"])
     assert name.startswith("dropout-0.5__feature_dropout-0.5__") and "__threshold-4-" in name
     assert name == folder_name(words, ["decoder.dropout=0.5"])  # a sweep that is extended finds its runs
+
+
+def test_a_job_trains_in_a_folder_without_what_all_names_repeat_unless_an_older_sweep_made_one(tmp_path):
+    words = ["decoder.dropout=0.5", "encoder.name=resnet18", "vocab.threshold=4", "decoder=lstm"]
+    short = "dropout-0.5__decoder-lstm__encoder.name-resnet18__threshold-4"
+    assert job_folder(tmp_path, words, []) == tmp_path / short
+    (tmp_path / folder_name(words)).mkdir()
+    assert job_folder(tmp_path, words, []) == tmp_path / folder_name(words) != tmp_path / short
+    twins = ["decoder.dropout=0.5", "encoder.dropout=0.5"]
+    assert job_folder(tmp_path, twins, twins).name == "decoder.dropout-0.5__encoder.dropout-0.5"
 
 
 def test_order_of_words_does_not_matter():

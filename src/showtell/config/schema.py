@@ -11,6 +11,7 @@ from typing import Any
 
 from showtell.config.registry import LISTS, find, parts, settings
 from showtell.config.sections import (
+    AugmentConfig,
     DataConfig,
     DecoderConfig,
     DecodingConfig,
@@ -22,7 +23,7 @@ from showtell.config.sections import (
     TrainingConfig,
     VocabConfig,
 )
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import Section, section, setting, spelled
 from showtell.errors import ConfigError
 
 
@@ -104,10 +105,18 @@ class Config(Section):
         return found
 
     def _data_refusals(self) -> list[str]:
-        changed = f"data.augment={asdict(self.data.augment)}"
+        plain, augment = asdict(AugmentConfig()), asdict(self.data.augment)
+        changed = " ".join(
+            f"data.augment.{name}={spelled(augment[name])}" for name in plain if augment[name] != plain[name]
+        )
         views = f"features.views={self.features.views}"
         stored, blocks = self.features.mode == "store", self.encoder.finetune_blocks
         found = []
+        if self.training.test and self.data.test_remedy:
+            found.append(
+                f"training.test=true: data={self.data.name} has no test split, only train and val; "
+                f"{self.data.test_remedy}, or leave it out"
+            )
         if self.data.augment.active and self.data.format == "shards":
             found.append(f"{changed}: not with data=shards; set it back, or use a folder")
         if self.features.views > 1 and not stored:

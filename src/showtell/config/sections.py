@@ -6,7 +6,7 @@ Types, defaults and limits of what decoders, encoders, objectives and data forma
 from dataclasses import dataclass
 from typing import ClassVar
 
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import SCORED_ONLY, Section, section, setting
 from showtell.errors import ConfigError
 
 
@@ -39,12 +39,20 @@ class DataConfig(Section):
     val_annotations: str = setting("annotations/captions_val.json", "captions of the validation pictures")
     train_images: str = setting("train", "folder of the training pictures")
     val_images: str = setting("val", "folder of the validation pictures")
+    test_annotations: str | None = setting(None, "captions of the test pictures; null: there are none", **SCORED_ONLY)
+    test_images: str | None = setting(None, "folder of the test pictures; null: as val_images", **SCORED_ONLY)
     num_workers: int = setting(
         2, "processes that decode pictures; 0: none", low=0, on_resume="ignore", identifies=False, compared=False
     )
     bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
     max_caption_words: int = setting(50, "longer captions are cut", low=1)
     augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
+
+    @property
+    def test_remedy(self) -> str:
+        """What gives it a test split; empty where it has one."""
+        named = self.test_annotations is not None
+        return "" if named else "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"
 
 
 @dataclass(kw_only=True)
@@ -258,6 +266,9 @@ class TrainingConfig(Section):
     limit_train_batches: int = setting(0, "batches of an epoch; 0: all", low=0)
     limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0)
     metrics: list[str] = setting([], "further metrics of a validation, by registered name")
+    test: bool = setting(
+        False, "score the test split at the end, with the best checkpoint", hyperparameter=False, **SCORED_ONLY
+    )
     loggers: list[str] = setting(
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,
@@ -266,7 +277,7 @@ class TrainingConfig(Section):
     def check(self) -> None:
         """A plateau schedule has no warm-up."""
         if self.schedule == "plateau" and self.warmup_steps:
-            raise ConfigError("training.warmup_steps: schedule=plateau has no warm-up; set it to 0, or schedule=cosine")
+            raise ConfigError("training.warmup_steps: plateau has no warm-up; set it to 0, or training.schedule=cosine")
 
 
 @dataclass(kw_only=True)

@@ -75,6 +75,9 @@ class Setting:
 ROOT = Setting(on_resume="say", identifies=True, compared=True, hyperparameter=False, chosen_together=False)
 """What holds for a setting when neither it nor its sections say otherwise."""
 
+SCORED_ONLY: dict[str, Any] = {"on_resume": "ignore", "identifies": False, "compared": False}
+"""Traits of a setting that is of no account for training: what is scored after it."""
+
 
 def setting(
     default: Any,

@@ -1,10 +1,11 @@
 """`python -m showtell.data COMMAND`: tools for data sets that need neither a model nor Hydra."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
+from showtell.config.reference import close
 from showtell.data import check
 from showtell.data.feature_store import StoreFacts, delete_store, list_stores
 from showtell.data.fetch import command as fetching
@@ -18,7 +19,7 @@ def stores(arguments: list[str]) -> int:
     Raises:
         UserError: something named is not there.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m showtell.data stores", description="List the feature stores of a cache, or delete some."
     )
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
@@ -59,13 +60,25 @@ def _print(found: list[StoreFacts], cache: Path) -> None:
 COMMANDS = {"check": check.main, "fetch": fetching.main, "stores": stores, "shards": command.main}
 
 
+USAGE = f"""\
+usage: python -m showtell.data {{{",".join(COMMANDS)}}} ...
+
+Tools for data sets; `python -m showtell.data COMMAND --help` explains each.
+"""
+
+
 def main(arguments: list[str]) -> int:
     """Runs the command that the first argument names; 2 if there is none of this name, or for a user's mistake."""
     try:
-        arguments = take_plugins(arguments)
-        if arguments and arguments[0] in COMMANDS:
-            return COMMANDS[arguments[0]](arguments[1:])
-        print(f"usage: python -m showtell.data {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+        command, *rest = take_plugins(arguments) or [""]
+        if command in COMMANDS:
+            return COMMANDS[command](rest)
+        if command in ("--help", "-h", "help"):
+            print(USAGE, end="")
+            return 0
+        alike = close(command, COMMANDS)
+        remedy = f"did you mean {alike}?" if alike else f"choose one of {', '.join(COMMANDS)}"
+        raise UserError(f"{f'{command}: there is no such command' if command else 'no command is named'}; {remedy}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     return USER_ERROR

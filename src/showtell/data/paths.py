@@ -124,7 +124,7 @@ def _expand(argument: str, found: FoundPictures, recursive: bool) -> list[Path]:
     if _is_folder(path):
         return _in_folder(path, found, recursive)
     if has_magic(argument) and why_unreadable(path) is not None:
-        files = sorted((match for match in _matches(path) if not _is_folder(match)), key=_natural)
+        files = sorted((match for match in _matches(path) if not _is_folder(match)), key=natural)
         if not files:
             found.problems.append(f"{shown(argument)}: no file matches this pattern")
         return files
@@ -149,7 +149,7 @@ def _is_hidden(path: Path, named: Sequence[str] = ()) -> bool:
 
 def _in_folder(folder: Path, found: FoundPictures, recursive: bool) -> list[Path]:
     try:
-        entries = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_natural)
+        entries = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural)
     except OSError as error:
         found.problems.append(f"{shown(folder)}: cannot be listed ({error.strerror})")
         return []
@@ -176,8 +176,8 @@ def _files_below(folder: Path) -> list[Path]:
     """All files of a folder and its sub-folders, folder by folder; no hidden ones, and no links to folders."""
     files: list[Path] = []
     for place, names, here in os.walk(folder):
-        names[:] = sorted((name for name in names if not name.startswith(".")), key=lambda name: _natural(Path(name)))
-        files += sorted((Path(place, name) for name in here if not name.startswith(".")), key=_natural)
+        names[:] = sorted((name for name in names if not name.startswith(".")), key=lambda name: natural(Path(name)))
+        files += sorted((Path(place, name) for name in here if not name.startswith(".")), key=natural)
     return files
 
 
@@ -205,7 +205,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural(path: Path) -> list[tuple[int, str]]:
     """A key under which `10.jpg` comes after `2.jpg`."""
     pieces = re.split(r"([0-9]+)", str(path).lower())
     return [(int(piece), "") if piece.isdigit() and piece.isascii() else (-1, piece) for piece in pieces]

@@ -149,7 +149,8 @@ class Progress(Bar):
     """
 
     def __init__(self, what: str, total: int, unit: str, start: int = 0, *, shown: bool = True) -> None:
-        console = Console(stderr=True, quiet=not shown)
+        # in a notebook lines too: rich's widgets want ipywidgets
+        console = Console(stderr=True, quiet=not shown, force_jupyter=False)
         if not console.is_terminal:
             console.width = 150  # a line stays one line
         columns = ("{task.description}", BarColumn(20), MofNCompleteColumn(), unit, TimeRemainingColumn())

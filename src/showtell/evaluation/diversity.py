@@ -25,6 +25,15 @@ _LIGHT_WORDS = "it they them he she him her that who which there one two not 's 
 LIGHT_WORDS = ENDING_WORDS | frozenset(_LIGHT_WORDS.split())
 
 Tokens = tuple[str, ...]
+MEANINGS = {
+    "distinct": "the share of different captions; 1 where every picture has its own",
+    "novel": "the share of captions that no training picture has word for word",
+    "vocabulary": "how many different words the captions use",
+    "mean_length": "words per caption",
+    "repeated_words": "the share of captions that repeat a word which should not come twice",
+    "bad_endings": "the share of captions that end in `a`, `of`, `and` and the like: they were cut off",
+}
+"""What the figures mean that a validation logs, in words."""
 
 
 @dataclass(frozen=True)

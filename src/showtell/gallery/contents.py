@@ -71,7 +71,7 @@ class Page:
         systems: a name and a description of each model.
         figures: rows of the summary table: a name and one value per model.
         entries: the pictures, in the order in which they were given.
-        total: how many pictures the figures are about.
+        subject: what the figures are about.
         notes: what the reader must know, such as which pictures the page leaves out.
     """
 
@@ -79,7 +79,7 @@ class Page:
     systems: Sequence[tuple[str, str]]
     figures: Sequence[Sequence[str]]
     entries: Sequence[Entry]
-    total: int
+    subject: str = ""
     notes: Sequence[str] = ()
 
 

@@ -170,11 +170,13 @@ function light(frame, map, [rows, columns]) {
 }
 
 function fillHeader() {
+  byId("subject").textContent = data.subject;
   const heads = data.figures.map(([name]) => make("th", name.length > 12 ? "long" : "", name));
   const rows = data.systems.map(([label], place) => {
     const name = make("th", "", make("b", "", label));
     name.style.setProperty("--hue", hue(place));
-    return make("tr", "", name, ...data.figures.map(row => make("td", "", row[1 + place])));
+    const cells = data.figures.map(row => Object.assign(make("td", "", row[1 + place]), { title: row[0] }));
+    return make("tr", "", name, ...cells);
   });
   byId("figures").append(make("thead", "", make("tr", "", make("th"), ...heads)), make("tbody", "", ...rows));
   const notes = [...data.notes, ...data.systems.map(([label, description]) => `${label}: ${description}`)];

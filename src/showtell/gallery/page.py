@@ -33,7 +33,7 @@ def write_gallery(page: Page, path: Path) -> None:
         PictureError: a picture vanished since it was captioned.
     """
     before, after = _frame(page.title)
-    head = {"systems": page.systems, "figures": page.figures, "total": page.total, "notes": page.notes}
+    head = {"systems": page.systems, "figures": page.figures, "subject": page.subject, "notes": page.notes}
     with atomic_write(path, "w") as file:
         file.write(before)
         # the pictures one by one: together they are the page

@@ -11,6 +11,7 @@ and run directory are everybody's; the others give Hydra the working directory t
 import math
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from showtell.errors import one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
+from showtell.processes import COMMAND_VARIABLE
 from showtell.run import Run, asked_config
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
@@ -51,6 +53,7 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         with one_line_errors():
             return _start_rank(asked_config(composed, overrides), run, ranks)
     if composed is not None:
+        os.environ[COMMAND_VARIABLE] = shlex.join(["python", "train.py", *overrides])
         run.begin(composed, overrides)
     elif not ranks:  # as a batch system starts a job anew
         run.go_on()

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from showtell.distributed import all_gather, broadcast, is_rank_zero
 from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.metrics import WITHOUT_JAVA, ReferenceCorpus
+from showtell.evaluation.report import Subject
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
@@ -55,6 +56,13 @@ class Scores(Callback):
         self.metrics = tuple(dict.fromkeys([*WITHOUT_JAVA, *metrics]))
         self.corpus: ReferenceCorpus | None = None
         self.notes: Sequence[str] = ()  # metrics that cannot be had here
+
+    @property
+    def scored(self) -> str:
+        """`val split: 5,000 pictures, 25,010 references`; empty before the first validation."""
+        known = self.corpus.picture_ids if self.corpus else []
+        subject = Subject.of("val split", "val", [self.references[picture] for picture in known])
+        return str(subject) if known else ""
 
     def metric_names(self) -> set[str]:
         """What a validation logs, known before the first: people's own captions of some pictures are scored for it."""

@@ -14,8 +14,9 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
 from showtell.data.images import PictureLike, pixels_of, prepare
+from showtell.data.workers import watched
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
 from showtell.models.encoders.base import Encoder, build_encoder
@@ -122,8 +124,8 @@ class PictureCaptioner(ABC):
     ) -> Iterator[Captioned]:
         """Like `caption`, batch by batch, in the order of the pictures; without workers this process reads them."""
         files = Pictures(pictures, self.transforms)
-        loader: DataLoader[Any] = DataLoader(cast(Any, files), batch_size, num_workers=num_workers, collate_fn=list)
-        for batch in loader:
+        load: Any = partial(watched, num_workers=num_workers) if num_workers else DataLoader
+        for batch in load(files, batch_size=batch_size, collate_fn=list):
             readable = [pixels for _, pixels, _ in batch if pixels is not None]
             per_transform = [torch.stack(part) for part in zip(*readable, strict=True)]
             hypotheses = iter(self.decode(per_transform, decoding, generator) if readable else [])
@@ -258,7 +260,7 @@ class Ensemble(PictureCaptioner):
                 sizes = f"{len(other.vocabulary)} words, the other {len(first.vocabulary)}"
                 raise ConfigError(
                     f"{name} and {first_name} have different vocabularies ({sizes}); "
-                    "average checkpoints of one data set and vocab.threshold, or add --gallery to compare them"
+                    "average checkpoints of one data set and vocab.threshold, or compare them by --gallery FILE alone"
                 )
         self.members = [captioner for _, captioner in members]
         self.vocabulary = first.vocabulary

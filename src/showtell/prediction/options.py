@@ -12,6 +12,15 @@ from dataclasses import asdict, fields
 from showtell.config import ConfigError, DecodingConfig
 from showtell.config.setting import declared
 
+NEEDS = "name a run or a checkpoint, then pictures: python predict.py runs/NAME/STAMP photo.jpg"
+_RUN = "name the run first, without an option"
+_PICTURE = "name pictures after the run, without an option"
+INSTEAD = {
+    **dict.fromkeys(("--checkpoint", "--ckpt", "--model", "--run", "--weights", "-c", "-m"), _RUN),
+    **dict.fromkeys(("--beam-size", "--beams", "--num-beams"), "did you mean --beam?"),
+    **dict.fromkeys(("--image", "--picture", "--pictures", "--input", "--file", "-i"), _PICTURE),
+}
+"""What to write for options that other programs have."""
 _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 

@@ -1,11 +1,10 @@
 """What `predict.py` writes: COCO results, scores, pictures with their captions, and the content of the gallery."""
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 from showtell.data.annotations import Picture
 from showtell.data.images import picture_pixels
 from showtell.data.paths import telling_names
-from showtell.files import atomic_write, write_text_atomically
+from showtell.evaluation.report import figures, scores_content
+from showtell.files import atomic_write, write_json
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
 from showtell.gallery.drawing import attention_sheet, caption_card, contact_sheet
 from showtell.prediction.captioner import Captioned, PictureCaptioner
-from showtell.prediction.evaluate import figures
 from showtell.prediction.inputs import ModelOutput, NamedModel, coco_id
 
 
@@ -55,28 +54,14 @@ def _told(captioned: Captioned) -> dict[str, Any]:
 
 
 def write_scores(output: ModelOutput, pictures: Sequence[Picture], path: Path) -> None:
-    """Scores of all pictures and of each, how they came about, and what is missing."""
-    model, evaluation = output.model, output.evaluation
-    rows = []
+    """Writes `scores_content`."""
+    model, rows = output.model, []
     for picture, name in zip(pictures, telling_names([picture.path for picture in pictures]), strict=True):
         found = output.captioned[picture.id]
         row = {"image_id": picture.id, "file_name": name, **_told(found)}
-        rows.append({**row, "log_prob": found.hypotheses[0].log_prob, **evaluation.pictures[picture.id]})
-    content = {
-        "system": model.label,
-        "checkpoints": [str(file) for file in model.files],
-        "decoding": asdict(model.decoding),
-        "scores": evaluation.scores,
-        "variety": asdict(evaluation.variety),
-        "notes": evaluation.notes,
-        "pictures": rows,
-    }
-    write_json(path, content)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Whole or not at all."""
-    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        rows.append({**row, "log_prob": found.hypotheses[0].log_prob})
+    about = model.label, model.files, model.decoding
+    write_json(path, scores_content(output.evaluation, rows, *about))
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
@@ -128,7 +113,7 @@ def gallery_page(
         systems=[(output.model.label, _description(output.model)) for output in outputs],
         figures=figures({output.model.label: output.evaluation for output in outputs}),
         entries=[with_maps(entries[place], outputs, pictures[place].id) for place in chosen],
-        total=len(pictures),
+        subject=str(outputs[0].evaluation.subject or ""),
         notes=[*([sentence] if sentence else []), *notes],
     )
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.images import PictureError, PictureLike, pixels_of, prepare
+from showtell.data.workers import note_reading
 
 
 def as_list(pictures: PictureLike | Iterable[PictureLike]) -> list[PictureLike]:
@@ -38,6 +39,7 @@ class Pictures:
         return len(self.pictures)
 
     def __getitem__(self, i: int) -> tuple[int, list[Tensor] | None, str | None]:
+        note_reading(self.names[i])
         try:
             picture = pixels_of(self.pictures[i], str(self.names[i]))
         except PictureError as error:

@@ -1,6 +1,5 @@
 """What a run says about itself around the training: what was left out, its words, its pictures, what to type next."""
 
-import io
 import json
 import math
 import os
@@ -17,12 +16,8 @@ import numpy as np
 import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from showtell.config import Config
-from showtell.config.reference import traits
-from showtell.config.setting import flat
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.images import picture_pixels
@@ -35,6 +30,7 @@ from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, cont
 from showtell.models.scores import Scores
 from showtell.run import Run
 from showtell.text import Vocabulary
+from showtell.training.board import boards, log_picture, logged_at
 
 
 @dataclass(frozen=True)
@@ -94,22 +90,15 @@ def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
 
 
 def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
-    """Notes the run's best value beside its hyper-parameters, and says what to type next."""
+    """Says what the run reached, and what to type next; returns its best value."""
     status = Run(run_dir).status()
     assert status is not None
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            final = {
-                f"val_best/{name.removeprefix('val/').replace('/', '_')}": value
-                for name, value in status.metrics.items()
-            }
-            logger.log_hyperparams(hyperparameters(config), final)
-            logger.save()
-    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step)}")
+    scored = next((one.scored for one in trainer.callbacks if isinstance(one, Scores)), "")  # type: ignore[attr-defined]
+    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step, scored)}")
     return math.nan if status.best is None else status.best
 
 
-def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> str:
+def what_next(config: Config, run_dir: Path, best: float | None, step: int, scored: str = "") -> str:
     """The best value, and the commands that one types after a run; none names a file that is not there."""
     training = config.training
     pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
@@ -118,7 +107,7 @@ def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> s
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
     watch = f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
     return (
-        f"{best_line(training.monitor, best)}{pictures}\n\n"
+        f"{best_line(training.monitor, best, scored)}{pictures}\n\n"
         f"{watch if 'tensorboard' in training.loggers else ''}"
         f"Caption pictures:   {program('python')} predict.py {checkpoint} PICTURE_OR_FOLDER...\n"
         f"Go on training:     {program('python')} train.py resume={run_dir} training.{longer}"
@@ -137,16 +126,12 @@ def shortest(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def best_line(monitor: str, value: float | None) -> str:
+def best_line(monitor: str, value: float | None, scored: str = "") -> str:
     """The best value in words; `training.max_steps` can end a run before its first validation."""
-    return f"{monitor} {value:.4f} at its best." if value is not None else f"No validation has given a {monitor} yet."
-
-
-def hyperparameters(config: Config) -> dict[str, Any]:
-    """What people vary and compare, by the names of the command line."""
-    values = flat(config.as_dict())
-    told = traits(values, values)
-    return {key: value for key, value in values.items() if told[key].hyperparameter}
+    if value is None:
+        return f"No validation has given a {monitor} yet."
+    about = f" ({scored})" if scored and monitor.startswith("val/") else ""
+    return f"{monitor} {value:.4f} at its best{about}."
 
 
 class Samples(Callback):
@@ -183,37 +168,21 @@ class Samples(Callback):
 
     def _show_attention(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], looked: Mapping[int, Any]) -> None:
         """`predictions/attention.png`, and the same in TensorBoard: each picture word by word."""
-        sheets = [attention_sheet(s.pixels, looked[s.id][0], looked[s.id][1].numpy(), side=120) for s in shown[:6]]
-        self._keep(trainer, contact_sheet(sheets, columns=1), "attention.png", "val/attention")
+        told = [(s.pixels, looked[s.id][0], looked[s.id][1].numpy()) for s in shown[:6]]
+        self._keep(contact_sheet([attention_sheet(*one, side=120) for one in told], columns=1), "attention.png")
+        small = [attention_sheet(*one, side=120, columns=3, text_size=18) for one in told[:3]]
+        log_picture(trainer, "val/attention", contact_sheet(small, columns=1))
 
     def _show(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], captions: Mapping[int, str]) -> None:
-        cards = [caption_card(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
-        self._keep(trainer, contact_sheet(cards), "grid.png", "val/captions")
-        rows = [f"| {s.id} | {captions[s.id]} | {' / '.join(s.references)} |" for s in shown]
-        table = "\n".join(["| picture | generated | references |", "|---|---|---|", *rows])
+        told = [(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
+        self._keep(contact_sheet([caption_card(*one) for one in told]), "grid.png")
+        log_picture(
+            trainer, "val/captions", contact_sheet([caption_card(*one, text_size=26) for one in told], columns=2)
+        )
+        texts = [f"**{captions[s.id]}** ({s.id})\n\n{' / '.join(s.references)}" for s in shown]
         for writer in boards(trainer):
-            writer.add_text("val/captions", table, logged_at(trainer))
+            writer.add_text("val/captions", "\n\n---\n\n".join(texts), logged_at(trainer))
 
-    def _keep(self, trainer: pl.Trainer, sheet: Image.Image, file_name: str, tag: str) -> None:
+    def _keep(self, sheet: Image.Image, file_name: str) -> None:
         with atomic_write(self.directory / file_name) as file:
             sheet.save(file, format="PNG", compress_level=1)  # a third of the time, for a file 8% larger
-        for writer in boards(trainer):
-            writer.file_writer.add_summary(image_summary(tag, sheet), logged_at(trainer))
-
-
-def image_summary(tag: str, sheet: Image.Image) -> Any:
-    """A picture for TensorBoard, as JPEG; `docs/decisions/logging.md` says why not by `SummaryWriter.add_image`."""
-    encoded = io.BytesIO()
-    sheet.save(encoded, format="JPEG", quality=90, subsampling=0)  # whole colours, for the letters' sake
-    image = Summary.Image(width=sheet.width, height=sheet.height, colorspace=3, encoded_image_string=encoded.getvalue())
-    return Summary(value=[Summary.Value(tag=tag, image=image)])
-
-
-def boards(trainer: pl.Trainer) -> list[Any]:
-    """TensorBoard's writers of this run."""
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-
-
-def logged_at(trainer: pl.Trainer) -> int:
-    """The step under which Lightning logs the scores of the same validation."""
-    return max(0, trainer.global_step - 1)

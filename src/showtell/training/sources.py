@@ -27,6 +27,7 @@ from showtell.data.feature_store import (
     place_features,
     unreadable_pictures,
 )
+from showtell.data.formats import no_picture_there, resolved
 from showtell.data.module import SplitData, TrainSplit
 from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles
@@ -59,6 +60,15 @@ class Source(ABC):
     @abstractmethod
     def val(self) -> SplitData:
         """What is validated on."""
+
+    @abstractmethod
+    def find_test(self) -> None:
+        """Refuses a test split that cannot be read, before the pictures of any are encoded."""
+
+    @property
+    @abstractmethod
+    def test(self) -> SplitData:
+        """What `training.test` scores."""
 
     @property
     @abstractmethod
@@ -103,6 +113,16 @@ class FolderSource(Source):
         """The validation split in memory."""
         return folder_split(self.config, self.encoder, "val")
 
+    def find_test(self) -> None:
+        """Reads its captions."""
+        with rank_zero_first():
+            load_captions(self.config.data, "test", Path(self.config.cache))
+
+    @cached_property
+    def test(self) -> SplitData:
+        """The test split in memory."""
+        return folder_split(self.config, self.encoder, "test")
+
     @property
     def num_workers(self) -> int:
         """Rows of memory need no worker processes; pictures do."""
@@ -145,9 +165,21 @@ class ShardSource(Source):
     @cached_property
     def val(self) -> SplitData:
         """A folder, with the features that came with the pictures if these are wanted."""
-        given = self.config.features.mode == "store" and has_features(self.val_paths[0])
-        shards = self._opened("val", self.val_paths, "features" if given else "pictures")
-        unpacked = unpack(shards, self.folder, "data.val_shards")
+        return self._unpacked("val", self.val_paths)
+
+    def find_test(self) -> None:
+        """Looks for its shards."""
+        self.test_paths = find_shards(self.data.root, self.data.test_shards, "data.test_shards")
+
+    @cached_property
+    def test(self) -> SplitData:
+        """Like the validation split."""
+        return self._unpacked("test", self.test_paths)
+
+    def _unpacked(self, name: SplitName, paths: Sequence[Path]) -> SplitData:
+        given = self.config.features.mode == "store" and has_features(paths[0])
+        shards = self._opened(name, paths, "features" if given else "pictures")
+        unpacked = unpack(shards, self.folder, f"data.{name}_shards")
         data = unpacked.data_config(self.config.data)
         if unpacked.features is None:
             return folder_split(replace(self.config, data=data), self.encoder, "val")
@@ -186,15 +218,16 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName) -> Spl
     """A split with its captions, and its images as stored features or as pictures; those of training may change."""
     with rank_zero_first():
         captions = load_captions(config.data, name, Path(config.cache))
+    for line in captions.notes(config.data.max_caption_words, config.decoding.max_length if name == "train" else 0):
+        print(f"{config.data.name} {name}: {line}")
+    if captions.stamps and set(captions.stamps) == {"missing"}:
+        raise no_picture_there(resolved(config.data, name), name, captions.path_names)
     read = _stored if config.features.mode == "store" else _decoded
     split = read(config, encoder, name, captions)
     bad = [captions.path_names[row] for row in np.flatnonzero(split.unreadable)]
     if bad:
         told = f"pictures that cannot be read, e.g. {bad[0]}"
         report_left_out(config, name, told, f"{bad[0]}: cannot be read", len(bad))
-    if captions.skipped:
-        count = len(captions.skipped)
-        print(f"{config.data.name} {name}: {count} notes from reading the annotations, e.g. {captions.skipped[0]}")
     return split
 
 

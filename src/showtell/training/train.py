@@ -22,6 +22,7 @@ from showtell.files import remove_stale_temporaries
 from showtell.models.module import CaptionModule
 from showtell.run import Run
 from showtell.training.data_module import CaptionDataModule, build_module
+from showtell.training.final_test import FinalTest
 from showtell.training.logs import LogPoint
 from showtell.training.reports import finish, reports, write_vocabulary
 from showtell.training.sources import open_source
@@ -51,7 +52,10 @@ def train(config: Config, run_dir: Path) -> float:
     source = open_source(config)
     if start:
         start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
+    if config.training.test:
+        source.find_test()
     data = CaptionDataModule(config, source)
+    tests = [FinalTest(config, run_dir, source)] if config.training.test else []
     if resume:
         resume.accept(data.metadata)
     if is_rank_zero():
@@ -65,7 +69,7 @@ def train(config: Config, run_dir: Path) -> float:
     with rank_zero_first():
         shown = reports(config, run_dir, data)
     check_monitored(config.training.monitor, shown)
-    fit(config, run_dir, data, module, shown, resume)
+    fit(config, run_dir, data, module, [*shown, *tests], resume)
     return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
 
 

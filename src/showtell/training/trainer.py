@@ -22,6 +22,7 @@ from showtell.data.module import CaptionData, FollowTrainer
 from showtell.distributed import get_ranks
 from showtell.models.scores import Scores
 from showtell.run import Run
+from showtell.training.board import Board
 from showtell.training.curves import Curves, EpochLines, ProgressBar
 from showtell.training.logs import LogPoint, build_loggers
 from showtell.training.status import Status, pruning_callbacks
@@ -99,6 +100,7 @@ def build_callbacks(
         curves,
         *reports,
         status,
+        Board(config, best),
         EpochLines(),
     ]
     if sys.stdout.isatty():
@@ -131,6 +133,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # of a notebook without ipywidgets, for bars that nobody draws
+    warnings.filterwarnings("ignore", "IProgress not found")
     # scores are rank 0's on all ranks, see `Scores`
     warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
 

@@ -4,7 +4,6 @@ Which sample goes into which shard follows from the data set, the seed and the l
 whole or not at all; so a command that was cut goes on when it is given again. A folder with other shards is refused.
 """
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.config import DataConfig, ImageTransform
+from showtell.config.arguments import Parser
 from showtell.config.command_line import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
@@ -69,9 +69,10 @@ class Source:
 
 def main(arguments: list[str]) -> int:
     """Writes the shards; errors as `write_shards`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m showtell.data shards",
         description="Write a data set as tar shards in WebDataset's format: train-*.tar and val-*.tar.",
+        needs="--output DIR is missing: python -m showtell.data shards data=shapes --output data/shards",
         epilog="example: python -m showtell.data shards data=shapes --output data/shards; python train.py data=shards",
     )
     parser.add_argument("settings", nargs="*", help="data=NAME and data.key=value, as for train.py")
