@@ -113,7 +113,7 @@ def test_shards_are_shown_too(tiny_coco: Path, tmp_path: Path, capsys: pytest.Ca
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in {
         ("--pictures", "0"): "--pictures 0 is out of range; it must be from 1 to 5,000",
-        ("data=custom", f"data.root={tmp_path}/no"): "no is no folder; set it to where custom lies",
+        ("data=custom", f"data.root={tmp_path}/no"): "no is no folder; set it to the folder of your pictures",
         ("vocab.tokenizer=klingon",): "vocab.tokenizer='klingon' is not an option; choose one of characters",
     }.items():
         assert main(["show", *words]) == 2

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from showtell.gallery import fonts
+from showtell.gallery import lettering
 from showtell.gallery.drawing import INK, attention_sheet, caption_card, contact_sheet
-from showtell.gallery.fonts import font_for
+from showtell.gallery.lettering import Lettering
 
 
 @pytest.mark.parametrize("widths", [(30, 90), (90, 30)])
@@ -15,22 +15,6 @@ def test_a_sheet_is_as_wide_as_its_widest_row(widths):
     assert dark == 20 * sum(widths)  # nothing is cut off
 
 
-def test_other_letters_get_a_font_that_has_them() -> None:
-    font = font_for("два m", 20)
-    if font.getname() == font_for("a", 20).getname():  # type: ignore[union-attr]
-        pytest.skip("no font with Cyrillic letters is installed")
-    assert bytes(font.getmask("м")) != bytes(font.getmask("\uffff"))
-
-
-def test_a_script_without_a_font_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(fonts, "_found", {})
-    monkeypatch.setenv("PATH", "")
-    for _ in range(2):
-        assert caption_card(np.zeros((40, 60, 3), np.uint8), "两只狗" * 20, width=320).width == 320
-    told = capsys.readouterr().err
-    assert told == "note: fc-list knows no font with CJK letters; install one to see them in drawn pictures\n"
-
-
 def test_every_word_has_its_copy_of_the_picture():
     pixels = np.full((40, 80, 3), 200, np.uint8)
     maps = np.ones((7, 2, 2), np.float32)
@@ -38,3 +22,40 @@ def test_every_word_has_its_copy_of_the_picture():
     bright = (abs(np.asarray(sheet, int) - 200) <= 1).all(axis=2).sum()
     assert sheet.width == 6 * 80 + 7 * 6
     assert bright >= 8 * 40 * 80  # the picture and seven words
+
+
+def ink(text: str) -> bytes:
+    """What a card shows of a caption."""
+    return caption_card(np.full((20, 320, 3), 255, np.uint8), text).tobytes()
+
+
+@pytest.mark.parametrize("letters", ["éè", "ệộ", "дж", "नम", "مر"])
+def test_letters_of_other_scripts_are_drawn_where_a_font_has_them(letters):
+    """Boxes would be alike."""
+    if not lettering.fonts_for(frozenset(letters)):
+        pytest.skip("no installed font has these letters")
+    assert ink(letters[0]) != ink(letters[1])
+
+
+def test_letters_that_no_font_has_are_said_once(monkeypatch, capsys):
+    monkeypatch.setattr(lettering, "_installed", lambda: [])
+    lettering.fonts_for.cache_clear()
+    assert ink("Ж") == ink("Д")
+    ink("Ж!")
+    assert [line for line in capsys.readouterr().err.splitlines() if "Ж" in line] == [
+        "note: no installed font has 'Ж', drawn as boxes on pictures; install one such as Noto Sans"
+    ]
+    lettering.fonts_for.cache_clear()
+
+
+@pytest.mark.parametrize("text", ["a dog on the grass by the lake", "averyveryverylongwordwithoutanyblank", "a" * 90])
+def test_lines_are_as_wide_as_they_may_be(text):
+    letters = Lettering(16)
+    lines = letters.wrapped(text, 100)
+    assert all(letters.width(line) <= 100 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert len(lines) < 2 + letters.width(text) / 70
+
+
+def test_every_caption_has_its_own_lines():
+    assert Lettering(16).wrapped("1. a dog\n2. a cat", 300) == ["1. a dog", "2. a cat"]

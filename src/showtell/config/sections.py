@@ -67,9 +67,9 @@ class EncoderConfig(Section):
     )
     pooling: str = setting(
         "auto",
-        "average: one vector; grid: every place of the last map is a region; quarters: four regions that know colours; "
-        "auto: grid for a decoder that reads regions, else average",
-        choices=("auto", "average", "quarters", "grid"),
+        "average: one vector; grid: every place of the last map is a region; cells: a grid that knows colours; "
+        "quarters: four regions that do; auto: grid for a decoder that reads regions, else average",
+        choices=("auto", "average", "grid", "cells", "quarters"),
     )
     image_size: int = setting(
         0, "side of the square that a picture is stretched to; 0: what the weights were trained with", low=0

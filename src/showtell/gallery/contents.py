@@ -53,11 +53,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture with its references and, in the order of the page's models, what they say."""
+    """A picture with its references and, in the order of the page's models, what they say.
+
+    It is called `name`, or as its file.
+    """
 
     path: Path
     references: Sequence[str]
     predictions: Sequence[Prediction]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Page:
 def entry_json(entry: Entry, thumbnail: dict[str, Any]) -> dict[str, Any]:
     """One picture for the page's script; `thumbnail` has its `src`, `width` and `height`."""
     told = [{"captions": [_caption(one) for one in said.captions], "scores": said.scores} for said in entry.predictions]
-    return {"name": entry.path.name, **thumbnail, "references": list(entry.references), "told": told}
+    return {"name": entry.name or entry.path.name, **thumbnail, "references": list(entry.references), "told": told}
 
 
 def _caption(caption: Caption) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class PictureList:
     Attributes:
         pictures: in order; without captions where nobody described them.
         problems: a line per picture or argument that cannot be used.
-        notes: a line per thing that reading the annotations left out.
+        notes: a line per thing that was left out.
         name: of an annotation file or a split; empty where pictures are named themselves, which have no references.
         split: train, val or test, where one is named.
         moved: data that models were trained on, and the same as the command line changed it.
@@ -177,17 +177,17 @@ class PictureList:
         return f"the {self.name}" if self.split else self.name
 
 
-def plain_pictures(words: Sequence[str]) -> PictureList:
+def plain_pictures(words: Sequence[str], *, recursive: bool = False) -> PictureList:
     """The pictures that files, folders and patterns mean.
 
     Names that end in digits, as COCO's do, give the ids; else the pictures are numbered from 1.
     """
-    paths, problems = find_pictures(list(words))
-    found = [coco_id(path) for path in paths]
-    ids = [number for number in found if number is not None]
-    if len(set(ids)) < len(paths):
-        ids = list(range(1, len(paths) + 1))
-    return PictureList([Picture(number, path, ()) for number, path in zip(ids, paths, strict=True)], problems)
+    found = find_pictures(words, recursive=recursive)
+    ids = [number for path in found.paths if (number := coco_id(path)) is not None]
+    if len(set(ids)) < len(found.paths):
+        ids = list(range(1, len(found.paths) + 1))
+    pictures = [Picture(number, path, ()) for number, path in zip(ids, found.paths, strict=True)]
+    return PictureList(pictures, found.problems, found.notes)
 
 
 def annotated_pictures(annotations: Path, images: Path) -> PictureList:

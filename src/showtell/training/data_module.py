@@ -9,7 +9,7 @@
     module = build_module(data)
     pl.Trainer(max_epochs=3).fit(module, datamodule=data)
 
-A plain Trainer trains, validates and scores; with `plugins=[VerifiedCheckpointIO()]` (`checkpointing.io`) it writes
+A plain Trainer trains, validates and scores; with `plugins=[VerifiedCheckpointIO()]` (`checkpointing.last`) it writes
 checkpoints that `showtell.load` takes. Resuming within an epoch and stopping after a signal come with train.py.
 """
 

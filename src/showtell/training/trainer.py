@@ -15,8 +15,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from showtell.checkpointing.best import BestCheckpoint, check_monitor
 from showtell.checkpointing.finite import FiniteLoss
-from showtell.checkpointing.io import VerifiedCheckpointIO
-from showtell.checkpointing.last import LastCheckpoint
+from showtell.checkpointing.last import LastCheckpoint, VerifiedCheckpointIO
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData, FollowTrainer
