@@ -80,11 +80,14 @@ def tiny_settings(root: Path, cache: Path) -> dict[str, Any]:
 
 
 def merged(settings: dict[str, Any], **sections: Any) -> dict[str, Any]:
-    """Settings with some of their sections changed."""
-    return settings | {
+    """Settings with some of their sections changed; of features that are not stored, no type."""
+    found = settings | {
         name: {**settings.get(name, {}), **section} if isinstance(section, dict) else section
         for name, section in sections.items()
     }
+    if found.get("features", {}).get("mode") == "off":
+        found["features"] = {key: value for key, value in found["features"].items() if key != "dtype"}
+    return found
 
 
 def as_words(settings: dict[str, Any], *left_out: str) -> list[str]:

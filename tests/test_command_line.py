@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,9 @@ def test_flags_and_settings_may_be_mixed(words: list[str], ordered: list[str]) -
 def test_the_demo_is_trained_where_no_data_is_named(words: list[str], asked: list[str]) -> None:
     """`make train` is `python train.py` without a word."""
     assert checked_arguments(words, ROOT / "conf") == asked
+
+
+def test_words_about_a_sweep_need_one(main: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main("sweep=tpe_small")
+    assert "sweep=tpe_small has no effect on a single run; add -m" in capsys.readouterr().err

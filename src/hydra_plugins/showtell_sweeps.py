@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from showtell.config import Config, ConfigError, monitor_mode, parse
 from showtell.config.command_line import composing, with_groups
 from showtell.config.untrusted_yaml import check_words
-from showtell.sweeps.job import Job, check_folders, command_environment, job_folder
+from showtell.sweeps.job import Job, check_folders, check_stages, command_environment, job_folder
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -92,6 +92,7 @@ class ShowtellLauncher(Launcher):
             for number, words in enumerate(job_overrides, initial_job_idx)
         ]
         check_folders(jobs)
+        check_stages(jobs)
         self.run(jobs, len(jobs))
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 

@@ -124,8 +124,16 @@ def checked_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     check_flags(arguments, groups)
     check_words(arguments)
     check_folders(folder, arguments)
+    _refuse_sweep_of_one(arguments)
     words = read_words(arguments, groups)
     return resume_arguments(words) if resumed_from(words) else with_recipe(with_groups(words))
+
+
+def _refuse_sweep_of_one(arguments: Sequence[str]) -> None:
+    """Refuses, by a ConfigError, words about a sweep without one; a single run would ignore them."""
+    idle = [word for word in arguments if key_of(word).partition(".")[0] == "sweep" and not word.endswith("=null")]
+    if idle and not {"-m", "--multirun", "--cfg", "-c"} & set(arguments):
+        raise ConfigError(f"{idle[0]} has no effect on a single run; add -m for a sweep, or leave it out")
 
 
 def with_groups(arguments: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from showtell.config.registry import SECTIONS, lookup, parts, settings
 from showtell.config.schema import Config
+from showtell.config.setting import flat, walk
 
 _OBJECTIVES = (
     "label_smoothing", "scheduled_sampling", "drawn_captions", "baseline", "draw_temperature", "reward_dropout",
@@ -33,7 +34,26 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
             _drop_foreign(section, kept[section])
     _answer_pooling(kept)
     _find_custom(kept)
-    return _completed(kept)
+    return _without_idle_settings(_completed(kept))
+
+
+def _without_idle_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of settings that had no effect in that run, and are refused today."""
+    told = flat(values)
+    for one in fields(Config):
+        inner = one.default_factory() if callable(one.default_factory) else None
+        if one.name in SECTIONS:
+            kind, key = SECTIONS[one.name]
+            part = lookup(kind, str(told.get(f"{one.name}.{key}")))
+            inner = part.settings if part else None
+        for found in walk(inner, one.name) if inner is not None else ():
+            *sections, name = found.key.split(".")
+            if found.key in told and not found.setting.has_effect(told):
+                target = values
+                for section in sections:
+                    target = target[section]
+                target[name] = found.default
+    return values
 
 
 def _completed(values: dict[str, Any]) -> dict[str, Any]:

@@ -114,17 +114,23 @@ def _row(found: Declared) -> str:
     told = found.setting
     marks = ["yes" if flag else "" for flag in (names_folders(found.key), told.compared)]
     resume = "" if told.on_resume == "ignore" else str(told.on_resume)
-    cells = [f"`{found.key}`", f"`{spelled(found.default)}`", told.limits(), told.meaning, resume, *marks]
+    meaning = told.meaning + (f" (needs {_needed(told)})" if told.needs else "")
+    cells = [f"`{found.key}`", f"`{spelled(found.default)}`", told.limits(), meaning, resume, *marks]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _needed(told: Setting) -> str:
+    return " or ".join(map(str, told.needs))
 
 
 def _in_words(found: Declared) -> str:
     told, annotation = found.setting, found.field.type
     kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     limits = f", {told.limits()}" if told.limits() else ""
+    needed = f"  has an effect only with {_needed(told)}\n" if told.needs else ""
     names = "tells the folders of a sweep apart" if names_folders(found.key) else "does not name the folders of a sweep"
     return (
-        f"  {told.meaning}\n  {kind}{limits}; default {spelled(found.default)}\n"
+        f"  {told.meaning}\n{needed}  {kind}{limits}; default {spelled(found.default)}\n"
         f"  on resume: {_ON_RESUME[str(told.on_resume)]}\n"
         f"  {names}; {'compared' if told.compared else 'not compared'} in leaderboards"
     )

@@ -20,11 +20,11 @@ from showtell.config.sections import (
     EncoderConfig,
     FeaturesConfig,
     ObjectiveConfig,
-    SweepConfig,
     TrainingConfig,
     VocabConfig,
 )
-from showtell.config.setting import Section, section, setting, spelled
+from showtell.config.setting import Section, flat, section, setting, spelled, walk
+from showtell.config.sweep import SweepConfig
 from showtell.errors import ConfigError
 
 
@@ -39,6 +39,10 @@ class ImageTransform:
     interpolation: str = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+ADOPTED = ("encoder", "decoder", "vocab")
+"""Sections that a second stage has of its first one, whatever it says itself."""
 
 
 @dataclass(kw_only=True)
@@ -145,6 +149,18 @@ class Config(Section):
         count = max(self.encoder.finetune_blocks, first.encoder.finetune_blocks)
         encoder = replace(first.encoder, finetune_blocks=count)
         return replace(self, encoder=encoder, decoder=first.decoder, vocab=first.vocab)
+
+    def overruled_by(self, first: "Config") -> list[str]:
+        """A line for each setting that was chosen here and of which the first stage has another value."""
+        before, own, plain = flat(first.as_dict()), flat(self.as_dict()), flat(Config().as_dict())
+        told = (one for name in ADOPTED for one in walk(getattr(self, name), name))
+        chosen = [one for one in told if own[one.key] not in (one.default, plain.get(one.key))]
+        return [
+            f"{one.key}={spelled(own[one.key])} is not used; init_from brings {spelled(before[one.key])}"
+            for one in chosen
+            if one.key in before and one.key not in ("encoder.pooling", "encoder.finetune_blocks")
+            and own[one.key] != before[one.key]
+        ]  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration as plain containers, fit for a checkpoint."""

@@ -7,9 +7,9 @@ from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.config.reference import close
 from showtell.data import check
-from showtell.data.feature_store import StoreFacts, delete_store, list_stores
 from showtell.data.fetch import command as fetching
 from showtell.data.shards import command
+from showtell.data.stores import StoreFacts, delete_store, list_stores
 from showtell.errors import USER_ERROR, UserError, one_line_errors
 from showtell.gallery import show
 

@@ -22,6 +22,7 @@ from showtell.data.annotations import SplitName
 from showtell.data.formats import content_files, read_split, resolved
 from showtell.data.paths import stamp
 from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
+from showtell.terminal import tell
 from showtell.text import END, NLTK, Tokenizer, Vocabulary
 
 CACHE_VERSION = 2
@@ -212,6 +213,7 @@ def source_hash(config: DataConfig, split: SplitName, tokenizer: Tokenizer = NLT
 
 
 def _write(config: DataConfig, name: SplitName, tokenizer: Tokenizer, arrays: Path, texts: Path) -> None:
+    tell("captions", f"reading and tokenizing those of {config.name} {name}")
     split = read_split(config, name, check_files=False)
     captions = [picture.captions for picture in split.pictures]
     columns = caption_arrays(captions, config.max_caption_words, tokenizer)

@@ -12,7 +12,6 @@ import torch
 from showtell.config import ConfigError
 from showtell.data.annotations import Picture
 from showtell.data.paths import shown
-from showtell.data.workers import Progress
 from showtell.evaluation.report import Evaluation, table
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
@@ -37,6 +36,7 @@ from showtell.prediction.outputs import (
     write_scores,
 )
 from showtell.prediction.splits import is_data_setting, split_pictures, training_data
+from showtell.terminal import Progress
 
 SOME_FAILED = 1
 

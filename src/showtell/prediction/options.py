@@ -54,13 +54,19 @@ def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) ->
     if method:
         given["method"] = method
         before = {key: before[key] for key in _EVERY_METHOD}
+        if method == "greedy":  # it ranks nothing
+            del before["length_penalty"]
         if method == "beam" and "beam_size" not in given:
             given["beam_size"] = _known_width(trained)
+    if "diversity" in given and {**before, **given}.get("groups", 1) == 1:
+        raise ConfigError("--diversity has no effect without groups; add --groups N, or leave it out")
     try:
         decoding = DecodingConfig(**{**before, **given})
     except ConfigError as error:
         raise ConfigError(_in_flags(str(error))) from None
-    _refuse_ignored(decoding, given, options.seed)
+    if options.seed is not None and decoding.method != "sample":
+        method = f"--method {decoding.method}"
+        raise ConfigError(f"--seed has no effect with {method}; add --method sample, or leave it out")
     return decoding
 
 
@@ -77,14 +83,6 @@ def _known_width(trained: DecodingConfig) -> int:
     if trained.method != "beam":
         raise ConfigError("--method beam: say how wide the beam is, such as --beam 5")
     return trained.beam_size
-
-
-def _refuse_ignored(decoding: DecodingConfig, given: dict[str, object], seed: int | None) -> None:
-    """What `DecodingConfig` cannot know to be ignored, because it is a default or no setting of it."""
-    if "diversity" in given and decoding.groups == 1:
-        raise ConfigError("--diversity has no effect without groups; add --groups N, or leave it out")
-    if seed is not None and decoding.method != "sample":
-        raise ConfigError(f"--seed has no effect with --method {decoding.method}; add --method sample, or leave it out")
 
 
 def _flag(field: str) -> str:

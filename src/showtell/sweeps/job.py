@@ -19,6 +19,7 @@ from typing import Any
 from showtell.config import Config, ConfigError, restore
 from showtell.config.command_line import IMPLIED
 from showtell.config.reference import names_folders, traits
+from showtell.config.schema import ADOPTED
 from showtell.config.setting import flat
 from showtell.config.words import key_of
 from showtell.leaderboard.compare import short_names
@@ -179,6 +180,18 @@ def check_folders(jobs: Sequence[Job]) -> None:
             )
         seen[job.directory] = job
         job.check_folder()
+
+
+def check_stages(jobs: Sequence[Job]) -> None:
+    """Refuses a sweep of second stages over what they all have of the first one: they would be the same run.
+
+    Raises:
+        ConfigError: it is such a sweep; one line.
+    """
+    for job in jobs:
+        idle = next((word for word in job.title.split() if key_of(word).partition(".")[0] in ADOPTED), None)
+        if job.config.init_from and idle and idle.rpartition("=")[0] != "encoder.finetune_blocks":
+            raise ConfigError(f"{idle} has no effect with init_from, which brings encoder, decoder and vocabulary")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config
 from showtell.data.loading import FixedLoader, PictureBatches, cut
-from showtell.data.workers import Progress
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero
 from showtell.errors import UserError
 from showtell.evaluation.diversity import caption_forms
@@ -27,6 +26,7 @@ from showtell.evaluation.report import Evaluation, evaluate, figures, scores_con
 from showtell.files import write_json
 from showtell.models.module import CaptionModule
 from showtell.run import Run
+from showtell.terminal import Progress
 from showtell.training.sources import Source
 
 Row = dict[str, Any]

@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +20,18 @@ from showtell.data.caption_set import CaptionSet
 from showtell.data.images import picture_pixels
 from showtell.data.module import CaptionData
 from showtell.data.paths import stamp
+from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import load_scenes, truth_shares
+from showtell.data.shapes.scenes import describe, think_up
 from showtell.distributed import all_gather
 from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
+from showtell.processes import program, shortest
 from showtell.run import Run
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary
 from showtell.training.board import boards, log_picture, logged_at
+from showtell.training.sources import Source
 
 
 @dataclass(frozen=True)
@@ -56,24 +57,34 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str]
     )
 
 
-def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
-    """The callbacks that score and show the captions of a validation."""
+def build_scores(config: Config, source: Source) -> Scores:
+    """The callback that scores the captions of a validation."""
     judge = None
     if config.data.format == "shapes":
         judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
+    references = source.references("val")
+    assert references is not None
+    metrics = config.training.metrics
+    return Scores(references, lambda: source.references("train"), judge, metrics, source.tokenizer)
+
+
+def imagined_scores(config: Config) -> Scores:
+    """The same for captions that nobody wrote, to know what will be logged before any data are there."""
+    said: Mapping[int, Sequence[str]] = {number: ["a dog runs", "the dog ran"] for number in range(2)}
+    judge = None
+    if isinstance(config.data, ShapesDataConfig):
+        scenes = [think_up("val", number, config.data.shapes.seed) for number in range(20)]
+        said = {number: describe(scene, str(number)) for number, scene in enumerate(scenes)}
+        judge = partial(truth_shares, scenes=dict(enumerate(scenes)))
+    training = None if config.data.format == "shards" else said
+    return Scores(said, lambda: training, judge)
+
+
+def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) -> list[Callback]:
+    """The callbacks that score and show the captions of a validation."""
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    train, val = data.train, data.val.captions
-    return [
-        Scores(
-            val.references,
-            lambda: train.references,
-            judge,
-            config.training.metrics,
-            build_tokenizer(config.vocab.tokenizer),
-        ),
-        Samples(samples(config, val, pictures[chosen]), run_dir),
-    ]
+    return [scores, Samples(samples(config, data.val.captions, pictures[chosen]), run_dir)]
 
 
 def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
@@ -118,18 +129,6 @@ def what_next(config: Config, run_dir: Path, best: float | None, step: int, scor
         f"Caption pictures:   {program('python')} predict.py {checkpoint} PICTURE_OR_FOLDER...\n"
         f"Go on training:     {program('python')} train.py resume={run_dir} training.{longer}"
     )
-
-
-def program(name: str) -> str:
-    """A program of this environment as one types it: its bare name where that is the one found."""
-    own = Path(sys.executable).with_name(name)
-    return name if shutil.which(name) == str(own) or not own.is_file() else str(shortest(own))
-
-
-def shortest(path: Path) -> Path:
-    """A path to type: relative where it lies under the working directory."""
-    path = Path(os.path.abspath(path))
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def best_line(monitor: str, value: float | None, scored: str = "") -> str:

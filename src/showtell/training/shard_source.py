@@ -1,7 +1,7 @@
 """Tar shards as the source of a run: training streams, validation and test are unpacked."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,7 @@ import numpy as np
 from showtell.config import Config, ConfigError
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import load_captions
-from showtell.data.feature_store import (
-    choose_place,
-    place_features,
-)
+from showtell.data.feature_store import choose_place, place_features
 from showtell.data.module import SplitData
 from showtell.data.readers import CachedFeatures
 from showtell.data.settings import ShardsConfig
@@ -25,9 +22,10 @@ from showtell.data.shards.members import find_shards, has_features
 from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.unpack import unpack
 from showtell.data.shards.writing import EncodingRequest, feature_shards
+from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
-from showtell.training.sources import Source, folder_captions, folder_split, report_left_out
+from showtell.training.sources import Source, folder_split, read_captions, report_left_out
 
 
 class ShardSource(Source):
@@ -52,6 +50,19 @@ class ShardSource(Source):
             return self.train.counts
         request = IndexRequest(self.data.max_caption_words, False, self.tokenizer)
         return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers).counts
+
+    def references(self, split: SplitName) -> Mapping[int, Sequence[str]] | None:
+        """What people wrote about the validation pictures, by picture id; of training that is not kept."""
+        return self.val.references if split == "val" else None
+
+    def size(self) -> str:
+        """How many pictures and captions there are, in words."""
+        return f"{len(self.train_paths):,} + {len(self.val_paths):,} shards"
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
+        return self.train.feature_shape or self.encoder.network.feature_shape()
 
     @cached_property
     def train(self) -> ShardSplit:
@@ -85,7 +96,9 @@ class ShardSource(Source):
         data = unpacked.data_config(self.config.data)
         if unpacked.features is None:
             inner = replace(self.config, data=data)
-            return folder_split(inner, self.encoder, "val", folder_captions(inner, self.tokenizer, "val"))
+            with rank_zero_first():
+                captions = read_captions(inner, self.tokenizer, "val")
+            return folder_split(inner, self.encoder, "val", captions)
         stored: Any = np.load(unpacked.features, mmap_mode="c", allow_pickle=False)
         place = choose_place(self.config.features.place, stored.nbytes, self.encoder.device)
         images = CachedFeatures(place_features(stored, place))

@@ -2,7 +2,8 @@
 
 It reads the captions, counts the vocabulary, lets the frozen encoder see each picture once (or finds that done),
 hands both sides what they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of
-resume.
+resume. The order is that of patience: what can be refused is refused before the first picture is drawn or encoded, and
+each thing is told as soon as it is known.
 """
 
 import math
@@ -21,11 +22,20 @@ from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.evaluation.metrics import tokens_note
 from showtell.files import remove_stale_temporaries
 from showtell.models.module import CaptionModule
+from showtell.processes import shortest
 from showtell.run import Run
+from showtell.terminal import tell
+from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept
 from showtell.training.data_module import CaptionDataModule, build_module, open_source
 from showtell.training.final_test import FinalTest
 from showtell.training.logs import LogPoint
-from showtell.training.reports import finish, reports, write_vocabulary
+from showtell.training.reports import (
+    build_scores,
+    finish,
+    imagined_scores,
+    reports,
+    write_vocabulary,
+)
 from showtell.training.trainer import build_trainer, check_monitored
 from showtell.training.warm_start import load_start
 
@@ -46,31 +56,48 @@ def train(config: Config, run_dir: Path) -> float:
     resume = find_resume_point(config.resume) if config.resume else None
     start = load_start(config.init_from) if config.init_from and not resume else None
     if start:
+        for note in config.overruled_by(start.config):
+            print(f"note: {note}", flush=True)
         config = config.adopting(start.config)
     elif resume and config.init_from and not Run.of(str(config.resume)).config_file.is_file():
         config = config.adopting(parse(resume.metadata["config"]))  # older versions did not write down what is adopted
+    if not config.training.metrics:  # what a metric of one's own is called, it says of real captions below
+        check_monitored(config.training.monitor, imagined_scores(config))
     source = open_source(config)
+    tell("device", device_in_words(config, source.encoder.device))
+    sha256 = source.encoder.weights.sha256
     if start:
-        start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
+        start.check_encoder(sha256)
+    tell("data", f"{config.data.name} in {config.data.root}: {source.size()}")
+    vocabulary = source.vocabulary
+    tell("words", words_kept(vocabulary, source.counts, config.vocab.threshold))
+    if not source.tokenizer.is_english and is_rank_zero():
+        print(f"note: {tokens_note(source.tokenizer)}")
+    if start:
+        start.check_vocabulary(vocabulary)
+    if resume:
+        resume.accept(source.metadata)
+        tell("resume", f"step {resume.step:,}, from {shortest(resume.path)}")
     if config.training.test:
         source.find_test()
-    data = CaptionDataModule(config, source)
-    tests = [FinalTest(config, run_dir, source)] if config.training.test else []
-    if resume:
-        resume.accept(data.metadata)
-    if is_rank_zero():
-        prepare_directory(run_dir, Path(config.cache))
-        write_vocabulary(run_dir, data.vocabulary, source.train.counts, config.vocab.threshold)
-        if not source.tokenizer.is_english:
-            print(f"note: {tokens_note(source.tokenizer)}")
-        source.encoder.save_weights(Run(run_dir).checkpoints)
-    pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    module = build_module(data, start)
+    scores = build_scores(config, source)
+    if scores.further:
+        check_monitored(config.training.monitor, scores)
+    pl.seed_everything(config.seed, verbose=False)
+    module = build_module(source, start)
+    tell("encoder", encoder_in_words(config, source.feature_shape))
+    tell("model", model_in_words(config, module))
     if resume:
         check_weights(module, resume.shapes, resume.path)
+    data = CaptionDataModule(config, source)  # encodes
+    tests = [FinalTest(config, run_dir, source)] if config.training.test else []
+    if is_rank_zero():
+        prepare_directory(run_dir, Path(config.cache))
+        write_vocabulary(run_dir, vocabulary, source.counts, config.vocab.threshold)
+        source.encoder.save_weights(Run(run_dir).checkpoints)
     with rank_zero_first():
-        shown = reports(config, run_dir, data)
-    check_monitored(config.training.monitor, shown)
+        shown = reports(config, run_dir, data, scores)
+    pl.seed_everything(config.seed, verbose=False)  # again, so that a cold and a warm cache start the same run
     fit(config, run_dir, data, module, [*shown, *tests], resume)
     return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
 

@@ -1,7 +1,6 @@
 """Lightning's Trainer with Showtell's loggers, checkpoints and callbacks plugged in."""
 
 import logging
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,9 @@ from showtell.distributed import get_ranks
 from showtell.models.scores import Scores
 from showtell.run import Run
 from showtell.training.board import Board
-from showtell.training.curves import Curves, EpochLines, ProgressBar
+from showtell.training.curves import Curves
 from showtell.training.logs import LogPoint, build_loggers
+from showtell.training.progress import EpochLines, RunProgress
 from showtell.training.status import Status, pruning_callbacks
 
 
@@ -64,7 +64,7 @@ def build_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stdout.isatty(),
+        enable_progress_bar=False,  # `RunProgress` is ours
         default_root_dir=run_dir,
         logger=build_loggers(config, run_dir, resumed_at),
         callbacks=build_callbacks(config, run_dir, data, reports, stop),
@@ -91,7 +91,7 @@ def build_callbacks(
         folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
     )
     best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
-    status = Status(config, run_dir, best)
+    status = Status(config, run_dir, best, stop)
     curves = Curves(training.log_every_steps)
     callbacks = [
         stop,
@@ -101,26 +101,24 @@ def build_callbacks(
         *reports,
         status,
         Board(config, best),
+        RunProgress(curves),
         EpochLines(),
     ]
-    if sys.stdout.isatty():
-        callbacks.append(ProgressBar(curves))
     callbacks += pruning_callbacks(training.monitor, status)
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
     return [*callbacks, best, last]
 
 
-def check_monitored(monitor: str, reports: Sequence[Callback]) -> None:
-    """Refuses a metric that no validation will log, before the first step.
+def check_monitored(monitor: str, scores: Scores) -> None:
+    """Refuses a metric that no validation will log.
 
     Raises:
         UserError: it names those that will be.
     """
-    known, scores = {"val/loss", *Curves.METRICS}, [report for report in reports if isinstance(report, Scores)]
-    # what every validation logs needs no rehearsal, which reads all captions as they were written
-    if monitor not in {*known, "val/cider"} or any(report.further for report in scores):
-        check_monitor(monitor, known.union(*(report.metric_names() for report in scores)))
+    known = {"val/loss", *Curves.METRICS}
+    if monitor not in {*known, "val/cider"} or scores.further:  # what every validation logs needs no rehearsal
+        check_monitor(monitor, known | scores.metric_names())
 
 
 def quieten_lightning() -> None:

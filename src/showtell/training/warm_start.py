@@ -48,17 +48,16 @@ class Start:
         """Gives the encoder's last `finetuned_count` blocks the weights of the first stage."""
         load_weights(blocks, self.finetuned, self.path)
 
-    def load_into(self, decoder: nn.Module, vocabulary: Vocabulary) -> None:
-        """Gives the decoder the weights.
-
-        Raises:
-            ConfigError: the new run's data give another vocabulary.
-        """
+    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Refuses, by a ConfigError, data that give another vocabulary."""
         if vocabulary.words != self.vocabulary.words:
             raise ConfigError(
                 f"init_from={self.path}: its vocabulary ({len(self.vocabulary)} words) is not that of these captions "
                 f"({len(vocabulary)} words); start from a model of the same data"
             )
+
+    def load_into(self, decoder: nn.Module) -> None:
+        """Gives the decoder the weights."""
         load_weights(decoder, self.weights, self.path)
 
 

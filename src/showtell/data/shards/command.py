@@ -19,15 +19,16 @@ from showtell.config.arguments import Parser
 from showtell.config.command_line import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore, StoreRequest, list_stores
+from showtell.data.feature_store import FeatureStore, StoreRequest
 from showtell.data.images import MAX_BYTES
 from showtell.data.paths import shown, stamp, why_unreadable
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.members import ShardError
 from showtell.data.shards.writing import EncodingRequest, ShardWriter, about_features, shard_writer
-from showtell.data.workers import Progress
+from showtell.data.stores import list_stores
 from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically
+from showtell.terminal import Progress
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 MANIFEST = "shards.json"
