@@ -16,7 +16,7 @@ predict.py CHECKPOINT [CHECKPOINT ...] PICTURE ... [options]
 DESCRIPTION = """\
 Captions pictures with trained models.
 
-  predict.py runs/demo/STAMP photo.jpg holiday/ 'more/*.png'     a line per picture: its name, its caption
+  predict.py runs/demo/STAMP photo.jpg holiday/ 'more/**/*.png'  a line per picture: its name, its caption
   predict.py RUN --split test --beam 5                           scores on the test split of the run's own data
   predict.py RUN --annotations captions_val.json --images DIR --output res.json
                                                                  COCO result file, scores, scores of each picture;
@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
         help="first a checkpoint, .ckpt or run directory (its best one is taken), then further checkpoints, "
         "and pictures, folders or glob patterns in quotes",
     )
+    parser.add_argument("--recursive", action="store_true", help="take the pictures of folders' sub-folders too")
     parser.add_argument(
         "--split",
         choices=("train", "val", "test"),

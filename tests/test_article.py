@@ -25,7 +25,7 @@ from showtell.data.caption_set import load_captions
 from showtell.data.images import prepare, read_picture
 from showtell.data.loading import LengthBatches
 from showtell.decoding import decode
-from showtell.models.decoders.base import build_decoder
+from showtell.models.decoders.base import Decoder, build_decoder
 from showtell.models.decoders.lstm import LSTMDecoder
 from showtell.models.encoders import Encoder, build_encoder
 from showtell.models.encoders.torchvision import TorchvisionBackbone
@@ -217,6 +217,8 @@ def test_the_decoder_gives_the_articles_logits_for_every_word() -> None:
     theirs = article.logits(FEATURES, TAUGHT)
     assert theirs.shape == (4, 5, 9)
     torch.testing.assert_close(ours(FEATURES, TAUGHT[:, 1:]), theirs[:, 1:], atol=1e-6, rtol=1e-5)
+    word_by_word = Decoder.forward(ours, FEATURES, TAUGHT[:, 1:])
+    torch.testing.assert_close(word_by_word, theirs[:, 1:], atol=1e-6, rtol=1e-5)
 
 
 def test_the_loss_is_the_articles_without_the_start() -> None:

@@ -150,7 +150,8 @@ PREDICTION = [
 # what is typed behind python -m showtell. | the line
 TOOLS = [
     ("data chekc", "chekc: there is no such command; did you mean check?"),
-    ("data check {photos}", "{photos}: is no setting of a data set; write data=custom data.root={photos}"),
+    ("data check {photos}", "{photos} holds 1 pictures but no captions; write a captions.csv (image,caption), or dog.txt beside dog.jpg"),
+    ("data check data=custom {photos}", "{photos}: is no setting of a data set; write data=custom data.root={photos}"),
     ("data check data=cocoo2017", "data=cocoo2017: there is no such option; did you mean data=coco2017? The options are {data options}"),
     ("data check data=custom data.rot=x", "data.rot: there is no such setting; did you mean data.root?"),
     ("data check --fats", "--fats: there is no such option; did you mean --fast?"),

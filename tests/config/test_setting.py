@@ -42,7 +42,8 @@ def test_what_a_resume_refuses() -> None:
     encoder = {key for key in ALL if key.startswith("encoder.")}
     decoder = ["name", "embedding_size", "hidden_size", "num_layers", "attention_size", "region_size", "num_heads"]
     decoder += ["tie_embeddings", "image_every_step"]
-    assert keys(on_resume="refuse") == encoder | {f"decoder.{name}" for name in decoder} | {"vocab.threshold"}
+    vocabulary = {"vocab.threshold", "vocab.tokenizer"}
+    assert keys(on_resume="refuse") == encoder | {f"decoder.{name}" for name in decoder} | vocabulary
 
 
 def test_what_a_resume_says() -> None:

@@ -215,7 +215,7 @@ def test_coco_has_a_test_split_where_it_is_named(tmp_path):
     config.test_annotations = config.val_annotations
     assert read_split(config, "test") == read_split(config, "val")
     config.test_images = config.train_images
-    with pytest.raises(AnnotationError, match="no usable picture in the test split"):
+    with pytest.raises(AnnotationError, match=r"none of the 1 test pictures .* set data\.test_images=val2017"):
         read_split(config, "test")
     config.test_annotations = "nothing.json"
     with pytest.raises(AnnotationError, match=r"data\.test_annotations, relative to"):

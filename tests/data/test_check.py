@@ -48,7 +48,7 @@ def faulty(tmp_path) -> DataConfig:
 
 
 def arguments(config: DataConfig) -> list[str]:
-    return ["check", "data=custom", f"data.root={config.root}"]
+    return ["check", "data=custom", f"data.root={config.root}", "vocab.threshold=1"]
 
 
 def test_each_trouble_is_found(faulty):
@@ -86,6 +86,8 @@ def test_command_reports_and_tells_by_its_status(faulty, capsys):
     write(Path(faulty.root) / "captions_train.json", ["gray.jpg"], "a cat")
     assert main(arguments(faulty)) == 0
     assert capsys.readouterr().out.endswith("Everything can be used.\n")
+    assert main([*arguments(faulty), "vocab.threshold=7"]) == 1
+    assert "warning: vocab.threshold=7 keeps 0 of 2 words" in capsys.readouterr().out
 
 
 def test_fast_does_not_decode(faulty, capsys):

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
+from showtell.text import NLTK
 
 HOSTILE = "</script><script>document.title = 'x'</script><img src=x onerror=\"document.title='x'\"> & 'q' \u2028"
 
@@ -115,7 +116,9 @@ def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def caption(text: str, p: float = 0.5, map: list[float] | None = None) -> Caption:
-    return Caption([Word(word, p, map) for word in text.split(" ")], end=0.9, grid=(2, 2) if map else None)
+    pieces = NLTK.pieces(text.split(" "))
+    words = [Word(piece.lstrip(), p, map, glued=piece[:1] != " ") for piece in pieces]
+    return Caption(words, end=0.9, grid=(2, 2) if map else None)
 
 
 def entry(path: Path, texts: list[str], ciders: list[float], references: tuple[str, ...] = ("a ref",)) -> Entry:

@@ -55,7 +55,7 @@ def test_a_sweep_trains_with_all_of_them(swept: list[Path]) -> None:
         assert {(one["kind"], one["name"], one["file"]) for one in told} == {
             ("encoder", "tiny_cnn", "tiny_cnn.py"),
             ("decoder", "bigram", "bigram.py"), ("objective", "focal", "focal.py"), ("format", "tabbed", "tabbed.py"),
-            ("metric", "length", "length.py"),
+            ("tokenizer", "blanks", "blanks.py"), ("metric", "length", "length.py"),
         }  # fmt: skip
     assert logged(first)[0]["train/loss"] != logged(second)[0]["train/loss"]  # the plugin's own setting arrived
 

@@ -122,6 +122,40 @@ def test_scores_count_only_pictures_with_references(
     assert [row.get("bleu4") for row in rows] == [*bleu[:3], None, None, None]
 
 
+def test_nocaps_is_scored_by_domain_too(
+    call: Call, tiny_run: Path, val: Words, annotations: Any, tmp_path: Path
+) -> None:
+    """Each domain is scored as a set of its own: as a file that holds its pictures alone."""
+    domains = {image: "in-domain" if image < 1004 else "out-domain" for image in range(1001, 1007)}
+
+    def with_domains(content: dict[str, Any]) -> dict[str, Any]:
+        images = [{**image, "domain": domains[image["id"]]} for image in content["images"]]
+        return {**content, "images": images}
+
+    words = annotations(with_domains)
+    said = call(tiny_run, *words, "--scores", tmp_path / "all.json")
+    found = load(tmp_path / "all.json")["domains"]
+    assert list(found) == ["in-domain", "out-domain"] and found["in-domain"]["pictures"] == 3
+    assert f"{found['out-domain']['cider']:.4f}" in said.out.partition("CIDEr of 3 out-domain")[2].splitlines()[0]
+    only = annotations(lambda all: {
+        "images": [image for image in all["images"] if image["id"] < 1004],
+        "annotations": [note for note in all["annotations"] if note["image_id"] < 1004],
+    })  # fmt: skip
+    call(tiny_run, *only, "--scores", tmp_path / "in.json")
+    alone = load(tmp_path / "in.json")
+    assert found["in-domain"] == {"pictures": 3, **alone["scores"]} and "domains" not in alone
+
+
+def test_a_table_is_scored_like_coco_s_file(call: Call, tiny_run: Path, val: Words, tmp_path: Path) -> None:
+    call(tiny_run, *val, "--scores", tmp_path / "coco.json")
+    content = load(Path(str(val[1])))
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    rows = [f"{names[note['image_id']]}\t{note['caption']}\n" for note in content["annotations"]]
+    (tmp_path / "captions.tsv").write_text("".join(rows))
+    call(tiny_run, "--annotations", tmp_path / "captions.tsv", val[2], val[3], "--scores", tmp_path / "tsv.json")
+    assert load(tmp_path / "tsv.json")["scores"] == load(tmp_path / "coco.json")["scores"]
+
+
 def test_a_split_of_the_runs_own_data(call: Call, tiny_run: Path, val: Words, tmp_path: Path) -> None:
     by_hand = call(tiny_run, *val, "--scores", tmp_path / "a.json")
     said = call(tiny_run, "--split", "val", "--scores", tmp_path / "b.json")

@@ -62,10 +62,38 @@ def test_pictures_of_one_name_are_saved_under_names_of_their_own(
         file.parent.mkdir(parents=True)
         file.write_bytes(picture.read_bytes())
     call(tiny_run, *files, picture, "--save-pictures", tmp_path / "cards")
-    names = {f"{name}.png" for name in ("a_dog", "b_dog", "a_dog_2", picture.stem)}
+    names = {f"{name}.png" for name in ("a_dog", "b_dog", "c_a_dog", picture.stem)}
     assert {path.name for path in (tmp_path / "cards").iterdir()} == names
     with pytest.raises(ConfigError, match="--attention and --save-pictures would write the same files"):
         call(tiny_run, picture, "--save-pictures", tmp_path / "cards", "--attention", tmp_path / "a/../cards")
+
+
+def test_pictures_of_one_name_are_told_apart_in_every_output(
+    call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path
+) -> None:
+    for folder, picture in zip(("a", "b"), (tiny_coco / "val").iterdir(), strict=False):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        (tmp_path / "in" / folder / "x.jpg").write_bytes(picture.read_bytes())
+    output, page = tmp_path / "res.json", tmp_path / "page.html"
+    said = call(tiny_run, tmp_path / "in", "--recursive", "--output", output, "--gallery", page)
+    assert [Path(line.split("\t")[0]).parts[-2:] for line in said.out.splitlines()] == [("a", "x.jpg"), ("b", "x.jpg")]
+    assert [entry["file_name"] for entry in load(output)] == ["a/x.jpg", "b/x.jpg"]
+    assert '"name":"a/x.jpg"' in page.read_text() and '"name":"b/x.jpg"' in page.read_text()
+
+
+def test_all_captions_that_were_asked_for_are_in_every_output(
+    call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path
+) -> None:
+    picture = next((tiny_coco / "val").iterdir())
+    heights = {}
+    for count in (1, 2):
+        words = ["--output", tmp_path / "res.json", "--save-pictures", tmp_path / "cards"]
+        said = call(tiny_run, picture, "--beam", 3, "--num-captions", count, *words)
+        (entry,) = load(tmp_path / "res.json")
+        assert entry.get("captions", [entry["caption"]]) == said.out.rstrip("\n").split("\t")[1:]
+        with Image.open(tmp_path / "cards" / f"{picture.stem}.png") as card:
+            heights[count] = card.height
+    assert heights[2] > heights[1]
 
 
 def test_a_decoder_without_attention_is_refused_before_it_captions(

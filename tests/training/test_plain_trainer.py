@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 import showtell
-from showtell.checkpointing.io import VerifiedCheckpointIO
+from showtell.checkpointing.last import VerifiedCheckpointIO
 from showtell.config import Config, ConfigError
 from showtell.data.module import CaptionData
 from showtell.models.module import CaptionModule

@@ -9,9 +9,9 @@ import os
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os.path import expanduser, isdir
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ import yaml
 from showtell.config.gate import overlaid, parse
 from showtell.config.habits import refuse_unknown, unknown_option
 from showtell.config.reference import all_settings, explained_setting
-from showtell.config.registry import SECTIONS, names
-from showtell.config.sections import DataConfig
+from showtell.config.registry import SECTIONS, names, parts, settings
+from showtell.config.sections import DataConfig, VocabConfig
 from showtell.config.untrusted_yaml import check_folders, check_words, given_folders, load_yaml
 from showtell.config.words import SWEEP, TYPES, check_flags, key_of, quoted, read_words, unquoted
 from showtell.errors import ConfigError, one_line
@@ -231,6 +231,32 @@ def data_config(arguments: Sequence[str], conf: Path | None = None, start: DataC
     for key, value in overrides:
         _set(values, key, None if value == "null" else value)
     return parse({"data": values}).data
+
+
+def data_sets(conf: Path | None = None) -> dict[str, DataConfig]:
+    """The data sets that `data=` takes without plugins; the one that takes any folder comes last."""
+    conf = conf or _conf_folder()
+    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
+    shipped = {part.name for part in parts("format") if part.origin is None} - {"shapes", "coco", "flickr", "folder"}
+    found = {}
+    for name in [*sorted((files.keys() | shipped) - {"custom"}), "custom" if "custom" in files else "folder"]:
+        with suppress(ConfigError, TypeError):  # a faulty preset is told of where it is chosen
+            values = _preset(name, files, conf)
+            found[name] = replace(settings("format", values["format"]), **values)
+    return found
+
+
+def data_and_vocab(arguments: Sequence[str], conf: Path | None = None) -> tuple[DataConfig, VocabConfig]:
+    """What `data_config` reads, and the `vocab` section that `vocab.key=value` beside it means; errors as there.
+
+    A folder stands for `data=custom data.root=FOLDER`.
+    """
+    if arguments and "=" not in arguments[0] and isdir(expanduser(arguments[0])):
+        arguments = ["data=custom", f"data.root={arguments[0]}", *arguments[1:]]
+    words = [argument.partition("=") for argument in arguments if argument.startswith("vocab.")]
+    vocab = {key.removeprefix("vocab."): value for key, _, value in words}
+    others = [argument for argument in arguments if not argument.startswith("vocab.")]
+    return data_config(others, conf), parse({"vocab": vocab}).vocab
 
 
 def _conf_folder() -> Path:

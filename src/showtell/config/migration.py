@@ -33,6 +33,7 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(section), dict):
             _drop_foreign(section, kept[section])
     _answer_pooling(kept)
+    _find_custom(kept)
     return _without_idle_settings(_completed(kept))
 
 
@@ -97,3 +98,13 @@ def _answer_pooling(values: dict[str, Any]) -> None:
         own = lookup("decoder", str(decoder.get("name")))
         if own is not None:
             encoder["pooling"] = "grid" if getattr(own.settings, "reads_regions", False) else "average"
+
+
+def _find_custom(values: dict[str, Any]) -> None:
+    """`data=custom` was two files in COCO's format with fixed names, which are now the first that is found."""
+    data = values.get("data")
+    if isinstance(data, dict) and (data.get("name"), data.get("format")) == ("custom", "coco"):
+        was = {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
+        was |= {"train_images": "images", "val_images": "images"}
+        found = all(data.get(key) == name for key, name in was.items())
+        data |= {"format": "folder", **(dict.fromkeys(was, "auto") if found else {})}

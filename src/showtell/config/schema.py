@@ -7,9 +7,10 @@ enters passes `parse`, after which nobody meets an OmegaConf object.
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
-from showtell.config.registry import LISTS, find, parts, settings
+from showtell.config.registry import NAMED, find, parts, settings
 from showtell.config.sections import (
     AugmentConfig,
     DataConfig,
@@ -82,8 +83,9 @@ class Config(Section):
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
         if self.encoder.pooling == "auto":
             self.encoder.pooling = "grid" if self.decoder.reads_regions else "average"
-        for key, kind in LISTS.items():
-            for one in getattr(self.training, key.rpartition(".")[2]):
+        for key, kind in NAMED.items():
+            named = attrgetter(key)(self)
+            for one in [named] if isinstance(named, str) else named:
                 find(kind, one)
         for refusal in (*self._model_refusals(), *self._data_refusals()):
             raise ConfigError(refusal)

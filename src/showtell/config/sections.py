@@ -24,7 +24,7 @@ class AugmentConfig(Section):
 
     crop_area: float = setting(1.0, "a crop keeps at least this share of a picture's area", low=0.05, high=1)
     jitter: float = setting(0.0, "brightness, contrast and saturation change by at most this share", low=0, high=0.9)
-    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right")
+    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right, in English")
 
     @property
     def active(self) -> bool:
@@ -77,9 +77,9 @@ class EncoderConfig(Section):
     )
     pooling: str = setting(
         "auto",
-        "average: one vector; grid: every place of the last map is a region; quarters: four regions that know colours; "
-        "auto: grid for a decoder that reads regions, else average",
-        choices=("auto", "average", "quarters", "grid"),
+        "average: one vector; grid: every place of the last map is a region; cells: a grid that knows colours; "
+        "quarters: four regions that do; auto: grid for a decoder that reads regions, else average",
+        choices=("auto", "average", "grid", "cells", "quarters"),
     )
     image_size: int = setting(
         0, "side of the square that a picture is stretched to; 0: what the weights were trained with", low=0
@@ -130,6 +130,7 @@ class VocabConfig(Section):
     key: ClassVar[str] = "vocab"
 
     threshold: int = setting(4, "times a word must occur in the training captions; rarer ones become <unk>", low=1)
+    tokenizer: str = setting("nltk", "nltk: English; words: others with blanks; characters: Chinese, Japanese, Thai")
 
 
 @dataclass(kw_only=True)
@@ -160,9 +161,8 @@ class FeaturesConfig(Section):
         "store", "store: each picture is seen once per data set; off: in every step", choices=("store", "off")
     )
     views: int = setting(
-        1, "features kept per training picture: with data.augment, one of it as it is, the others of changed ones",
-        low=1, high=1000,
-    )  # fmt: skip
+        1, "features kept of a training picture: with data.augment, one as it is, the others changed", low=1, high=1000
+    )
     dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"), needs=_STORED)
     place: str = setting(
         "auto", "where they lie during training; auto: by size", choices=("auto", "ram", "gpu", "disk"),

@@ -11,6 +11,7 @@ from showtell.data.fetch import command as fetching
 from showtell.data.shards import command
 from showtell.data.stores import StoreFacts, delete_store, list_stores
 from showtell.errors import USER_ERROR, UserError, one_line_errors
+from showtell.gallery import show
 
 
 def stores(arguments: list[str]) -> int:
@@ -57,7 +58,13 @@ def _print(found: list[StoreFacts], cache: Path) -> None:
         )
 
 
-COMMANDS = {"check": check.main, "fetch": fetching.main, "stores": stores, "shards": command.main}
+COMMANDS = {
+    "fetch": fetching.main,
+    "check": check.main,
+    "show": show.main,
+    "stores": stores,
+    "shards": command.main,
+}
 
 
 USAGE = f"""\

@@ -51,6 +51,33 @@ class FlickrConfig(DataConfig):
 
 
 @dataclass(kw_only=True)
+class FolderConfig(DataConfig):
+    """Your own pictures and captions, in whatever layout they lie in the folder (docs/data.md lists them).
+
+    What is found is told, and `python -m showtell.data check` spells it out as settings. Where one file holds all
+    captions and no column of it names the split, a share of its pictures is drawn for validation.
+    """
+
+    name: str = setting("folder", "what logs and caches call the data set", hyperparameter=True)
+    format: str = setting("folder", "how its captions are written down")
+    root: str = setting("data/custom", "the folder that holds it", on_resume="ignore", named=False)
+    train_annotations: str = setting(
+        "auto",
+        "captions of the training pictures: a file; *.txt: texts beside the pictures; folder_names: a picture's folder "
+        "is its caption; auto: what is found",
+    )
+    val_annotations: str = setting(
+        "auto", "the same for validation; auto: what is found, or else a share of the training pictures"
+    )
+    train_images: str = setting("auto", "folder of the training pictures; auto: where they are found")
+    val_images: str = setting("auto", "folder of the validation pictures; auto: where they are found")
+    image_column: str | None = setting(None, "column with the pictures' names; null: found")
+    caption_column: str | None = setting(None, "column with the captions; null: found")
+    val_share: float = setting(0.1, "share of the pictures that is drawn for validation", above=0, high=0.9)
+    split_seed: int = setting(0, "of that draw", low=0)
+
+
+@dataclass(kw_only=True)
 class ShapesConfig(Section):
     """How much of the embedded data set is drawn, and from which seed."""
 
@@ -103,5 +130,6 @@ class ShardsConfig(DataConfig):
 declare("format", DataConfig, "showtell.data.formats.coco:CocoFormat")
 declare("format", KarpathyConfig, "showtell.data.formats.karpathy:KarpathyFormat")
 declare("format", FlickrConfig, "showtell.data.formats.flickr:FlickrFormat")
+declare("format", FolderConfig, "showtell.data.formats.folder:FolderFormat")
 declare("format", ShapesDataConfig, "showtell.data.formats.coco:ShapesFormat")
 declare("format", ShardsConfig, "showtell.data.shards.shard_set:ShardSet")

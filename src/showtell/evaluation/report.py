@@ -7,13 +7,14 @@ be had (no Java, no training captions) are one note each.
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from showtell.config import DecodingConfig
 from showtell.config.registry import parts
 from showtell.evaluation.diversity import CaptionVariety, caption_variety
 from showtell.evaluation.metrics import score_captions
+from showtell.text import NLTK, Tokenizer
 
 VARIETY_NAMES = {
     "captions": "captions",
@@ -75,6 +76,7 @@ class Evaluation:
         variety: how varied the captions are.
         notes: a line for each figure that is missing.
         subject: what was scored; None: nothing could be.
+        domains: scores of the pictures of each domain by itself, where pictures have one (nocaps).
     """
 
     scores: dict[str, float]
@@ -82,6 +84,7 @@ class Evaluation:
     variety: CaptionVariety
     notes: list[str]
     subject: Subject | None = None
+    domains: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def evaluate(
@@ -90,6 +93,8 @@ def evaluate(
     named: tuple[str, str | None],
     training: Forms | None,
     metrics: Iterable[str] = (),
+    domains: Mapping[int, str] | None = None,
+    tokenizer: Tokenizer = NLTK,
 ) -> Evaluation:
     """Scores one caption per picture, of those pictures that have references.
 
@@ -99,20 +104,42 @@ def evaluate(
         named: name and split of the `Subject`.
         training: the forms of the training captions, for the share of new ones.
         metrics: what is scored besides what Showtell itself knows, by registered name.
+        domains: by picture id, of pictures that have one.
+        tokenizer: the model's.
     """
-    variety = caption_variety(captions.values(), training)
+    variety = caption_variety(captions.values(), training, tokenizer)
     subject = Subject.of(*named, [references.get(picture, ()) for picture in captions])
     described = {picture: references[picture] for picture in captions if references.get(picture)}
     if not described:
         return Evaluation({}, {}, variety, ["nobody described these pictures: captioned without scores"], subject)
     shipped = [part.name for part in parts("metric") if part.origin is None]
     said = {picture: captions[picture] for picture in described}
-    found = score_captions(said, described, dict.fromkeys([*shipped, *metrics]))
+    chosen = dict.fromkeys([*shipped, *metrics])
+    found = score_captions(said, described, chosen, tokenizer)
     scores = {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
     notes = list(found.notes)
     if bare := len(captions) - len(described):
         notes.append(f"nobody described {bare:,} of the {len(captions):,} pictures: captioned, left out of the scores")
-    return Evaluation(scores, found.pictures, variety, notes, subject)
+    return Evaluation(
+        scores, found.pictures, variety, notes, subject, _by_domain(said, described, chosen, domains or {}, tokenizer)
+    )
+
+
+def _by_domain(
+    captions: Mapping[int, str],
+    references: Mapping[int, Sequence[str]],
+    metrics: Iterable[str],
+    domains: Mapping[int, str],
+    tokenizer: Tokenizer,
+) -> dict[str, dict[str, float]]:
+    """Scores of each domain as of a set of its own, with its own document frequencies, as nocaps' papers give them."""
+    found = {}
+    for domain in sorted({domains[picture] for picture in captions if picture in domains}):
+        own = [picture for picture in captions if domains.get(picture) == domain]
+        said, described = {p: captions[p] for p in own}, {p: references[p] for p in own}
+        scores = score_captions(said, described, metrics, tokenizer).corpus
+        found[domain] = {"pictures": len(own), **{name: value for name, value in scores.items() if name != "cider_d"}}
+    return found
 
 
 def scores_content(
@@ -132,6 +159,7 @@ def scores_content(
         "decoding": asdict(decoding),
         "scored_on": None if evaluation.subject is None else asdict(evaluation.subject),
         "scores": evaluation.scores,
+        **({"domains": evaluation.domains} if evaluation.domains else {}),
         "variety": asdict(evaluation.variety),
         "notes": evaluation.notes,
         "pictures": [{**row, **evaluation.pictures.get(row["image_id"], {})} for row in rows],
@@ -167,6 +195,10 @@ def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
     for key, name in names.items():
         values = [evaluation.scores.get(key) for evaluation in evaluations.values()]
         rows.append([name, *("-" if value is None else f"{value:.4f}" for value in values)])
+    for domain in dict.fromkeys(domain for one in evaluations.values() for domain in one.domains):
+        own = [one.domains.get(domain, {}) for one in evaluations.values()]
+        label = f"CIDEr of {max(found.get('pictures', 0) for found in own):,.0f} {domain}"
+        rows.append([label, *(f"{found['cider']:.4f}" if found else "-" for found in own)])
     for key, name in VARIETY_NAMES.items():
         rows.append([name, *(_variety_text(key, getattr(one.variety, key)) for one in evaluations.values())])
     return [row for row in rows if set(row[1:]) != {"-"}]

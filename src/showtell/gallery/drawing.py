@@ -1,12 +1,13 @@
 """Pictures with their captions under them: for `predict.py --save-pictures`, the grid of a run and TensorBoard."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from showtell.gallery.lettering import Lettering
 
 INK, GRAY, PAPER = (20, 20, 20), (120, 120, 120), (255, 255, 255)
 Pixels = NDArray[np.uint8]
@@ -19,7 +20,7 @@ def caption_card(
 
     Args:
         pixels: `(H, W, 3)`.
-        caption: what the model said.
+        caption: what the model said; several lines for several captions.
         reference: what a person said; left out when empty.
         width: of the card; the picture is scaled to it.
         text_size: in pixels; by default a twentieth of the width.
@@ -27,16 +28,17 @@ def caption_card(
     picture = Image.fromarray(pixels)
     picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.LANCZOS)
     size = text_size or max(11, width // 20)
-    font = ImageFont.load_default(size)
-    columns = max(10, int(width / (size * 0.52)))
-    lines = [(line, INK) for line in _wrapped(caption, columns)] + [
-        (line, GRAY) for line in _wrapped(reference, columns)
+    letters = Lettering(size, caption + reference)
+    lines = [
+        (line, color)
+        for text, color in ((caption, INK), (reference, GRAY))
+        for line in letters.wrapped(text, width - size)
     ]
     card = Image.new("RGB", (width, picture.height + round(size * 1.35 * len(lines)) + size), PAPER)
     card.paste(picture)
     draw = ImageDraw.Draw(card)
     for row, (line, color) in enumerate(lines):
-        draw.text((size // 2, picture.height + size // 3 + row * size * 1.35), line, fill=color, font=font)
+        letters.draw(draw, (size // 2, picture.height + size // 3 + row * size * 1.35), line, color)
     return card
 
 
@@ -74,7 +76,7 @@ def captioned_copy(picture: Image.Image, word: str, text_size: int | None = None
     size = text_size or max(12, picture.width // 10)
     copy = Image.new("RGB", (picture.width, picture.height + round(1.5 * size)), PAPER)
     copy.paste(picture, (0, round(1.5 * size)))
-    ImageDraw.Draw(copy).text((2, 2), word, fill=INK, font=ImageFont.load_default(size))
+    Lettering(size, word).draw(ImageDraw.Draw(copy), (2, 2), word, INK)
     return copy
 
 
@@ -99,7 +101,3 @@ def thumbnail(pixels: Pixels, longest: int = 320) -> Pixels:
         return pixels
     height, width = (max(1, math.floor(side / scale)) for side in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    return textwrap.wrap(text, columns) if text else []

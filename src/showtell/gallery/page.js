@@ -17,8 +17,7 @@ function make(tag, className, ...children) {
 
 const percent = p => (p >= .0995 ? Math.round(100 * p) : (100 * p).toPrecision(2)) + " %";
 const hue = place => several ? `hsl(${(215 + 137 * place) % 360} 55% 50%)` : "inherit";
-// people write no blank before these; the words come as the decoder says them
-const blankBefore = (word, place) => place && !/^([.,!?;:%]|n't|'(s|m|re|ve|ll|d))$/.test(word.text) ? " " : "";
+const blankBefore = (word, place) => place && !word.glued ? " " : "";
 const textOf = caption => caption.words.map((word, i) => blankBefore(word, i) + word.text).join("");
 
 // what pictures are sorted by: of one system, or the mean of all

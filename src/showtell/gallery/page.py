@@ -19,7 +19,7 @@ from PIL import Image
 from showtell.data.images import picture_pixels
 from showtell.files import atomic_write
 from showtell.gallery.contents import Page, entry_json
-from showtell.gallery.drawing import thumbnail
+from showtell.gallery.drawing import Pixels, thumbnail
 
 THUMBNAIL_PIXELS = 320
 JPEG_QUALITY = 72
@@ -32,31 +32,39 @@ def write_gallery(page: Page, path: Path) -> None:
         WriteError: the disk is full or a permission is missing; an old page is kept.
         PictureError: a picture vanished since it was captioned.
     """
-    before, after = _frame(page.title)
+    before, after = frame("page", page.title)
     head = {"systems": page.systems, "figures": page.figures, "subject": page.subject, "notes": page.notes}
     with atomic_write(path, "w") as file:
         file.write(before)
         # the pictures one by one: together they are the page
-        file.write(f'{_safe_json(head)[:-1]},"pictures":[')
+        file.write(f'{safe_json(head)[:-1]},"pictures":[')
         for place, entry in enumerate(page.entries):
-            file.write("," * bool(place) + "\n" + _safe_json(entry_json(entry, picture_data(entry.path))))
+            file.write("," * bool(place) + "\n" + safe_json(entry_json(entry, picture_data(entry.path))))
         file.write("\n]}" + after)
 
 
 def picture_data(path: Path) -> dict[str, Any]:
+    """`thumbnail_data` of a picture file."""
+    return thumbnail_data(picture_pixels(path))
+
+
+def thumbnail_data(pixels: Pixels) -> dict[str, Any]:
     """A small JPEG as a `data:` address, with its size."""
-    small = thumbnail(picture_pixels(path), THUMBNAIL_PIXELS)
+    small = thumbnail(pixels, THUMBNAIL_PIXELS)
     file = BytesIO()
     Image.fromarray(small).save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
     source = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
     return {"src": source, "width": small.shape[1], "height": small.shape[0]}
 
 
-def _frame(title: str) -> tuple[str, str]:
-    """The page before and after its data."""
+def frame(name: str, title: str) -> tuple[str, str]:
+    """A page before and after its data, from `NAME.html`, `NAME.css` on top of `page.css`, and `NAME.js`."""
+    folder = files("showtell.gallery")
     template, style, script = (
-        files("showtell.gallery").joinpath(f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+        folder.joinpath(f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
     )
+    if name != "page":
+        style = folder.joinpath("page.css").read_text(encoding="utf-8") + style
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     for place, text in (("POLICY", digest), ("STYLE", style), ("SCRIPT", script), ("TITLE", html.escape(title))):
         template = template.replace(f"{{{{{place}}}}}", text)
@@ -64,6 +72,6 @@ def _frame(title: str) -> tuple[str, str]:
     return before, after
 
 
-def _safe_json(value: object) -> str:
+def safe_json(value: object) -> str:
     """JSON in ASCII that cannot end the script element it stands in."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

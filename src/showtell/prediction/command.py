@@ -79,7 +79,7 @@ def caption_and_report(options: argparse.Namespace) -> int:
     if options.split:
         listed = split_pictures(options.split, models, words)
     elif not options.annotations:
-        listed = plain_pictures(words)
+        listed = plain_pictures(words, recursive=options.recursive)
         if not listed.pictures and listed.problems:
             raise ConfigError(listed.problems[0])
     if options.scores and not any(picture.captions for picture in listed.pictures):
@@ -125,6 +125,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (options.annotations and words, f"{others}: with --annotations, pictures come from --images"),
         (options.split and words != settings, f"{others}: with --split, pictures come from the run's own data"),
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
+        (listed and options.recursive, "--recursive is for folders that are named themselves; leave it out"),
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
         (options.scores and not listed, "--scores: nothing to score against; give --annotations FILE or --split test"),
         (not listed and not words, "no picture is named; name pictures or folders after the checkpoint"),
@@ -211,4 +212,6 @@ def _evaluation(
 ) -> Evaluation:
     configs = model.captioner.configs if listed.name or options.gallery else []
     metrics = [name for config in configs for name in config.training.metrics]
-    return evaluation_of(captioned, listed, training_data(listed, configs), metrics)
+    return evaluation_of(
+        captioned, listed, training_data(listed, configs), metrics, model.captioner.vocabulary.tokenizer
+    )

@@ -10,10 +10,15 @@ from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.report import Evaluation, Forms, evaluate
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.inputs import PictureList
+from showtell.text import Tokenizer
 
 
 def evaluation_of(
-    captioned: Mapping[int, Captioned], listed: PictureList, data: Sequence[DataConfig], metrics: Sequence[str]
+    captioned: Mapping[int, Captioned],
+    listed: PictureList,
+    data: Sequence[DataConfig],
+    metrics: Sequence[str],
+    tokenizer: Tokenizer,
 ) -> Evaluation:
     """What a model's captions are worth.
 
@@ -22,18 +27,20 @@ def evaluation_of(
         listed: the pictures; where they are only named, what captions tell by themselves is measured.
         data: what the model was trained on, as far as it matters.
         metrics: what its training asked for besides.
+        tokenizer: the model's.
     """
     best = {picture: found.captions[0] for picture, found in captioned.items()}
-    forms, note = training_forms(data)
+    forms, note = training_forms(data, tokenizer)
     notes = [note] if note else []
     if not listed.name:
-        return Evaluation({}, {}, caption_variety(best.values(), forms), notes)
+        return Evaluation({}, {}, caption_variety(best.values(), forms, tokenizer), notes)
     references = {picture.id: picture.captions for picture in listed.pictures}
-    found = evaluate(best, references, (listed.name, listed.split), forms, metrics)
+    domains = {picture.id: picture.domain for picture in listed.pictures if picture.domain}
+    found = evaluate(best, references, (listed.name, listed.split), forms, metrics, domains, tokenizer)
     return replace(found, notes=[*found.notes, *notes])
 
 
-def training_forms(data: Sequence[DataConfig]) -> tuple[Forms | None, str | None]:
+def training_forms(data: Sequence[DataConfig], tokenizer: Tokenizer) -> tuple[Forms | None, str | None]:
     """The captions of the training splits, or a note why they cannot be had."""
     if not data:
         return None, None
@@ -43,5 +50,6 @@ def training_forms(data: Sequence[DataConfig]) -> tuple[Forms | None, str | None
             split = read_split(section, "train", check_files=False)
         except (UserError, OSError) as error:
             return None, f"share of new captions left out: the training captions are not at hand ({error})"
-        forms |= caption_forms(caption for picture in split.pictures for caption in picture.captions)
+        texts = (caption for picture in split.pictures for caption in picture.captions)
+        forms |= caption_forms(texts, tokenizer)
     return forms, None

@@ -16,6 +16,7 @@ from showtell.config import ConfigError, DataConfig, DecodingConfig
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
 from showtell.data.paths import SUFFIXES, find_pictures, shown, why_unreadable
+from showtell.data.settings import FolderConfig
 from showtell.evaluation.report import Evaluation
 from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
 from showtell.prediction.options import decoding_from_flags
@@ -157,7 +158,7 @@ class PictureList:
     Attributes:
         pictures: in order; without captions where nobody described them.
         problems: a line per picture or argument that cannot be used.
-        notes: a line per thing that reading the annotations left out.
+        notes: a line per thing that was left out.
         name: of an annotation file or a split; empty where pictures are named themselves, which have no references.
         split: train, val or test, where one is named.
         moved: data that models were trained on, and the same as the command line changed it.
@@ -176,21 +177,23 @@ class PictureList:
         return f"the {self.name}" if self.split else self.name
 
 
-def plain_pictures(words: Sequence[str]) -> PictureList:
+def plain_pictures(words: Sequence[str], *, recursive: bool = False) -> PictureList:
     """The pictures that files, folders and patterns mean.
 
     Names that end in digits, as COCO's do, give the ids; else the pictures are numbered from 1.
     """
-    paths, problems = find_pictures(list(words))
-    found = [coco_id(path) for path in paths]
-    ids = [number for number in found if number is not None]
-    if len(set(ids)) < len(paths):
-        ids = list(range(1, len(paths) + 1))
-    return PictureList([Picture(number, path, ()) for number, path in zip(ids, paths, strict=True)], problems)
+    found = find_pictures(words, recursive=recursive)
+    ids = [number for path in found.paths if (number := coco_id(path)) is not None]
+    if len(set(ids)) < len(found.paths):
+        ids = list(range(1, len(found.paths) + 1))
+    pictures = [Picture(number, path, ()) for number, path in zip(ids, found.paths, strict=True)]
+    return PictureList(pictures, found.problems, found.notes)
 
 
 def annotated_pictures(annotations: Path, images: Path) -> PictureList:
-    """The pictures of a captions file in COCO's format, with its ids and their references where they have any.
+    """The pictures of a captions file of any layout, with their references where they have any.
+
+    COCO's and its like have ids; those of other layouts are the places of the pictures in the file.
 
     Whether each picture is there shows when it is read.
 
@@ -202,12 +205,14 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
         raise ConfigError(f"--annotations {shown(annotations)}: {reason}")
     if not images.is_dir():
         raise ConfigError(f"--images {shown(images)}: no such folder; give the one that the file names start from")
-    config = DataConfig(
+    file, folder = str(annotations.resolve()), str(images.resolve())
+    config = FolderConfig(
         name=annotations.stem,
-        format="coco",
         root=".",
-        val_annotations=str(annotations.resolve()),
-        val_images=str(images.resolve()),
+        train_annotations="none",  # the file is read whole, and divided among no splits
+        val_annotations=file,
+        train_images=folder,
+        val_images=folder,
     )
     split = read_split(config, "val", check_files=False, undescribed=True)
     return PictureList(split.pictures, notes=split.skipped, name=annotations.name)

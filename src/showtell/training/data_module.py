@@ -9,7 +9,7 @@
     module = build_module(data)
     pl.Trainer(max_epochs=3).fit(module, datamodule=data)
 
-A plain Trainer trains, validates and scores; with `plugins=[VerifiedCheckpointIO()]` (`checkpointing.io`) it writes
+A plain Trainer trains, validates and scores; with `plugins=[VerifiedCheckpointIO()]` (`checkpointing.last`) it writes
 checkpoints that `showtell.load` takes. Resuming within an epoch and stopping after a signal come with train.py.
 """
 
@@ -44,6 +44,9 @@ class CaptionDataModule(CaptionData):
         encoder: the frozen encoder, for the module.
         vocabulary: counted on the training captions.
         feature_shape: `(D,)` or `(R, D)`, for the decoder.
+
+    Raises:
+        ConfigError: the vocabulary would hold too little to learn from; told before a picture is encoded.
     """
 
     def __init__(self, config: Config, source: Source | None = None) -> None:

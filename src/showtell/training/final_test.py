@@ -55,6 +55,7 @@ class FinalTest(Callback):
         self.test = test
         self.train = source.train
         self.num_workers = source.num_workers
+        self.tokenizer = source.tokenizer
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Captions, scores, writes, logs and prints, unless a search has given the run up."""
@@ -98,10 +99,13 @@ class FinalTest(Callback):
 
     def _report(self, trainer: pl.Trainer, rows: list[Row], file: Path) -> None:
         training = self.train.references
-        forms = None if training is None else caption_forms(text for texts in training.values() for text in texts)
+        texts = () if training is None else (text for said in training.values() for text in said)
+        forms = None if training is None else caption_forms(texts, self.tokenizer)
         captions = {row["image_id"]: row["caption"] for row in rows}
         named = f"test split of {self.config.data.name}", "test"
-        found = evaluate(captions, self.test.references, named, forms, self.config.training.metrics)
+        found = evaluate(
+            captions, self.test.references, named, forms, self.config.training.metrics, tokenizer=self.tokenizer
+        )
         results = [{"image_id": picture, "caption": caption} for picture, caption in captions.items()]
         self.run.predictions.mkdir(exist_ok=True)
         write_json(self.run.predictions / "captions_test.json", results)

@@ -64,7 +64,8 @@ def build_scores(config: Config, source: Source) -> Scores:
         judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
     references = source.references("val")
     assert references is not None
-    return Scores(references, lambda: source.references("train"), judge, config.training.metrics)
+    metrics = config.training.metrics
+    return Scores(references, lambda: source.references("train"), judge, metrics, source.tokenizer)
 
 
 def imagined_scores(config: Config) -> Scores:

@@ -1,4 +1,4 @@
-"""Where a run's captions and images come from if they lie in tar shards."""
+"""Tar shards as the source of a run: training streams, validation and test are unpacked."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -45,8 +45,11 @@ class ShardSource(Source):
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each word occurs in the training captions."""
-        return self.train.counts
+        """Of all captions where pictures are to be encoded, else of the usable ones."""
+        if self.config.features.mode == "off" or has_features(self.train_paths[0]):
+            return self.train.counts
+        request = IndexRequest(self.data.max_caption_words, False, self.tokenizer)
+        return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers).counts
 
     def references(self, split: SplitName) -> Mapping[int, Sequence[str]] | None:
         """What people wrote about the validation pictures, by picture id; of training that is not kept."""
@@ -92,14 +95,15 @@ class ShardSource(Source):
         unpacked = unpack(shards, self.folder, f"data.{name}_shards")
         data = unpacked.data_config(self.config.data)
         if unpacked.features is None:
-            config = replace(self.config, data=data)
+            inner = replace(self.config, data=data)
             with rank_zero_first():
-                captions = read_captions(config, "val")
-            return folder_split(config, self.encoder, "val", captions)
+                captions = read_captions(inner, self.tokenizer, "val")
+            return folder_split(inner, self.encoder, "val", captions)
         stored: Any = np.load(unpacked.features, mmap_mode="c", allow_pickle=False)
         place = choose_place(self.config.features.place, stored.nbytes, self.encoder.device)
         images = CachedFeatures(place_features(stored, place))
-        return SplitData(load_captions(data, "val", Path(self.config.cache)), images, np.zeros(len(stored), dtype=bool))
+        captions = load_captions(data, "val", Path(self.config.cache), self.tokenizer)
+        return SplitData(captions, images, np.zeros(len(stored), dtype=bool))
 
     @property
     def num_workers(self) -> int:
@@ -116,7 +120,8 @@ class ShardSource(Source):
     def _opened(self, name: SplitName, paths: Sequence[Path], what: str) -> ShardSet:
         data = self.config.data
         # pictures that are decoded in every step are tried once beforehand, as in a folder
-        request = IndexRequest(data.max_caption_words, decode=what == "pictures" and name == "train")
+        decode = what == "pictures" and name == "train"
+        request = IndexRequest(data.max_caption_words, decode, self.tokenizer)
         shards = open_shards(paths, what, request, self.folder, data.num_workers)
         if shards.num_notes:
             with shards.left_out.open(encoding="utf-8") as file:

@@ -30,6 +30,7 @@ from showtell.data.feature_store import (
     place_features,
     stored_shape,
 )
+from showtell.data.formats import no_picture_there, resolved
 from showtell.data.module import SplitData, TrainSplit, pictures_in_batches
 from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles
@@ -39,7 +40,8 @@ from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import check_writable, short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
-from showtell.text import Vocabulary
+from showtell.text import Tokenizer, Vocabulary, build_tokenizer
+from showtell.text.vocabulary import vocabulary_fault
 
 
 class Source(ABC):
@@ -48,11 +50,12 @@ class Source(ABC):
     def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
         self.config = config
         self.encoder = encoder
+        self.tokenizer = build_tokenizer(config.vocab.tokenizer)
 
     @property
     @abstractmethod
     def counts(self) -> Counter[str]:
-        """How often each word occurs in the training captions."""
+        """How often each word occurs in the training captions; no picture is encoded for it."""
 
     @abstractmethod
     def references(self, split: SplitName) -> Mapping[int, Sequence[str]] | None:
@@ -98,8 +101,16 @@ class Source(ABC):
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """Counted on the training captions."""
-        return Vocabulary.from_counts(self.counts, self.config.vocab.threshold)
+        """Counted on the training captions.
+
+        Raises:
+            ConfigError: nothing can be learnt from these words; a resumed run has learnt from them.
+        """
+        threshold = self.config.vocab.threshold
+        fault = None if self.config.resume else vocabulary_fault(self.counts, threshold, self.tokenizer)
+        if fault:
+            raise ConfigError(f"data={self.config.data.name}: {fault}")
+        return Vocabulary.from_counts(self.counts, threshold, self.tokenizer)
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -134,7 +145,7 @@ class FolderSource(Source):
                 # drawing takes longer than finding out whether what follows has a place
                 check_writable(Path(config.cache), "cache")
                 ensure_shapes(Path(config.data.root), config.data.shapes)
-            return {name: read_captions(config, name) for name in ("train", "val")}
+            return {name: read_captions(config, self.tokenizer, name) for name in ("train", "val")}
 
     @property
     def counts(self) -> Counter[str]:
@@ -175,7 +186,7 @@ class FolderSource(Source):
     def find_test(self) -> None:
         """Reads its captions."""
         with rank_zero_first():
-            self.captions["test"] = read_captions(self.config, "test")
+            self.captions["test"] = read_captions(self.config, self.tokenizer, "test")
 
     @cached_property
     def test(self) -> SplitData:
@@ -211,12 +222,18 @@ class FolderSource(Source):
         return short_hash(part for split in sizes for part in split)
 
 
-def read_captions(config: Config, name: SplitName) -> CaptionSet:
-    """The captions of a split; says what was left out of them."""
-    captions = load_captions(config.data, name, Path(config.cache))
-    if captions.skipped and is_rank_zero():
-        count = len(captions.skipped)
-        print(f"{config.data.name} {name}: {count} notes from reading the annotations, e.g. {captions.skipped[0]}")
+def read_captions(config: Config, tokenizer: Tokenizer, name: SplitName) -> CaptionSet:
+    """The captions of a split; says what was found, left out and cut.
+
+    Raises:
+        AnnotationError: none of the pictures is there.
+    """
+    captions = load_captions(config.data, name, Path(config.cache), tokenizer)
+    most = config.decoding.max_length if name == "train" else 0
+    for line in captions.notes(config.data.max_caption_words, most) if is_rank_zero() else ():
+        print(f"{config.data.name} {name}: {line}")
+    if captions.stamps and set(captions.stamps) == {"missing"}:
+        raise no_picture_there(resolved(config.data, name), name, captions.path_names)
     return captions
 
 

@@ -19,6 +19,7 @@ from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
+from showtell.evaluation.metrics import tokens_note
 from showtell.files import remove_stale_temporaries
 from showtell.models.module import CaptionModule
 from showtell.processes import shortest
@@ -70,6 +71,8 @@ def train(config: Config, run_dir: Path) -> float:
     tell("data", f"{config.data.name}, {source.size()} in {config.data.root}")
     vocabulary = source.vocabulary
     tell("words", words_kept(vocabulary, source.counts, config.vocab.threshold))
+    if not source.tokenizer.is_english and is_rank_zero():
+        print(f"note: {tokens_note(source.tokenizer)}")
     if start:
         start.check_vocabulary(vocabulary)
     if resume:

@@ -14,8 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from showtell.checkpointing.best import BestCheckpoint, check_monitor
 from showtell.checkpointing.finite import FiniteLoss
-from showtell.checkpointing.io import VerifiedCheckpointIO
-from showtell.checkpointing.last import LastCheckpoint
+from showtell.checkpointing.last import LastCheckpoint, VerifiedCheckpointIO
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData, FollowTrainer
@@ -132,6 +131,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # of a notebook without ipywidgets, for bars that nobody draws
+    warnings.filterwarnings("ignore", "IProgress not found")
     # scores are rank 0's on all ranks, see `Scores`
     warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
 

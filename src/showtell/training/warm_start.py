@@ -1,6 +1,6 @@
 """`init_from=CHECKPOINT`: a second stage of training that starts with the weights of a first one.
 
-Encoder, decoder and vocabulary threshold are the checkpoint's, whatever the command line says of them, because the
+Encoder, decoder and vocabulary settings are the checkpoint's, whatever the command line says of them, because the
 weights mean nothing to others; data, training and decoding are the new run's. Only `encoder.finetune_blocks` may grow:
 blocks that the first stage fine-tuned stay the run's own, with `training.encoder_learning_rate=0` as they are. Unlike
 `resume`, the new run has its own optimizer, epochs and directory; it can be resumed when the first stage is gone.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, restore
-from showtell.text import Vocabulary
+from showtell.text import Vocabulary, build_tokenizer
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ def load_start(path: str) -> Start:
     checkpoint = load_checkpoint(file)
     metadata = checked_metadata(checkpoint, file, model_only=True)
     state = checkpoint["state_dict"]
-    config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
+    config = restore(metadata["config"])
+    vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
     sha256 = str(metadata["encoder"]["sha256"])
     return Start(file, config, vocabulary, inference_weights(state), finetuned_weights(state), sha256)

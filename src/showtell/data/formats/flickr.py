@@ -10,11 +10,9 @@ SHA-256, so the choice depends on nothing but the names. What the list of the te
 The numbers of pictures are their places in the table.
 """
 
-import csv
 import hashlib
-import io
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -29,17 +27,11 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
+from showtell.data.formats.table import table_rows
 from showtell.data.paths import shown
 from showtell.data.settings import FlickrConfig
 
-_NAME_COLUMNS = ("image", "image_name", "filename", "file_name")
-_CAPTION_COLUMNS = ("caption", "comment", "sentence")
-_TOKEN_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
-# Flickr30k's table has one row, `2199200615.jpg| 4   A dog runs ...`, that lacks its second bar
-_BAR_ROW = re.compile(r"([^|]*)\|\s*\d+\s*\|?(.*)")
 _VALIDATION_LIMIT = 1000
-
-Row = tuple[int, str, str]  # line number, picture name, caption
 
 
 class FlickrFormat(AnnotationFormat):
@@ -50,6 +42,8 @@ class FlickrFormat(AnnotationFormat):
         table = read_flickr(annotation_file(config, split), picture_folder(config, split))
         shared = config.train_annotations == config.val_annotations
         lists = _lists(config, split)
+        if shared and split != "train":
+            table = replace(table, skipped=[])  # told of training, so that counts add up
         is_whole = split == "test" and "test" not in lists  # a table of its own
         return table if is_whole else select(table, split, lists, shared=shared)
 
@@ -75,56 +69,13 @@ def read_flickr(file: Path, folder: Path) -> Split:
     """
     source = AnnotationFile(file)
     captions: dict[str, list[str]] = {}
-    for line, name, text in _rows(source):
-        if name not in captions:
-            captions[source.picture_name(name, f"line {line}")] = []
-        if caption := source.caption(text, f"line {line}"):
-            captions[name].append(caption)
+    for row in table_rows(source, source.text()):
+        if row.name not in captions:
+            captions[source.picture_name(row.name, row.where)] = []
+        captions[row.name] += [caption for text in row.texts if (caption := source.caption(text, row.where))]
     told = enumerate(captions.items())
-    pictures = [Picture(number, folder / name, tuple(said)) for number, (name, said) in told]
-    return Split(pictures, source.skipped)
-
-
-def _rows(source: AnnotationFile) -> Iterator[Row]:
-    text = source.text()
-    first = text.lstrip().split("\n", 1)[0]
-    if _TOKEN_LINE.match(first):
-        return _pattern_rows(_TOKEN_LINE, text, source, 1)
-    delimiter = next((mark for mark in "|,\t" if mark in first), ",")
-    columns = [column.strip().lower() for column in first.split(delimiter)]
-    name = next((columns.index(known) for known in _NAME_COLUMNS if known in columns), None)
-    caption = next((columns.index(known) for known in _CAPTION_COLUMNS if known in columns), None)
-    if name is None or caption is None:
-        raise source.refused(
-            f"line 1 is {shown(first)}; it must be `name.jpg#0<TAB>caption` or a header with `image` and `caption`"
-        )
-    if columns == ["image_name", "comment_number", "comment"] and delimiter == "|":
-        return _pattern_rows(_BAR_ROW, text, source, 2)
-    return _table_rows(text, delimiter, name, caption, source)
-
-
-def _pattern_rows(pattern: re.Pattern[str], text: str, source: AnnotationFile, first_line: int) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if number < first_line or not line.strip():
-            continue
-        found = pattern.match(line)
-        if not found:
-            raise source.refused(f"line {number} has no picture name and caption; correct or remove it")
-        yield number, found[1].strip(), found[2]
-
-
-def _table_rows(text: str, delimiter: str, name: int, caption: int, source: AnnotationFile) -> Iterator[Row]:
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        next(rows)
-        for row in rows:
-            if not row:
-                continue
-            if len(row) <= max(name, caption):
-                raise source.refused(f"line {rows.line_num} has {len(row)} column(s); correct or remove it")
-            yield rows.line_num, row[name].strip(), row[caption]
-    except csv.Error as error:
-        raise source.refused(f"line {rows.line_num}: {error}; correct the line") from None
+    pictures = [Picture(number, source.picture_path(folder, name), tuple(said)) for number, (name, said) in told]
+    return Split(pictures, source.skipped, source.told)
 
 
 def select(table: Split, split: SplitName, lists: Mapping[SplitName, Path], *, shared: bool) -> Split:
@@ -143,7 +94,7 @@ def select(table: Split, split: SplitName, lists: Mapping[SplitName, Path], *, s
         listed["val"] = lowest_tenth([picture.path.name for picture in table.pictures if not _in(picture, held_out)])
     if split not in listed:
         others = set().union(*listed.values())
-        return Split([picture for picture in table.pictures if not _in(picture, others)], table.skipped)
+        return Split([picture for picture in table.pictures if not _in(picture, others)], table.skipped, table.told)
     wanted = listed[split]
     chosen = [picture for picture in table.pictures if _in(picture, wanted)]
     found = {name for p in chosen for name in (p.path.name, p.path.stem)}
@@ -151,7 +102,7 @@ def select(table: Split, split: SplitName, lists: Mapping[SplitName, Path], *, s
         f"{shown(name)} is in the list of the {split} split but has no captions; left out"
         for name in sorted(wanted - found)
     ]
-    return Split(chosen, [*table.skipped, *absent])
+    return Split(chosen, [*table.skipped, *absent], table.told)
 
 
 def _refuse_common(listed: Mapping[SplitName, set[str]], lists: Mapping[SplitName, Path]) -> None:

@@ -38,11 +38,17 @@ def read_karpathy(file: Path, folder: Path, split: str) -> Split:
     Raises:
         AnnotationError: the file is not what it should be.
     """
+    source = AnnotationFile(file)
+    return karpathy_split(source, source.json(), folder, split)
+
+
+def karpathy_split(source: AnnotationFile, content: dict[str, Any], folder: Path, split: str) -> Split:
+    """`read_karpathy` of a file whose JSON was read already."""
     wanted = _SPLITS[split]
-    source, unwanted = AnnotationFile(file), AnnotationFile(file)
+    unwanted = AnnotationFile(source.path)
     pictures: list[Picture] = []
     seen: set[int] = set()
-    for index, image in enumerate(source.list_of(source.json(), "images")):
+    for index, image in enumerate(source.list_of(content, "images")):
         where = f"images[{index}]"
         belongs_to = source.member(image, "split", where)
         if not isinstance(belongs_to, str) or belongs_to not in _KNOWN:
@@ -53,7 +59,7 @@ def read_karpathy(file: Path, folder: Path, split: str) -> Split:
         seen.add(picture.id)
         if belongs_to in wanted:
             pictures.append(picture)
-    return Split(pictures, source.skipped)
+    return Split(pictures, source.skipped, source.told)
 
 
 def _picture(image: Any, source: AnnotationFile, folder: Path, where: str) -> Picture:
@@ -70,4 +76,6 @@ def _picture(image: Any, source: AnnotationFile, folder: Path, where: str) -> Pi
         (source.member(sentence, "raw", place), f"{place}.raw")
         for sentence, place in zip(sentences, places, strict=True)
     ]
-    return Picture(image_id, folder / name, tuple(text for pair in raw if (text := source.caption(*pair))))
+    return Picture(
+        image_id, source.picture_path(folder, name), tuple(text for pair in raw if (text := source.caption(*pair)))
+    )

@@ -52,7 +52,9 @@ def ensure_shapes(root: Path, config: ShapesConfig) -> None:
         if _manifest(root) == manifest:
             return
         if root.exists() and _manifest(root) is None and (not root.is_dir() or any(root.iterdir())):
-            raise ConfigError(f"data.root={root} holds other files; name a new folder and the drawn scenes go there")
+            raise ConfigError(
+                f"data.root={root} holds other files; did you mean data=custom? Scenes are drawn into a new folder"
+            )
         _draw_anew(root, config, manifest)
 
 

@@ -24,6 +24,9 @@ from torch import Tensor, nn
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, find
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
+COLORED = ("quarters", "cells")
+"""Poolings that read the first layer beside the last block, and not the head."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -84,8 +87,8 @@ class Backbone(ABC):
 class Encoder(nn.Module):
     """Pictures in, features out: `(B, 3, S, S)` normalized pixels to `(B, D)`, or to regions `(B, R, D)`.
 
-    `pooling` is `average` (one vector), `grid` (every place of the last map is a region), or `quarters`: four
-    regions, each with the mean of the last block and the extremes of the first layer, which still knows colours.
+    `pooling` is `average` (one vector), `grid` (every place of the last map is a region), `cells` (the same, with the
+    extremes of the first layer there, which still knows colours), or `quarters`: four such regions of the picture.
     """
 
     def __init__(self, trunk: nn.Module, pooling: str, transform: ImageTransform, stem: int = 0, head: int = 0) -> None:
@@ -104,10 +107,12 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The features of normalized pixels."""
-        if self.pooling == "quarters":
+        if self.pooling in COLORED:
             assert isinstance(self.trunk, nn.Sequential)
             first = self.trunk[: self.stem](pixels)
-            return quarters(first, self.trunk[self.stem : len(self.trunk) - self.head](first))
+            last = self.trunk[self.stem : len(self.trunk) - self.head](first)
+            rows, columns = (2, 2) if self.pooling == "quarters" else last.shape[2:]
+            return colored_regions(first, last, (rows, columns))
         return pool(self.trunk(pixels), self.pooling)
 
     def feature_shape(self) -> tuple[int, ...]:
@@ -128,12 +133,12 @@ def pool(last: Tensor, pooling: str) -> Tensor:
     return last.mean(dim=(2, 3))
 
 
-def quarters(first: Tensor, last: Tensor) -> Tensor:
-    """Four regions `(B, 4, C_last + 2 C_first)`, row by row: the last map's mean, the first's maximum and minimum."""
+def colored_regions(first: Tensor, last: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Regions `(B, R, C_last + 2 C_first)` row by row: the last map's mean, the first's maximum and minimum in each."""
     parts = [
-        nn.functional.adaptive_avg_pool2d(last, 2),
-        nn.functional.adaptive_max_pool2d(first, 2),
-        -nn.functional.adaptive_max_pool2d(-first, 2),
+        nn.functional.adaptive_avg_pool2d(last, grid),
+        nn.functional.adaptive_max_pool2d(first, grid),
+        -nn.functional.adaptive_max_pool2d(-first, grid),
     ]
     return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous()
 
@@ -202,13 +207,14 @@ def _random_weights(backbone: Backbone) -> EncoderWeights:
 
 
 def _check_pooling(config: EncoderConfig, network: Network) -> None:
-    if config.pooling == "quarters" and not (network.stem and isinstance(network.trunk, nn.Sequential)):
+    if config.pooling in COLORED and not (network.stem and isinstance(network.trunk, nn.Sequential)):
         raise ConfigError(
-            f"encoder.pooling=quarters needs a first layer, which {config.name} does not show; use a resnet or average"
+            f"encoder.pooling={config.pooling} needs a first layer, which {config.name} does not show; "
+            "use a resnet or average"
         )
-    if config.pooling == "grid" and not network.has_map:
+    if config.pooling in ("grid", "cells") and not network.has_map:
         raise ConfigError(
-            f"encoder.pooling=grid needs a grid of regions, which {config.name} does not give; "
+            f"encoder.pooling={config.pooling} needs a grid of regions, which {config.name} does not give; "
             "use encoder.pooling=average, or a convolutional network such as resnet50"
         )
 
