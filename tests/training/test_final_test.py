@@ -117,7 +117,10 @@ def test_what_cannot_be_tested_is_refused_before_training(
         tiny_config(training={"test": True})
     for change, message in (
         ({"test_annotations": "gone.json"}, r"gone\.json is not there"),
-        ({"test_images": "train"}, "no test picture can be read, e.g. .*val_000000001001.jpg"),
+        (
+            {"test_images": "train"},
+            r"none of the 6 test pictures .*; set data\.test_images=val",
+        ),
         ({"test_annotations": str(tmp_path / "bare.json")}, r"none of its 6 picture\(s\) has captions"),
     ):
         content = json.loads((Path(data["root"]) / "annotations/captions_val.json").read_text())

@@ -28,8 +28,9 @@ from showtell.models.objective import build_objective
 from showtell.models.word_vectors import load_word_vectors, word_matrix
 from showtell.terminal import tell
 from showtell.text import Vocabulary
+from showtell.training.folder_source import FolderSource
 from showtell.training.shard_source import ShardSource
-from showtell.training.sources import FolderSource, Source
+from showtell.training.sources import Source
 from showtell.training.warm_start import Start
 
 

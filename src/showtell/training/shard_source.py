@@ -25,7 +25,8 @@ from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
-from showtell.training.sources import Source, folder_split, read_captions, report_left_out
+from showtell.training.folder_source import folder_split, read_captions
+from showtell.training.sources import Source, report_left_out
 
 
 class ShardSource(Source):

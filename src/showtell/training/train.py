@@ -83,9 +83,9 @@ def train(config: Config, run_dir: Path) -> float:
     scores = build_scores(config, source)
     if scores.further:
         check_monitored(config.training.monitor, scores)
+    tell("encoder", encoder_in_words(config, source.feature_shape))  # shards are encoded for it
     pl.seed_everything(config.seed, verbose=False)
     module = build_module(source, start)
-    tell("encoder", encoder_in_words(config, source.feature_shape))
     tell("model", model_in_words(config, module))
     if resume:
         check_weights(module, resume.shapes, resume.path)
