@@ -19,7 +19,7 @@ from rich.progress import track
 
 from showtell.config import DataConfig, DecodingConfig, VocabConfig
 from showtell.config.arguments import Parser
-from showtell.config.command_line import data_and_vocab
+from showtell.config.presets import data_and_vocab
 from showtell.config.setting import spelled, walk
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split, resolved

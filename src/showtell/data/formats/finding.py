@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from showtell.config import DataConfig, find
-from showtell.config.command_line import data_sets
+from showtell.config.presets import data_sets
 from showtell.data.annotations import AnnotationError, AnnotationFile, MissingDataError
 from showtell.data.formats.records import json_lines, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Wanted, names_picture
