@@ -14,11 +14,8 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from showtell.files import short_hash
+from showtell.files import PICTURE_SUFFIXES, short_hash
 
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
-)  # fmt: skip
 _OTHER_PICTURES = (".eps", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SHOWN_CHARACTERS = 200
@@ -155,7 +152,7 @@ def _in_folder(folder: Path, found: FoundPictures, recursive: bool) -> list[Path
         return []
     folders = [path for path in entries if _is_folder(path)]
     files = _files_below(folder) if recursive else [path for path in entries if path not in folders]
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     others = sum(path.suffix.lower() in _OTHER_PICTURES for path in files)
     if others:
         found.problems.append(f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG or PNG")
@@ -168,7 +165,7 @@ def _in_folder(folder: Path, found: FoundPictures, recursive: bool) -> list[Path
     elif deeper:
         found.problems.append(f"{shown(folder)}: its pictures lie in sub-folders; add --recursive")
     elif not pictures and not others:
-        found.problems.append(f"{shown(folder)}: holds no {', '.join(SUFFIXES)} file")
+        found.problems.append(f"{shown(folder)}: holds no {', '.join(PICTURE_SUFFIXES)} file")
     return pictures
 
 
@@ -183,7 +180,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 def _holds_pictures(folder: Path) -> bool:
     """Whether there is one in it or below."""
-    return any(Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(folder) for name in names)
+    return any(Path(name).suffix.lower() in PICTURE_SUFFIXES for _, _, names in os.walk(folder) for name in names)
 
 
 def telling_names(paths: Sequence[Path]) -> list[str]:

@@ -16,7 +16,7 @@ from showtell.config import DataConfig, find
 from showtell.config.presets import data_sets
 from showtell.data.annotations import AnnotationError, AnnotationFile, MissingDataError
 from showtell.data.formats.records import json_lines, record_rows
-from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Wanted, names_picture
+from showtell.data.formats.rows import A_SUFFIX, LOOKS_LIKE_PICTURE, Wanted, names_picture
 from showtell.data.formats.table import is_table, table_rows
 from showtell.data.paths import is_url, shown
 
@@ -26,9 +26,7 @@ TABLES = (".csv", ".tsv", ".jsonl", ".json", ".token")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)(?![a-z])", re.IGNORECASE)
 _OF_CAPTIONS = re.compile(r"caption|token|metadata|result|dataset_|comment", re.IGNORECASE)
 _IN_JSON = re.compile(r'"(?:captions?|caption_str|sentences|text|raw)"\s*:')
-_PICTURE_IN_JSON = re.compile(
-    r'"((?:[^"\\]|\\.)*\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif))"', re.IGNORECASE
-)
+_PICTURE_IN_JSON = re.compile(rf'"((?:[^"\\]|\\.)*{A_SUFFIX})"', re.IGNORECASE)
 _KARPATHY_FOLDER = re.compile(r'"filepath"\s*:\s*"([^"\\]+)"')
 _DEPTH = 3
 _MOST_FOLDERS = 3000
