@@ -29,7 +29,7 @@ from showtell.data.formats.karpathy import karpathy_split
 from showtell.data.formats.records import json_lines, json_records, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Gathered, Row, Wanted, gather
 from showtell.data.formats.table import table_rows
-from showtell.data.paths import natural, shown
+from showtell.data.paths import files_below, natural, shown
 from showtell.data.settings import FolderConfig
 
 AUTO = "auto"
@@ -183,19 +183,9 @@ def drawn_for_validation(names: list[str], folder: Path, config: FolderConfig) -
     return set(sorted(names, key=lot)[:count])
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """The files in a folder and the folders in it, hidden ones left out; links are followed, each folder once."""
-    seen: set[str] = set()
-    for place, inner, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        inner[:] = [] if real in seen else sorted(name for name in inner if not name.startswith((".", "__MACOSX")))
-        yield from (Path(place, name) for name in names if real not in seen and not name.startswith("."))
-        seen.add(real)
-
-
 def _pictures_below(folder: Path) -> list[Path]:
-    """The pictures among them, `2.jpg` before `10.jpg`."""
-    return sorted((file for file in _files_below(folder) if LOOKS_LIKE_PICTURE.search(file.name)), key=natural)
+    """The pictures in a folder and below it, `2.jpg` before `10.jpg`."""
+    return sorted((file for file in files_below(folder) if LOOKS_LIKE_PICTURE.search(file.name)), key=natural)
 
 
 def _text_of(picture: Path, suffix: str) -> Path | None:
@@ -211,7 +201,7 @@ def _gathered(source: AnnotationFile, folder: Path, pattern: str) -> tuple[Annot
     used = {text for text in texts.values() if text is not None}
     for picture in (picture for picture, text in texts.items() if text is None):
         source.skipped.append(f"{shown(picture)} has no {picture.stem}{pattern[1:]} beside it; left out")
-    for text in sorted({file for file in _files_below(folder) if file.name.endswith(pattern[1:])} - used):
+    for text in sorted({file for file in files_below(folder) if file.name.endswith(pattern[1:])} - used):
         if not text.stem.lower().startswith(("readme", "license", "licence")):
             source.skipped.append(f"{shown(text)} has no picture beside it; left out")
     found = gather(source, _rows_beside(source, texts, folder), folder)
