@@ -1,12 +1,15 @@
 """`data=custom`: what is found, what it is kept under, and what is looked into at all."""
 
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.data import test_layouts as layouts
 
-from showtell.data.formats import read_split
+from showtell.data.annotations import AnnotationError
+from showtell.data.formats import finding, read_split
 from showtell.data.paths import find_pictures
 from showtell.data.settings import FolderConfig
 
@@ -36,3 +39,38 @@ def test_linked_folders_are_read_and_links_that_lead_back_are_not(tmp_path: Path
         os.symlink(target, root / link)
     assert {path.name for path in find_pictures([str(root)], recursive=True).paths} == {"1.jpg", "2.jpg"}
     assert pictures(root) == {"1.jpg", "2.jpg"}
+
+
+class Counted(list[str]):
+    """A list that knows how often it was gone through."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[str]:
+        Counted.walks += 1
+        return super().__iter__()
+
+
+def test_texts_beside_pictures_are_told_in_a_few_walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not in one per text, which took seconds for thousands."""
+    layouts.sidecars(tmp_path)
+    names = Counted(finding._files_in(tmp_path, "."))
+    monkeypatch.setattr(finding, "_files_in", lambda *_: names)
+    assert len(finding._sidecars(tmp_path, ".", "*.txt")) == len(layouts.NAMES)
+    assert Counted.walks < 5
+
+
+@pytest.mark.parametrize("content", [{"data": []}, []], ids=["data", "list"])
+def test_a_file_without_records_is_refused_in_one_line(tmp_path: Path, content: object) -> None:
+    layouts.touch(tmp_path / "images")
+    layouts.write(tmp_path / "captions.json", content)
+    with pytest.raises(AnnotationError, match=r"captions\.json: holds no records; write or fetch it again$"):
+        read_split(custom(tmp_path), "train")
+
+
+def test_blank_lines_before_records_hide_no_pictures(tmp_path: Path) -> None:
+    layouts.touch(tmp_path / "few", ["1.jpg", "2.jpg"])
+    layouts.touch(tmp_path / "others", ["a.jpg", "b.jpg", "c.jpg"])
+    rows = [json.dumps({"image": name, "caption": layouts.said(name)}) for name in ("1.jpg", "2.jpg")]
+    layouts.write(tmp_path / "captions.jsonl", "\n" * 30 + "\n".join(rows))
+    assert pictures(tmp_path) == {"1.jpg", "2.jpg"}

@@ -121,9 +121,8 @@ def _ends(file: Path) -> tuple[str, str]:
 
 def _sidecars(root: Path, folder: str, pattern: str) -> list[str]:
     names = _files_in(root, folder)
-    stems = {name.rpartition(".")[0] for name in names if LOOKS_LIKE_PICTURE.search(name)}
-    texts = [name for name in names if name.endswith(pattern[1:])]
-    return [name for name in texts if name.removesuffix(pattern[1:]) in stems | set(names)]
+    owners = {*names, *(name.rpartition(".")[0] for name in names if LOOKS_LIKE_PICTURE.search(name))}
+    return [name for name in names if name.endswith(pattern[1:]) and name.removesuffix(pattern[1:]) in owners]
 
 
 def find_images(root: Path, annotations: str, split: str, wanted: Wanted) -> str:
@@ -134,7 +133,7 @@ def find_images(root: Path, annotations: str, split: str, wanted: Wanted) -> str
     """
     below = folders(root)
     if annotations in (*SIDECARS, FOLDER_NAMES):
-        return _split_folder(root, below, split)
+        return _split_folder(below, split)
     sample = _sample_names(root / annotations, wanted)
     if not sample:  # names without suffix, or a fault that the reader will tell
         return _likely_folder(root, split)
@@ -159,7 +158,7 @@ def _is_of(folder: str, split: str) -> bool:
     return word is not None and word[1].lower()[:3].replace("dev", "val") == split[:3]
 
 
-def _split_folder(root: Path, below: list[str], split: str) -> str:
+def _split_folder(below: list[str], split: str) -> str:
     """`train` and `val` where both are there, else the root."""
     found = {name: [f for f in below if os.sep not in f and _is_of(f, name)] for name in ("train", "val")}
     return found[split][0] if split in found and all(len(names) == 1 for names in found.values()) else "."
@@ -185,8 +184,8 @@ def _sample_names(file: Path, wanted: Wanted) -> list[str]:
 def _names_of_rows(file: Path, head: str, wanted: Wanted) -> Iterator[object]:
     source = AnnotationFile(file)
     if file.suffix.lower() == ".jsonl":
-        lines = "\n".join(head.split("\n")[:_SAMPLE])
-        rows = record_rows(source, json_lines(source, lines), wanted)
+        lines = islice((line for line in head.split("\n") if line.strip()), _SAMPLE)
+        rows = record_rows(source, json_lines(source, "\n".join(lines)), wanted)
     else:
         rows = table_rows(source, head, wanted)
     return (row.name for row in islice(rows, _SAMPLE))
