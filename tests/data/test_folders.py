@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from tests.data import test_layouts as layouts
 
+from showtell.config import DataConfig
 from showtell.data.annotations import AnnotationError
+from showtell.data.caption_set import load_captions, source_hash
 from showtell.data.formats import finding, read_split
 from showtell.data.paths import find_pictures
 from showtell.data.settings import FolderConfig
@@ -74,3 +76,23 @@ def test_blank_lines_before_records_hide_no_pictures(tmp_path: Path) -> None:
     rows = [json.dumps({"image": name, "caption": layouts.said(name)}) for name in ("1.jpg", "2.jpg")]
     layouts.write(tmp_path / "captions.jsonl", "\n" * 30 + "\n".join(rows))
     assert pictures(tmp_path) == {"1.jpg", "2.jpg"}
+
+
+def test_another_column_of_records_gives_other_captions(tmp_path: Path) -> None:
+    layouts.touch(tmp_path / "images")
+    for split, names in (("train", layouts.NAMES[:15]), ("val", layouts.NAMES[15:])):
+        records = [{"image": name, "en": "a dog", "de": "ein Hund"} for name in names]
+        layouts.write(tmp_path / f"{split}.json", records)
+    chosen = {"train_annotations": "train.json", "val_annotations": "val.json"}
+    said = {}
+    for column in ("en", "de"):
+        captions = load_captions(custom(tmp_path, caption_column=column, **chosen), "train", tmp_path / "cache")
+        said[captions.source] = captions.references[0]
+    assert list(said.values()) == [["a dog"], ["ein Hund"]]
+
+
+def test_two_files_in_cocos_format_keep_their_key(tmp_path: Path) -> None:
+    layouts.coco_files(tmp_path)
+    names = {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
+    coco = DataConfig(root=str(tmp_path), train_images="images", val_images="images", **names)
+    assert source_hash(custom(tmp_path), "train") == source_hash(coco, "train")

@@ -98,10 +98,13 @@ class FolderFormat(AnnotationFormat):
         return [] if name == FOLDER_NAMES else super().files(config, split)
 
     def key(self, config: DataConfig, split: SplitName) -> list[str]:
-        """What chooses columns and draws a split; nothing where two files in COCO's format are read, as ever."""
+        """What chooses columns and draws a split; nothing where two files in COCO's format are read, as ever.
+
+        Records lie in `.json` too, and of them the columns count.
+        """
         assert isinstance(config, FolderConfig)
         own, folder = _named(config, split), picture_folder(config, split)
-        if own.endswith(".json") and not _shares(config, split):
+        if own.endswith(".json") and not _shares(config, split) and _wanted(config) == Wanted():
             return ["coco"]
         names = [_named(config, other) for other in ("train", "val", split)]
         listed = own in (*SIDECARS, FOLDER_NAMES)
