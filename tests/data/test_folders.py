@@ -96,3 +96,19 @@ def test_two_files_in_cocos_format_keep_their_key(tmp_path: Path) -> None:
     names = {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
     coco = DataConfig(root=str(tmp_path), train_images="images", val_images="images", **names)
     assert source_hash(custom(tmp_path), "train") == source_hash(coco, "train")
+
+
+@pytest.mark.parametrize("place", [".", "photos", "photos/day 1"])
+def test_pictures_that_are_added_later_are_found_by_their_names(tmp_path: Path, place: str) -> None:
+    """Names without suffixes: which file each means is kept with the captions."""
+    folder = tmp_path / "data" / place
+    layouts.touch(folder, layouts.NAMES[:9])
+    rows = [f"{name.removesuffix('.jpg')},{layouts.said(name)}\n" for name in layouts.NAMES]
+    layouts.write(tmp_path / "data/captions.csv", "image,caption\n" + "".join(rows))
+    cache, config = tmp_path / "cache", custom(tmp_path / "data", train_images=place, val_images=place)
+    before = load_captions(config, "train", cache)
+    assert any(not path.is_file() for path in before.paths)
+    layouts.touch(folder)
+    after = load_captions(config, "train", cache)
+    assert len(after.paths) == 18 and all(path.is_file() for path in after.paths)
+    assert after.source == before.source and load_captions(config, "train", cache).texts_file == after.texts_file

@@ -110,6 +110,10 @@ class AnnotationFormat(ABC):
         """What a split's captions follow from besides the content of `files`, for a key by content."""
         return [config.format]
 
+    def listing(self, config: DataConfig, split: SplitName) -> list[str]:
+        """The files by which reading tells what the names of pictures mean; by default it asks for none."""
+        return []
+
 
 def check_split(config: DataConfig, split: SplitName) -> None:
     """Refuses a test split that there is not.

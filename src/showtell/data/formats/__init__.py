@@ -24,7 +24,7 @@ from showtell.data.annotations import (
 from showtell.data.formats.advice import advice, nearby, similar_folder
 from showtell.data.paths import shown
 
-__all__ = ["AnnotationFormat", "content_files", "no_picture_there", "read_split", "resolved"]
+__all__ = ["AnnotationFormat", "content_files", "listed_pictures", "no_picture_there", "read_split", "resolved"]
 
 
 def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True, undescribed: bool = False) -> Split:
@@ -81,6 +81,11 @@ def content_files(config: DataConfig, split: SplitName) -> tuple[list[str], list
         found = _format(config, split)
         check_folder(picture_folder(config, split))
         return found.key(config, split), found.files(config, split)
+
+
+def listed_pictures(config: DataConfig, split: SplitName) -> list[str]:
+    """The files by which reading told what the names of a split's pictures mean. No `auto` may be left."""
+    return _format(config, split).listing(config, split)
 
 
 def no_picture_there(config: DataConfig, split: SplitName, paths: Sequence[str]) -> AnnotationError:

@@ -24,7 +24,7 @@ from showtell.data.annotations import (
     picture_folder,
 )  # fmt: skip
 from showtell.data.formats.coco import coco_split
-from showtell.data.formats.finding import FOLDER_NAMES, SIDECARS, find_annotations, find_images
+from showtell.data.formats.finding import FOLDER_NAMES, SIDECARS, find_annotations, find_images, pictures_in
 from showtell.data.formats.karpathy import karpathy_split
 from showtell.data.formats.records import json_lines, json_records, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Gathered, Row, Wanted, gather
@@ -111,6 +111,14 @@ class FolderFormat(AnnotationFormat):
         below = [os.path.relpath(picture, folder) for picture in _pictures_below(folder)] if listed else []
         columns = [str(config.image_column), str(config.caption_column)]
         return [config.format, *names, *columns, str(config.val_share), str(config.split_seed), *below]
+
+    def listing(self, config: DataConfig, split: SplitName) -> list[str]:
+        """The pictures at most three folders deep: a name may lack its suffix or folder (`PictureNames`)."""
+        assert isinstance(config, FolderConfig)
+        if _named(config, split) in (*SIDECARS, FOLDER_NAMES):
+            return []  # `key` has them
+        below = pictures_in(picture_folder(config, split))
+        return [os.path.join(folder, name) for folder, names in below.items() for name in names]
 
 
 def _images(config: FolderConfig, root: Path, split: SplitName) -> str:
