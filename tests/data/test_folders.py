@@ -112,3 +112,11 @@ def test_pictures_that_are_added_later_are_found_by_their_names(tmp_path: Path, 
     after = load_captions(config, "train", cache)
     assert len(after.paths) == 18 and all(path.is_file() for path in after.paths)
     assert after.source == before.source and load_captions(config, "train", cache).texts_file == after.texts_file
+
+
+def test_the_files_that_old_runs_were_made_of_come_before_others(tmp_path: Path) -> None:
+    layouts.coco_files(tmp_path)
+    for split in ("train", "val"):
+        layouts.write(tmp_path / f"captions_{split}_german.json", layouts.coco(["1.jpg"]))
+    assert finding.find_annotations(tmp_path) == ("captions_train.json", "captions_val.json")
+    assert pictures(tmp_path) == set(layouts.NAMES)

@@ -22,6 +22,7 @@ from showtell.data.paths import is_url, shown
 
 SIDECARS = ("*.txt", "*.caption")
 FOLDER_NAMES = "folder_names"
+COCO_NAMES = ("captions_train.json", "captions_val.json")  # as data=custom wanted them before it found anything
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".token")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)(?![a-z])", re.IGNORECASE)
 _OF_CAPTIONS = re.compile(r"caption|token|metadata|result|dataset_|comment", re.IGNORECASE)
@@ -63,6 +64,8 @@ def find_annotations(root: Path) -> tuple[str, str]:
     Raises:
         AnnotationError: there are none, or which are meant cannot be told.
     """
+    if all((root / name).is_file() for name in COCO_NAMES):
+        return COCO_NAMES
     candidates = [file for folder in [".", *_folders_in(root, ".")] for file in _caption_files(root, folder)]
     groups: dict[str, dict[str, str]] = {}
     for file in candidates:
