@@ -14,6 +14,7 @@ from showtell.data.caption_set import load_captions, source_hash
 from showtell.data.formats import finding, read_split
 from showtell.data.paths import find_pictures
 from showtell.data.settings import FolderConfig
+from showtell.terminal import unfailing_output
 
 
 def custom(root: Path, **changes: object) -> FolderConfig:
@@ -120,3 +121,23 @@ def test_the_files_that_old_runs_were_made_of_come_before_others(tmp_path: Path)
         layouts.write(tmp_path / f"captions_{split}_german.json", layouts.coco(["1.jpg"]))
     assert finding.find_annotations(tmp_path) == ("captions_train.json", "captions_val.json")
     assert pictures(tmp_path) == set(layouts.NAMES)
+
+
+def test_no_more_than_some_files_are_opened_in_search_of_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of texts and JSON alike, those first that name a split; what was passed over is said."""
+    layouts.touch(tmp_path / "images")
+    for number in range(90):
+        layouts.write(tmp_path / f"labels/{number:03}.json", {"shapes": []})
+    opened: list[str] = []
+    real = finding._ends
+    monkeypatch.setattr(finding, "_ends", lambda file: (opened.append(file.name), real(file))[1])
+    with pytest.raises(AnnotationError, match=r"no captions \(40 files such as labels/050\.json were not searched"):
+        finding.find_annotations(tmp_path)
+    assert len(opened) == 50
+    for split, names in (("train", layouts.NAMES[:15]), ("val", layouts.NAMES[15:])):
+        layouts.write(tmp_path / f"labels/{split}.json", layouts.coco(names))
+    with unfailing_output():
+        assert [finding.find_annotations(tmp_path) for _ in range(2)] == 2 * [("labels/train.json", "labels/val.json")]
+    assert capsys.readouterr().out.count("42 files such as labels/048.json were not searched for captions") == 1

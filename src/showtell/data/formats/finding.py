@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from showtell.data.formats.records import json_lines, record_rows
 from showtell.data.formats.rows import A_SUFFIX, LOOKS_LIKE_PICTURE, Wanted, names_picture
 from showtell.data.formats.table import is_table, table_rows
 from showtell.data.paths import is_url, shown
+from showtell.terminal import tell
 
 SIDECARS = ("*.txt", "*.caption")
 FOLDER_NAMES = "folder_names"
@@ -34,6 +36,7 @@ _MOST_FOLDERS = 3000
 _HEAD = 1 << 18
 _SAMPLE = 20
 _MOST_INNER = 20
+_MOST_OPENED = 50
 
 
 def folders(root: Path) -> list[str]:
@@ -66,7 +69,11 @@ def find_annotations(root: Path) -> tuple[str, str]:
     """
     if all((root / name).is_file() for name in COCO_NAMES):
         return COCO_NAMES
-    candidates = [file for folder in [".", *_folders_in(root, ".")] for file in _caption_files(root, folder)]
+    looked = [_caption_files(root, folder) for folder in [".", *_folders_in(root, ".")]]
+    candidates, unopened = ([file for pair in looked for file in pair[place]] for place in (0, 1))
+    beyond = f"{len(unopened):,} files such as {shown(unopened[0])} were not searched for captions" if unopened else ""
+    if beyond:
+        _say(f"{beyond} ({_MOST_OPENED} of a kind in a folder are); if they hold them, set data.train_annotations")
     groups: dict[str, dict[str, str]] = {}
     for file in candidates:
         word = _SPLIT_WORD.search(file)
@@ -87,26 +94,45 @@ def find_annotations(root: Path) -> tuple[str, str]:
     for pattern in SIDECARS:
         if any(_sidecars(root, folder, pattern) for folder in folders(root)):
             return pattern, pattern
-    raise _nothing_found(root)
+    raise _nothing_found(root, f" ({beyond})" if beyond else "")
 
 
-def _caption_files(root: Path, folder: str) -> list[str]:
-    """Files that may hold captions; what lies beside a picture under its name belongs to that picture."""
+def _caption_files(root: Path, folder: str) -> tuple[list[str], list[str]]:
+    """Files that may hold captions, and those that were not opened to see.
+
+    What lies beside a picture under its name belongs to that picture.
+    """
     names = _files_in(root, folder)
     stems = {name.rpartition(".")[0] for name in names if LOOKS_LIKE_PICTURE.search(name)}
     others = [name for name in names if name.rpartition(".")[0] not in stems]
-    texts = [name for name in others if name.endswith(".txt")] if not stems else []
+    texts = [] if stems else [name for name in others if name.endswith(".txt")]
     tables = [name for name in others if name.lower().endswith(TABLES)]
-    paths = [(os.path.normpath(os.path.join(folder, name)), name) for name in [*tables, *texts[:50]]]
-    return [path for path, name in paths if not name.endswith((".json", ".txt")) or _holds_captions(root / path)]
+    unclear = [name for name in tables if _is_unclear(name)]
+    unopened = {name for some in (unclear, texts) for name in sorted(some, key=_names_no_split)[_MOST_OPENED:]}
+    paths = {name: os.path.normpath(os.path.join(folder, name)) for name in (*tables, *texts)}
+    chosen = [n for n in paths if n not in unopened and (not _is_unclear(n) or _holds_captions(root / paths[n]))]
+    return [paths[name] for name in chosen], [paths[name] for name in paths if name in unopened]
+
+
+def _is_unclear(name: str) -> bool:
+    """Whether only its content tells if a file holds captions."""
+    return name.endswith(".txt") or (name.endswith(".json") and _OF_CAPTIONS.search(name) is None)
+
+
+def _names_no_split(name: str) -> bool:
+    return _SPLIT_WORD.search(name) is None
+
+
+@cache
+def _say(line: str) -> None:
+    """Once; a folder is looked at again and again."""
+    tell("captions", line)
 
 
 def _holds_captions(file: Path) -> bool:
     head, tail = _ends(file)
     if file.suffix == ".txt":
         return is_table(head)
-    if _OF_CAPTIONS.search(file.name):
-        return True
     named = head.lstrip().startswith("{") and re.match(r'\s*\{\s*"[^"]+"\s*:\s*["[]', head) is not None
     is_mapping = named and LOOKS_LIKE_PICTURE.search(head.split('"')[1]) is not None
     return is_mapping or _IN_JSON.search(head) is not None or _IN_JSON.search(tail) is not None
@@ -215,7 +241,7 @@ def _pictures_elsewhere(root: Path, annotations: str, sample: list[str], split: 
     return f"{named}, and {there}; set data.{split}_images to the folder of its pictures"
 
 
-def _nothing_found(root: Path) -> MissingDataError:
+def _nothing_found(root: Path, beyond: str) -> MissingDataError:
     """What is in a folder without captions, and what to do about it."""
     pictures = pictures_in(root)
     count = sum(map(len, pictures.values()))
@@ -231,7 +257,7 @@ def _nothing_found(root: Path) -> MissingDataError:
         remedy = f"save {shown(sheets[0])} as CSV in UTF-8, with a line such as image,caption on top"
     if len(inner) > 1:
         remedy += f", or take the folders' names as captions: data.train_annotations={FOLDER_NAMES}"
-    return MissingDataError(f"{shown(root)} holds {count:,} pictures{classes} but no captions", remedy)
+    return MissingDataError(f"{shown(root)} holds {count:,} pictures{classes} but no captions{beyond}", remedy)
 
 
 def fitting(root: Path, but: str = "") -> str:
