@@ -9,8 +9,8 @@ import pytest
 from tests.data import test_layouts as layouts
 
 from showtell.config import DataConfig
-from showtell.data.annotations import AnnotationError
-from showtell.data.caption_set import load_captions, source_hash
+from showtell.data.annotations import AnnotationError, check_folder
+from showtell.data.caption_set import load_captions
 from showtell.data.formats import finding, read_split
 from showtell.data.paths import find_pictures
 from showtell.data.settings import FolderConfig
@@ -92,13 +92,6 @@ def test_another_column_of_records_gives_other_captions(tmp_path: Path) -> None:
     assert list(said.values()) == [["a dog"], ["ein Hund"]]
 
 
-def test_two_files_in_cocos_format_keep_their_key(tmp_path: Path) -> None:
-    layouts.coco_files(tmp_path)
-    names = {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
-    coco = DataConfig(root=str(tmp_path), train_images="images", val_images="images", **names)
-    assert source_hash(custom(tmp_path), "train") == source_hash(coco, "train")
-
-
 @pytest.mark.parametrize("place", [".", "photos", "photos/day 1"])
 def test_pictures_that_are_added_later_are_found_by_their_names(tmp_path: Path, place: str) -> None:
     """Names without suffixes: which file each means is kept with the captions."""
@@ -141,3 +134,23 @@ def test_no_more_than_some_files_are_opened_in_search_of_captions(
     with unfailing_output():
         assert [finding.find_annotations(tmp_path) for _ in range(2)] == 2 * [("labels/train.json", "labels/val.json")]
     assert capsys.readouterr().out.count("42 files such as labels/048.json were not searched for captions") == 1
+
+
+def test_what_is_not_there_is_told_with_the_setting_to_correct(tmp_path: Path) -> None:
+    """Where nothing better is known; a test split without a folder of its own has that of validation."""
+    config = DataConfig(root=str(tmp_path), train_images="no", val_images="no", test_annotations="t.json")
+    for split, key in (("train", "train"), ("val", "val"), ("test", "val")):
+        with pytest.raises(
+            AnnotationError, match=rf"/no: there is no such folder; correct data\.root or data\.{key}_im"
+        ):
+            check_folder(config, split)  # type: ignore[arg-type]
+
+
+def test_what_was_left_out_is_counted_in_the_right_number(tmp_path: Path) -> None:
+    layouts.touch(tmp_path)
+    config = custom(tmp_path, train_annotations="captions.csv", val_annotations="val.csv")
+    layouts.write(tmp_path / "val.csv", layouts.table(",", "image", "caption"))
+    for empty, said in ((1, "1 caption or picture left out, e.g. "), (2, "2 captions or pictures left out, e.g. ")):
+        rows = "".join(f"{name},\n" for name in layouts.NAMES[:empty])
+        layouts.write(tmp_path / "captions.csv", layouts.table(",", "image", "caption") + rows)
+        assert load_captions(config, "train", tmp_path / "cache").notes(50)[1].startswith(said)

@@ -149,7 +149,8 @@ class CaptionSet(CaptionTable):
         """
         lines = ["; ".join(self.told)] if self.told else []
         if count := len(self.skipped):
-            lines.append(f"{count:,} notes from reading the annotations, e.g. {self.skipped[0]}")
+            what = "caption or picture" if count == 1 else "captions or pictures"
+            lines.append(f"{count:,} {what} left out, e.g. {self.skipped[0]}")
         total = len(self.lengths)
         if self.cut:
             lines.append(

@@ -40,6 +40,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 picture`, `3,000 pictures`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def is_url(argument: str | Path) -> bool:
     """Whether this is an address such as `https://...` or `file:///...`; a `Path` has lost a slash of it."""
     return _URL.match(str(argument)) is not None
@@ -155,12 +160,15 @@ def _in_folder(folder: Path, found: FoundPictures, recursive: bool) -> list[Path
     pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     others = sum(path.suffix.lower() in _OTHER_PICTURES for path in files)
     if others:
-        found.problems.append(f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG or PNG")
+        found.problems.append(
+            f"{shown(folder)}: {counted(others, 'file')} in other formats; convert them to JPEG or PNG"
+        )
     deeper = [] if recursive else [path for path in folders if _holds_pictures(path)]
     if deeper and pictures:
+        count = counted(len(deeper), "sub-folder")
         found.notes.append(
-            f"{shown(folder)}: pictures in {len(deeper)} sub-folder(s) such as {shown(deeper[0].name)} are left out; "
-            "--recursive takes them too"
+            f"{shown(folder)}: pictures in {count} such as {shown(deeper[0].name)} are left out; --recursive takes "
+            "them too"
         )
     elif deeper:
         found.problems.append(f"{shown(folder)}: its pictures lie in sub-folders; add --recursive")

@@ -2,8 +2,8 @@
 
 `finding` answers each `auto` of the settings; here the files are read, by their content: a table (`table`), records
 (`records`), COCO's or Karpathy's JSON, or texts beside pictures. Where one file holds all captions, a column of it says
-which split a row belongs to, else a share of its pictures is drawn for validation: those whose name and the seed have
-the lowest SHA-256, so the draw depends on neither the order nor the machine, and no picture is in both.
+which split a row belongs to, else a share of its pictures is set aside for validation: those whose name and the seed
+have the lowest SHA-256, so the draw depends on neither the order nor the machine, and no picture is in both.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from showtell.data.formats.karpathy import karpathy_split
 from showtell.data.formats.records import json_lines, json_records, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Gathered, Row, Wanted, gather
 from showtell.data.formats.table import table_rows
-from showtell.data.paths import files_below, natural, shown
+from showtell.data.paths import counted, files_below, natural, shown
 from showtell.data.settings import FolderConfig
 
 AUTO = "auto"
@@ -173,13 +173,13 @@ def _divided(config: FolderConfig, split: SplitName, source: AnnotationFile, fou
     skipped, told = source.skipped if split == "train" else [], source.told
     if any(found.splits):
         if count := found.splits.count("test"):
-            told.append(f"{count:,} pictures are for the test (data.test_annotations={name})")
+            told.append(f"{counted(count, 'picture')} for the test (data.test_annotations={name})")
         pairs = zip(found.pictures, found.splits, strict=True)
         return Split([picture for picture, named in pairs if named == split], skipped, told)
     described = [str(picture.path) for picture in found.pictures if picture.captions]
     drawn = drawn_for_validation(described, folder, config)
-    counts = f"{len(drawn):,} of {len(described):,} pictures"
-    told.append(f"{counts} are drawn for validation (data.val_share={config.val_share})")
+    counts = f"{len(drawn):,} of {counted(len(described), 'picture')}"
+    told.append(f"{counts} set aside for validation (data.val_share={config.val_share})")
     return Split([p for p in found.pictures if (str(p.path) in drawn) == (split == "val")], skipped, told)
 
 
