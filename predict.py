@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
         help="caption and score this split of the data that the (first) run was trained on; data.root=DIR where it "
         "lies elsewhere now, data=NAME for other data",
     )
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a COCO captions file")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a captions file")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")
     parser.add_argument(

@@ -10,6 +10,7 @@ cannot be read counts as missing. Nothing here imports torch.
 """
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from showtell.config.registry import SECTIONS, names
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.errors import ConfigError
 from showtell.files import write_text_atomically
+from showtell.processes import program, shortest
 
 STATUS = "status.json"
 CONFIG = "config.yaml"
@@ -96,6 +98,12 @@ class Run:
     def has_checkpoint(self) -> bool:
         """Whether something to go on from lies here."""
         return any(self.checkpoints.glob("*.ckpt"))
+
+    @property
+    def command(self) -> str:
+        """What one types to go on with it."""
+        folder = shlex.quote(str(shortest(self.directory)))
+        return f"{program('python')} train.py {f'resume={folder}' if self.has_checkpoint else f'--run {folder}'}"
 
     def begin(self, composed: Mapping[str, Any], overrides: Sequence[str]) -> None:
         """Prepares the directory for what a command line asks for: a new run, or a resume of this one.

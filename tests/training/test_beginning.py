@@ -37,6 +37,9 @@ def test_a_metric_that_nobody_logs_is_refused_before_anything_is_drawn(
 
 
 def test_a_metric_of_ones_own_is_asked_before_a_picture_is_encoded(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    words = {"vocab": {"tokenizer": "words"}, "training": {"monitor": "val/repeated_words"}}  # known in English alone
+    with pytest.raises(UserError, match=r"val/repeated_words' is not logged by validation"):
+        train(tiny_config(**words, cache=str(tmp_path / "cache")), tmp_path / "run")
     config = tiny_config(training={"metrics": ["bleu"], "monitor": "val/nothing"}, cache=str(tmp_path / "cache"))
     with pytest.raises(UserError, match=r"val/nothing.*val/bleu4"):
         train(config, tmp_path / "run")

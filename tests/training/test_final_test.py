@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from showtell.checkpointing.io import save_checkpoint
 from showtell.config import Config, ConfigError
 from showtell.errors import UserError
 from showtell.training import final_test
+from showtell.training.data_module import open_source
 from showtell.training.train import train
 
 MakeConfig = Callable[..., Config]
@@ -147,3 +149,23 @@ def test_a_stop_leaves_the_module_with_the_weights_it_had(tmp_path: Path) -> Non
         raise SystemExit
     assert module.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_few_batches_score_pictures_that_were_encoded(tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path) -> None:
+    """`training.limit_val_batches` encodes what is captioned; training longer forgets what an earlier end was worth."""
+    train_split = {"test_annotations": "annotations/captions_train.json", "test_images": "train"}
+    limits = {"limit_val_batches": 1, "val_pictures": 3, "batch_size": 4}
+    config = tiny_config(
+        data={"root": str(tiny_coco), **train_split}, training={"test": True, **limits}, cache=str(tmp_path / "cache")
+    )
+    train(config, tmp_path / "run")
+    source = open_source(config)
+    source.find_test()
+    scored = {row["image_id"] for row in json.loads((tmp_path / "run" / "test.scores.json").read_text())["pictures"]}
+    rows = [row for row, number in enumerate(source.test.captions.picture_ids.tolist()) if number in scored]
+    assert len(rows) == 4
+    state = next((tmp_path / "cache" / "features").glob("*-test-*/state.bin")).read_bytes()
+    assert {state[row] for row in rows} == {1}
+    longer = replace(config, training=replace(config.training, test=False, max_epochs=3), resume=str(tmp_path / "run"))
+    train(longer, tmp_path / "run")
+    assert not (tmp_path / "run" / "test.scores.json").exists()

@@ -22,7 +22,8 @@ from showtell.checkpointing.io import LAST, load_checkpoint, save_checkpoint
 from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
 from showtell.files import remove_stale_temporaries
-from showtell.processes import program, shortest
+from showtell.processes import shortest
+from showtell.run import Run
 
 
 class LastCheckpoint(Checkpoint):
@@ -151,9 +152,8 @@ class LastCheckpoint(Checkpoint):
             self._write(trainer)
         except (UserError, OSError) as error:  # the reason for the stop must not be hidden by its consequence
             return f"stopped without a new checkpoint: {error}"
-        run = shortest(self._path.parent.parent)
         saved = f"stopped: step {self.boundary.global_step} is saved in {shortest(self._path)}"
-        return f"{saved}; go on with: {program('python')} train.py resume={run}"
+        return f"{saved}; go on with: {Run(self._path.parent.parent).command}"
 
     def _write(self, trainer: lightning.Trainer) -> None:
         self.save(trainer, self._path)

@@ -89,7 +89,8 @@ def pixels_of(picture: PictureLike, name: str = "the picture") -> Tensor:
         picture.load()
         return _upright_pixels(picture, _orientation(picture))
     except Exception as error:  # Pillow opens files lazily, and they may be damaged
-        raise PictureError(f"{name}: cannot be decoded ({str(error).splitlines()[0][:150]})") from None
+        reason = str(error).strip().split("\n")[0][:150] or type(error).__name__
+        raise PictureError(f"{name}: cannot be decoded ({reason})") from None
 
 
 def _is_picture_shape(shape: tuple[int, ...]) -> bool:

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
+from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
@@ -99,13 +100,16 @@ def usable_rows(captions: CaptionSet, unreadable: NDArray[np.bool_]) -> Rows:
 
 
 def pictures_in_batches(
-    captions: CaptionSet, unreadable: NDArray[np.bool_], config: TrainingConfig, seed: int, training: bool
+    captions: CaptionSet, unreadable: NDArray[np.bool_], config: TrainingConfig, seed: int, split: SplitName
 ) -> Rows | None:
     """The pictures of the few batches that `training.limit_*` leave of a split; None where that is most of them."""
-    if not training:
+    if split == "test":
+        limit = config.limit_val_batches
+        found: list[NDArray[Any]] = [*test_plan(unreadable, config)]
+    elif split == "val":
         limit = config.limit_val_batches
         said = [captions.picture_of[rows] for rows in caption_plan(captions, unreadable, config)[:limit]]
-        found: list[NDArray[Any]] = [*said, *picture_plan(unreadable, config)[:limit]]
+        found = [*said, *picture_plan(unreadable, config)[:limit]]
     else:
         limit = config.overfit_batches or config.limit_train_batches
         rows = usable_rows(captions, unreadable)
@@ -122,6 +126,12 @@ def caption_plan(captions: CaptionSet, unreadable: NDArray[np.bool_], config: Tr
     """The batches of captions of a validation."""
     rows = usable_rows(captions, unreadable)
     return LengthBatches(rows, captions.lengths[rows], config.batch_size, 0).in_order()
+
+
+def test_plan(unreadable: NDArray[np.bool_], config: TrainingConfig) -> list[Rows]:
+    """The batches of pictures that `training.test` captions: all readable ones."""
+    plan = cut(np.flatnonzero(~unreadable), min(config.batch_size, 64))
+    return plan[: config.limit_val_batches or None]
 
 
 def picture_plan(unreadable: NDArray[np.bool_], config: TrainingConfig) -> list[Rows]:

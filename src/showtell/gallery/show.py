@@ -21,7 +21,7 @@ from rich.progress import track
 from showtell.config import DataConfig, VocabConfig
 from showtell.config.arguments import Parser
 from showtell.config.presets import data_and_vocab
-from showtell.data.annotations import SplitName, picture_folder
+from showtell.data.annotations import SplitName, check_split, picture_folder
 from showtell.data.formats import read_split
 from showtell.data.images import PictureError, decode_picture, picture_pixels
 from showtell.data.paths import shown
@@ -140,7 +140,8 @@ def _samples(config: DataConfig, name: SplitName, told: Look, console: Console) 
 
 
 def _shard_samples(config: ShardsConfig, name: SplitName, told: Look, console: Console) -> Iterator[Sample]:
-    pattern = config.train_shards if name == "train" else config.val_shards
+    check_split(config, name)
+    pattern = getattr(config, f"{name}_shards")
     paths = find_shards(config.root, pattern, f"data.{name}_shards")
     for path in track(paths, f"reading {name}", console=console, transient=True, disable=len(paths) < 2):
         content = read_members(path)

@@ -28,7 +28,7 @@ from showtell.errors import USER_ERROR, one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
-from showtell.processes import COMMAND_VARIABLE, SIGNALS, catching, program, shortest
+from showtell.processes import COMMAND_VARIABLE, SIGNALS, catching, shortest
 from showtell.run import Run, asked_config
 from showtell.terminal import unfailing_output
 
@@ -100,14 +100,7 @@ def stopped_early(run: Run) -> Iterator[None]:
             yield
     finally:
         if stopped:
-            print(f"stopped by {signal.Signals(stopped[0]).name}; go on with: {shown_command(run)}", flush=True)
-
-
-def shown_command(run: Run) -> str:
-    """What one types to go on with a run."""
-    folder = shortest(run.directory)
-    word = f"resume={folder}" if run.has_checkpoint else f"--run {folder}"
-    return f"{program('python')} train.py {word}"
+            print(f"stopped by {signal.Signals(stopped[0]).name}; go on with: {run.command}", flush=True)
 
 
 def _start_rank(config: Config, run: Run, ranks: Ranks) -> float:

@@ -26,7 +26,9 @@ STYLES = {
 REFRESH_SECONDS = 1.0
 BESIDES = ("epoch", "time left")  # columns that a narrow terminal does without
 # how the last line of a log begins while a job does something else than to start or to train
-BEFORE_TRAINING = ("drawing", "tokenizing", "encoding", "indexing", "waiting")
+BEFORE_TRAINING = {
+    "captions": "tokenizing", **{word: word for word in ("drawing", "encoding", "indexing", "waiting")}
+}  # fmt: skip
 
 
 class Display:
@@ -162,7 +164,7 @@ def _stage(job: Job, status: RunStatus) -> str:
     if status.state == "running":
         return "running"
     word = last_line(Run(job.directory).log_file).partition(" ")[0]
-    return word if word in BEFORE_TRAINING else "starting"
+    return BEFORE_TRAINING.get(word, "starting")
 
 
 def summary(results: Sequence[Result], total: int) -> str:

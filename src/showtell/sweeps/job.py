@@ -193,9 +193,10 @@ def check_stages(jobs: Sequence[Job]) -> None:
         ConfigError: it is such a sweep; one line.
     """
     for job in jobs:
-        idle = next((word for word in job.title.split() if key_of(word).partition(".")[0] in ADOPTED), None)
-        if job.config.init_from and idle and idle.rpartition("=")[0] != "encoder.finetune_blocks":
-            raise ConfigError(f"{idle} has no effect with init_from, which brings encoder, decoder and vocabulary")
+        adopted = [word for word in job.title.split() if key_of(word).partition(".")[0] in ADOPTED]
+        idle = [word for word in adopted if key_of(word) != "encoder.finetune_blocks"]
+        if job.config.init_from and idle:
+            raise ConfigError(f"{idle[0]} has no effect with init_from, which brings encoder, decoder and vocabulary")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -18,7 +17,8 @@ from pytorch_lightning.callbacks import Callback
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config
-from showtell.data.loading import FixedLoader, PictureBatches, cut
+from showtell.data.loading import FixedLoader, PictureBatches
+from showtell.data.module import test_plan
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero
 from showtell.errors import UserError
 from showtell.evaluation.diversity import caption_forms
@@ -71,9 +71,7 @@ class FinalTest(Callback):
 
     def _captions(self, trainer: pl.Trainer, module: CaptionModule) -> dict[int, Row]:
         """This rank's share of the captions, by picture id, as rows of a file of scores."""
-        captions, training = self.test.captions, self.config.training
-        plan = cut(np.flatnonzero(~self.test.unreadable), min(training.batch_size, 64))
-        plan = plan[: training.limit_val_batches or None]
+        captions, plan = self.test.captions, test_plan(self.test.unreadable, self.config.training)
         pictures = PictureBatches(captions.picture_ids, self.test.images)
         loader = FixedLoader(pictures, plan, self.num_workers, get_ranks())
         paths = dict(zip(captions.picture_ids.tolist(), captions.path_names, strict=True))

@@ -149,7 +149,7 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName, captio
     read = _stored if config.features.mode == "store" else _decoded
     unreadable = np.zeros(len(captions.picture_ids), dtype=np.bool_)
     while True:
-        pictures = pictures_in_batches(captions, unreadable, config.training, config.seed, name == "train")
+        pictures = pictures_in_batches(captions, unreadable, config.training, config.seed, name)
         split = read(config, encoder, name, captions, pictures)
         found = split.unreadable.copy()
         if pictures is not None:  # what others have found out must not change the batches

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, cont
 from showtell.models.scores import Scores
 from showtell.processes import program, shortest
 from showtell.run import Run
-from showtell.text import Vocabulary
+from showtell.text import Vocabulary, build_tokenizer
 from showtell.training.board import boards, log_picture, logged_at
 from showtell.training.sources import Source
 
@@ -77,7 +78,7 @@ def imagined_scores(config: Config) -> Scores:
         said = {number: describe(scene, str(number)) for number, scene in enumerate(scenes)}
         judge = partial(truth_shares, scenes=dict(enumerate(scenes)))
     training = None if config.data.format == "shards" else said
-    return Scores(said, lambda: training, judge)
+    return Scores(said, lambda: training, judge, tokenizer=build_tokenizer(config.vocab.tokenizer))
 
 
 def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) -> list[Callback]:
@@ -122,12 +123,12 @@ def what_next(config: Config, run_dir: Path, best: float | None, step: int, scor
     checkpoint = Run(run_dir).last if best is None else Run(run_dir).best
     cut = 0 < training.max_steps <= step
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
-    watch = f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
+    watch = f"Watch the curves:   {program('tensorboard')} --logdir {shlex.quote(str(run_dir.parent))}\n"
     return (
         f"{best_line(training.monitor, best, scored)}{pictures}\n\n"
         f"{watch if 'tensorboard' in training.loggers else ''}"
-        f"Caption pictures:   {program('python')} predict.py {checkpoint} PICTURE_OR_FOLDER...\n"
-        f"Go on training:     {program('python')} train.py resume={run_dir} training.{longer}"
+        f"Caption pictures:   {program('python')} predict.py {shlex.quote(str(checkpoint))} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     {Run(run_dir).command} training.{longer}"
     )
 
 

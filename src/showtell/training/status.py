@@ -53,6 +53,11 @@ class Status(Callback):
         self.is_on = True
         self._write(trainer, "running", trainer.current_epoch)
 
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """What an earlier end was worth on the test split says nothing of the next."""
+        if trainer.is_global_zero:
+            self.run.test_scores.unlink(missing_ok=True)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """One more epoch is done."""
         self._write(trainer, "running", trainer.current_epoch + 1)
