@@ -137,3 +137,8 @@ def test_every_command_reads_its_options_through_one_parser() -> None:
 def test_files_hold_one_concept() -> None:
     long = {str(path): count for path in modules() if (count := len(path.read_text().splitlines())) > 300}
     assert not long
+
+
+def test_data_reads_presets_and_no_command_line() -> None:
+    users = [path for path in (SOURCE / "data").rglob("*.py") if "showtell.config.command_line" in path.read_text()]
+    assert not users

@@ -76,6 +76,7 @@ TRAINING = [
     ("{photos}", "{photos}: say what it is for; a folder of data is given as data=custom data.root={photos}", "data=custom data.root={photos}"),
     ("data={photos}", "data={photos}: an option is a name; a folder of data is given as data=custom data.root={photos}", "data=custom data.root={photos}"),
     ("{photos}/1.jpg", "{photos}/1.jpg: pictures are captioned by predict.py; write python predict.py RUN {photos}/1.jpg", None),
+    ("photo.heic", "photo.heic: pictures are captioned by predict.py; write python predict.py RUN photo.heic", None),
     ("help", "help: did you mean --help?", "--help"),
     ("--hepl", "--hepl: there is no such option; did you mean --help?", "--help"),
     ("--help trainnig.max_epochs", "trainnig.max_epochs: there is no such setting; did you mean training.max_epochs?", "--help training.max_epochs"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from showtell.config import ConfigError, DataConfig, names
-from showtell.config.command_line import data_config
+from showtell.config.presets import data_config
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted({file.stem for file in (CONF / "data").glob("*.yaml")} | set(names("format")))

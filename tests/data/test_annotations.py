@@ -140,7 +140,7 @@ def test_flickr_test_pictures_are_in_no_other_split(tmp_path):
     (tmp_path / "train.txt").write_text("b.jpg\n")
     assert names_of(config, "val") == ["d"]
     (tmp_path / "train.txt").write_text("a.jpg\nb.jpg\n")
-    with pytest.raises(AnnotationError, match=r"names 1 picture\(s\) that are in .*test.txt too, such as a.jpg"):
+    with pytest.raises(AnnotationError, match=r"names 1 picture of .*test.txt too, such as a.jpg"):
         read_split(config, "test")
 
 
@@ -183,7 +183,10 @@ def test_absolute_paths_leave_the_root(tmp_path):
     [
         ({"root": "nowhere"}, "data.root=nowhere is no folder"),
         ({"val_annotations": "nothing.json"}, "data.val_annotations"),
-        ({"val_images": "nowhere"}, "data.val_images"),
+        (
+            {"val_images": "nowhere"},
+            "nowhere: there is no such folder; the pictures lie in val2017; set data.val_images",
+        ),
         ({"val_annotations": "annotations"}, "is a folder"),
     ],
 )
@@ -245,7 +248,7 @@ def test_a_file_without_any_captions_is_not_trained_on(tmp_path):
     for annotations in ({}, {"annotations": []}):
         file.write_text(json.dumps({"images": content["images"], **annotations}))
         assert len(read_split(config, "val", undescribed=True).pictures) == 1
-        with pytest.raises(AnnotationError, match=r"none of its 1 picture\(s\) has captions; is it a captions file\?"):
+        with pytest.raises(AnnotationError, match=r"1 picture but no captions; is it a captions file\?"):
             read_split(config, "val")
 
 

@@ -151,7 +151,7 @@ def test_rows_of_the_test_split_are_left_for_it_and_told(tmp_path: Path) -> None
     file.write_text(file.read_text().replace(",val,20.jpg", ",test,20.jpg"))
     config = FolderConfig(root=str(tmp_path))
     train, val = both(config)
-    assert len(val.pictures) == 4 and any("1 pictures are for the test" in line for line in train.told)
+    assert len(val.pictures) == 4 and any("1 picture for the test" in line for line in train.told)
     config.test_annotations = file.name
     assert [picture.path.name for picture in read_split(config, "test").pictures] == ["20.jpg"]
 
@@ -163,6 +163,7 @@ def test_captions_that_are_cut_are_counted(tmp_path: Path) -> None:
     config = FolderConfig(root=str(tmp_path))
     assert sum(load_captions(config, name, tmp_path / "cache").cut for name in ("train", "val")) == 1  # type: ignore[arg-type]
     train = load_captions(FolderConfig(root=str(tmp_path), max_caption_words=4), "train", tmp_path / "cache")
+    assert "2 of 20 pictures set aside for validation" in train.notes(4, 3)[0]
     assert train.notes(4, 3)[1:] == [
         "18 of 18 captions are longer than data.max_caption_words=4 and are cut",
         "half of the captions have 4 words or more; decoding.max_length=3 is below that",
@@ -178,7 +179,7 @@ def test_old_runs_of_custom_data_are_those_of_today(tmp_path: Path) -> None:
     names = {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
     images = {"train_images": "images", "val_images": "images"}
     old = migrated({"data": {"name": "custom", "format": "coco", "root": str(tmp_path), **names, **images}})["data"]
-    assert (old["format"], old["train_annotations"], old["val_images"]) == ("folder", "auto", "auto")
+    assert (old["format"], old["train_annotations"], old["val_images"]) == ("folder", "captions_train.json", "images")
     before = DataConfig(name="custom", format="coco", root=str(tmp_path), **names, **images)  # type: ignore[arg-type]
     for split in ("train", "val"):
         assert source_hash(FolderConfig(root=str(tmp_path)), split) == source_hash(before, split)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def test_a_named_file_is_kept_whatever_its_suffix(folder):
 def test_pictures_of_other_formats_are_mentioned(folder):
     (folder / "b.psd").touch()
     found = find_pictures([str(folder)])
-    assert len(found.paths) == 4 and "1 file(s) in other formats" in found.problems[0]
+    assert len(found.paths) == 4 and "1 file in other formats" in found.problems[0]
 
 
 def test_each_bad_argument_is_one_line_and_the_rest_goes_on(folder):
@@ -89,7 +89,7 @@ def test_two_stars_mean_any_depth(deep):
 def test_sub_folders_are_taken_when_asked_for_and_mentioned_when_not(deep):
     found = find_pictures([str(deep)])
     assert names(found.paths) == ["1.jpg"] and found.problems == []
-    assert found.notes == [f"{deep}: pictures in 1 sub-folder(s) such as a are left out; --recursive takes them too"]
+    assert found.notes == [f"{deep}: pictures in 1 sub-folder such as a are left out; --recursive takes them too"]
     found = find_pictures([str(deep)], recursive=True)
     assert names(found.paths) == ["1.jpg", "2.HEIC", "3.jfif"] and found.problems == found.notes == []
     (deep / "1.jpg").unlink()

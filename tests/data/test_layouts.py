@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from showtell.config import DataConfig
-from showtell.config.command_line import data_config
+from showtell.config.presets import data_config
 from showtell.data.__main__ import main
 from showtell.data.annotations import Split
 from showtell.data.formats import read_split

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from showtell.config import ConfigError, parse
+from showtell.files import write_json
 from showtell.run import Run
 from showtell.sweeps.job import (
     Job,
@@ -169,3 +170,19 @@ def test_exit_0_is_believed_only_with_a_finished_run(tmp_path):
     assert classify_exit(it, 0).state == "failed"
     (it.directory / "status.json").write_text(json.dumps({"state": "finished", "max_epochs": 5}))
     assert classify_exit(it, 0).state == "finished"
+
+
+@pytest.mark.parametrize(("images", "matches"), [("images", True), ("photos", False)])
+def test_a_sweep_over_own_pictures_finds_the_runs_of_before_names_were_found(tmp_path, images, matches):
+    it = job(tmp_path / "run", data={"name": "custom", "format": "folder"})
+    begin(it, "stopped")
+    old = Run(it.directory).values()
+    old["data"] = {"name": "custom", "format": "coco", "train_images": images, "val_images": images}
+    old["data"] |= {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
+    write_json(Run(it.directory).config_file, old)
+    if not matches:
+        with pytest.raises(ConfigError, match=r"data\.train_annotations=captions_train\.json instead of auto"):
+            it.to_do()
+        return
+    assert it.prepare() is ToDo.RESUME
+    assert Run(it.directory).config().data.train_annotations == "captions_train.json"

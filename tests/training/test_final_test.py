@@ -123,7 +123,7 @@ def test_what_cannot_be_tested_is_refused_before_training(
             {"test_images": "train"},
             r"none of the 6 test pictures .*; set data\.test_images=val",
         ),
-        ({"test_annotations": str(tmp_path / "bare.json")}, r"none of its 6 picture\(s\) has captions"),
+        ({"test_annotations": str(tmp_path / "bare.json")}, r"6 pictures but no captions"),
     ):
         content = json.loads((Path(data["root"]) / "annotations/captions_val.json").read_text())
         (tmp_path / "bare.json").write_text(json.dumps({"images": content["images"]}))

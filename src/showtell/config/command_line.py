@@ -1,29 +1,23 @@
 """What `train.py` needs around Hydra: errors as one line, and `resume=` with the run's own configuration.
 
-`data_config` is for tools that only look at a data set: the same files and the same gate, so a data set that the check
-accepts is the one that training sees. Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer
-at once.
+Nothing here imports hydra or torch, so `--help`, `--cfg job` and a typo answer at once.
 """
 
 import os
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, replace
-from os.path import expanduser, isdir
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from showtell.config.gate import overlaid, parse
 from showtell.config.habits import refuse_unknown, unknown_option
 from showtell.config.reference import all_settings, explained_setting
-from showtell.config.registry import SECTIONS, names, parts, settings
-from showtell.config.sections import DataConfig, VocabConfig
-from showtell.config.untrusted_yaml import check_folders, check_words, given_folders, load_yaml
+from showtell.config.registry import SECTIONS, names
+from showtell.config.untrusted_yaml import check_folders, check_words, given_folders
 from showtell.config.words import SWEEP, TYPES, check_flags, key_of, quoted, read_words, unquoted
 from showtell.errors import ConfigError, one_line
 
@@ -203,87 +197,3 @@ def _unknown_key(text: str, key: str) -> str:
         return f"{full} is a setting of {section}={', '.join(owners)} alone; choose one of them, or leave it out"
     refuse_unknown(full)
     return f"{full}: there is no such setting here; `python train.py --cfg job` lists those that are"
-
-
-def data_config(arguments: Sequence[str], conf: Path | None = None, start: DataConfig | None = None) -> DataConfig:
-    """The `data` section that `data=NAME` and `data.key=value` mean, without Hydra.
-
-    `conf` holds `data/NAME.yaml`; by default it is that in the working directory, else in this repository. Without
-    `data=NAME` the settings are those of `start`, else of shapes.
-
-    Raises:
-        ConfigError: an argument, a name or a value that is not to be used.
-    """
-    name, overrides = "", []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if key == "data" and value:
-            name = value
-        elif equals and key.startswith("data."):
-            value = unquoted(value)
-            overrides.append((key, expanduser(value) if value.startswith("~") else value))
-        else:
-            folder = f"data=custom data.root={argument}" if isdir(argument) else "data=NAME or data.key=value"
-            raise ConfigError(f"{argument}: is no setting of a data set; write {folder}")
-    conf = conf or _conf_folder()
-    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
-    values = asdict(start) if start and not name else _preset(name or "shapes", files, conf)
-    for key, value in overrides:
-        _set(values, key, None if value == "null" else value)
-    return parse({"data": values}).data
-
-
-def data_sets(conf: Path | None = None) -> dict[str, DataConfig]:
-    """The data sets that `data=` takes without plugins; the one that takes any folder comes last."""
-    conf = conf or _conf_folder()
-    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
-    shipped = {part.name for part in parts("format") if part.origin is None} - {"shapes", "coco", "flickr", "folder"}
-    found = {}
-    for name in [*sorted((files.keys() | shipped) - {"custom"}), "custom" if "custom" in files else "folder"]:
-        with suppress(ConfigError, TypeError):  # a faulty preset is told of where it is chosen
-            values = _preset(name, files, conf)
-            found[name] = replace(settings("format", values["format"]), **values)
-    return found
-
-
-def data_and_vocab(arguments: Sequence[str], conf: Path | None = None) -> tuple[DataConfig, VocabConfig]:
-    """What `data_config` reads, and the `vocab` section that `vocab.key=value` beside it means; errors as there.
-
-    A folder stands for `data=custom data.root=FOLDER`.
-    """
-    if arguments and "=" not in arguments[0] and isdir(expanduser(arguments[0])):
-        arguments = ["data=custom", f"data.root={arguments[0]}", *arguments[1:]]
-    words = [argument.partition("=") for argument in arguments if argument.startswith("vocab.")]
-    vocab = {key.removeprefix("vocab."): value for key, _, value in words}
-    others = [argument for argument in arguments if not argument.startswith("vocab.")]
-    return data_config(others, conf), parse({"vocab": vocab}).vocab
-
-
-def _conf_folder() -> Path:
-    here = Path("conf")
-    return here if (here / "data").is_dir() else Path(__file__).parents[3] / "conf"
-
-
-def _preset(name: str, files: Mapping[str, Path], conf: Path) -> dict[str, Any]:
-    """The values of `conf/data/NAME.yaml` and of the presets that it starts from, or a format as it comes."""
-    if name not in files:
-        if name in names("format"):
-            return {"format": name}
-        missing = "" if files else f" (there are no presets: {conf}/data is missing; run it beside conf/)"
-        raise ConfigError(unknown_option("data", name, sorted({*files, *names("format")})) + missing)
-    values = load_yaml(files[name])
-    if not isinstance(values, dict):
-        raise ConfigError(f"{files[name]}: holds no keys and values; correct the file")
-    others = {other: file for other, file in files.items() if other != name}  # none starts from itself
-    bases = [_preset(str(option), others, conf) for option in values.pop("defaults", []) if option != "_self_"]
-    return overlaid(*bases, values)
-
-
-def _set(values: dict[str, Any], key: str, value: str | None) -> None:
-    """Sets `data.a.b` in the nested values of `data`."""
-    *groups, last = key.split(".")[1:]
-    for group in groups:
-        values = values.setdefault(group, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"{key}: there is no such setting; {group} is a value, not a section")
-    values[last] = value

@@ -6,7 +6,7 @@ gets one line that names the new one.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from showtell.config.registry import SECTIONS, lookup, parts, settings
@@ -19,6 +19,10 @@ _OBJECTIVES = (
 )  # fmt: skip
 MOVED = {"training.objective": "objective.name", **{f"training.{name}": f"objective.{name}" for name in _OBJECTIVES}}
 """Old key -> new key."""
+_CUSTOM: dict[str, Any] = {
+    "train_annotations": "captions_train.json", "val_annotations": "captions_val.json",
+    "train_images": "images", "val_images": "images",
+}  # fmt: skip
 
 
 def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(section), dict):
             _drop_foreign(section, kept[section])
     _answer_pooling(kept)
-    _find_custom(kept)
+    _update_custom(kept)
     return _without_idle_settings(_completed(kept))
 
 
@@ -100,11 +104,20 @@ def _answer_pooling(values: dict[str, Any]) -> None:
             encoder["pooling"] = "grid" if getattr(own.settings, "reads_regions", False) else "average"
 
 
-def _find_custom(values: dict[str, Any]) -> None:
-    """`data=custom` was two files in COCO's format with fixed names, which are now the first that is found."""
+def _update_custom(values: dict[str, Any]) -> None:
+    """`data=custom` was two files in COCO's format, and is any folder by now; the files keep their names."""
     data = values.get("data")
     if isinstance(data, dict) and (data.get("name"), data.get("format")) == ("custom", "coco"):
-        was = {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
-        was |= {"train_images": "images", "val_images": "images"}
-        found = all(data.get(key) == name for key, name in was.items())
-        data |= {"format": "folder", **(dict.fromkeys(was, "auto") if found else {})}
+        data["format"] = "folder"
+
+
+def as_started(config: Config, saved: Mapping[str, Any]) -> Config:
+    """What is asked for, with the names that an old run of `data=custom` was started with in place of `auto`.
+
+    So a sweep's command, whose words are the same as ever, finds the runs that it made before names were found.
+    """
+    before, asked = saved.get("data"), asdict(config.data)
+    is_old = isinstance(before, dict) and all(before.get(key) == name for key, name in _CUSTOM.items())
+    if is_old and config.data.format == "folder" and all(asked[key] == "auto" for key in _CUSTOM):
+        return replace(config, data=replace(config.data, **_CUSTOM))
+    return config

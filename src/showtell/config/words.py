@@ -17,6 +17,7 @@ from shlex import quote
 from showtell.config.habits import HABITS, Groups, instead_of, refuse_unknown, typed, unknown_option
 from showtell.config.reference import all_settings, close, known_keys
 from showtell.errors import ConfigError
+from showtell.files import PICTURE_SUFFIXES
 
 # Hydra's own
 FLAGS_WITH_VALUE = (
@@ -215,7 +216,7 @@ def _no_setting(word: str, before: str, rest: Sequence[str], groups: Groups) -> 
         return f"{word}: say what it is for; resume={run} goes on with it, init_from={run} starts a new run from it"
     if isdir(word):
         return f"{word}: say what it is for; a folder of data is given as data=custom data.root={quote(word)}"
-    if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         return f"{word}: pictures are captioned by predict.py; write python predict.py RUN {quote(word)}"
     owners = [group for group, options in groups.items() if word in options]
     if owners:

@@ -110,6 +110,10 @@ class AnnotationFormat(ABC):
         """What a split's captions follow from besides the content of `files`, for a key by content."""
         return [config.format]
 
+    def listing(self, config: DataConfig, split: SplitName) -> list[str]:
+        """The files by which reading tells what the names of pictures mean; by default it asks for none."""
+        return []
+
 
 def check_split(config: DataConfig, split: SplitName) -> None:
     """Refuses a test split that there is not.
@@ -142,16 +146,16 @@ def picture_folder(config: DataConfig, split: SplitName) -> Path:
     return Path(config.root).expanduser() / folders[split]
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(config: DataConfig, split: SplitName) -> None:
     """Refuses a folder of pictures that is none.
 
     Raises:
         AnnotationError: it is not there.
     """
+    folder = picture_folder(config, split)
     if not folder.is_dir():
-        raise MissingDataError(
-            f"{shown(folder)} is no folder that is there", "set data.root, data.train_images, data.val_images"
-        )
+        key = f"data.{'val' if split == 'test' and not config.test_images else split}_images"
+        raise MissingDataError(f"{shown(folder)}: there is no such folder", f"correct data.root or {key}")
 
 
 class AnnotationFile:

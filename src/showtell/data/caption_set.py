@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from showtell.config import DataConfig, find
 from showtell.data.annotations import SplitName
-from showtell.data.formats import content_files, read_split, resolved
+from showtell.data.formats import content_files, listed_pictures, read_split, resolved
 from showtell.data.paths import stamp
 from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
 from showtell.terminal import tell
@@ -149,7 +149,8 @@ class CaptionSet(CaptionTable):
         """
         lines = ["; ".join(self.told)] if self.told else []
         if count := len(self.skipped):
-            lines.append(f"{count:,} notes from reading the annotations, e.g. {self.skipped[0]}")
+            what = "caption or picture" if count == 1 else "captions or pictures"
+            lines.append(f"{count:,} {what} left out, e.g. {self.skipped[0]}")
         total = len(self.lengths)
         if self.cut:
             lines.append(
@@ -180,7 +181,8 @@ class CaptionSet(CaptionTable):
 def load_captions(config: DataConfig, split: SplitName, cache: Path, tokenizer: Tokenizer = NLTK) -> CaptionSet:
     """Reads and tokenizes a split, or finds that done.
 
-    Whether the pictures are there is not asked here: that can change while the captions stay.
+    Whether the pictures are there is not asked here: that can change while the captions stay. Where names lack suffixes
+    or folders, the files that are there say which picture is meant; with other files the split is read again.
 
     Raises:
         AnnotationError: the annotations cannot be read; one line.
@@ -188,7 +190,9 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path, tokenizer: 
     config = resolved(config, split)
     source = source_hash(config, split, tokenizer)
     place = [config.root, config.train_images, config.val_images, *([str(config.test_images)] * (split == "test"))]
-    key = content_key(CACHE_VERSION, *place, source, *_plugin_key(config))
+    listed = listed_pictures(config, split)
+    names = [short_hash(f"{name}\0" for name in listed)] if listed else []
+    key = content_key(CACHE_VERSION, *place, source, *names, *_plugin_key(config))
     directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
     make_once(arrays, lambda: _write(config, split, tokenizer, arrays, texts))

@@ -19,12 +19,12 @@ from rich.progress import track
 
 from showtell.config import DataConfig, DecodingConfig, VocabConfig
 from showtell.config.arguments import Parser
-from showtell.config.command_line import data_and_vocab
+from showtell.config.presets import data_and_vocab
 from showtell.config.setting import spelled, walk
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split, resolved
 from showtell.data.images import PictureError, PictureFacts, inspect_picture
-from showtell.data.paths import shown
+from showtell.data.paths import counted, shown
 from showtell.data.settings import FolderConfig, ShardsConfig
 from showtell.data.shards.index import unreadable
 from showtell.data.shards.members import ShardError, find_shards, read_members
@@ -231,7 +231,8 @@ def render(report: Report) -> str:
     for split in (report.train, report.val):
         lines += ["", *_split_lines(split, config.max_caption_words)]
     if report.shared_pictures:
-        lines += ["", f"warning: {report.shared_pictures:,} picture(s) are in both splits"]
+        are = "is" if report.shared_pictures == 1 else "are"
+        lines += ["", f"warning: {counted(report.shared_pictures, 'picture')} {are} in both splits"]
     lines += ["", "vocabulary of the training captions (3 special tokens included)"]
     lines.append("threshold     size   <unk> train   <unk> val")
     for row in report.vocabulary:

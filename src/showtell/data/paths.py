@@ -9,16 +9,13 @@ one line and nothing else: whoever captions a thousand pictures wants the other 
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from showtell.files import short_hash
+from showtell.files import PICTURE_SUFFIXES, short_hash
 
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
-)  # fmt: skip
 _OTHER_PICTURES = (".eps", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SHOWN_CHARACTERS = 200
@@ -41,6 +38,11 @@ def shown(value: object) -> str:
     else:
         text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 picture`, `3,000 pictures`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def is_url(argument: str | Path) -> bool:
@@ -154,36 +156,47 @@ def _in_folder(folder: Path, found: FoundPictures, recursive: bool) -> list[Path
         found.problems.append(f"{shown(folder)}: cannot be listed ({error.strerror})")
         return []
     folders = [path for path in entries if _is_folder(path)]
-    files = _files_below(folder) if recursive else [path for path in entries if path not in folders]
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    files = list(files_below(folder)) if recursive else [path for path in entries if path not in folders]
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     others = sum(path.suffix.lower() in _OTHER_PICTURES for path in files)
     if others:
-        found.problems.append(f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG or PNG")
+        found.problems.append(
+            f"{shown(folder)}: {counted(others, 'file')} in other formats; convert them to JPEG or PNG"
+        )
     deeper = [] if recursive else [path for path in folders if _holds_pictures(path)]
     if deeper and pictures:
+        count = counted(len(deeper), "sub-folder")
         found.notes.append(
-            f"{shown(folder)}: pictures in {len(deeper)} sub-folder(s) such as {shown(deeper[0].name)} are left out; "
-            "--recursive takes them too"
+            f"{shown(folder)}: pictures in {count} such as {shown(deeper[0].name)} are left out; --recursive takes "
+            "them too"
         )
     elif deeper:
         found.problems.append(f"{shown(folder)}: its pictures lie in sub-folders; add --recursive")
     elif not pictures and not others:
-        found.problems.append(f"{shown(folder)}: holds no {', '.join(SUFFIXES)} file")
+        found.problems.append(f"{shown(folder)}: holds no {', '.join(PICTURE_SUFFIXES)} file")
     return pictures
 
 
-def _files_below(folder: Path) -> list[Path]:
-    """All files of a folder and its sub-folders, folder by folder; no hidden ones, and no links to folders."""
-    files: list[Path] = []
-    for place, names, here in os.walk(folder):
-        names[:] = sorted((name for name in names if not name.startswith(".")), key=lambda name: natural(Path(name)))
-        files += sorted((Path(place, name) for name in here if not name.startswith(".")), key=natural)
-    return files
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and its sub-folders, folder by folder, without hidden ones.
+
+    Links are followed, each folder once, and none that leads back to a folder above this one.
+    """
+    seen: set[str] = set()
+    above = {str(parent) for parent in folder.resolve().parents}
+    for place, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen or real in above:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted((name for name in inner if not name.startswith((".", "__MACOSX"))), key=natural)
+        yield from (Path(place, name) for name in sorted(names, key=natural) if not name.startswith("."))
 
 
 def _holds_pictures(folder: Path) -> bool:
     """Whether there is one in it or below."""
-    return any(Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(folder) for name in names)
+    return any(file.suffix.lower() in PICTURE_SUFFIXES for file in files_below(folder))
 
 
 def telling_names(paths: Sequence[Path]) -> list[str]:
@@ -205,7 +218,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def natural(path: Path) -> list[tuple[int, str]]:
+def natural(path: Path | str) -> list[tuple[int, str]]:
     """A key under which `10.jpg` comes after `2.jpg`."""
     pieces = re.split(r"([0-9]+)", str(path).lower())
     return [(int(piece), "") if piece.isdigit() and piece.isascii() else (-1, piece) for piece in pieces]

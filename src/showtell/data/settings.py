@@ -55,7 +55,7 @@ class FolderConfig(DataConfig):
     """Your own pictures and captions, in whatever layout they lie in the folder (docs/data.md lists them).
 
     What is found is told, and `python -m showtell.data check` spells it out as settings. Where one file holds all
-    captions and no column of it names the split, a share of its pictures is drawn for validation.
+    captions and no column of it names the split, a share of its pictures is set aside for validation.
     """
 
     name: str = setting("folder", "what logs and caches call the data set", hyperparameter=True)
@@ -73,7 +73,7 @@ class FolderConfig(DataConfig):
     val_images: str = setting("auto", "folder of the validation pictures; auto: where they are found")
     image_column: str | None = setting(None, "column with the pictures' names; null: found")
     caption_column: str | None = setting(None, "column with the captions; null: found")
-    val_share: float = setting(0.1, "share of the pictures that is drawn for validation", above=0, high=0.9)
+    val_share: float = setting(0.1, "share of the pictures that is set aside for validation", above=0, high=0.9)
     split_seed: int = setting(0, "of that draw", low=0)
 
 

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from showtell.config import DataConfig, VocabConfig
 from showtell.config.arguments import Parser
-from showtell.config.command_line import data_and_vocab
+from showtell.config.presets import data_and_vocab
 from showtell.data.annotations import SplitName, check_split, picture_folder
 from showtell.data.formats import read_split
 from showtell.data.images import PictureError, decode_picture, picture_pixels

@@ -15,9 +15,10 @@ from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.config import ConfigError, DataConfig, DecodingConfig
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
-from showtell.data.paths import SUFFIXES, find_pictures, shown, why_unreadable
+from showtell.data.paths import find_pictures, shown, why_unreadable
 from showtell.data.settings import FolderConfig
 from showtell.evaluation.report import Evaluation
+from showtell.files import PICTURE_SUFFIXES
 from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
 from showtell.prediction.options import decoding_from_flags
 from showtell.run import Run, runs_below
@@ -79,7 +80,7 @@ def refuse_no_checkpoint(path: Path) -> None:
             f"is not a run but a folder that holds {below}" if below else "no run is there; name a run, or a checkpoint"
         )
         raise ConfigError(f"{name}: {held}")
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         raise ConfigError(f"{name}: is a picture, and no run is named; name one: predict.py runs/NAME/STAMP {name}")
     if not path.exists():
         raise ConfigError(f"{name}: there is no such run or checkpoint; `ls -d runs/*/*` shows the runs")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from showtell.config import Config, DataConfig
-from showtell.config.command_line import data_config
+from showtell.config.presets import data_config
 from showtell.data.annotations import Split, SplitName
 from showtell.data.formats import read_split
 from showtell.data.settings import ShardsConfig

@@ -18,6 +18,7 @@ from typing import Any
 
 from showtell.config import Config, ConfigError, restore
 from showtell.config.command_line import IMPLIED
+from showtell.config.migration import as_started
 from showtell.config.reference import names_folders, traits
 from showtell.config.schema import ADOPTED
 from showtell.config.setting import flat
@@ -103,8 +104,11 @@ class Job:
         return to_do
 
     def _adopting(self, saved: Mapping[str, Any] | None) -> Config:
-        """Of a second stage, with what its run adopted, which is not what the command line says."""
-        return self.config.adopting(restore(saved)) if saved and self.config.init_from else self.config
+        """With what the run here has that the command line does not say: a second stage's adoptions, old names."""
+        if saved is None:
+            return self.config
+        config = self.config.adopting(restore(saved)) if self.config.init_from else self.config
+        return as_started(config, saved)
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
         run = Run(self.directory)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from showtell.config.arguments import Parser
-from showtell.config.command_line import data_config
+from showtell.config.presets import data_config
 from showtell.data import check
 from showtell.data.fetch.download import FetchError, download, matches, size
 from showtell.data.fetch.sets import ON_REQUEST, PUBLIC_SETS, Archive, PublicSet

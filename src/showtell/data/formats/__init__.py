@@ -22,9 +22,9 @@ from showtell.data.annotations import (
     picture_folder,
 )
 from showtell.data.formats.advice import advice, nearby, similar_folder
-from showtell.data.paths import shown
+from showtell.data.paths import counted, shown
 
-__all__ = ["AnnotationFormat", "content_files", "no_picture_there", "read_split", "resolved"]
+__all__ = ["AnnotationFormat", "content_files", "listed_pictures", "no_picture_there", "read_split", "resolved"]
 
 
 def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True, undescribed: bool = False) -> Split:
@@ -48,7 +48,8 @@ def read_split(config: DataConfig, split: SplitName, *, check_files: bool = True
             result = _described(result, reader, config, split)
         wanted = result.pictures
         if check_files:
-            result = _without_missing(result, picture_folder(config, split))
+            check_folder(config, split)
+            result = _without_missing(result)
     if wanted and not result.pictures:
         raise no_picture_there(config, split, [str(picture.path) for picture in wanted])
     if not result.pictures:
@@ -79,8 +80,13 @@ def content_files(config: DataConfig, split: SplitName) -> tuple[list[str], list
     """
     with _advised(config, split):
         found = _format(config, split)
-        check_folder(picture_folder(config, split))
+        check_folder(config, split)
         return found.key(config, split), found.files(config, split)
+
+
+def listed_pictures(config: DataConfig, split: SplitName) -> list[str]:
+    """The files by which reading told what the names of a split's pictures mean. No `auto` may be left."""
+    return _format(config, split).listing(config, split)
 
 
 def no_picture_there(config: DataConfig, split: SplitName, paths: Sequence[str]) -> AnnotationError:
@@ -119,13 +125,12 @@ def _described(split: Split, reader: AnnotationFormat, config: DataConfig, name:
         return split
     file = shown(next(iter(reader.files(config, name)), config.root))
     if not pictures:
-        return Split([], [f"{file}: none of its {len(bare):,} picture(s) has captions; is it a captions file?"])
+        return Split([], [f"{file}: {counted(len(bare), 'picture')} but no captions; is it a captions file?"])
     skipped = [*split.skipped, *(f"{file}: {one} has no captions; left out" for one in bare)]
     return Split(pictures, skipped, split.told)
 
 
-def _without_missing(split: Split, folder: Path) -> Split:
-    check_folder(folder)
+def _without_missing(split: Split) -> Split:
     listings: dict[str, set[str]] = {}
     present, missing = [], []
     for picture in split.pictures:

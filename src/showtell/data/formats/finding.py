@@ -9,32 +9,34 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from showtell.config import DataConfig, find
-from showtell.config.command_line import data_sets
+from showtell.config.presets import data_sets
 from showtell.data.annotations import AnnotationError, AnnotationFile, MissingDataError
 from showtell.data.formats.records import json_lines, record_rows
-from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Wanted, names_picture
+from showtell.data.formats.rows import A_SUFFIX, LOOKS_LIKE_PICTURE, Wanted, names_picture
 from showtell.data.formats.table import is_table, table_rows
 from showtell.data.paths import is_url, shown
+from showtell.terminal import tell
 
 SIDECARS = ("*.txt", "*.caption")
 FOLDER_NAMES = "folder_names"
+COCO_NAMES = ("captions_train.json", "captions_val.json")  # as data=custom wanted them before it found anything
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".token")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)(?![a-z])", re.IGNORECASE)
 _OF_CAPTIONS = re.compile(r"caption|token|metadata|result|dataset_|comment", re.IGNORECASE)
 _IN_JSON = re.compile(r'"(?:captions?|caption_str|sentences|text|raw)"\s*:')
-_PICTURE_IN_JSON = re.compile(
-    r'"((?:[^"\\]|\\.)*\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif))"', re.IGNORECASE
-)
+_PICTURE_IN_JSON = re.compile(rf'"((?:[^"\\]|\\.)*{A_SUFFIX})"', re.IGNORECASE)
 _KARPATHY_FOLDER = re.compile(r'"filepath"\s*:\s*"([^"\\]+)"')
 _DEPTH = 3
 _MOST_FOLDERS = 3000
 _HEAD = 1 << 18
 _SAMPLE = 20
 _MOST_INNER = 20
+_MOST_OPENED = 50
 
 
 def folders(root: Path) -> list[str]:
@@ -65,7 +67,13 @@ def find_annotations(root: Path) -> tuple[str, str]:
     Raises:
         AnnotationError: there are none, or which are meant cannot be told.
     """
-    candidates = [file for folder in [".", *_folders_in(root, ".")] for file in _caption_files(root, folder)]
+    if all((root / name).is_file() for name in COCO_NAMES):
+        return COCO_NAMES
+    looked = [_caption_files(root, folder) for folder in [".", *_folders_in(root, ".")]]
+    candidates, unopened = ([file for pair in looked for file in pair[place]] for place in (0, 1))
+    beyond = f"{len(unopened):,} files such as {shown(unopened[0])} were not searched for captions" if unopened else ""
+    if beyond:
+        _say(f"{beyond} ({_MOST_OPENED} of a kind in a folder are); if they hold them, set data.train_annotations")
     groups: dict[str, dict[str, str]] = {}
     for file in candidates:
         word = _SPLIT_WORD.search(file)
@@ -86,26 +94,45 @@ def find_annotations(root: Path) -> tuple[str, str]:
     for pattern in SIDECARS:
         if any(_sidecars(root, folder, pattern) for folder in folders(root)):
             return pattern, pattern
-    raise _nothing_found(root)
+    raise _nothing_found(root, f" ({beyond})" if beyond else "")
 
 
-def _caption_files(root: Path, folder: str) -> list[str]:
-    """Files that may hold captions; what lies beside a picture under its name belongs to that picture."""
+def _caption_files(root: Path, folder: str) -> tuple[list[str], list[str]]:
+    """Files that may hold captions, and those that were not opened to see.
+
+    What lies beside a picture under its name belongs to that picture.
+    """
     names = _files_in(root, folder)
     stems = {name.rpartition(".")[0] for name in names if LOOKS_LIKE_PICTURE.search(name)}
     others = [name for name in names if name.rpartition(".")[0] not in stems]
-    texts = [name for name in others if name.endswith(".txt")] if not stems else []
+    texts = [] if stems else [name for name in others if name.endswith(".txt")]
     tables = [name for name in others if name.lower().endswith(TABLES)]
-    paths = [(os.path.normpath(os.path.join(folder, name)), name) for name in [*tables, *texts[:50]]]
-    return [path for path, name in paths if not name.endswith((".json", ".txt")) or _holds_captions(root / path)]
+    unclear = [name for name in tables if _is_unclear(name)]
+    unopened = {name for some in (unclear, texts) for name in sorted(some, key=_names_no_split)[_MOST_OPENED:]}
+    paths = {name: os.path.normpath(os.path.join(folder, name)) for name in (*tables, *texts)}
+    chosen = [n for n in paths if n not in unopened and (not _is_unclear(n) or _holds_captions(root / paths[n]))]
+    return [paths[name] for name in chosen], [paths[name] for name in paths if name in unopened]
+
+
+def _is_unclear(name: str) -> bool:
+    """Whether only its content tells if a file holds captions."""
+    return name.endswith(".txt") or (name.endswith(".json") and _OF_CAPTIONS.search(name) is None)
+
+
+def _names_no_split(name: str) -> bool:
+    return _SPLIT_WORD.search(name) is None
+
+
+@cache
+def _say(line: str) -> None:
+    """Once; a folder is looked at again and again."""
+    tell("captions", line)
 
 
 def _holds_captions(file: Path) -> bool:
     head, tail = _ends(file)
     if file.suffix == ".txt":
         return is_table(head)
-    if _OF_CAPTIONS.search(file.name):
-        return True
     named = head.lstrip().startswith("{") and re.match(r'\s*\{\s*"[^"]+"\s*:\s*["[]', head) is not None
     is_mapping = named and LOOKS_LIKE_PICTURE.search(head.split('"')[1]) is not None
     return is_mapping or _IN_JSON.search(head) is not None or _IN_JSON.search(tail) is not None
@@ -123,9 +150,8 @@ def _ends(file: Path) -> tuple[str, str]:
 
 def _sidecars(root: Path, folder: str, pattern: str) -> list[str]:
     names = _files_in(root, folder)
-    stems = {name.rpartition(".")[0] for name in names if LOOKS_LIKE_PICTURE.search(name)}
-    texts = [name for name in names if name.endswith(pattern[1:])]
-    return [name for name in texts if name.removesuffix(pattern[1:]) in stems | set(names)]
+    owners = {*names, *(name.rpartition(".")[0] for name in names if LOOKS_LIKE_PICTURE.search(name))}
+    return [name for name in names if name.endswith(pattern[1:]) and name.removesuffix(pattern[1:]) in owners]
 
 
 def find_images(root: Path, annotations: str, split: str, wanted: Wanted) -> str:
@@ -136,7 +162,7 @@ def find_images(root: Path, annotations: str, split: str, wanted: Wanted) -> str
     """
     below = folders(root)
     if annotations in (*SIDECARS, FOLDER_NAMES):
-        return _split_folder(root, below, split)
+        return _split_folder(below, split)
     sample = _sample_names(root / annotations, wanted)
     if not sample:  # names without suffix, or a fault that the reader will tell
         return _likely_folder(root, split)
@@ -161,7 +187,7 @@ def _is_of(folder: str, split: str) -> bool:
     return word is not None and word[1].lower()[:3].replace("dev", "val") == split[:3]
 
 
-def _split_folder(root: Path, below: list[str], split: str) -> str:
+def _split_folder(below: list[str], split: str) -> str:
     """`train` and `val` where both are there, else the root."""
     found = {name: [f for f in below if os.sep not in f and _is_of(f, name)] for name in ("train", "val")}
     return found[split][0] if split in found and all(len(names) == 1 for names in found.values()) else "."
@@ -187,8 +213,8 @@ def _sample_names(file: Path, wanted: Wanted) -> list[str]:
 def _names_of_rows(file: Path, head: str, wanted: Wanted) -> Iterator[object]:
     source = AnnotationFile(file)
     if file.suffix.lower() == ".jsonl":
-        lines = "\n".join(head.split("\n")[:_SAMPLE])
-        rows = record_rows(source, json_lines(source, lines), wanted)
+        lines = islice((line for line in head.split("\n") if line.strip()), _SAMPLE)
+        rows = record_rows(source, json_lines(source, "\n".join(lines)), wanted)
     else:
         rows = table_rows(source, head, wanted)
     return (row.name for row in islice(rows, _SAMPLE))
@@ -215,7 +241,7 @@ def _pictures_elsewhere(root: Path, annotations: str, sample: list[str], split: 
     return f"{named}, and {there}; set data.{split}_images to the folder of its pictures"
 
 
-def _nothing_found(root: Path) -> MissingDataError:
+def _nothing_found(root: Path, beyond: str) -> MissingDataError:
     """What is in a folder without captions, and what to do about it."""
     pictures = pictures_in(root)
     count = sum(map(len, pictures.values()))
@@ -231,7 +257,7 @@ def _nothing_found(root: Path) -> MissingDataError:
         remedy = f"save {shown(sheets[0])} as CSV in UTF-8, with a line such as image,caption on top"
     if len(inner) > 1:
         remedy += f", or take the folders' names as captions: data.train_annotations={FOLDER_NAMES}"
-    return MissingDataError(f"{shown(root)} holds {count:,} pictures{classes} but no captions", remedy)
+    return MissingDataError(f"{shown(root)} holds {count:,} pictures{classes} but no captions{beyond}", remedy)
 
 
 def fitting(root: Path, but: str = "") -> str:

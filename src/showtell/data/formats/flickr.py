@@ -28,7 +28,7 @@ from showtell.data.annotations import (
     picture_folder,
 )  # fmt: skip
 from showtell.data.formats.table import table_rows
-from showtell.data.paths import shown
+from showtell.data.paths import counted, shown
 from showtell.data.settings import FlickrConfig
 
 _VALIDATION_LIMIT = 1000
@@ -109,8 +109,8 @@ def _refuse_common(listed: Mapping[SplitName, set[str]], lists: Mapping[SplitNam
     for one, other in combinations(listed, 2):
         if both := listed[one] & listed[other]:
             raise AnnotationError(
-                f"{shown(lists[one])}: names {len(both)} picture(s) that are in {shown(lists[other])} too, "
-                f"such as {shown(min(both))}; no picture may be in both"
+                f"{shown(lists[one])}: names {counted(len(both), 'picture')} of {shown(lists[other])} too, such as "
+                f"{shown(min(both))}; no picture may be in both"
             )
 
 

@@ -2,8 +2,8 @@
 
 `finding` answers each `auto` of the settings; here the files are read, by their content: a table (`table`), records
 (`records`), COCO's or Karpathy's JSON, or texts beside pictures. Where one file holds all captions, a column of it says
-which split a row belongs to, else a share of its pictures is drawn for validation: those whose name and the seed have
-the lowest SHA-256, so the draw depends on neither the order nor the machine, and no picture is in both.
+which split a row belongs to, else a share of its pictures is set aside for validation: those whose name and the seed
+have the lowest SHA-256, so the draw depends on neither the order nor the machine, and no picture is in both.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from showtell.data.annotations import (
     picture_folder,
 )  # fmt: skip
 from showtell.data.formats.coco import coco_split
-from showtell.data.formats.finding import FOLDER_NAMES, SIDECARS, find_annotations, find_images
+from showtell.data.formats.finding import FOLDER_NAMES, SIDECARS, find_annotations, find_images, pictures_in
 from showtell.data.formats.karpathy import karpathy_split
 from showtell.data.formats.records import json_lines, json_records, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Gathered, Row, Wanted, gather
 from showtell.data.formats.table import table_rows
-from showtell.data.paths import natural, shown
+from showtell.data.paths import counted, files_below, natural, shown
 from showtell.data.settings import FolderConfig
 
 AUTO = "auto"
@@ -98,16 +98,27 @@ class FolderFormat(AnnotationFormat):
         return [] if name == FOLDER_NAMES else super().files(config, split)
 
     def key(self, config: DataConfig, split: SplitName) -> list[str]:
-        """What chooses columns and draws a split; nothing where two files in COCO's format are read, as ever."""
+        """What chooses columns and draws a split; nothing where two files in COCO's format are read, as ever.
+
+        Records lie in `.json` too, and of them the columns count.
+        """
         assert isinstance(config, FolderConfig)
         own, folder = _named(config, split), picture_folder(config, split)
-        if own.endswith(".json") and not _shares(config, split):
+        if own.endswith(".json") and not _shares(config, split) and _wanted(config) == Wanted():
             return ["coco"]
         names = [_named(config, other) for other in ("train", "val", split)]
         listed = own in (*SIDECARS, FOLDER_NAMES)
         below = [os.path.relpath(picture, folder) for picture in _pictures_below(folder)] if listed else []
         columns = [str(config.image_column), str(config.caption_column)]
         return [config.format, *names, *columns, str(config.val_share), str(config.split_seed), *below]
+
+    def listing(self, config: DataConfig, split: SplitName) -> list[str]:
+        """The pictures at most three folders deep: a name may lack its suffix or folder (`PictureNames`)."""
+        assert isinstance(config, FolderConfig)
+        if _named(config, split) in (*SIDECARS, FOLDER_NAMES):
+            return []  # `key` has them
+        below = pictures_in(picture_folder(config, split))
+        return [os.path.join(folder, name) for folder, names in below.items() for name in names]
 
 
 def _images(config: FolderConfig, root: Path, split: SplitName) -> str:
@@ -162,13 +173,13 @@ def _divided(config: FolderConfig, split: SplitName, source: AnnotationFile, fou
     skipped, told = source.skipped if split == "train" else [], source.told
     if any(found.splits):
         if count := found.splits.count("test"):
-            told.append(f"{count:,} pictures are for the test (data.test_annotations={name})")
+            told.append(f"{counted(count, 'picture')} for the test (data.test_annotations={name})")
         pairs = zip(found.pictures, found.splits, strict=True)
         return Split([picture for picture, named in pairs if named == split], skipped, told)
     described = [str(picture.path) for picture in found.pictures if picture.captions]
     drawn = drawn_for_validation(described, folder, config)
-    counts = f"{len(drawn):,} of {len(described):,} pictures"
-    told.append(f"{counts} are drawn for validation (data.val_share={config.val_share})")
+    counts = f"{len(drawn):,} of {counted(len(described), 'picture')}"
+    told.append(f"{counts} set aside for validation (data.val_share={config.val_share})")
     return Split([p for p in found.pictures if (str(p.path) in drawn) == (split == "val")], skipped, told)
 
 
@@ -183,19 +194,9 @@ def drawn_for_validation(names: list[str], folder: Path, config: FolderConfig) -
     return set(sorted(names, key=lot)[:count])
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """The files in a folder and the folders in it, hidden ones left out; links are followed, each folder once."""
-    seen: set[str] = set()
-    for place, inner, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        inner[:] = [] if real in seen else sorted(name for name in inner if not name.startswith((".", "__MACOSX")))
-        yield from (Path(place, name) for name in names if real not in seen and not name.startswith("."))
-        seen.add(real)
-
-
 def _pictures_below(folder: Path) -> list[Path]:
-    """The pictures among them, `2.jpg` before `10.jpg`."""
-    return sorted((file for file in _files_below(folder) if LOOKS_LIKE_PICTURE.search(file.name)), key=natural)
+    """The pictures in a folder and below it, `2.jpg` before `10.jpg`."""
+    return sorted((file for file in files_below(folder) if LOOKS_LIKE_PICTURE.search(file.name)), key=natural)
 
 
 def _text_of(picture: Path, suffix: str) -> Path | None:
@@ -211,7 +212,7 @@ def _gathered(source: AnnotationFile, folder: Path, pattern: str) -> tuple[Annot
     used = {text for text in texts.values() if text is not None}
     for picture in (picture for picture, text in texts.items() if text is None):
         source.skipped.append(f"{shown(picture)} has no {picture.stem}{pattern[1:]} beside it; left out")
-    for text in sorted({file for file in _files_below(folder) if file.name.endswith(pattern[1:])} - used):
+    for text in sorted({file for file in files_below(folder) if file.name.endswith(pattern[1:])} - used):
         if not text.stem.lower().startswith(("readme", "license", "licence")):
             source.skipped.append(f"{shown(text)} has no picture beside it; left out")
     found = gather(source, _rows_beside(source, texts, folder), folder)

@@ -33,7 +33,7 @@ def json_records(source: AnnotationFile, content: Any) -> list[tuple[str, Any]] 
     if isinstance(content, dict) and any(LOOKS_LIKE_PICTURE.search(name) for name in content):
         named = ({"image": name, "captions": said} for name, said in content.items())
         return [(shown(entry["image"]), entry) for entry in named]
-    if isinstance(content, list) and content:
+    if isinstance(content, list):
         return [(f"[{number}]", entry) for number, entry in enumerate(content)]
     raise source.refused(
         "holds neither `images`, nor a list of records, nor picture names with captions; see docs/data.md"
@@ -46,6 +46,8 @@ def record_rows(source: AnnotationFile, records: list[tuple[str, Any]], wanted: 
     Raises:
         AnnotationError: a record without picture or caption.
     """
+    if not records:
+        raise source.refused("holds no records; write or fetch it again")
     where, first = records[0]
     if not isinstance(first, dict):
         raise source.refused(f"{where} is {shown(first)}, it must be an object")

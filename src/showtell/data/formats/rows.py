@@ -16,9 +16,10 @@ from urllib.parse import unquote, urlsplit
 
 from showtell.data.annotations import AnnotationFile, Picture
 from showtell.data.paths import is_url, shown
+from showtell.files import PICTURE_SUFFIXES
 
-PICTURE_SUFFIX = r"\.(?:jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif)"
-LOOKS_LIKE_PICTURE = re.compile(rf"{PICTURE_SUFFIX}$", re.IGNORECASE)
+A_SUFFIX = f"(?:{'|'.join(map(re.escape, PICTURE_SUFFIXES))})"
+LOOKS_LIKE_PICTURE = re.compile(rf"{A_SUFFIX}$", re.IGNORECASE)
 _IMAGE_NAMES = (
     "image", "image_name", "filename", "file_name", "filepath", "file_path", "image_path", "image_file",
     "image_filename", "img", "img_name", "img_path", "path", "file", "picture", "photo", "image_id", "image_url", "url",

@@ -1,9 +1,9 @@
 """Tables of picture names and captions as text: CSV, TSV and what goes round under other names.
 
 - the original token file of Flickr, `name.jpg#0<TAB>caption`, without a header;
-- a table with a header, its columns parted by commas, semicolons, tabs or bars;
+- a table with a header, its columns separated by commas, semicolons, tabs or bars;
 - a table without one, whose first row holds a picture's name: the rest of a row is its caption, or its captions where
-  tabs or bars part them. So are the TSV of CC3M (caption, address) and lists with several captions per line.
+  tabs or bars separate them. So are the TSV of CC3M (caption, address) and lists with several captions per line.
 
 Faults that would lose rows or words in silence are refused or repaired: a caption with commas that lacks its quotes is
 joined again where it is the last column, and an opening quote without its end, which swallows the rows that follow, is
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from showtell.data.annotations import AnnotationFile
 from showtell.data.formats.rows import Columns, Row, Wanted, find_columns, names_picture
-from showtell.data.paths import shown
+from showtell.data.paths import counted, shown
 
 _TOKEN_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
 # Flickr30k's table has one row, `2199200615.jpg| 4   A dog runs ...`, that lacks its second bar
@@ -79,7 +79,7 @@ def _delimiter(first: str, wanted: Wanted) -> str:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    """The cells of one line; tabs and bars part them also within quotes, as their tables are rarely quoted."""
+    """The cells of one line; tabs and bars separate them also within quotes, as their tables are rarely quoted."""
     if delimiter in ",;":
         return next(csv.reader([line], delimiter=delimiter), [""])
     cells = line.split(delimiter)
@@ -108,8 +108,8 @@ def _refuse_swallowed(source: AnnotationFile, lines: list[str], begins: int, end
     rows = [n for n in range(begins + 1, ends + 1) if any(map(names_picture, lines[n - 1].split(delimiter)))]
     if rows:
         raise source.refused(
-            f"line {begins}: a quote opens here and does not close before line {ends}, which swallows {len(rows)} "
-            "row(s); close it, remove it, or double it where it belongs to the caption"
+            f"line {begins}: a quote opens here and does not close before line {ends}, which swallows "
+            f"{counted(len(rows), 'row')}; close it, remove it, or double it where it belongs to the caption"
         )
 
 
@@ -128,7 +128,7 @@ def _headless_rows(source: AnnotationFile, lines: Iterator[Line], first: list[st
     source.readings[f"no header; pictures from column {place + 1}"] = 0
     for number, cells in lines:
         if place >= len(cells) or len(cells) < 2:
-            raise source.refused(f"line {number} has {len(cells)} column(s); correct or remove it")
+            raise source.refused(f"line {number} has {counted(len(cells), 'column')}; correct or remove it")
         texts = _without_blank_end(cells[:place] + cells[place + 1 :])
         if delimiter in ",;" and len(texts) > 1:
             source.readings[_JOINED] += 1
@@ -152,7 +152,7 @@ def _headed_rows(
     while line is not None:
         cells = _fitted(source, line, header, captions, delimiter)
         if len(cells) <= max(image, split or 0, min(captions)):
-            raise source.refused(f"line {line.number} has {len(cells)} column(s); correct or remove it")
+            raise source.refused(f"line {line.number} has {counted(len(cells), 'column')}; correct or remove it")
         texts = [text for place in captions if place < len(cells) for text in _captions_of(cells[place])]
         told = [text for text in texts if text.strip()] if len(captions) > 1 else texts
         yield Row(f"line {line.number}", cells[image], told or [""], None if split is None else cells[split])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from showtell.config import DataConfig, ImageTransform
 from showtell.config.arguments import Parser
-from showtell.config.command_line import data_config
+from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.feature_store import FeatureStore, StoreRequest
