@@ -80,7 +80,7 @@ def test_command_reports_and_tells_by_its_status(faulty, capsys):
         "train: 7 pictures, 7 captions",
         "html.jpg",
         "missing.jpg is not there",
-        "1 picture is in both",
+        "both splits use 1 picture",
     ):
         assert expected in output
     write(Path(faulty.root) / "captions_train.json", ["gray.jpg"], "a cat")
@@ -125,7 +125,7 @@ def test_a_picture_in_both_splits_is_trouble_enough(faulty, capsys):
     for split in ("train", "val"):
         write(Path(faulty.root) / f"captions_{split}.json", ["good.jpg"], "a cat")
     assert main(arguments(faulty)) == 1
-    assert "1 picture is in both splits" in capsys.readouterr().out
+    assert "both splits use 1 picture" in capsys.readouterr().out
 
 
 def test_histogram_keeps_the_longest_captions_apart(faulty):

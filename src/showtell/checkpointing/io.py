@@ -154,7 +154,9 @@ def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, lis
         good.append((step, path))
     if not good:
         hint = f" ({len(skipped)} unusable: {skipped[0]})" if skipped else ""
-        raise CheckpointError(f"{os.fspath(directory)} holds no usable checkpoint{hint}; start a new run")
+        raise CheckpointError(
+            f"{os.fspath(directory)} holds no usable checkpoint{hint}; start a new run, or train.py --run RUN"
+        )
     return max(good, key=lambda found: found[0])[1], skipped
 
 

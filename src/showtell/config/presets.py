@@ -7,7 +7,7 @@ accepts is the one that training sees.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from os.path import expanduser, isdir
+from os.path import basename, expanduser, isdir, isfile
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,7 @@ def data_config(arguments: Sequence[str], conf: Path | None = None, start: DataC
             value = unquoted(value)
             overrides.append((key, expanduser(value) if value.startswith("~") else value))
         else:
-            folder = f"data=custom data.root={argument}" if isdir(argument) else "data=NAME or data.key=value"
-            raise ConfigError(f"{argument}: is no setting of a data set; write {folder}")
+            raise ConfigError(f"{argument}: {_instead(argument)}")
     conf = conf or _conf_folder()
     files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
     values = asdict(start) if start and not name else _preset(name or "shapes", files, conf)
@@ -72,6 +71,15 @@ def data_and_vocab(arguments: Sequence[str], conf: Path | None = None) -> tuple[
     vocab = {key.removeprefix("vocab."): value for key, _, value in words}
     others = [argument for argument in arguments if not argument.startswith("vocab.")]
     return data_config(others, conf), parse({"vocab": vocab}).vocab
+
+
+def _instead(word: str) -> str:
+    """What to write for a word that is no setting of a data set."""
+    if isdir(word):
+        return f"is no setting of a data set; write data=custom data.root={word}"
+    if isfile(word):
+        return f"is a file; name its folder, or data=custom data.root=FOLDER data.train_annotations={basename(word)}"
+    return "there is no such folder; name one that is there, or write data=NAME or data.key=value"
 
 
 def _conf_folder() -> Path:

@@ -5,6 +5,7 @@ so what is reported is what would happen. Decoding runs in threads: the decoders
 """
 
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -226,20 +227,19 @@ def render(report: Report) -> str:
     if isinstance(config, FolderConfig):
         lines.append(f"in full: {in_full(config)}")
         root = shlex.quote(f"data.root={config.root}")
-        lines.append(f"to train: python train.py experiment=small_photos data=custom {root}")
+        words = [root, *re.findall(r"use (vocab\.\w+=\w+)", report.vocabulary_fault or "")]
+        lines.append(f"to train: python train.py experiment=small_photos data=custom {' '.join(words)}")
     lines += dict.fromkeys([*report.train.told, *report.val.told])
     for split in (report.train, report.val):
         lines += ["", *_split_lines(split, config.max_caption_words)]
     if report.shared_pictures:
-        are = "is" if report.shared_pictures == 1 else "are"
-        lines += ["", f"warning: {counted(report.shared_pictures, 'picture')} {are} in both splits"]
-    lines += ["", "vocabulary of the training captions (3 special tokens included)"]
-    lines.append("threshold     size   <unk> train   <unk> val")
+        lines += ["", f"warning: both splits use {counted(report.shared_pictures, 'picture')}"]
+    lines += ["", "vocabulary (3 special tokens included)", "threshold     size   <unk> train   <unk> val"]
     for row in report.vocabulary:
         lines.append(f"{row.threshold:9} {row.words:8,} {row.train_unknown:12.2%} {row.val_unknown:11.2%}")
     if report.vocabulary_fault:
         lines += ["", f"warning: {report.vocabulary_fault}"]
-    lines += ["", "Everything can be used." if report.is_clean else "Some of it cannot be used, see above."]
+    lines += ["", "Everything can be used." if report.is_clean else "Not all of it can be used as it is, see above."]
     return "\n".join(lines)
 
 

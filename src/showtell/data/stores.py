@@ -7,7 +7,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from showtell.config.arguments import Parser
 from showtell.data.feature_store import ABOUT
+from showtell.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,47 @@ def delete_store(store: StoreFacts) -> bool:
         return False
     shutil.rmtree(doomed)
     return True
+
+
+def main(arguments: list[str]) -> int:
+    """Lists the feature stores of a cache, or deletes what is named; 1 if a process is building one of these.
+
+    Raises:
+        UserError: something named is not there.
+    """
+    parser = Parser(
+        prog="python -m showtell.data stores", description="List the feature stores of a cache, or delete some."
+    )
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--delete", nargs="+", default=[], metavar="KEY", help="keys or names as they are listed")
+    what.add_argument("--all", action="store_true", help="delete all stores")
+    options = parser.parse_args(arguments)
+    found = list_stores(options.cache)
+    if not options.delete and not options.all:
+        _print(found, options.cache)
+        return 0
+    wanted = set(options.delete)
+    if unknown := wanted - {name for store in found for name in (store.key, store.directory.name)}:
+        raise UserError(f"{min(unknown)}: there is no such store in {options.cache}/features")
+    code = 0
+    for store in found:
+        if options.all or {store.key, store.directory.name} & wanted:
+            done = delete_store(store)
+            code = code or int(not done)
+            print(f"{'deleted' if done else 'kept, a process is building it:'} {store.directory}")
+    return code
+
+
+def _print(found: list[StoreFacts], cache: Path) -> None:
+    if not found:
+        print(f"no feature store in {cache}/features")
+        return
+    width = max(len(store.directory.name) for store in found) - 17
+    print(f"{'name':{width}}  {'key':16}  {'pictures':>9}  {'MB':>9}  {'made':19}  complete")
+    for store in found:
+        name = store.directory.name[: -len(store.key) - 1]
+        state = "yes" if store.complete else "no"
+        print(
+            f"{name:{width}}  {store.key}  {store.pictures:9,}  {store.num_bytes / 1e6:9,.1f}  {store.made:19}  {state}"
+        )

@@ -127,6 +127,7 @@ def quieten_lightning() -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # the position of the data is in the checkpoint, in CaptionData
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     # an encoder's tuned blocks, on purpose
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")

@@ -53,7 +53,8 @@ class Start:
         if vocabulary.words != self.vocabulary.words:
             raise ConfigError(
                 f"init_from={self.path}: its vocabulary ({len(self.vocabulary)} words) is not that of these captions "
-                f"({len(vocabulary)} words); start from a model of the same data"
+                f"({len(vocabulary)} words); start from a model of the same data, or name its "
+                f"data, which were {self.config.data.name} in {self.config.data.root}"
             )
 
     def load_into(self, decoder: nn.Module) -> None:
