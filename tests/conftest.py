@@ -25,8 +25,9 @@ SIZES = [(64, 48), (48, 64), (80, 80), (40, 100)]
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tests run side by side; torch's threads would fight for the cores."""
+    """Tests run side by side; torch's threads would fight for the cores, also those of the commands that tests run."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture
