@@ -92,6 +92,8 @@ def _items(iterator: Any, slots: list[Any]) -> Iterator[Any]:
         raise watch.explained() from None
     finally:
         iterator._shutdown_workers()
+        for worker in iterator._workers:  # who does not hear of the end ignores SIGTERM too, and would be waited for
+            worker.kill()
 
 
 @dataclass(frozen=True)
