@@ -191,12 +191,8 @@ def _oddity(fact: PictureFacts) -> str | None:
 
 
 def _vocabulary_row(threshold: int, train: Counter[str], val: Counter[str]) -> VocabularyRow:
-    known = set(Vocabulary.from_counts(train, threshold).words)
-
-    def unknown(counts: Counter[str]) -> float:
-        return sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1)
-
-    return VocabularyRow(threshold, len(known), unknown(train), unknown(val))
+    known = Vocabulary.from_counts(train, threshold)
+    return VocabularyRow(threshold, len(known), known.unknown_share(train), known.unknown_share(val))
 
 
 def main(arguments: list[str]) -> int:

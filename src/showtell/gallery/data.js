@@ -1,17 +1,8 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = id => document.getElementById(id);
 const STEP = 48, LISTED = 150, THRESHOLDS = [1, 2, 3, 4, 5, 6, 8, 10, 20];
 const COLORS = ["var(--first)", "var(--second)", "var(--third)"];
 const [train] = data.splits;
 let order = [], shown = 0;
 
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.append(...children); // text becomes text nodes, never markup
-  return element;
-}
 function draw(parent, tag, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

@@ -1,19 +1,9 @@
-
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = id => document.getElementById(id);
 const STEP = 48;
 const scored = data.pictures.some(picture => picture.told.some(told => "cider" in told.scores));
 const several = data.systems.length > 1;
 const facts = new WeakMap(); // of a word's element: the word, its caption, the picture's frame
 let order = [], shown = 0;
 
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.append(...children); // text becomes text nodes, never markup
-  return element;
-}
 
 const percent = p => (p >= .0995 ? Math.round(100 * p) : (100 * p).toPrecision(2)) + " %";
 const hue = place => several ? `hsl(${(215 + 137 * place) % 360} 55% 50%)` : "inherit";

@@ -58,15 +58,22 @@ def thumbnail_data(pixels: Pixels) -> dict[str, Any]:
 
 
 def frame(name: str, title: str) -> tuple[str, str]:
-    """A page before and after its data, from `NAME.html`, `NAME.css` on top of `page.css`, and `NAME.js`."""
+    """A page before and after its data: `frame.html` and `frame.js`, which all have, with `NAME.html` and `NAME.js`.
+
+    Its style is `page.css`, and `NAME.css` on top of it.
+    """
     folder = files("showtell.gallery")
-    template, style, script = (
-        folder.joinpath(f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
-    )
-    if name != "page":
-        style = folder.joinpath("page.css").read_text(encoding="utf-8") + style
+    layers = dict.fromkeys(["page.css", f"{name}.css"]), ["frame.js", f"{name}.js"]
+    style, script = ("".join(folder.joinpath(file).read_text(encoding="utf-8") for file in group) for group in layers)
+    template, body = (folder.joinpath(f"{one}.html").read_text(encoding="utf-8") for one in ("frame", name))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    for place, text in (("POLICY", digest), ("STYLE", style), ("SCRIPT", script), ("TITLE", html.escape(title))):
+    for place, text in (
+        ("BODY", body),
+        ("POLICY", digest),
+        ("STYLE", style),
+        ("SCRIPT", script),
+        ("TITLE", html.escape(title)),
+    ):
         template = template.replace(f"{{{{{place}}}}}", text)
     before, _, after = template.partition("{{DATA}}")
     return before, after

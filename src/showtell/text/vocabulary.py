@@ -44,6 +44,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def unknown_share(self, counts: Counter[str]) -> float:
+        """The share of the counted words that become `<unk>`."""
+        return sum(count for word, count in counts.items() if word not in self._tokens) / (counts.total() or 1)
+
     def look_up(self, words: Iterable[str]) -> list[int]:
         """The tokens of words; unknown words become `<unk>`."""
         return [self._tokens.get(word, UNK) for word in words]
@@ -64,7 +68,7 @@ class Vocabulary:
 
 
 def unknown_share(counts: Counter[str], threshold: int) -> float:
-    """The share of the counted words that become `<unk>`."""
+    """The share of the counted words that would become `<unk>`."""
     return sum(count for count in counts.values() if count < threshold) / (counts.total() or 1)
 
 

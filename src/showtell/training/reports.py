@@ -48,8 +48,7 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str]
     """`vocabulary.txt`, one word per line in order of tokens, and `vocabulary_dropped.txt` with what fell out."""
     kept = set(vocabulary.words)
     dropped = [(word, count) for word, count in counts.most_common() if word not in kept]
-    lost, total = sum(count for _, count in dropped), sum(counts.values())
-    share = 100 * lost / max(1, total)
+    share = 100 * vocabulary.unknown_share(counts)
     head = f"# {len(dropped)} words seen fewer than {threshold} times: {share:.2f}% of all words become <unk>"
     run = Run(run_dir)
     write_text_atomically(run.vocabulary_file, "\n".join(vocabulary.words) + "\n")
