@@ -144,6 +144,13 @@ def test_flickr_test_pictures_are_in_no_other_split(tmp_path):
         read_split(config, "test")
 
 
+def test_a_preset_s_test_list_that_a_copy_lacks_is_missed_by_the_test_split_alone(tmp_path):
+    config = flickr_root(tmp_path, TOKEN, test_split="Flickr_8k.testImages.txt")
+    assert read_split(config, "train").pictures and read_split(config, "val").pictures
+    with pytest.raises(AnnotationError, match=r"Flickr_8k\.testImages\.txt is not there"):
+        read_split(config, "test")
+
+
 def test_flickr_picture_in_both_splits_is_refused(tmp_path):
     config = flickr_root(tmp_path, TOKEN, train_split="names.txt", val_split="names.txt")
     (tmp_path / "names.txt").write_text("b.jpg\n")

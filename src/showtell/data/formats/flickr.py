@@ -55,10 +55,13 @@ class FlickrFormat(AnnotationFormat):
 def _lists(config: DataConfig, split: SplitName) -> dict[SplitName, Path]:
     """The files that name the pictures of the splits, as far as this split follows from them."""
     assert isinstance(config, FlickrConfig)
+    root = Path(config.root).expanduser()
     given: dict[SplitName, str | None] = {"train": config.train_split, "val": config.val_split}
-    if split == "test" or None in given.values():
+    # where no list says what training has, pictures of the test are kept out of it: Kaggle's copy names none
+    held_out = None in given.values() and (root / (config.test_split or "")).is_file()
+    if split == "test" or held_out:
         given["test"] = config.test_split
-    return {name: Path(config.root).expanduser() / file for name, file in given.items() if file}
+    return {name: root / file for name, file in given.items() if file}
 
 
 def read_flickr(file: Path, folder: Path) -> Split:
