@@ -4,17 +4,23 @@ import argparse
 import sys
 from pathlib import Path
 
+from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
-from showtell.prediction.options import add_decoding_flags
+from showtell.prediction.options import INSTEAD, NEEDS, add_decoding_flags
 
-USAGE = "predict.py CHECKPOINT [CHECKPOINT ...] (PICTURE ... | --annotations FILE --images DIR) [options]"
+USAGE = """\
+predict.py CHECKPOINT [CHECKPOINT ...] PICTURE ... [options]
+       predict.py CHECKPOINT [CHECKPOINT ...] --split test [data.KEY=VALUE ...] [options]
+       predict.py CHECKPOINT [CHECKPOINT ...] --annotations FILE --images DIR [options]"""
 DESCRIPTION = """\
 Captions pictures with trained models.
 
-  predict.py runs/demo/STAMP photo.jpg holiday/ 'more/*.png'     a line per picture: its name, its caption
-  predict.py CKPT --annotations captions_val.json --images DIR --beam 5 --output res.json
-                                                                 COCO result file, scores, scores of each picture
+  predict.py runs/demo/STAMP photo.jpg holiday/ 'more/**/*.png'  a line per picture: its name, its caption
+  predict.py RUN --split test --beam 5                           scores on the test split of the run's own data
+  predict.py RUN --annotations captions_val.json --images DIR --output res.json
+                                                                 COCO result file, scores, scores of each picture;
+                                                                 without scores where nobody described the pictures
   predict.py CKPT1 CKPT2 ... PICTURES                            an ensemble: word probabilities are averaged
   predict.py CKPT1 CKPT2 ... PICTURES --gallery page.html        side by side on one page; --ensemble adds the average
 """
@@ -23,10 +29,7 @@ EPILOG = "Exit status: 0 all went well, 1 some pictures were skipped (named on s
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        usage=USAGE, description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # --plugins is taken before, by its whole name
-    )  # fmt: skip
+    parser = Parser(usage=USAGE, description=DESCRIPTION, epilog=EPILOG, needs=NEEDS, instead=INSTEAD)
     parser.add_argument(
         "words",
         nargs="+",
@@ -34,7 +37,14 @@ def arguments() -> argparse.Namespace:
         help="first a checkpoint, .ckpt or run directory (its best one is taken), then further checkpoints, "
         "and pictures, folders or glob patterns in quotes",
     )
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a COCO captions file")
+    parser.add_argument("--recursive", action="store_true", help="take the pictures of folders' sub-folders too")
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        help="caption and score this split of the data that the (first) run was trained on; data.root=DIR where it "
+        "lies elsewhere now, data=NAME for other data",
+    )
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a captions file")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")
     parser.add_argument(

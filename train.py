@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import register_with_hydra
-from showtell.config.command_line import checked_arguments, composing, flags_first, print_help
+from showtell.config.command_line import checked_arguments, composing, print_help
 from showtell.config.plugins import take_plugins
+from showtell.config.words import flags_first
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
 from showtell.run import Run, ready_directory, with_parts_of_run

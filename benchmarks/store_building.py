@@ -17,7 +17,8 @@ from machine import DATA, at_least, cpu
 from torch import Tensor
 
 from showtell.config import EncoderConfig
-from showtell.data.feature_store import StoreRequest, open_or_build
+from showtell.data.feature_store import open_or_build
+from showtell.data.store_request import StoreRequest
 from showtell.models.encoders.base import build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision
 

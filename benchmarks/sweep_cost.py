@@ -31,7 +31,7 @@ from showtell.models.decoders.base import build_decoder
 from showtell.models.module import CaptionModule
 from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.text import Vocabulary
-from showtell.training.sources import open_source
+from showtell.training.data_module import open_source
 
 HIDDEN, THRESHOLDS, SEEDS = (128, 256, 512), (4, 8), (1, 2)
 

@@ -25,8 +25,9 @@ SIZES = [(64, 48), (48, 64), (80, 80), (40, 100)]
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tests run side by side; torch's threads would fight for the cores."""
+    """Tests run side by side; torch's threads would fight for the cores, also those of the commands that tests run."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture
@@ -80,11 +81,14 @@ def tiny_settings(root: Path, cache: Path) -> dict[str, Any]:
 
 
 def merged(settings: dict[str, Any], **sections: Any) -> dict[str, Any]:
-    """Settings with some of their sections changed."""
-    return settings | {
+    """Settings with some of their sections changed; of features that are not stored, no type."""
+    found = settings | {
         name: {**settings.get(name, {}), **section} if isinstance(section, dict) else section
         for name, section in sections.items()
     }
+    if found.get("features", {}).get("mode") == "off":
+        found["features"] = {key: value for key, value in found["features"].items() if key != "dtype"}
+    return found
 
 
 def as_words(settings: dict[str, Any], *left_out: str) -> list[str]:

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from showtell.config.command_line import checked_arguments, flags_first
+from showtell.config.command_line import checked_arguments
+from showtell.config.words import flags_first
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,12 +37,12 @@ def test_help_names_every_group_with_an_example() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("decoder.hiden_size=3", "decoder.hiden_size: there is no such setting; did you mean decoder.hidden_size?"),
+        ("decoder.hiden_size=3", "decoder.hiden_size: there is no such setting; did you mean decoder.hidden_size=3?"),
         ("decoder.hidden_size=many", "decoder.hidden_size"),
         ("decoder.hidden_size=-1", "decoder.hidden_size=-1 is out of range; it must be at least 1"),
         ("decoder.dropout=1.5", "decoder.dropout=1.5 is out of range"),
         ("training.schedule=fast", "training.schedule='fast' is not an option; choose one of constant, cosine"),
-        ("decoder=tranformer", "decoder=tranformer: there is no such option; choose one of"),
+        ("decoder=tranformer", "decoder=tranformer: there is no such option; did you mean decoder=transformer?"),
         ("experiment=none_such", "experiment=none_such: there is no such option"),
         ("training.learning_rate=0", "training.learning_rate=0.0 is out of range; it must be greater than 0"),
         ("seed=-1", "seed=-1 is out of range"),
@@ -55,7 +57,7 @@ def test_help_names_every_group_with_an_example() -> None:
         ("--cfg=", "--cfg: its value is missing"),
         ("--cfg=jobs", "--cfg jobs: there is no such configuration; choose one of job, hydra, all"),
         ("--config-dir=", "--config-dir: its value is missing"),
-        ("-m --cfg job", "Only one of --run, --multirun, --cfg"),
+        ("-m --cfg job", "-m and --cfg do not go together; leave one of them out"),
         ("--experimental-rerun=x", "--experimental-rerun: there is no such option"),
     ],
 )
@@ -118,3 +120,9 @@ def test_flags_and_settings_may_be_mixed(words: list[str], ordered: list[str]) -
 def test_the_demo_is_trained_where_no_data_is_named(words: list[str], asked: list[str]) -> None:
     """`make train` is `python train.py` without a word."""
     assert checked_arguments(words, ROOT / "conf") == asked
+
+
+def test_words_about_a_sweep_need_one(main: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main("sweep=tpe_small")
+    assert "sweep=tpe_small has no effect on a single run; add -m" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from showtell.config import Config, ConfigError, monitor_mode, parse
 from showtell.config.command_line import composing, with_groups
 from showtell.config.untrusted_yaml import check_words
-from showtell.sweeps.job import Job, check_folders, folder_name
+from showtell.sweeps.job import Job, check_folders, check_stages, command_environment, job_folder
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -73,9 +73,11 @@ class ShowtellLauncher(Launcher):
         with open_dict(composed):
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         subdir = str(composed.hydra.sweep.subdir)
-        directory = self.sweep_dir / (folder_name(overrides, varied) if subdir == BY_OVERRIDES else subdir)
+        own = subdir == BY_OVERRIDES
+        directory = job_folder(self.sweep_dir, overrides, varied) if own else self.sweep_dir / subdir
         title = " ".join(varied) or directory.name
-        return Job(title, directory, parse(_without_hydra(composed)), environment or {})
+        told = command_environment(overrides) | (environment or {})
+        return Job(title, directory, parse(_without_hydra(composed)), told)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs a grid to its end, and compares its runs.
@@ -90,6 +92,7 @@ class ShowtellLauncher(Launcher):
             for number, words in enumerate(job_overrides, initial_job_idx)
         ]
         check_folders(jobs)
+        check_stages(jobs)
         self.run(jobs, len(jobs))
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 

@@ -8,6 +8,7 @@ import showtell.data.settings
 import showtell.evaluation
 import showtell.models.settings
 import showtell.objectives.settings
+import showtell.text
 import showtell.training  # noqa: F401
 from showtell.config.plugins import load as load_plugins
 from showtell.config.registry import register

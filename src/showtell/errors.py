@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from signal import SIGPIPE
+from signal import SIGINT, SIGPIPE
 
 USER_ERROR = 2
 PLACES = frozenset(
@@ -62,6 +62,8 @@ def one_line(text: str) -> str:
 def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Turns an error that the user can mend into one line and exit code 2; a bug prints its traceback and exits 1.
 
+    A Ctrl-C is one line too, and exit code 130.
+
     Args:
         clean_up: goes with the one line, e.g. removes a run directory into which nothing was written.
     """
@@ -70,6 +72,10 @@ def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
     except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + SIGPIPE) from None
+    except KeyboardInterrupt as error:
+        print(f"stopped: {error}" if str(error) else "stopped", file=sys.stderr)
+        clean_up()
+        raise SystemExit(128 + SIGINT) from None
     except Exception as error:
         line = explained(error)
         if line is None:

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,11 @@ from typing import IO, Any
 from filelock import FileLock
 
 from showtell.errors import UserError
+
+PICTURE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+)  # fmt: skip
+"""What names of picture files end in, in small letters."""
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp")
 
@@ -124,6 +130,25 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
     """
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Makes a folder, and refuses one that cannot be written to; `key` is the setting that names it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{key}={folder}: cannot write there ({error.strerror}); choose another folder") from None
+
+
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Whole or not at all; as `atomic_write`."""
+    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def make_once(file: Path, make: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""What everybody shares who starts processes or is one that was started: signals, exit codes, cores, imports.
+"""What everybody shares who starts processes or is one that was started: signals, exit codes, cores, words to type.
 
 One rule holds for every process that Showtell starts, be it a rank, the supervisor of a sweep's job, or one that
 watches a rank: it is told the number of its starter and looks at its parent's. When they differ the starter has gone,
@@ -7,6 +7,7 @@ is still there does anything is another question; see `launching.heartbeat`.)
 """
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,9 @@ from showtell.config.plugins import plugin_arguments
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """What stops a run after the present step, saved, and a sweep with all its runs."""
+
+COMMAND_VARIABLE = "SHOWTELL_COMMAND"
+"""What the user typed, in the environment of every process that came of it: for TensorBoard's Text page."""
 
 
 @contextmanager
@@ -66,3 +70,15 @@ def thread_limits(processes: int) -> dict[str, str]:
     # MKL goes by OMP_NUM_THREADS where it has no number of its own
     names = () if "OMP_NUM_THREADS" in os.environ else ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     return {name: str(max(1, cores // processes)) for name in names if name not in os.environ}
+
+
+def program(name: str) -> str:
+    """A program of this environment as one types it: its bare name where that is the one found."""
+    own = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) == str(own) or not own.is_file() else str(shortest(own))
+
+
+def shortest(path: Path) -> Path:
+    """A path to type: relative where it lies under the working directory."""
+    path = Path(os.path.abspath(path))
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -10,6 +10,7 @@ cannot be read counts as missing. Nothing here imports torch.
 """
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from showtell.config.registry import SECTIONS, names
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.errors import ConfigError
 from showtell.files import write_text_atomically
+from showtell.processes import program, shortest
 
 STATUS = "status.json"
 CONFIG = "config.yaml"
@@ -77,6 +79,7 @@ class Run:
         self.dropped_words_file = self.directory / "vocabulary_dropped.txt"
         self.log_file = self.directory / "out.log"
         self.lock_file = self.directory / ".job.lock"
+        self.test_scores = self.directory / "test.scores.json"
         self.predictions = self.directory / "predictions"
         self.checkpoints = self.directory / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
@@ -95,6 +98,12 @@ class Run:
     def has_checkpoint(self) -> bool:
         """Whether something to go on from lies here."""
         return any(self.checkpoints.glob("*.ckpt"))
+
+    @property
+    def command(self) -> str:
+        """What one types to go on with it."""
+        folder = shlex.quote(str(shortest(self.directory)))
+        return f"{program('python')} train.py {f'resume={folder}' if self.has_checkpoint else f'--run {folder}'}"
 
     def begin(self, composed: Mapping[str, Any], overrides: Sequence[str]) -> None:
         """Prepares the directory for what a command line asks for: a new run, or a resume of this one.
@@ -187,13 +196,30 @@ class Run:
         """What the first of these files holds: the configuration, and which plugins' parts it names."""
         file = next((file for file in files if file.is_file()), None)
         if file is None:
-            raise ConfigError(
-                f"{self.directory}: no run was started there ({files[0]} is missing); give a run directory"
-            )
+            below = runs_below(self.directory)
+            remedy = f"it holds {below}" if below else f"give a run directory ({files[0]} is missing)"
+            raise ConfigError(f"{self.directory}: no run was started there; {remedy}")
         values = load_yaml(file)
         if not isinstance(values, dict):
             raise ConfigError(f"{file}: holds no configuration; restore it, or start a new run")
         return values, values.pop(PLUGINS, [])
+
+
+def runs_below(folder: Path) -> str:
+    """For messages: the runs in a folder of them, the best of those that tell first; empty where there are none."""
+    runs = [Run(path.parent) for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{STATUS}")]
+    found = sorted(((run.status() or RunStatus(), run) for run in runs), key=lambda pair: _rank(*pair))
+    if not found:
+        return ""
+    scores = [f" ({status.monitor} {status.best:.3f})" if status.best is not None else "" for status, _ in found]
+    named = [f"{run}{score}" for (_, run), score in zip(found, scores, strict=True)]
+    count = "one run; name it:" if len(named) == 1 else f"{len(named)} runs; name one, such as"
+    return f"{count} {', '.join(named[:3])}{', ...' if len(named) > 3 else ''}"
+
+
+def _rank(status: RunStatus, run: Run) -> tuple[bool, float, str]:
+    best = 0.0 if status.best is None else status.best
+    return status.best is None, best if status.mode == "min" else -best, str(run)
 
 
 def asked_config(composed: Mapping[str, Any], overrides: Sequence[str]) -> Config:

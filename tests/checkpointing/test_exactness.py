@@ -16,7 +16,8 @@ from tests.checkpointing.toy import Model, Settings, kill_in_child, train
 from showtell.checkpointing import boundary
 from showtell.checkpointing import lightning_internals as internals
 from showtell.checkpointing.archive import CheckpointError
-from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint
+from showtell.checkpointing.io import load_checkpoint
+from showtell.checkpointing.last import VerifiedCheckpointIO
 
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -8,11 +8,11 @@ from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
 from showtell.checkpointing.io import (
     FORMAT_VERSION,
-    VerifiedCheckpointIO,
     load_checkpoint,
     newest_good_checkpoint,
     save_checkpoint,
 )
+from showtell.checkpointing.last import VerifiedCheckpointIO
 
 
 def content(step: int = 3) -> dict:

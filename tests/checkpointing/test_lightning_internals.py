@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as lightning
-from pytorch_lightning.callbacks import RichProgressBar
 from tests.checkpointing.toy import Model, Settings, train
 
 from showtell.checkpointing import lightning_internals as internals
@@ -29,7 +28,6 @@ def changed(what: str) -> str:
         ("loops.progress", "_BaseProgress", "state_dict"),
         ("trainer.connectors.checkpoint_connector", "_CheckpointConnector", "dump_checkpoint"),
         ("trainer.connectors.signal_connector", "_SignalConnector", "_sigterm_notifier_fn"),
-        ("callbacks", "RichProgressBar", "_get_train_description"),
     ],
 )
 def test_the_name_is_there(module, owner, name):
@@ -131,14 +129,6 @@ def test_keep_ranks_silent(seen):
 def test_a_name_that_is_gone_is_an_error_and_not_a_silent_nothing():
     with pytest.raises(RuntimeError, match=changed("object._gone")):
         internals._replace(object(), "_gone", None)
-
-
-def test_progress_bar_counts_epochs_from_one():
-    used = RichProgressBar.on_train_epoch_start.__code__.co_names
-    assert "_get_train_description" in used, changed("RichProgressBar._get_train_description")
-    bar = internals.EpochsFromOne()
-    bar._trainer = lightning.Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False)
-    assert bar._get_train_description(0).rstrip() == "Epoch 1/3"
 
 
 def test_counters_are_spelled_as_lightning_does(tmp_path, monkeypatch):

@@ -21,8 +21,7 @@ from torch.utils.data import DataLoader
 
 from showtell.checkpointing.best import BestCheckpoint
 from showtell.checkpointing.finite import FiniteLoss
-from showtell.checkpointing.io import VerifiedCheckpointIO
-from showtell.checkpointing.last import LastCheckpoint
+from showtell.checkpointing.last import LastCheckpoint, VerifiedCheckpointIO
 from showtell.checkpointing.stop import GracefulStop
 
 torch.set_num_threads(1)

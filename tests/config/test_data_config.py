@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from showtell.config import ConfigError, DataConfig, names
-from showtell.config.command_line import data_config
+from showtell.config.presets import data_config
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted({file.stem for file in (CONF / "data").glob("*.yaml")} | set(names("format")))
@@ -37,7 +37,7 @@ def test_a_preset_starts_from_another_preset(tmp_path):
     assert (config.name, config.format, config.root) == ("mine", "shapes", "photos")
     assert (config.shapes.train_pictures, config.shapes.val_pictures) == (5, 3)
     (tmp_path / "data/first.yaml").write_text("defaults: [mine]\n")
-    with pytest.raises(ConfigError, match="data='mine' is not an option"):
+    with pytest.raises(ConfigError, match="data=mine: there is no such option"):
         data_config(["data=mine"], tmp_path)
 
 

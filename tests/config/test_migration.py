@@ -52,3 +52,15 @@ def test_an_old_word_names_the_new_one(old: str) -> None:
     with pytest.raises(ConfigError, match=f"{old} is called {MOVED[old]} now"):
         parse({section: {key: 1}})
     assert MOVED[old] in known_keys() and old not in known_keys()
+
+
+CUSTOM = {
+    "name": "custom", "format": "coco", "train_annotations": "captions_train.json",
+    "val_annotations": "captions_val.json", "train_images": "images", "val_images": "images",
+}  # fmt: skip
+
+
+def test_an_old_run_over_own_pictures_keeps_its_files() -> None:
+    """They are not looked for again: another file may lie beside them by now."""
+    assert migrated({"data": CUSTOM})["data"].items() >= {**CUSTOM, "format": "folder"}.items()
+    assert restore({"data": CUSTOM}).data.train_images == "images"

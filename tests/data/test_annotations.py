@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from showtell.config import DataConfig
-from showtell.data.annotations import AnnotationError
+from showtell.data.annotations import AnnotationError, check_split
 from showtell.data.formats import read_split
-from showtell.data.settings import FlickrConfig
+from showtell.data.settings import FlickrConfig, KarpathyConfig, ShapesDataConfig, ShardsConfig
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -59,10 +59,7 @@ def karpathy_root(root: Path, *, with_folders: bool = True) -> DataConfig:
         image = {"filename": name, "imgid": number, "split": split, "sentids": [number], "sentences": [sentence]}
         images.append(image | ({"filepath": folder, "cocoid": 1000 + number} if with_folders else {}))
     (root / "dataset_coco.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
-    return DataConfig(
-        name="karpathy", format="karpathy", root=str(root), train_images=".", val_images=".",
-        train_annotations="dataset_coco.json", val_annotations="dataset_coco.json",
-    )  # fmt: skip
+    return KarpathyConfig(root=str(root))
 
 
 def test_karpathy_trains_on_train_and_restval(tmp_path):
@@ -134,6 +131,26 @@ def test_flickr_split_by_hash_does_not_depend_on_the_order(tmp_path):
     assert names_of(config, "val") == chosen and len(chosen) == 1
 
 
+def test_flickr_test_pictures_are_in_no_other_split(tmp_path):
+    config = flickr_root(tmp_path, TOKEN, test_split="test.txt")
+    (tmp_path / "test.txt").write_text("a.jpg\nc.jpg\n")
+    assert names_of(config, "test") == ["a", "c"]
+    assert sorted([*names_of(config, "train"), *names_of(config, "val")]) == ["b", "d"]
+    config.train_split = "train.txt"
+    (tmp_path / "train.txt").write_text("b.jpg\n")
+    assert names_of(config, "val") == ["d"]
+    (tmp_path / "train.txt").write_text("a.jpg\nb.jpg\n")
+    with pytest.raises(AnnotationError, match=r"names 1 picture of .*test.txt too, such as a.jpg"):
+        read_split(config, "test")
+
+
+def test_a_preset_s_test_list_that_a_copy_lacks_is_missed_by_the_test_split_alone(tmp_path):
+    config = flickr_root(tmp_path, TOKEN, test_split="Flickr_8k.testImages.txt")
+    assert read_split(config, "train").pictures and read_split(config, "val").pictures
+    with pytest.raises(AnnotationError, match=r"Flickr_8k\.testImages\.txt is not there"):
+        read_split(config, "test")
+
+
 def test_flickr_picture_in_both_splits_is_refused(tmp_path):
     config = flickr_root(tmp_path, TOKEN, train_split="names.txt", val_split="names.txt")
     (tmp_path / "names.txt").write_text("b.jpg\n")
@@ -173,7 +190,10 @@ def test_absolute_paths_leave_the_root(tmp_path):
     [
         ({"root": "nowhere"}, "data.root=nowhere is no folder"),
         ({"val_annotations": "nothing.json"}, "data.val_annotations"),
-        ({"val_images": "nowhere"}, "data.val_images"),
+        (
+            {"val_images": "nowhere"},
+            "nowhere: there is no such folder; the pictures lie in val2017; set data.val_images",
+        ),
         ({"val_annotations": "annotations"}, "is a folder"),
     ],
 )
@@ -186,9 +206,57 @@ def test_wrong_paths_name_the_setting(tmp_path, setting, reason):
     assert reason in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_only_karpathy_has_a_test_split(tmp_path):
-    with pytest.raises(AnnotationError, match="no test split"):
-        read_split(coco_root(tmp_path, 2017), "test")
+@pytest.mark.parametrize(
+    ("config", "remedy"),
+    [
+        (DataConfig(), "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"),
+        (FlickrConfig(), "name the list of its pictures by data.test_split=FILE"),
+        (ShardsConfig(), "name its shards by data.test_shards=PATTERN"),
+        (ShapesDataConfig(), "score val"),
+    ],
+)
+def test_a_test_split_that_there_is_not_is_refused_with_the_remedy(config, remedy):
+    with pytest.raises(AnnotationError, match=f"data={config.name} has no test split, only train and val; {remedy}"):
+        check_split(config, "test")
+
+
+def test_coco_has_a_test_split_where_it_is_named(tmp_path):
+    config = coco_root(tmp_path, 2017)
+    config.test_annotations = config.val_annotations
+    assert read_split(config, "test") == read_split(config, "val")
+    config.test_images = config.train_images
+    with pytest.raises(AnnotationError, match=r"none of the 1 test pictures .* set data\.test_images=val2017"):
+        read_split(config, "test")
+    config.test_annotations = "nothing.json"
+    with pytest.raises(AnnotationError, match=r"data\.test_annotations, relative to"):
+        read_split(config, "test")
+
+
+def test_pictures_that_nobody_described_are_read_where_they_are_wanted(tmp_path):
+    """In any format; for training they are left out, and said."""
+    coco, karpathy = coco_root(tmp_path / "coco", 2017), karpathy_root(tmp_path / "karpathy")
+    flickr = flickr_root(tmp_path / "flickr", TOKEN + "e.jpg#0\t \n", val_split="names.txt")
+    (tmp_path / "flickr/names.txt").write_text("b.jpg\ne.jpg\n")
+    extra = {"id": 5, "file_name": "5.jpg", "filename": "5.jpg", "split": "val", "cocoid": 5, "sentences": []}
+    for file in ("coco/annotations/captions_val2017.json", "karpathy/dataset_coco.json"):
+        content = json.loads((tmp_path / file).read_text())
+        (tmp_path / file).write_text(json.dumps({**content, "images": [*content["images"], extra]}))
+    for config in (coco, karpathy, flickr):
+        described, bare = read_split(config, "val", undescribed=True, check_files=False).pictures
+        assert described.captions and not bare.captions
+        read = read_split(config, "val", check_files=False)
+        assert read.pictures == [described] and f"({bare.path.name}) has no captions; left out" in read.skipped[-1]
+
+
+def test_a_file_without_any_captions_is_not_trained_on(tmp_path):
+    config = coco_root(tmp_path, 2017)
+    file = tmp_path / config.val_annotations
+    content = json.loads(file.read_text())
+    for annotations in ({}, {"annotations": []}):
+        file.write_text(json.dumps({"images": content["images"], **annotations}))
+        assert len(read_split(config, "val", undescribed=True).pictures) == 1
+        with pytest.raises(AnnotationError, match=r"1 picture but no captions; is it a captions file\?"):
+            read_split(config, "val")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from showtell.data.images import prepare, read_picture
 from showtell.data.module import CaptionData, SplitData
 from showtell.data.readers import PictureFiles
 from showtell.text import Vocabulary
-from showtell.training.sources import open_source
+from showtell.training.data_module import open_source
 
 SMALL = ImageTransform(size=16)
 EVERYTHING = AugmentConfig(crop_area=0.5, jitter=0.4, flip=True)

@@ -47,11 +47,9 @@ COCO = {
     "endless number": (b'{"images": ' + b"9" * 5000 + b"}", "no usable JSON"),
     "key twice": (b'{"images": [], "images": []}', "images twice"),
     "no images": (b'{"annotations": [1]}', "images is missing"),
-    "no annotations": (b'{"images": [{"id": 1, "file_name": "a"}]}', "annotations is missing"),
     "images null": (coco(images=None), "images is None"),
     "images an object": (coco(images={}), "images is an object"),
     "images empty": (coco(images=[]), "images is an empty list"),
-    "annotations empty": (coco(annotations=[]), "annotations is an empty list"),
     "image null": (coco(images=[None]), "images[0] is None"),
     "image a text": (coco(images=["a.jpg"]), "images[0] is a.jpg"),
     "image without id": (without("id"), "images[0].id is missing"),
@@ -113,6 +111,24 @@ def test_byte_order_mark_is_accepted(tmp_path):
     assert read(tmp_path, b"\xef\xbb\xbf" + coco()).pictures[0].captions == ("a cat",)
 
 
+def test_a_backslash_parts_folders_unless_a_file_is_called_so(tmp_path):
+    content = coco([{"id": 1, "file_name": "sub\\a.jpg"}])
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.jpg").touch()
+    split = read(tmp_path, content)
+    assert split.pictures[0].path == tmp_path / "sub" / "a.jpg"
+    assert split.told == ["captions.json: 1 names with backslashes, read as paths with /"]
+    (tmp_path / "sub\\a.jpg").touch()
+    split = read(tmp_path, content)
+    assert split.pictures[0].path == tmp_path / "sub\\a.jpg" and split.told == []
+
+
+def test_a_key_twice_among_many_is_found_in_one_pass(tmp_path):
+    keys = ", ".join(f'"k{number}": 0' for number in range(200_000))
+    (tmp_path / "many.json").write_text(f'{{{keys}, "k7": 1}}')
+    assert "the key k7 twice" in refusal(read_coco, tmp_path / "many.json")
+
+
 def test_annotations_need_no_id(tmp_path):
     content = coco(annotations=[{"image_id": 1, "caption": c} for c in ("a cat", "a dog")])
     assert read(tmp_path, content).pictures[0].captions == ("a cat", "a dog")
@@ -124,12 +140,12 @@ def test_what_does_not_concern_captions_is_passed_over_in_silence(tmp_path, caps
     assert capsys.readouterr() == ("", "")
 
 
-def test_orphans_and_pictures_without_captions_are_left_out(tmp_path):
+def test_orphans_are_left_out_and_pictures_without_captions_are_not(tmp_path):
     orphan = {"id": 2, "image_id": 7, "caption": "a dog"}
     split = read(tmp_path, coco([IMAGE, {"id": 5, "file_name": "b.jpg"}], [SAID, orphan]))
-    assert [picture.id for picture in split.pictures] == [1]
-    orphaned, silent = split.skipped
-    assert "annotations[1] belongs to picture 7" in orphaned and "b.jpg) has no captions" in silent
+    assert [(picture.id, picture.captions) for picture in split.pictures] == [(1, ("a cat",)), (5, ())]
+    (orphaned,) = split.skipped
+    assert "annotations[1] belongs to picture 7" in orphaned
 
 
 @pytest.mark.parametrize("caption", ["", "   ", "\0", "\n\t", "\u202e", "\u00a0"])
@@ -185,8 +201,15 @@ KARPATHY = {
 
 FLICKR = {
     "empty": ("", "empty"),
-    "no header": ("a.jpg,a cat\n", "line 1 is a.jpg,a cat"),
-    "unknown columns": ("picture,words\na.jpg,a cat\n", "line 1"),
+    "no table": ("a cat sleeps\n", "line 1 is a cat sleeps"),
+    "unknown columns": ("who,what,where\na,b,c\n", "line 1: the columns `who`, `what`, `where` do not tell"),
+    "header alone": ("image,caption\n", "a header and no rows"),
+    "quote without end": ('image,caption\na.jpg,"a cat\nb.jpg,a dog\nc.jpg,"a cow"\n', "line 2: a quote opens here"),
+    "quote without any end": ('image,caption\na.jpg,"a cat\nb.jpg,a dog\n', "line 2: a quote opens here"),
+    "comma before the last column": (
+        "image,caption,by\na.jpg,a cat, asleep,me\n",
+        "line 2 has 4 columns, the header 3",
+    ),
     "json": ('{"images": []}', "line 1"),
     "token line without caption": ("a.jpg#0\ta cat\nb.jpg#0\n", "line 2"),
     "row without caption": ("image,caption\na.jpg,a cat\nb.jpg\n", "line 3 has 1 column"),

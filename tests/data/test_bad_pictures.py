@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from showtell.data import images
+from showtell.data import picture_formats
 from showtell.data.images import PictureError, read_picture
 
 
@@ -38,12 +38,33 @@ def bomb(width: int, height: int, channels: int) -> bytes:
     return png(width, height, {1: 0, 3: 2}[channels], data)
 
 
-def huge_jpeg() -> bytes:
-    """A small JPEG whose header announces 65,500 x 65,500 pixels."""
-    data = bytearray(encoded("JPEG"))
-    place = data.index(b"\xff\xc0") + 5
-    data[place : place + 4] = struct.pack(">HH", 65500, 65500)
-    return bytes(data)
+def announced(data: bytes, place: int, form: str, *numbers: int) -> bytes:
+    """A file whose header says other numbers."""
+    patched = bytearray(data)
+    struct.pack_into(form, patched, place, *numbers)
+    return bytes(patched)
+
+
+def announced_jpeg(width: int, height: int, **options) -> bytes:
+    """A small JPEG whose header announces many pixels."""
+    data = encoded("JPEG", **options)
+    place = data.index(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0")
+    return announced(data, place + 5, ">HH", height, width)
+
+
+def interleaved_not() -> bytes:
+    """A baseline JPEG whose one scan, repeated, holds one component of three: the decoder passes over all each time."""
+    data = announced_jpeg(7000, 7000)
+    start = data.index(b"\xff\xda")
+    scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" + data[start + 14 : -2]
+    return data[:start] + scan * 30 + data[-2:]
+
+
+def tiled_tiff() -> bytes:
+    """A small TIFF in one tile of 60,000 x 60,000 pixels."""
+    tags = {256: 9, 257: 9, 258: 8, 259: 5, 262: 1, 277: 1, 322: 60000, 323: 60000, 324: 200, 325: 8}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return (b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)).ljust(300, b"\0")
 
 
 def many_scans() -> bytes:
@@ -83,19 +104,27 @@ CONTENTS = {
     "svg": (b"\xef\xbb\xbf\n<svg xmlns='...'/>", "SVG"),
     "text": (b"This is no picture.", "no picture"),
     "random": (np.random.default_rng(1).bytes(5000), "no picture"),
-    "animated gif": (encoded("GIF", save_all=True, append_images=[Image.new("RGB", (9, 9))]), "a GIF"),
-    "float tiff": (float_tiff(), "a TIFF"),
-    "bmp": (encoded("BMP"), "a BMP"),
+    "gif cut": (encoded("GIF")[:900], "GIF"),
+    "bmp cut": (encoded("BMP")[:900], "BMP"),
+    "tiff cut": (encoded("TIFF")[:900], "TIFF"),
+    "avif cut": (encoded("AVIF")[:900], "AVIF"),
+    "float tiff": (float_tiff(), "TIFF (numbers of 32 bits"),
     "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "an EPS"),
     "pdf": (b"%PDF-1.7\n", "a PDF"),
-    "heic": (b"\0\0\0\x18ftypheic" + bytes(20), "HEIC"),
+    "video": (b"\0\0\0\x18ftypisom" + bytes(20), "a video"),
     "jpeg 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
     "bomb of 165 KB": (bomb(17000, 10000, 1), "17000 x 10000 pixels"),
     "bomb of 262 KB": (bomb(10000, 9000, 3), "10000 x 9000 pixels"),
     "bomb of 57 bytes": (png(65000, 65000), "65000 x 65000 pixels"),
     "bomb below Pillow's limit": (png(12000, 8000), "12000 x 8000 pixels"),
-    "jpeg bomb": (huge_jpeg(), "65500 x 65500 pixels"),
+    "jpeg bomb": (announced_jpeg(65500, 65500), "65500 x 65500 pixels"),
     "webp bomb": (vp8x(16384, 16384), "16384 x 16384 pixels"),
+    "thin bomb": (png(1, 45_000_000), "1 x 45000000 pixels, a side longer than 65,535"),
+    "gif bomb": (announced(encoded("GIF"), 6, "<HH", 65535, 65535), "65535 x 65535 pixels"),
+    "bmp bomb": (announced(encoded("BMP"), 18, "<ii", 60000, -60000), "60000 x 60000 pixels"),
+    "tiff tile bomb": (tiled_tiff(), "60000 x 60000 pixels"),
+    "progressive jpeg bomb": (announced_jpeg(9000, 9000, progressive=True), "9000 x 9000 pixels"),
+    "jpeg of a few scans of many pixels": (interleaved_not(), "scans of 7000 x 7000 pixels"),
     "jpeg of a thousand scans": (many_scans(), "scans"),
 }
 
@@ -142,9 +171,9 @@ def test_addresses_are_refused(address):
 def test_pictures_up_to_the_limit_on_pixels_are_read(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    monkeypatch.setattr(images, "MAX_PIXELS", 4800)
+    monkeypatch.setattr(picture_formats, "MAX_PIXELS", 4800)
     assert read_picture(path).shape == (3, 60, 80)
-    monkeypatch.setattr(images, "MAX_PIXELS", 4799)
+    monkeypatch.setattr(picture_formats, "MAX_PIXELS", 4799)
     with pytest.raises(PictureError, match="80 x 60 pixels, more than 4,799"):
         read_picture(path)
 

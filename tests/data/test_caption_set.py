@@ -1,19 +1,24 @@
 """Tokenized captions: what nltk says, once per content."""
 
 import contextlib
+import json
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import merged, tiny_settings
 
 from showtell.config import DataConfig, parse
-from showtell.data import caption_set, feature_store, paths
+from showtell.data import caption_set, paths, store_request
 from showtell.data.caption_set import load_captions
-from showtell.text import Vocabulary
-from showtell.training.sources import open_source
+from showtell.files import file_sha256, short_hash
+from showtell.text import Vocabulary, build_tokenizer
+from showtell.text.tokenizers import NltkTokenizer
+from showtell.training.data_module import open_source
 
 
 def config(root: Path, **values: object) -> DataConfig:
@@ -44,10 +49,22 @@ def test_a_warm_start_tokenizes_nothing(tiny_coco: Path, tmp_path: Path, monkeyp
     def refuse(*_: object) -> None:
         raise AssertionError("tokenized again")
 
-    monkeypatch.setattr(caption_set, "tokenize_all", refuse)
+    monkeypatch.setattr(NltkTokenizer, "split", refuse)
     monkeypatch.setattr(caption_set, "read_split", refuse)
     warm = load_captions(config(tiny_coco), "train", tmp_path)
     assert (warm.word_numbers == cold.word_numbers).all() and warm.words == cold.words
+
+
+def test_each_tokenizer_has_tokens_of_its_own(tiny_coco: Path, tmp_path: Path) -> None:
+    found = {}
+    for name in ("nltk", "words"):
+        tokenizer = build_tokenizer(name)
+        found[name] = load_captions(config(tiny_coco), "train", tmp_path, tokenizer)
+    assert found["nltk"].words == found["words"].words  # of these captions, which are plain English
+    assert len({captions.source for captions in found.values()}) == 2
+    file = tiny_coco / "annotations" / "captions_train.json"
+    asked = json.dumps([version("nltk"), "train", "coco", 50])  # as before there were others
+    assert found["nltk"].source == short_hash([asked, bytes.fromhex(file_sha256(file))])
 
 
 def test_changed_captions_are_noticed(tiny_coco: Path, tmp_path: Path) -> None:
@@ -80,7 +97,7 @@ def test_pictures_are_asked_once_for_their_stamps(
 ) -> None:
     asked: list[str] = []
     real = paths.stamp
-    for module in (paths, caption_set, feature_store):
+    for module in (paths, caption_set, store_request):
         monkeypatch.setattr(module, "stamp", lambda path: (asked.append(str(path)), real(path))[1])
     encoder = {"name": "resnet18", "weights": "none", "image_size": 32, "pooling": "average"}
     augment = {"augment": {"flip": True}}
@@ -108,15 +125,15 @@ def test_long_captions_are_cut(tiny_coco: Path, tmp_path: Path) -> None:
 def test_runs_that_start_together_tokenize_once(
     tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both, tokenize, calls = threading.Barrier(2, timeout=1), caption_set.tokenize_all, []
+    both, real, calls = threading.Barrier(2, timeout=1), caption_set.caption_arrays, []
 
-    def counted(captions: list[str]) -> list[list[str]]:
+    def counted(*arguments: Any) -> dict[str, Any]:
         calls.append(1)
         with contextlib.suppress(threading.BrokenBarrierError):  # only a second one that tokenizes would come
             both.wait()
-        return tokenize(captions)
+        return real(*arguments)
 
-    monkeypatch.setattr(caption_set, "tokenize_all", counted)
+    monkeypatch.setattr(caption_set, "caption_arrays", counted)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: load_captions(config(tiny_coco), "train", tmp_path), range(2))
     assert len(calls) == 1 and (first.word_numbers == second.word_numbers).all()

@@ -48,7 +48,7 @@ def faulty(tmp_path) -> DataConfig:
 
 
 def arguments(config: DataConfig) -> list[str]:
-    return ["check", "data=custom", f"data.root={config.root}"]
+    return ["check", "data=custom", f"data.root={config.root}", "vocab.threshold=1"]
 
 
 def test_each_trouble_is_found(faulty):
@@ -80,12 +80,14 @@ def test_command_reports_and_tells_by_its_status(faulty, capsys):
         "train: 7 pictures, 7 captions",
         "html.jpg",
         "missing.jpg is not there",
-        "1 picture(s) are in both",
+        "both splits use 1 picture",
     ):
         assert expected in output
     write(Path(faulty.root) / "captions_train.json", ["gray.jpg"], "a cat")
     assert main(arguments(faulty)) == 0
     assert capsys.readouterr().out.endswith("Everything can be used.\n")
+    assert main([*arguments(faulty), "vocab.threshold=7"]) == 1
+    assert "warning: vocab.threshold=7 keeps 0 of 2 words" in capsys.readouterr().out
 
 
 def test_fast_does_not_decode(faulty, capsys):
@@ -123,7 +125,7 @@ def test_a_picture_in_both_splits_is_trouble_enough(faulty, capsys):
     for split in ("train", "val"):
         write(Path(faulty.root) / f"captions_{split}.json", ["good.jpg"], "a cat")
     assert main(arguments(faulty)) == 1
-    assert "1 picture(s) are in both splits" in capsys.readouterr().out
+    assert "both splits use 1 picture" in capsys.readouterr().out
 
 
 def test_histogram_keeps_the_longest_captions_apart(faulty):

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from showtell.config import ImageTransform
-from showtell.data import feature_store
-from showtell.data.feature_store import StoreError, StoreRequest, open_or_build
+from showtell.data import feature_store, store_request
+from showtell.data.feature_store import StoreError, open_or_build
+from showtell.data.store_request import StoreRequest
 
 TRANSFORM = ImageTransform(size=8)
 
@@ -63,7 +64,7 @@ def test_a_second_run_neither_encodes_nor_opens_a_picture(
     tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build(tmp_path, request(paths_of(tiny_coco)), MeanColor())
-    monkeypatch.setattr(feature_store, "load_picture", None)
+    monkeypatch.setattr(store_request, "load_picture", None)
     monkeypatch.setattr(MeanColor, "__init__", None)
     store = open_or_build(tmp_path, request(paths_of(tiny_coco)), MeanColor, 5, 0)
     assert (store.features == first).all()

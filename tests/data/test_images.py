@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,16 @@ import torch
 from PIL import Image, ImageOps
 
 from showtell.config import ImageTransform
-from showtell.data.images import inspect_picture, load_picture, prepare, read_picture
+from showtell.data import picture_formats
+from showtell.data.images import (
+    PictureError,
+    inspect_picture,
+    load_picture,
+    pixels_of,
+    prepare,
+    read_picture,
+    resized,
+)
 
 
 def smooth(height: int = 60, width: int = 80) -> Image.Image:
@@ -50,21 +60,24 @@ def test_input_equals_pillows_pipeline_within_one_level(tmp_path, interpolation,
     assert ((load_picture(path, transform) - expected) * std).abs().max() <= 1.01 / 255
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.webp", "png_named.jpg"])
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp", "a.tif", "png_named.jpg"])
 def test_lossless_formats_are_read_exactly(tmp_path, name):
-    kind = {"format": "WEBP", "lossless": True} if name.endswith("webp") else {"format": "PNG"}
+    kind = {"format": "WEBP", "lossless": True} if name.endswith("webp") else {}
+    kind |= {"format": "PNG"} if name == "png_named.jpg" else {}
     assert differ(read_picture(saved(tmp_path / name, smooth(), **kind)), as_tensor(smooth())) == 0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 def test_exif_orientation_is_undone(tmp_path, orientation, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path / f"a.{suffix}", smooth(), exif=exif)
     upright = ImageOps.exif_transpose(Image.open(path))
     assert differ(read_picture(path), as_tensor(upright)) <= 1
-    assert inspect_picture(path).rotated == (orientation != 1)
+    facts = inspect_picture(path)
+    assert (facts.width, facts.height) == upright.size
+    assert suffix == "tif" or facts.rotated == (orientation != 1)  # Pillow turns a TIFF itself
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -130,7 +143,7 @@ def test_palette_and_one_bit(tmp_path):
     assert read_picture(saved(tmp_path / "b.png", Image.new("1", (20, 10), 1))).min() == 255
 
 
-@pytest.mark.parametrize("suffix", ["png", "webp"])
+@pytest.mark.parametrize("suffix", ["png", "webp", "gif", "tif"])
 def test_first_frame_of_an_animation(tmp_path, suffix):
     frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "lime")]
     options = {"lossless": True} if suffix == "webp" else {}
@@ -173,3 +186,96 @@ def test_mpo_is_read_as_its_first_picture(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(buffer.getvalue())
     assert differ(read_picture(path), as_tensor(smooth())) < 40
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_what_phones_take_is_read_upright(tmp_path, suffix, orientation):
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "IMG_1.jpg", smooth(), format={"avif": "AVIF", "heic": "HEIF"}[suffix], exif=exif.tobytes())
+    upright = ImageOps.exif_transpose(saved_again(smooth(), orientation))
+    found = read_picture(path)
+    assert found.shape == as_tensor(upright).shape and differ(found, as_tensor(upright)) < 40
+
+
+def saved_again(image: Image.Image, orientation: int) -> Image.Image:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", exif=exif)
+    return Image.open(buffer)
+
+
+def test_heic_without_its_package_is_a_line_that_names_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    with pytest.raises(PictureError, match=r"IMG_1\.HEIC: a HEIC picture, which `pip install pillow-heif` lets"):
+        read_picture(tmp_path / "IMG_1.HEIC")
+
+
+@pytest.mark.parametrize(("most", "shape"), [(4800, (60, 80)), (4799, (30, 40)), (1200, (15, 20))])
+def test_a_jpeg_of_too_many_pixels_is_read_scaled(tmp_path, monkeypatch, most, shape):
+    path = saved(tmp_path / "a.jpg", smooth(), quality=95)
+    monkeypatch.setattr(picture_formats, "MAX_PIXELS", most)
+    found = read_picture(path)
+    assert found.shape[1:] == shape
+    assert differ(found, as_tensor(smooth().resize(shape[::-1], Image.Resampling.BOX))) < 12
+    assert (inspect_picture(path).width, inspect_picture(path).height) == (80, 60)
+
+
+def test_a_progressive_jpeg_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
+    """Its decoder would hold all coefficients of the whole picture, whatever the scale."""
+    monkeypatch.setattr(picture_formats, "MAX_PIXELS", 4799)
+    with pytest.raises(PictureError, match="80 x 60 pixels, more than 4,799"):
+        read_picture(saved(tmp_path / "a.jpg", smooth(), progressive=True))
+
+
+def test_thumbnails_and_further_pictures_are_no_scans(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_formats, "MAX_SCANS", 1)
+    buffer = io.BytesIO()
+    smooth().save(buffer, "JPEG")
+    exif = b"Exif\0\0" + buffer.getvalue()
+    path = tmp_path / "a.jpg"
+    smooth().save(path, "MPO", save_all=True, append_images=[smooth()], exif=exif)
+    assert read_picture(path).shape == (3, 60, 80)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(60, 80), (64, 64), (1, 300), (500, 3)])
+def test_resizing_is_torchvisions_to_the_bit(interpolation, size):
+    """Features that were stored with it stay what they are."""
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    picture = torch.randint(0, 256, (*size, 3), dtype=torch.uint8).permute(2, 0, 1)
+    for view in (picture, picture.flip(2), picture.transpose(1, 2), picture.contiguous()):
+        mode = InterpolationMode(interpolation)
+        expected = functional.resize(view, [64, 64], interpolation=mode, antialias=True)
+        assert torch.equal(resized(view, ImageTransform(size=64, interpolation=interpolation)), expected)
+
+
+def test_what_a_program_holds_is_the_picture_of_its_file(tmp_path):
+    path = saved(tmp_path / "a.png", smooth())
+    array = np.array(smooth())
+    for held in (path, str(path), path.read_bytes(), bytearray(path.read_bytes()), smooth(), Image.open(path), array):
+        assert torch.equal(pixels_of(held), as_tensor(smooth()))
+    gray = pixels_of(array[:, :, :1])
+    assert torch.equal(gray, pixels_of(array[:, :, 0])) and torch.equal(gray[0], gray[2])
+    assert pixels_of(np.zeros((9, 9, 4), np.uint8)).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        (np.zeros((3, 60, 80), np.uint8), r"x: an array of uint8 and shape \(3, 60, 80\); give uint8"),
+        (np.zeros((60, 80, 3)), "x: an array of float64 and shape"),
+        (7, "x: a int is no picture; give a path, bytes, a PIL picture or a uint8 array"),
+        (b"", "x: 0 bytes are no picture"),
+        (b"hello", "x: no picture by its content"),
+    ],
+)
+def test_what_is_no_picture_is_one_line(held, reason):
+    with pytest.raises(PictureError, match=reason):
+        pixels_of(held, "x")

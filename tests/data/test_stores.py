@@ -9,7 +9,8 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.__main__ import main
-from showtell.data.feature_store import StoreRequest, open_or_build
+from showtell.data.feature_store import open_or_build
+from showtell.data.store_request import StoreRequest
 
 
 class Mean:

@@ -133,12 +133,12 @@ def test_every_word_is_the_likeliest(min_length: int) -> None:
 
 def test_log_probabilities_are_the_decoders() -> None:
     decoder = PrefixDecoder(vocabulary=12, end_bonus=1.0)
-    config = DecodingConfig(max_length=5, length_penalty=0.7)
+    config = DecodingConfig(max_length=5)
     for picture, (caption,) in enumerate(decode(decoder, decoder.start(20), config)):
         summands = decoder.log_probs(caption.tokens, picture)
         assert caption.word_log_probs == pytest.approx(summands, abs=1e-5)
         assert caption.log_prob == pytest.approx(sum(summands), abs=1e-5)
-        assert caption.score == pytest.approx(sum(summands) / len(summands) ** 0.7, abs=1e-5)
+        assert caption.score == pytest.approx(sum(summands) / len(summands), abs=1e-5)
 
 
 def test_finished_captions_leave_the_batch() -> None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
+from showtell.text import NLTK
 
 HOSTILE = "</script><script>document.title = 'x'</script><img src=x onerror=\"document.title='x'\"> & 'q' \u2028"
 
@@ -111,11 +112,13 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    yield from start(tmp_path_factory.mktemp("phone"), 412, 900, phone=True)
+    yield from start(tmp_path_factory.mktemp("phone"), 400, 900, phone=True)
 
 
 def caption(text: str, p: float = 0.5, map: list[float] | None = None) -> Caption:
-    return Caption([Word(word, p, map) for word in text.split(" ")], end=0.9, grid=(2, 2) if map else None)
+    pieces = NLTK.pieces(text.split(" "))
+    words = [Word(piece.lstrip(), p, map, glued=piece[:1] != " ") for piece in pieces]
+    return Caption(words, end=0.9, grid=(2, 2) if map else None)
 
 
 def entry(path: Path, texts: list[str], ciders: list[float], references: tuple[str, ...] = ("a ref",)) -> Entry:
@@ -139,5 +142,11 @@ def picture(tmp_path: Path) -> Callable[..., Path]:
 def page_of(entries: list[Entry], count: int = 1, **fields: Any) -> Page:
     names = [(f"system{i}", f"runs/{i} · greedy") for i in range(count)]
     figures = [["CIDEr", *(f"0.{i}" for i in range(count))]]
-    content: dict[str, Any] = {"title": "T", "systems": names, "figures": figures, "total": len(entries), **fields}
+    content: dict[str, Any] = {
+        "title": "T",
+        "systems": names,
+        "figures": figures,
+        "subject": f"{len(entries)} pictures",
+        **fields,
+    }
     return Page(entries=entries, **content)

@@ -12,6 +12,9 @@ from showtell.gallery.page import write_gallery
 
 Draw = Callable[..., Path]
 NAMES = "#pictures .name"
+# what shows only a part of itself: it can be scrolled sideways, or is cut
+SCROLLING = """return [...document.querySelectorAll('header *, main *')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline').map(e => e.outerHTML)"""
 
 
 @pytest.fixture
@@ -143,7 +146,8 @@ def test_fits_a_phone_whatever_is_in_it(phone: Browser, picture: Draw, tmp_path:
     figures = [[f"some figure {i}", "0.1234", "0.1234"] for i in range(14)]
     write_gallery(page_of([shown], systems=systems, figures=figures, title=long, notes=[long]), tmp_path / "p.html")
     phone.open(tmp_path / "p.html")
-    assert phone.run("return document.documentElement.scrollWidth") == 412
+    assert phone.run("return document.documentElement.scrollWidth") == 400
+    assert phone.run(SCROLLING) == []
     height = phone.run("return document.querySelector('img').getBoundingClientRect().height")
     assert 300 < height <= 420
 
@@ -151,9 +155,25 @@ def test_fits_a_phone_whatever_is_in_it(phone: Browser, picture: Draw, tmp_path:
 def test_answers_a_tap_on_a_phone(phone: Browser, compared: Path) -> None:
     phone.open(compared)
     cards = phone.run("return [...document.querySelectorAll('article')].map(e => e.getBoundingClientRect().width)")
-    assert all(360 < width <= 412 for width in cards)
+    assert all(360 < width <= 400 for width in cards)
     phone.point_at("article:first-child .w", kind="touch")
     assert phone.texts("#tip:not([hidden])") == ["a: 50 %"]
     place = "const r = document.getElementById('tip').getBoundingClientRect(); return [r.left, r.right]"
     left, right = phone.run(place)
-    assert 0 <= left < right <= 412
+    assert 0 <= left < right <= 400
+
+
+def test_on_a_phone_names_that_begin_alike_and_every_figure_are_whole(
+    phone: Browser, picture: Draw, tmp_path: Path
+) -> None:
+    long = "data.shapes.train_pictures-60__data.shapes.val_pictures-12__decoder.hidden_size-"
+    shown = entry(picture("a.jpg"), ["a dog", "a cat"], [0.1, 0.2])
+    figures = [[f"figure {i}", f"0.1{i}", f"0.2{i}"] for i in range(12)]
+    systems = [(f"{long}{size}", "") for size in (32, 64)]
+    write_gallery(page_of([shown], systems=systems, figures=figures), tmp_path / "p.html")
+    phone.open(tmp_path / "p.html")
+    assert phone.run(SCROLLING) == []
+    seen = phone.run("return document.body.innerText")
+    assert all(seen.count(f"{long}{size}") >= 2 for size in (32, 64))  # above, and at the caption
+    edges = phone.run("return [...document.querySelectorAll('#figures td')].map(e => e.getBoundingClientRect().right)")
+    assert len(edges) == 24 and 0 < min(edges) <= max(edges) <= 400

@@ -152,8 +152,27 @@ def test_in_a_browser_without_network_the_page_sorts_and_draws(runs):
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert 'data-ready="yes"' in dom  # the script ran to its end
     body = dom[dom.index("<tbody>") : dom.index("</tbody>")]
-    thresholds = [int(row.split("</td>")[1].removeprefix("<td>")) for row in body.split("<tr")[1:]]
-    assert len(thresholds) == 6 and thresholds == sorted(thresholds, reverse=True)
+    sizes = [int(re.search(r'data-head="hidden_size">(\d+)', row)[1]) for row in body.split("<tr")[1:]]
+    assert len(sizes) == 6 and sizes == sorted(sizes, reverse=True)
     assert len(re.findall(r'class="[^"]*\bparcoords\b', dom)) >= 1
     assert len(re.findall(r'<g class="trace scatter', dom)) == 2 * 2 + 12
     assert len(re.findall(r'<g class="trace scatter[^>]*opacity: 0.08', dom)) == 11  # one curve was brought forward
+
+
+def test_on_a_phone_names_score_and_state_are_seen_without_scrolling_sideways(tmp_path, phone):
+    long = "data.shapes.train_pictures-60__data.shapes.val_pictures-12__"
+    for size in (32, 64):
+        write_run(tmp_path / f"{long}{size}", {"decoder.hidden_size": size, "data.root": f"/a/{'long' * 20}/{size}"})
+    main([str(tmp_path)])
+    phone.open(tmp_path / "leaderboard.html")
+    assert phone.run("return document.documentElement.scrollWidth") == 400
+    cells = phone.run("""return [...document.querySelectorAll('#board td')].filter(e => e.offsetWidth)
+        .map(e => [e.dataset.head, e.textContent, e.getBoundingClientRect().right, e.scrollWidth - e.clientWidth])""")
+    assert all(right <= 400 and hidden <= 0 for _, _, right, hidden in cells)
+    seen = {(head, text) for head, text, *_ in cells}
+    assert {("hidden_size", "32"), ("hidden_size", "64"), ("state", "finished")} <= seen
+    assert {"root", "val/loss", "n", "runs"} <= {head for head, _ in seen}
+    assert "val/cider" not in {head for head, *_ in cells}
+    phone.run("document.querySelector('#every input').click()")
+    assert phone.run("return document.querySelector('td[data-head=\"val/cider\"]').offsetWidth") > 0
+    assert phone.run("return document.documentElement.scrollWidth") == 400

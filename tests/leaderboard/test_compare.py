@@ -83,3 +83,14 @@ def test_a_curve_leaves_out_what_is_no_number(tmp_path):
     (tmp_path / "metrics.csv").unlink()
     (found,) = find_runs([tmp_path])
     assert found.curve("val/loss") == ([], [])
+
+
+@pytest.mark.parametrize("broken", ["", "[1]", '{"scores": 3}'])
+def test_scores_of_the_test_split_are_compared_where_a_run_has_them(tmp_path, broken):
+    for seed, content in enumerate(('{"scores": {"cider": 0.75, "bleu4": null}}', broken)):
+        write_run(tmp_path / str(seed), {"seed": seed, "decoder.hidden_size": 8 + seed})
+        (tmp_path / str(seed) / "test.scores.json").write_text(content)
+    board = compare(find_runs([tmp_path]), "test/cider")
+    assert [run.metric("test/cider") for run in board.runs] == [0.75, None] and board.mode == "max"
+    assert board.runs[0].metric("test/bleu4") is None
+    assert {"test/cider", "val/cider"} <= set(board.metrics)

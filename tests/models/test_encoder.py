@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.files import file_sha256
-from showtell.models.encoders import weights
-from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights, quarters, regions
+from showtell.models.encoders.base import (
+    Encoder,
+    build_encoder,
+    colored_regions,
+    find_backbone,
+    find_weights,
+    regions,
+)
 from showtell.models.encoders.encoding import encoder_fingerprint
 from showtell.models.encoders.weights import WeightsError, download
 
@@ -39,6 +46,7 @@ def test_is_frozen_and_stays_in_evaluation_mode() -> None:
         ("efficientnet_lite0", "grid", (49, 1280)),
         ("efficientnet_lite0", "quarters", (4, 320 + 2 * 32)),
         ("resnet18", "quarters", (4, 512 + 2 * 64)),
+        ("efficientnet_lite0", "cells", (49, 320 + 2 * 32)),
         ("mobilenet_v3_small", "average", (576,)),
         ("squeezenet1_1", "grid", (169, 512)),
         ("densenet121", "average", (1024,)),
@@ -82,7 +90,46 @@ def test_grid_holds_the_regions_of_the_map_row_by_row() -> None:
 def test_quarters_are_the_pictures_own() -> None:
     first, last = torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4)
     first[0, 0, 0, 3], first[0, 0, 3, 0], last[0, 1, 2:, 2:] = 5.0, -7.0, 2.0
-    assert quarters(first, last)[0].tolist() == [[0, 0, 0, 0], [0, 0, 5, 0], [0, 0, 0, -7], [0, 2, 0, 0]]
+    assert colored_regions(first, last, (2, 2))[0].tolist() == [[0, 0, 0, 0], [0, 0, 5, 0], [0, 0, 0, -7], [0, 2, 0, 0]]
+
+
+def test_cells_are_the_places_of_the_last_map_with_the_colours_there() -> None:
+    encoder = build_encoder(config("efficientnet_lite0", pooling="cells"))
+    pixels = torch.randn(2, 3, 64, 96)
+    first = encoder.trunk[:2](pixels)
+    last = encoder.trunk[2:3](first)
+    cells = encoder(pixels).unflatten(1, (2, 3))
+    assert torch.equal(cells[1, 1, 2, :320], last[1, :, 1, 2])
+    corner = first[1, :, 16:, 32:].flatten(1)
+    assert torch.equal(cells[1, 1, 2, 320:], torch.cat([corner.amax(1), corner.amin(1)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("efficientnet_lite0", "none"), *((f"efficientnet_lite{number}", "imagenet") for number in range(3))],
+)
+def test_the_offline_encoders_are_timms_networks_to_the_bit(name: str, weights: str) -> None:
+    """Under its names, from the same random start: features and weights that are stored stay what they are."""
+    import timm
+
+    backbone = find_backbone(config(name, weights))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        expected = timm.create_model(f"tf_{name}").eval()
+    ours = backbone.build_seeded().model
+    assert ours is not None
+    if weights == "imagenet":
+        found = backbone.published()
+        assert found is not None
+        for model in (ours, expected):
+            found.load_into(model, backbone.renamed)
+    own, theirs = ours.eval().state_dict(), expected.state_dict()
+    assert list(own) == list(theirs)
+    assert all(torch.equal(value, theirs[name]) for name, value in own.items() if not name.startswith("classifier"))
+    trunk = nn.Sequential(ours.conv_stem, ours.bn1, ours.blocks, ours.conv_head, ours.bn2)
+    for size in (64, 75):
+        pixels = torch.randn(2, 3, size, size + 30)
+        assert torch.equal(trunk(pixels), expected.forward_features(pixels))
 
 
 def test_imagenet_weights_of_the_offline_encoder_know_colours_from_gray() -> None:
@@ -98,7 +145,7 @@ def test_a_grid_of_what_has_none_is_refused() -> None:
 
 
 def test_unknown_encoders_are_refused_before_anything_is_fetched() -> None:
-    with pytest.raises(ConfigError, match=r"resnet51 is neither"):
+    with pytest.raises(ConfigError, match=r"resnet51 is no torchvision classifier; did you mean resnet50"):
         find_weights(config("resnet51"))
 
 
@@ -125,7 +172,7 @@ def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> N
 
     path = tmp_path / "resnet18.pt"
     torch.save(models.resnet18(weights=None).state_dict(), path)
-    with pytest.raises(WeightsError, match=r"resnet18.pt: these weights are not of encoder ResNet") as refused:
+    with pytest.raises(WeightsError, match=r"resnet18.pt: not the weights of a ResNet") as refused:
         build_encoder(config("resnet50", str(path)))
     assert "\n" not in str(refused.value)
 
@@ -192,18 +239,3 @@ def test_a_download_that_is_not_what_its_name_says_is_refused(server: tuple[str,
     with pytest.raises(WeightsError, match=r"put net-12345678.pth into"):
         download(f"{address}/net-12345678.pth", "encoder=net")
     assert not list(Path(torch.hub.get_dir()).rglob("net-*"))
-
-
-def test_no_network_is_one_line_with_the_file_the_folder_and_the_offline_encoder(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def unreachable(*_: object) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr(weights.torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(WeightsError) as refused:
-        find_weights(config("resnet50", "IMAGENET1K_V2"))
-    line = str(refused.value)
-    assert "\n" not in line
-    for part in ("resnet50-11ad3fa6.pth", torch.hub.get_dir(), "encoder=efficientnet_lite0, which needs no download"):
-        assert part in line

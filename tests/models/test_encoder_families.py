@@ -69,8 +69,10 @@ def test_random_weights_are_the_same_on_every_start_and_calibrated() -> None:
 
 
 def test_a_name_that_is_not_published_is_one_line() -> None:
-    with pytest.raises(WeightsError, match=r"weights=red: no file of that name, and no published weights of my_cnn"):
+    line = r"weights=red: no file of that name, and no published weights of my_cnn are called so; use one of (\S+), or"
+    with pytest.raises(WeightsError, match=line) as refused:
         find_weights(config("red"))
+    assert "use one of encoder.weights=none, or give a file" in str(refused.value)  # which is what `config()` does
 
 
 def test_a_pooling_that_it_cannot_give_is_one_line() -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from tests.small_settings import decoder_settings
 
-from showtell.checkpointing.io import VerifiedCheckpointIO, load_checkpoint, save_checkpoint
+from showtell.checkpointing.io import load_checkpoint, save_checkpoint
+from showtell.checkpointing.last import VerifiedCheckpointIO
 from showtell.checkpointing.resume import ResumeError, find_resume_point
 from showtell.config import Config, ConfigError, EncoderConfig, TrainingConfig, parse
 from showtell.models.decoders.base import build_decoder

@@ -39,8 +39,8 @@ def words(tabbed: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "data=tabbed", f"data.root={tabbed}", "data.train_annotations=train.tsv", "data.val_annotations=val.tsv",
         "data.num_workers=0", "decoder=bigram", "objective=focal", "training.metrics=[length]",
         "training.monitor=val/length", "training.loggers=[csv,lines]", "encoder=tiny_cnn", "encoder.weights=none",
-        "vocab.threshold=1", "device.accelerator=cpu", "features.precision=float32", "training.max_epochs=2",
-        "training.batch_size=24", "training.log_every_steps=1", "training.sample_pictures=2",
+        "vocab.threshold=1", "vocab.tokenizer=blanks", "device.accelerator=cpu", "features.precision=float32",
+        "training.max_epochs=2", "training.batch_size=24", "training.log_every_steps=1", "training.sample_pictures=2",
         f"cache={tmp_path_factory.mktemp('cache')}", "hydra/job_logging=none",
     ]  # fmt: skip
 

@@ -1,12 +1,14 @@
 """Which pictures the gallery shows, and the words of their captions."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from showtell.decoding import Hypothesis
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.outputs import captions_of, choose
+from showtell.text import NLTK, build_tokenizer
 
 
 def test_a_small_set_is_shown_whole() -> None:
@@ -31,8 +33,17 @@ def test_one_picture_can_be_asked_for() -> None:
     assert len(choose([0.1, 0.2, 0.3], 1)[0]) == 1
 
 
+def test_characters_stand_without_blanks() -> None:
+    found = Hypothesis((5, 6), -3.0, (-1.0, -1.0, -1.0), -1.0)
+    captioned = Captioned(Path("a.jpg"), ("a dog",), (found,), (("a", "dog"),))
+    for words, glued in {("一", "只"): True, ("a", "dog"): False}.items():
+        (caption,) = captions_of(replace(captioned, words=(words,)), build_tokenizer("characters"))
+        assert (caption.words[1].text, caption.words[1].glued) == (words[1], glued)
+
+
 def test_words_get_their_probabilities_and_the_end_its_own() -> None:
     found = Hypothesis((5, 6), -3.0, (math.log(0.5), math.log(0.2), math.log(0.9)), -1.0)
-    (caption,) = captions_of(Captioned(Path("a.jpg"), ("cat.",), (found,), (("cat", "."),)))
+    (caption,) = captions_of(Captioned(Path("a.jpg"), ("cat.",), (found,), (("cat", "."),)), NLTK)
+    assert [word.glued for word in caption.words] == [True, True]  # nothing stands before the first
     assert [(word.text, round(word.p, 6)) for word in caption.words] == [("cat", 0.5), (".", 0.2)]
     assert round(caption.end or 0, 6) == 0.9

@@ -10,6 +10,8 @@ from tests.prediction.conftest import Said, load
 
 from showtell.config import ConfigError, DecodingConfig, ImageTransform
 from showtell.data.images import load_picture
+from showtell.evaluation.diversity import caption_variety
+from showtell.evaluation.report import Evaluation, table
 from showtell.prediction.captioner import Captioner, Ensemble
 from showtell.prediction.inputs import short_labels, split_arguments
 from showtell.text import START, Vocabulary
@@ -25,8 +27,8 @@ def test_checkpoints_are_told_from_pictures(tiny_run: Path, tiny_coco: Path) -> 
     assert pictures == ["a.jpg", str(tiny_coco / "val")]
 
 
-def test_the_first_word_is_always_a_checkpoint() -> None:
-    assert split_arguments(["runs/typo", "a.jpg"]) == ([Path("runs/typo")], ["a.jpg"])
+def test_pictures_may_stand_before_the_run(tiny_run: Path) -> None:
+    assert split_arguments(["a.jpg", str(tiny_run)]) == ([tiny_run / "checkpoints/best.ckpt"], ["a.jpg"])
 
 
 @pytest.mark.parametrize(
@@ -38,10 +40,33 @@ def test_the_first_word_is_always_a_checkpoint() -> None:
         (["r/a/1/checkpoints/best.ckpt", "r/a/1/checkpoints/last.ckpt"], ["best", "last"]),
         (["x/model.ckpt", "x/other.ckpt"], ["model", "other"]),
         (["a/1/checkpoints/last.ckpt", "b/2/checkpoints/last.ckpt"], ["a/1", "b/2"]),
+        (
+            [
+                f"s/data.shapes.train_pictures-60__decoder.dropout-{d}__seed-1/checkpoints/best.ckpt"
+                for d in (0.25, 0.5)
+            ],
+            ["dropout-0.25", "dropout-0.5"],
+        ),
+        (["s/decoder-lstm__seed-1/checkpoints/best.ckpt", "s/decoder-lstm/checkpoints/best.ckpt"], None),
     ],
 )
-def test_labels_are_what_tells_them_apart(files: list[str], labels: list[str]) -> None:
-    assert short_labels([Path(file) for file in files]) == labels
+def test_labels_are_what_tells_them_apart(files: list[str], labels: list[str] | None) -> None:
+    whole = [Path(file).parent.parent.name for file in files]  # where a word is only there or not
+    assert short_labels([Path(file) for file in files]) == (labels or whole)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_table_of_several_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = [f"hidden_size-{size} embedding_size-256" for size in (64, 128, 256)]
+    variety = caption_variety(["a dog runs", "a cat"], None)
+    lines = table({name: Evaluation({}, {}, variety, []) for name in names}).splitlines()
+    assert max(map(len, lines)) <= width
+    if width == 80:
+        assert lines[0].split() == ["A", "B", "C"]
+        assert lines[-3:] == [f"{letter}: {name}" for letter, name in zip("ABC", names, strict=True)]
+    else:
+        assert all(name in lines[0] for name in names) and not lines[-1].startswith("C")
 
 
 def test_a_checkpoint_given_twice_is_one_line() -> None:
@@ -84,7 +109,9 @@ def test_other_words_cannot_be_averaged(two: list[Captioner]) -> None:
     words = two[0].vocabulary.words
     swapped = copy.copy(two[1])
     swapped.vocabulary = Vocabulary([*words[:3], *reversed(words[3:])])
-    with pytest.raises(ConfigError, match=r"^b and a have different vocabularies .* add --gallery to compare them$"):
+    with pytest.raises(
+        ConfigError, match=r"^b and a have different vocabularies .* or compare them by --gallery FILE alone$"
+    ):
         Ensemble([("a", two[0]), ("b", swapped)])
 
 
@@ -93,7 +120,7 @@ def test_side_by_side_every_system_has_its_files(
 ) -> None:
     page = tmp_path / "page.html"
     said = call(tiny_run, other_run, *val, "--ensemble", "--gallery", page, "--output", tmp_path / "r.json")
-    labels = said.out.splitlines()[0].split()
+    labels = said.out.splitlines()[1].split()
     assert [label.rpartition("/")[2] for label in labels] == ["tiny", "other", "ensemble"]
     for label in labels:
         name = label.replace("/", "_")

@@ -33,7 +33,7 @@ MOMENTS = (
     "showtell.models.module:CaptionModule.validation_step",
     "showtell.training.reports:Samples._show",
     "showtell.checkpointing.best:BestCheckpoint.on_validation_end",
-    "showtell.training.curves:EpochLines.on_train_epoch_end",
+    "showtell.training.progress:EpochLines.on_train_epoch_end",
     "showtell.checkpointing.archive:ChecksumWriter.write",
     "os:fsync",
     "os:replace",

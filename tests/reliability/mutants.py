@@ -114,11 +114,11 @@ def at_a_picture(act: Callable[[], Any]) -> Callable[[], None]:
     """A fault that happens in a worker when it reads one certain picture."""
 
     def install() -> None:
-        from showtell.data import feature_store, readers, workers
+        from showtell.data import readers, store_request, workers
 
         trainer_pid = os.getpid()
         workers.TIMEOUT_SECONDS = 2
-        for module in (readers, feature_store):
+        for module in (readers, store_request):
             original = module.load_picture
 
             def load(path: Any, *rest: Any, original: Any = original) -> Any:

@@ -67,7 +67,7 @@ def curves(run_dir: Path) -> dict[str, Any]:
         found[tag] = [(p.step, p.value.hex() if "per_second" not in tag else "") for p in points]
     for tag in tags["images"]:
         found[tag] = [(p.step, hashlib.sha256(p.encoded_image_string).hexdigest()[:12]) for p in events.Images(tag)]
-    for tag in tags["tensors"]:
+    for tag in set(tags["tensors"]) - {"run/command/text_summary"}:  # a resume is another command
         texts = [(p.step, p.tensor_proto.string_val[:]) for p in events.Tensors(tag)]
         found[tag] = [(step, [text.decode() for text in value]) for step, value in texts]
     return found

@@ -222,7 +222,7 @@ def test_another_monitor_starts_its_best_anew(forge, copy):
     losses = [row.split(",")[column] for row in rows[1:]]
     assert status["monitor"] == "val/loss" and status["best_epoch"] == 3
     assert f"{status['best']:.5f}" == f"{float([loss for loss in losses if loss][-1]):.5f}"
-    assert f"val/loss {status['best']:.4f} at its best." in forge.said
+    assert f"val/loss {status['best']:.4f} at its best" in forge.said
     best = load_checkpoint(copy / "checkpoints" / "last.ckpt")["callbacks"]["BestCheckpoint"]
     assert best["value"] == status["best"] and best["metrics"] == status["metrics"]
 

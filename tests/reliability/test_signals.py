@@ -72,7 +72,11 @@ def test_slurm_puts_the_job_back_in_the_queue(forge, words, tmp_path):
 def test_a_second_interrupt_ends_the_run_at_once(words, tmp_path):
     """In a process of its own, whose real exit code is looked at."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), *words("training.max_epochs=10000", "features.mode=off")]
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        *words("training.max_epochs=10000", "features.mode=off", "features.dtype=float16"),
+    ]
     run = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     status = tmp_path / "run" / "status.json"
     until = time.monotonic() + 120

@@ -20,7 +20,7 @@ PICTURE = "train_000000000007.jpg"
     ),
 )
 def test_the_picture_is_named(forge, words, tmp_path, fault, message):
-    argv = words("features.mode=off", "data.num_workers=2")
+    argv = words("features.mode=off", "features.dtype=float16", "data.num_workers=2")
     code = forge.job(argv=argv, directory=str(tmp_path), mutant=fault)
     assert code == 2, forge.said
     assert message in one_line(forge) and PICTURE in one_line(forge)

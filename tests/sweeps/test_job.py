@@ -3,8 +3,19 @@ import json
 import pytest
 
 from showtell.config import ConfigError, parse
+from showtell.files import write_json
 from showtell.run import Run
-from showtell.sweeps.job import Job, ToDo, check_folders, classify_exit, describe, fix_status, folder_name, last_line
+from showtell.sweeps.job import (
+    Job,
+    ToDo,
+    check_folders,
+    classify_exit,
+    describe,
+    fix_status,
+    folder_name,
+    job_folder,
+    last_line,
+)
 from showtell.sweeps.supervisor import locked
 
 
@@ -113,6 +124,16 @@ def test_a_long_name_tells_the_last_parts_of_its_keys():
     assert name == folder_name(words, ["decoder.dropout=0.5"])  # a sweep that is extended finds its runs
 
 
+def test_a_job_trains_in_a_folder_without_what_all_names_repeat_unless_an_older_sweep_made_one(tmp_path):
+    words = ["decoder.dropout=0.5", "encoder.name=resnet18", "vocab.threshold=4", "decoder=lstm"]
+    short = "dropout-0.5__decoder-lstm__encoder.name-resnet18__threshold-4"
+    assert job_folder(tmp_path, words, []) == tmp_path / short
+    (tmp_path / folder_name(words)).mkdir()
+    assert job_folder(tmp_path, words, []) == tmp_path / folder_name(words) != tmp_path / short
+    twins = ["decoder.dropout=0.5", "encoder.dropout=0.5"]
+    assert job_folder(tmp_path, twins, twins).name == "decoder.dropout-0.5__encoder.dropout-0.5"
+
+
 def test_order_of_words_does_not_matter():
     assert folder_name(["seed=1", "vocab=min4"]) == folder_name(["vocab=min4", "seed=1"])
 
@@ -149,3 +170,19 @@ def test_exit_0_is_believed_only_with_a_finished_run(tmp_path):
     assert classify_exit(it, 0).state == "failed"
     (it.directory / "status.json").write_text(json.dumps({"state": "finished", "max_epochs": 5}))
     assert classify_exit(it, 0).state == "finished"
+
+
+@pytest.mark.parametrize(("images", "matches"), [("images", True), ("photos", False)])
+def test_a_sweep_over_own_pictures_finds_the_runs_of_before_names_were_found(tmp_path, images, matches):
+    it = job(tmp_path / "run", data={"name": "custom", "format": "folder"})
+    begin(it, "stopped")
+    old = Run(it.directory).values()
+    old["data"] = {"name": "custom", "format": "coco", "train_images": images, "val_images": images}
+    old["data"] |= {"train_annotations": "captions_train.json", "val_annotations": "captions_val.json"}
+    write_json(Run(it.directory).config_file, old)
+    if not matches:
+        with pytest.raises(ConfigError, match=r"data\.train_annotations=captions_train\.json instead of auto"):
+            it.to_do()
+        return
+    assert it.prepare() is ToDo.RESUME
+    assert Run(it.directory).config().data.train_annotations == "captions_train.json"

@@ -9,7 +9,7 @@ def test_a_preset_and_the_section_sweep_go_together(sweep):
     done = sweep("sweep=hidden_x_vocab", "sweep.jobs=2", "vocab.threshold=4", "training.max_epochs=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"3 jobs, 2 at once, in runs/{sweep.name}\n")
-    folders = [f"decoder.hidden_size-{size}__vocab.threshold-4" for size in (100, 256, 512)]
+    folders = [f"hidden_size-{size}__threshold-4" for size in (100, 256, 512)]
     assert sorted(path.name for path in sweep.runs.iterdir() if path.is_dir()) == sorted(folders)
     configs = [Run(sweep.runs / folder).values() for folder in folders]
     assert [config["decoder"]["hidden_size"] for config in configs] == [100, 256, 512]

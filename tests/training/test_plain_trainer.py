@@ -10,13 +10,12 @@ import pytorch_lightning as pl
 import torch
 
 import showtell
-from showtell.config import Config
+from showtell.checkpointing.last import VerifiedCheckpointIO
+from showtell.config import Config, ConfigError
 from showtell.data.module import CaptionData
-from showtell.models.decoders.base import build_decoder
 from showtell.models.module import CaptionModule
-from showtell.objectives.cross_entropy import CrossEntropy
 from showtell.prediction.captioner import Captioner
-from showtell.training.data_module import CaptionDataModule
+from showtell.training.data_module import CaptionDataModule, build_module
 
 MakeConfig = Callable[..., Config]
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated", "ignore:Found .* in eval mode at the start")
@@ -26,18 +25,14 @@ SMALL = {"name": "mobilenet_v3_small", "weights": "none", "image_size": 64}
 def built(config: Config) -> tuple[CaptionModule, CaptionData]:
     data = CaptionDataModule(config)
     torch.manual_seed(0)
-    decoder = build_decoder(config.decoder, data.feature_shape, len(data.vocabulary))
-    blocks = config.encoder.finetune_blocks
-    module = CaptionModule(
-        data.encoder, decoder, data.vocabulary, CrossEntropy(), training=config.training, finetune_blocks=blocks
-    )
+    module = build_module(data)
     return module, data
 
 
 def fit(module: CaptionModule, data: CaptionData, folder: Path, epochs: int = 1) -> pl.Trainer:
     trainer = pl.Trainer(
         max_epochs=epochs, default_root_dir=folder, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
+        enable_progress_bar=False, enable_model_summary=False, plugins=[VerifiedCheckpointIO()],
     )  # fmt: skip
     trainer.fit(module, datamodule=data)
     return trainer
@@ -67,6 +62,15 @@ def test_a_plain_trainer_trains_validates_and_scores(
     found = Captioner.from_module(module, "cpu").caption(sorted((tiny_coco / "val").iterdir()))
     assert [one.captions[0] for one in found] == [caption for _, caption in sorted(module.captions.items())]
     assert module.decoder.training  # and can be trained on
+    trainer.save_checkpoint(tmp_path / "plain.ckpt")
+    data.encoder.save_weights(tmp_path)  # random ones, which nobody could fetch
+    loaded = showtell.load(tmp_path / "plain.ckpt", "cpu").caption(sorted((tiny_coco / "val").iterdir()))
+    assert [one.captions for one in loaded] == [one.captions for one in found]
+
+
+def test_a_second_stage_without_its_first_is_refused(tiny_config: MakeConfig) -> None:
+    with pytest.raises(ConfigError, match=r"init_from=RUN: second stages start in train.py"):
+        built(tiny_config(init_from="RUN"))
 
 
 def test_stored_features_never_build_the_encoder(tiny_config: MakeConfig, tmp_path: Path) -> None:

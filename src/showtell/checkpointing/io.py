@@ -1,8 +1,9 @@
-"""Saving and loading checkpoints: Lightning's hook for it, and the one function that opens a checkpoint file.
+"""Saving and loading checkpoints: the one function that opens a checkpoint file, and the one that writes it.
 
-`VerifiedCheckpointIO` replaces Lightning's own (why: `docs/decisions/checkpoints.md`). Whatever is saved must be
-loadable by plain `torch.load(weights_only=True)`; that is checked before the old file is replaced. Every file carries
-the key `showtell` with the format's number, so that older, newer and foreign files each get their own sentence.
+Nothing here imports Lightning, which prediction does not need; its hook is `VerifiedCheckpointIO` in `last.py`.
+Whatever is saved must be loadable by plain `torch.load(weights_only=True)`; that is checked before the old file is
+replaced. Every file carries the key `showtell` with the format's number, so that older, newer and foreign files each
+get their own sentence.
 """
 
 import errno
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
-from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
@@ -154,30 +154,10 @@ def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, lis
         good.append((step, path))
     if not good:
         hint = f" ({len(skipped)} unusable: {skipped[0]})" if skipped else ""
-        raise CheckpointError(f"{os.fspath(directory)} holds no usable checkpoint{hint}; start a new run")
+        raise CheckpointError(
+            f"{os.fspath(directory)} holds no usable checkpoint{hint}; start a new run, or train.py --run RUN"
+        )
     return max(good, key=lambda found: found[0])[1], skipped
-
-
-class VerifiedCheckpointIO(CheckpointIO):
-    """Lightning's way to the functions above: `Trainer(plugins=[VerifiedCheckpointIO()])`."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
-    ) -> None:
-        """Saves; see `save_checkpoint`."""
-        if storage_options is not None:
-            raise TypeError("Showtell's checkpoints are local files; there are no storage options")
-        save_checkpoint(checkpoint, path)
-
-    def load_checkpoint(
-        self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Loads; always safely, whatever `weights_only` says. See `load_checkpoint`."""
-        return load_checkpoint(path, map_location or "cpu")
-
-    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Removes a file; nothing happens when it is gone."""
-        Path(path).unlink(missing_ok=True)
 
 
 def _blame_the_disk(descriptor: int, error: RuntimeError) -> Exception:

@@ -5,21 +5,25 @@ metrics have been logged since, and the loggers are flushed before the file is w
 leaves a log that reaches at least as far as the checkpoint.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from showtell.checkpointing import lightning_internals as internals
 from showtell.checkpointing.boundary import StepBoundary
 from showtell.checkpointing.finite import NonFiniteLossError
-from showtell.checkpointing.io import LAST
+from showtell.checkpointing.io import LAST, load_checkpoint, save_checkpoint
 from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
 from showtell.files import remove_stale_temporaries
+from showtell.processes import shortest
+from showtell.run import Run
 
 
 class LastCheckpoint(Checkpoint):
@@ -148,7 +152,8 @@ class LastCheckpoint(Checkpoint):
             self._write(trainer)
         except (UserError, OSError) as error:  # the reason for the stop must not be hidden by its consequence
             return f"stopped without a new checkpoint: {error}"
-        return f"stopped: step {self.boundary.global_step} is saved in {self._path}"
+        saved = f"stopped: step {self.boundary.global_step} is saved in {shortest(self._path)}"
+        return f"{saved}; go on with: {Run(self._path.parent.parent).command}"
 
     def _write(self, trainer: lightning.Trainer) -> None:
         self.save(trainer, self._path)
@@ -161,3 +166,28 @@ def _not_finite(weights: dict[str, torch.Tensor]) -> str:
     """The name of the first tensor with a NaN or an infinity, or nothing."""
     floating = {name: value for name, value in weights.items() if value.is_floating_point()}
     return next((name for name, value in floating.items() if not bool(torch.isfinite(value).all())), "")
+
+
+class VerifiedCheckpointIO(CheckpointIO):
+    """Lightning's way to `io.py`, instead of its own (why: `docs/decisions/checkpoints.md`).
+
+    `Trainer(plugins=[VerifiedCheckpointIO()])`.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+    ) -> None:
+        """Saves; see `save_checkpoint`."""
+        if storage_options is not None:
+            raise TypeError("Showtell's checkpoints are local files; there are no storage options")
+        save_checkpoint(checkpoint, path)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Loads; always safely, whatever `weights_only` says. See `load_checkpoint`."""
+        return load_checkpoint(path, map_location or "cpu")
+
+    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Removes a file; nothing happens when it is gone."""
+        Path(path).unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from importlib.metadata import version
 from typing import Any
 
 import pytorch_lightning as lightning
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loops.loop import _Loop
 from pytorch_lightning.loops.progress import _BaseProgress
 
@@ -96,14 +95,6 @@ def _replace(owner: object, name: str, value: object) -> None:
 
 def _do_nothing(*_: Any) -> None:
     pass
-
-
-class EpochsFromOne(RichProgressBar):
-    """Rich's bar that counts epochs from 1."""
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        # as wide as the validation's name, or the bar would jump
-        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
 
 
 class LoopCounters:

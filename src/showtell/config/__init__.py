@@ -12,11 +12,11 @@ from showtell.config.sections import (
     EncoderConfig,
     FeaturesConfig,
     ObjectiveConfig,
-    SweepConfig,
     TrainingConfig,
     VocabConfig,
 )
 from showtell.config.setting import Section, Setting, section, setting, walk
+from showtell.config.sweep import SweepConfig
 from showtell.errors import ConfigError
 
 __all__ = [

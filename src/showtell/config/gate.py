@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from showtell.config.migration import migrated, moved_hint
+from showtell.config.habits import refuse_unknown
+from showtell.config.migration import migrated
 from showtell.config.registry import BASES, SECTIONS, find, meant, parts
 from showtell.config.schema import Config
 from showtell.errors import ConfigError
@@ -28,9 +29,8 @@ def parse(values: Mapping[str, Any]) -> Config:
             base[section] = OmegaConf.structured(_settings_class(section, given.get(section)))
         config = OmegaConf.to_object(OmegaConf.merge(base, given))
     except ConfigKeyError as error:
-        key = str(error.full_key)
-        hint = moved_hint(key) or f"{key}: there is no such setting; `python train.py --cfg job` lists them"
-        raise ConfigError(hint) from None
+        refuse_unknown(str(error.full_key))
+        raise ConfigError(f"{error.full_key}: there is no such setting here; docs/settings.md lists them") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config)

@@ -6,11 +6,12 @@ gets one line that names the new one.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from showtell.config.registry import SECTIONS, lookup, parts, settings
 from showtell.config.schema import Config
+from showtell.config.setting import flat, walk
 
 _OBJECTIVES = (
     "label_smoothing", "scheduled_sampling", "drawn_captions", "baseline", "draw_temperature", "reward_dropout",
@@ -18,6 +19,10 @@ _OBJECTIVES = (
 )  # fmt: skip
 MOVED = {"training.objective": "objective.name", **{f"training.{name}": f"objective.{name}" for name in _OBJECTIVES}}
 """Old key -> new key."""
+_CUSTOM: dict[str, Any] = {
+    "train_annotations": "captions_train.json", "val_annotations": "captions_val.json",
+    "train_images": "images", "val_images": "images",
+}  # fmt: skip
 
 
 def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +37,27 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(section), dict):
             _drop_foreign(section, kept[section])
     _answer_pooling(kept)
-    return _completed(kept)
+    _update_custom(kept)
+    return _without_idle_settings(_completed(kept))
+
+
+def _without_idle_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of settings that had no effect in that run, and are refused today."""
+    told = flat(values)
+    for one in fields(Config):
+        inner = one.default_factory() if callable(one.default_factory) else None
+        if one.name in SECTIONS:
+            kind, key = SECTIONS[one.name]
+            part = lookup(kind, str(told.get(f"{one.name}.{key}")))
+            inner = part.settings if part else None
+        for found in walk(inner, one.name) if inner is not None else ():
+            *sections, name = found.key.split(".")
+            if found.key in told and not found.setting.has_effect(told):
+                target = values
+                for section in sections:
+                    target = target[section]
+                target[name] = found.default
+    return values
 
 
 def _completed(values: dict[str, Any]) -> dict[str, Any]:
@@ -77,3 +102,22 @@ def _answer_pooling(values: dict[str, Any]) -> None:
         own = lookup("decoder", str(decoder.get("name")))
         if own is not None:
             encoder["pooling"] = "grid" if getattr(own.settings, "reads_regions", False) else "average"
+
+
+def _update_custom(values: dict[str, Any]) -> None:
+    """`data=custom` was two files in COCO's format, and is any folder by now; the files keep their names."""
+    data = values.get("data")
+    if isinstance(data, dict) and (data.get("name"), data.get("format")) == ("custom", "coco"):
+        data["format"] = "folder"
+
+
+def as_started(config: Config, saved: Mapping[str, Any]) -> Config:
+    """What is asked for, with the names that an old run of `data=custom` was started with in place of `auto`.
+
+    So a sweep's command, whose words are the same as ever, finds the runs that it made before names were found.
+    """
+    before, asked = saved.get("data"), asdict(config.data)
+    is_old = isinstance(before, dict) and all(before.get(key) == name for key, name in _CUSTOM.items())
+    if is_old and config.data.format == "folder" and all(asked[key] == "auto" for key in _CUSTOM):
+        return replace(config, data=replace(config.data, **_CUSTOM))
+    return config

@@ -24,7 +24,7 @@ from showtell.distributed import RENDEZVOUS
 from showtell.errors import ConfigError, UserError
 
 FLAG = "--plugins"
-MODEL: tuple[registry.Kind, ...] = ("encoder", "decoder")
+MODEL: tuple[registry.Kind, ...] = ("encoder", "decoder", "tokenizer")
 """Kinds of parts without which a trained model cannot be used; the others concern its training."""
 _sources: list[Path] = []
 _loaded: dict[Path, str] = {}  # with the hash of what was imported
@@ -81,7 +81,7 @@ def plugin_arguments() -> list[str]:
 def origins(config: Config) -> list[dict[str, str]]:
     """The plugins whose parts a configuration names; a run's `config.yaml` and its checkpoints say so."""
     named = [(kind, getattr(getattr(config, section), key)) for section, (kind, key) in registry.SECTIONS.items()]
-    named += [("metric", name) for name in config.training.metrics]
+    named += [("tokenizer", config.vocab.tokenizer), *(("metric", name) for name in config.training.metrics)]
     used = [registry.find(kind, name) for kind, name in named]
     return [
         {"kind": part.kind, "name": part.name, "file": Path(part.origin).name, "sha256": part.sha256}

@@ -8,7 +8,6 @@ from typing import Any
 from showtell.config.registry import SECTIONS, parts
 from showtell.config.schema import Config
 from showtell.config.setting import ROOT, Declared, Setting, declared, spelled, walk
-from showtell.errors import ConfigError
 
 _ON_RESUME = {
     "refuse": "another value is refused",
@@ -66,18 +65,13 @@ def known_keys() -> list[str]:
     return list(dict.fromkeys(found.key for _, found in all_settings()))
 
 
-def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
-    """What to do about a word that is not known: take the one most like it, else `otherwise`."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]}?" if close else otherwise
+def close(word: str, known: Iterable[str]) -> str | None:
+    """The known word that an unknown one is most like, if any is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
 
 
 def explained_setting(key: str) -> str:
-    """A setting in words, once for each part that has it with another default.
-
-    Raises:
-        ConfigError: there is no such setting.
-    """
+    """A setting in words, once for each part that has it with another default; empty where there is none."""
     owners: dict[str, list[str]] = {}
     for name, found in all_settings():
         if found.key == key:
@@ -85,10 +79,6 @@ def explained_setting(key: str) -> str:
     inner = [known for known in known_keys() if known.startswith(f"{key}.")]
     if not owners and inner:
         return "\n  ".join([f"{key} is a section:", *inner])
-    if not owners:
-        raise ConfigError(
-            f"{key}: there is no such setting; {nearest(key, known_keys(), 'docs/settings.md lists them')}"
-        )
     section = key.partition(".")[0]
     heads = (f"{key}  ({section}={', '.join(names)})" if any(names) else key for names in owners.values())
     return "\n\n".join(f"{head}\n{text}" for head, text in zip(heads, owners, strict=True))
@@ -124,17 +114,23 @@ def _row(found: Declared) -> str:
     told = found.setting
     marks = ["yes" if flag else "" for flag in (names_folders(found.key), told.compared)]
     resume = "" if told.on_resume == "ignore" else str(told.on_resume)
-    cells = [f"`{found.key}`", f"`{spelled(found.default)}`", told.limits(), told.meaning, resume, *marks]
+    meaning = told.meaning + (f" (needs {_needed(told)})" if told.needs else "")
+    cells = [f"`{found.key}`", f"`{spelled(found.default)}`", told.limits(), meaning, resume, *marks]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _needed(told: Setting) -> str:
+    return " or ".join(map(str, told.needs))
 
 
 def _in_words(found: Declared) -> str:
     told, annotation = found.setting, found.field.type
     kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     limits = f", {told.limits()}" if told.limits() else ""
+    needed = f"  has an effect only with {_needed(told)}\n" if told.needs else ""
     names = "tells the folders of a sweep apart" if names_folders(found.key) else "does not name the folders of a sweep"
     return (
-        f"  {told.meaning}\n  {kind}{limits}; default {spelled(found.default)}\n"
+        f"  {told.meaning}\n{needed}  {kind}{limits}; default {spelled(found.default)}\n"
         f"  on resume: {_ON_RESUME[str(told.on_resume)]}\n"
         f"  {names}; {'compared' if told.compared else 'not compared'} in leaderboards"
     )

@@ -1,4 +1,4 @@
-"""Parts by name: decoders, objectives, encoders, annotation formats, metrics, loggers.
+"""Parts by name: decoders, objectives, encoders, annotation formats, tokenizers, metrics, loggers.
 
 A part is a class or a function that builds it and, where it has any, a dataclass with its settings. Shipped parts
 declare both where nothing imports torch, in the `settings.py` or `__init__.py` of their folder, so that a command line
@@ -19,7 +19,7 @@ from showtell.config.sections import DataConfig, DecoderConfig, EncoderConfig, O
 from showtell.config.setting import Section, declared, setting
 from showtell.errors import ConfigError, UserError
 
-Kind = Literal["decoder", "objective", "encoder", "format", "metric", "logger"]
+Kind = Literal["decoder", "objective", "encoder", "format", "tokenizer", "metric", "logger"]
 _Built = TypeVar("_Built", bound=Callable[..., Any])
 
 SECTIONS: dict[str, tuple[Kind, str]] = {
@@ -41,8 +41,8 @@ BASES: dict[Kind, type[Section]] = {
 }
 """What all settings of a kind are built on; a part that has none of its own has these."""
 
-LISTS: dict[str, Kind] = {"training.metrics": "metric", "training.loggers": "logger"}
-"""Settings that name parts without settings."""
+NAMED: dict[str, Kind] = {"vocab.tokenizer": "tokenizer", "training.metrics": "metric", "training.loggers": "logger"}
+"""Settings that name a part without settings, or a list of such."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Part:
     Attributes:
         kind: what it is.
         name: how a configuration calls it.
-        settings: the dataclass of its section; None for a metric or a logger.
+        settings: the dataclass of its section; None for a tokenizer, a metric or a logger.
         implementation: what builds it, or `module:Class` of ours.
         origin: the plugin's file; None for a shipped part.
         sha256: of that file as it was imported, or of the part's own text where it stands in a notebook; else empty.
@@ -101,7 +101,7 @@ def register(kind: Kind, settings: type[Section] | None = None, *, name: str = "
     """Registers a class, or a function that builds it, as a part, from a plugin's file.
 
     Args:
-        kind: decoder, objective, encoder, format, metric or logger.
+        kind: decoder, objective, encoder, format, tokenizer, metric or logger.
         settings: the dataclass of its settings, built on the kind's base; a part without has the base's.
         name: how a configuration calls it; by default what `settings` have as default for `name` (of a format:
             `format`).
@@ -135,7 +135,7 @@ def find(kind: Kind, name: str) -> Part:
     found = lookup(kind, name)
     if found is None:
         keys = [f"{section}.{key}" for section, (one, key) in SECTIONS.items() if one == kind]
-        key = (keys or [key for key, one in LISTS.items() if one == kind])[0]
+        key = (keys or [key for key, one in NAMED.items() if one == kind])[0]
         raise ConfigError(
             f"{key}={name!r} is not an option; choose one of {', '.join(names(kind))}"
             f"{broken() or ', or give --plugins with the folder of the plugin that has it'}"

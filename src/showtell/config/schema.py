@@ -7,10 +7,12 @@ enters passes `parse`, after which nobody meets an OmegaConf object.
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
-from showtell.config.registry import LISTS, find, parts, settings
+from showtell.config.registry import NAMED, find, parts, settings
 from showtell.config.sections import (
+    AugmentConfig,
     DataConfig,
     DecoderConfig,
     DecodingConfig,
@@ -18,11 +20,11 @@ from showtell.config.sections import (
     EncoderConfig,
     FeaturesConfig,
     ObjectiveConfig,
-    SweepConfig,
     TrainingConfig,
     VocabConfig,
 )
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import Section, flat, section, setting, spelled, walk
+from showtell.config.sweep import SweepConfig
 from showtell.errors import ConfigError
 
 
@@ -52,6 +54,10 @@ class ImageTransform:
         """What decides pixels, for hashes and files; what is not used, and older versions did not have, is left out."""
         told = asdict(self)
         return {name: told[name] for name in told if self.fit != "stretch" or name not in ("fit", "crop")}
+
+
+ADOPTED = ("encoder", "decoder", "vocab")
+"""Sections that a second stage has of its first one, whatever it says itself."""
 
 
 @dataclass(kw_only=True)
@@ -92,8 +98,9 @@ class Config(Section):
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
         if self.encoder.pooling == "auto":
             self.encoder.pooling = "grid" if self.decoder.reads_regions else "average"
-        for key, kind in LISTS.items():
-            for one in getattr(self.training, key.rpartition(".")[2]):
+        for key, kind in NAMED.items():
+            named = attrgetter(key)(self)
+            for one in [named] if isinstance(named, str) else named:
                 find(kind, one)
         for refusal in (*self._model_refusals(), *self._data_refusals()):
             raise ConfigError(refusal)
@@ -119,10 +126,18 @@ class Config(Section):
         return found
 
     def _data_refusals(self) -> list[str]:
-        changed = f"data.augment={asdict(self.data.augment)}"
+        plain, augment = asdict(AugmentConfig()), asdict(self.data.augment)
+        changed = " ".join(
+            f"data.augment.{name}={spelled(augment[name])}" for name in plain if augment[name] != plain[name]
+        )
         views = f"features.views={self.features.views}"
         stored, blocks = self.features.mode == "store", self.encoder.finetune_blocks
         found = []
+        if self.training.test and self.data.test_remedy:
+            found.append(
+                f"training.test=true: data={self.data.name} has no test split, only train and val; "
+                f"{self.data.test_remedy}, or leave it out"
+            )
         if self.data.augment.active and self.data.format == "shards":
             found.append(f"{changed}: not with data=shards; set it back, or use a folder")
         if self.features.views > 1 and not stored:
@@ -149,6 +164,18 @@ class Config(Section):
         count = max(self.encoder.finetune_blocks, first.encoder.finetune_blocks)
         encoder = replace(first.encoder, finetune_blocks=count)
         return replace(self, encoder=encoder, decoder=first.decoder, vocab=first.vocab)
+
+    def overruled_by(self, first: "Config") -> list[str]:
+        """A line for each setting that was chosen here and of which the first stage has another value."""
+        before, own, plain = flat(first.as_dict()), flat(self.as_dict()), flat(Config().as_dict())
+        told = (one for name in ADOPTED for one in walk(getattr(self, name), name))
+        chosen = [one for one in told if own[one.key] not in (one.default, plain.get(one.key))]
+        return [
+            f"{one.key}={spelled(own[one.key])} is not used; init_from brings {spelled(before[one.key])}"
+            for one in chosen
+            if one.key in before and one.key not in ("encoder.pooling", "encoder.finetune_blocks")
+            and own[one.key] != before[one.key]
+        ]  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration as plain containers, fit for a checkpoint."""

@@ -7,8 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from showtell.config.setting import Section, section, setting
+from showtell.config.setting import SCORED_ONLY, Needs, Section, section, setting
 from showtell.errors import ConfigError
+
+_BEAM = (Needs("decoding.method", ("beam",)),)
+_SAMPLE = (Needs("decoding.method", ("sample",)),)
+_RANKED = (Needs("decoding.method", ("beam", "sample")),)
+_IN_FILES = (Needs("data.format", other_than=("shards",)),)
+_STORED = (Needs("features.mode", ("store",)),)
 
 
 @dataclass(kw_only=True)
@@ -19,7 +25,7 @@ class AugmentConfig(Section):
 
     crop_area: float = setting(1.0, "a crop keeps at least this share of a picture's area", low=0.05, high=1)
     jitter: float = setting(0.0, "brightness, contrast and saturation change by at most this share", low=0, high=0.9)
-    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right")
+    flip: bool = setting(False, "mirrors every second picture, unless its caption says left or right, in English")
 
     @property
     def active(self) -> bool:
@@ -36,16 +42,28 @@ class DataConfig(Section):
     name: str = setting("coco", "what logs and caches call the data set", hyperparameter=True)
     format: str = setting("coco", "how its captions are written down")
     root: str = setting("data/coco", "the folder that holds it", on_resume="ignore", named=False)
-    train_annotations: str = setting("annotations/captions_train.json", "captions of the training pictures")
-    val_annotations: str = setting("annotations/captions_val.json", "captions of the validation pictures")
-    train_images: str = setting("train", "folder of the training pictures")
-    val_images: str = setting("val", "folder of the validation pictures")
+    train_annotations: str = setting(
+        "annotations/captions_train.json", "captions of the training pictures", needs=_IN_FILES
+    )
+    val_annotations: str = setting(
+        "annotations/captions_val.json", "captions of the validation pictures", needs=_IN_FILES
+    )
+    train_images: str = setting("train", "folder of the training pictures", needs=_IN_FILES)
+    val_images: str = setting("val", "folder of the validation pictures", needs=_IN_FILES)
+    test_annotations: str | None = setting(None, "captions of the test pictures; null: there are none", **SCORED_ONLY)
+    test_images: str | None = setting(None, "folder of the test pictures; null: as val_images", **SCORED_ONLY)
     num_workers: int = setting(
         2, "processes that decode pictures; 0: none", low=0, on_resume="ignore", identifies=False, compared=False
     )
     bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
     max_caption_words: int = setting(50, "longer captions are cut", low=1)
     augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
+
+    @property
+    def test_remedy(self) -> str:
+        """What gives it a test split; empty where it has one."""
+        named = self.test_annotations is not None
+        return "" if named else "name its captions by data.test_annotations=FILE, its pictures by data.test_images=DIR"
 
 
 @dataclass(kw_only=True)
@@ -61,21 +79,18 @@ class EncoderConfig(Section):
     pooling: str = setting(
         "auto",
         "average: one vector; grid: every place of the last map is a region; grid:7: averaged to 7 x 7 of them; "
-        "tokens, tokens:7: with the vector as one more; quarters: four regions that know colours; "
-        "auto: grid for a decoder that reads regions, else average",
+        "tokens, tokens:7: with the vector as one more; cells: a grid that knows colours; quarters: four regions that "
+        "do; auto: grid for a decoder that reads regions, else average",
     )
-    image_size: int = setting(
-        0, "side of the square that a picture becomes; 0: what the weights were trained with", low=0
-    )
+    image_size: int = setting(0, "side of the square a picture becomes; 0: what the weights were trained with", low=0)
     fit: str = setting(
         "auto",
-        "how it becomes a square; stretch: whole; center: scaled, its middle cut out; pad: whole, with borders; auto: "
-        "as the weights want it",
+        "how it becomes one; stretch: whole; center: its middle; pad: with borders; auto: as the weights want it",
         choices=("auto", "stretch", "center", "pad"),
     )
     finetune_blocks: int = setting(0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0)
 
-    POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "quarters", "grid", "tokens")
+    POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "grid", "tokens", "cells", "quarters")
 
     @property
     def gives_regions(self) -> bool:
@@ -86,8 +101,7 @@ class EncoderConfig(Section):
         """A picture of a few pixels shows nothing; a pooling is a word, and a number behind it."""
         if 0 < self.image_size < 32:
             raise ConfigError(f"encoder.image_size={self.image_size} is out of range; it must be at least 32, or 0")
-        kind, colon, side = self.pooling.partition(":")
-        if kind not in self.POOLINGS or (colon and not (self.gives_regions and re.fullmatch("[1-9][0-9]?", side))):
+        if self.pooling not in self.POOLINGS and not re.fullmatch("(grid|tokens):[1-9][0-9]?", self.pooling):
             known = ", ".join((*self.POOLINGS, "grid:N", "tokens:N"))
             raise ConfigError(f"encoder.pooling={self.pooling!r} is not an option; choose one of {known}")
 
@@ -130,6 +144,7 @@ class VocabConfig(Section):
     key: ClassVar[str] = "vocab"
 
     threshold: int = setting(4, "times a word must occur in the training captions; rarer ones become <unk>", low=1)
+    tokenizer: str = setting("nltk", "nltk: English; words: others with blanks; characters: Chinese, Japanese, Thai")
 
 
 @dataclass(kw_only=True)
@@ -160,10 +175,9 @@ class FeaturesConfig(Section):
         "store", "store: each picture is seen once per data set; off: in every step", choices=("store", "off")
     )
     views: int = setting(
-        1, "features kept per training picture: with data.augment, one of it as it is, the others of changed ones",
-        low=1, high=1000,
-    )  # fmt: skip
-    dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"))
+        1, "features kept of a training picture: with data.augment, one as it is, the others changed", low=1, high=1000
+    )
+    dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"), needs=_STORED)
     place: str = setting(
         "auto", "where they lie during training; auto: by size", choices=("auto", "ram", "gpu", "disk"),
         on_resume="ignore", identifies=False, compared=False,
@@ -182,23 +196,22 @@ class DecodingConfig(Section):
 
     key: ClassVar[str] = "decoding"
     METHODS: ClassVar[tuple[str, ...]] = ("greedy", "beam", "sample")
-    OWNERS: ClassVar[dict[str, str]] = {
-        "beam_size": "beam", "groups": "beam", "temperature": "sample", "top_k": "sample", "top_p": "sample",
-        "num_captions": "beam or sample",
-    }  # fmt: skip
 
     method: str = setting("greedy", "greedy, beam or sample", choices=METHODS)
     max_length: int = setting(30, "most words of a caption", low=1)
     min_length: int = setting(1, "fewest words of a caption", low=1)
-    beam_size: int = setting(1, "beam: hypotheses kept side by side", low=1)
-    length_penalty: float = setting(1.0, "power of the length that a score is divided by", low=0)
+    beam_size: int = setting(1, "beam: hypotheses kept side by side", low=1, needs=_BEAM)
+    length_penalty: float = setting(1.0, "power of the length that a score is divided by", low=0, needs=_RANKED)
     block_ngram: int = setting(0, "no so many words twice in a caption; 0: never mind", low=0)
-    groups: int = setting(1, "beam: groups that are kept apart", low=1)
-    diversity: float = setting(0.5, "beam: what a group pays for a word of an earlier group", low=0)
-    temperature: float = setting(1.0, "sample: of the probabilities", above=0)
-    top_k: int = setting(0, "sample: among so many words; 0: all", low=0)
-    top_p: float = setting(1.0, "sample: among words that hold this much probability", above=0, high=1)
-    num_captions: int = setting(1, "captions per picture", low=1)
+    groups: int = setting(1, "beam: groups that are kept apart", low=1, needs=_BEAM)
+    diversity: float = setting(
+        0.5, "beam: what a group pays for a word of an earlier group", low=0,
+        needs=(Needs("decoding.groups", above=1),),
+    )  # fmt: skip
+    temperature: float = setting(1.0, "sample: of the probabilities", above=0, needs=_SAMPLE)
+    top_k: int = setting(0, "sample: among so many words; 0: all", low=0, needs=_SAMPLE)
+    top_p: float = setting(1.0, "sample: among words that hold this much probability", above=0, high=1, needs=_SAMPLE)
+    num_captions: int = setting(1, "captions per picture", low=1, needs=_RANKED)
 
     def check(self) -> None:
         """Lengths and groups must fit; what the method does not use must not be set."""
@@ -212,13 +225,6 @@ class DecodingConfig(Section):
             raise ConfigError(
                 f"decoding.groups={self.groups} does not divide decoding.beam_size={self.beam_size}; make it a divisor"
             )
-        for key, methods in self.OWNERS.items():
-            value, default = getattr(self, key), type(self).__dataclass_fields__[key].default
-            if self.method not in methods.split(" or ") and value != default:
-                raise ConfigError(
-                    f"decoding.{key}={value} has no effect with decoding.method={self.method}; "
-                    f"choose decoding.method={methods}, or set it to {default}"
-                )
         if self.method == "beam" and self.num_captions > self.beam_size:
             raise ConfigError(
                 f"decoding.num_captions={self.num_captions} is more than decoding.beam_size={self.beam_size}; "
@@ -242,6 +248,7 @@ class TrainingConfig(Section):
         "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them",
         low=0,
         on_resume="switch",
+        needs=(Needs("encoder.finetune_blocks"), Needs("init_from")),
     )
     weight_decay: float = setting(0.0, "Adam's", low=0)
     weight_average: float = setting(
@@ -273,9 +280,14 @@ class TrainingConfig(Section):
     )
     val_pictures: int = setting(0, "validation pictures captioned each epoch, evenly spread; 0: all", low=0)
     overfit_batches: int = setting(0, "train on the first so many batches only; 0: on all", low=0)
-    limit_train_batches: int = setting(0, "batches of an epoch; 0: all", low=0)
+    limit_train_batches: int = setting(
+        0, "batches of an epoch; 0: all", low=0, needs=(Needs("training.overfit_batches", (0,)),)
+    )
     limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0)
     metrics: list[str] = setting([], "further metrics of a validation, by registered name")
+    test: bool = setting(
+        False, "score the test split at the end, with the best checkpoint", hyperparameter=False, **SCORED_ONLY
+    )
     loggers: list[str] = setting(
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,
@@ -284,24 +296,4 @@ class TrainingConfig(Section):
     def check(self) -> None:
         """A plateau schedule has no warm-up."""
         if self.schedule == "plateau" and self.warmup_steps:
-            raise ConfigError("training.warmup_steps: schedule=plateau has no warm-up; set it to 0, or schedule=cosine")
-
-
-@dataclass(kw_only=True)
-class SweepConfig(Section):
-    """How the runs of a sweep (`-m`) are spread out, and how a search chooses them. A single run ignores it."""
-
-    key: ClassVar[str] = "sweep"
-
-    jobs: int = setting(0, "runs trained at once; 0: one per GPU, or one; on a cluster as the queue lets in", low=0)
-    backend: str = setting("local", "where jobs run", choices=("local", "slurm", "ray"))
-    cpus: int = setting(4, "cores that a cluster gives each job", low=1)
-    gpus: int = setting(0, "GPUs that a cluster gives each job", low=0)
-    memory_gb: int = setting(16, "memory that a cluster gives each job", low=1)
-    minutes: int = setting(240, "time that a cluster gives each job", low=1)
-    partition: str | None = setting(None, "of SLURM")
-    cluster: str = setting("slurm", "local is submitit's imitation of it on this machine", choices=("slurm", "local"))
-    address: str | None = setting(None, "of Ray's head; null: $RAY_ADDRESS, or a Ray of our own on this machine")
-    trials: int = setting(20, "runs of a search", low=1)
-    sampler: str = setting("tpe", "how a search proposes", choices=("tpe", "random"))
-    pruning: bool = setting(True, "a search stops runs that are worse than the median of the others at their epoch")
+            raise ConfigError("training.warmup_steps: plateau has no warm-up; set it to 0, or training.schedule=cosine")

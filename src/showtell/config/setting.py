@@ -5,13 +5,39 @@ once is what the gate checks, what `train.py --help KEY` and docs/settings.md te
 the folders of a sweep, and what runs are compared by. A trait that a setting does not state is that of its section.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from showtell.errors import ConfigError
 
 OnResume = Literal["refuse", "switch", "say", "length", "ignore"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What another setting, `key`, must be for a setting to have an effect.
+
+    One of `values`, none of `other_than`, more than `above`; without these, anything but 0, false or null.
+    """
+
+    key: str
+    values: tuple[object, ...] = ()
+    other_than: tuple[object, ...] = ()
+    above: float | None = None
+
+    def is_met(self, value: Any) -> bool:
+        """Whether the other setting's value will do."""
+        if self.values or self.other_than:
+            return value in self.values if self.values else value not in self.other_than
+        return bool(value) if self.above is None else value > self.above
+
+    def __str__(self) -> str:
+        if self.values:
+            return f"{self.key}={' or '.join(map(str, self.values))}"
+        if self.other_than:
+            return f"another {self.key}"
+        return self.key if self.above is None else f"{self.key} above {self.above:g}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +57,7 @@ class Setting:
         compared: whether a leaderboard compares runs by it.
         hyperparameter: whether TensorBoard lists it beside the best value.
         chosen_together: a choice changes many settings of this section at once, which tell the same.
+        needs: it has an effect only where one of these is met; elsewhere another value than the default is refused.
     """
 
     meaning: str = ""
@@ -44,6 +71,11 @@ class Setting:
     compared: bool | None = None
     hyperparameter: bool | None = None
     chosen_together: bool | None = None
+    needs: tuple[Needs, ...] = ()
+
+    def has_effect(self, values: Mapping[str, Any]) -> bool:
+        """Whether it counts among these values, by full key; what they do not tell may be as it must."""
+        return not self.needs or any(need.key not in values or need.is_met(values[need.key]) for need in self.needs)
 
     def within(self, outer: "Setting") -> "Setting":
         """With what its section says where it says nothing itself."""
@@ -74,6 +106,9 @@ class Setting:
 
 ROOT = Setting(on_resume="say", identifies=True, compared=True, hyperparameter=False, chosen_together=False)
 """What holds for a setting when neither it nor its sections say otherwise."""
+
+SCORED_ONLY: dict[str, Any] = {"on_resume": "ignore", "identifies": False, "compared": False}
+"""Traits of a setting that is of no account for training: what is scored after it."""
 
 
 def setting(
@@ -111,6 +146,7 @@ class Section:
             if not is_dataclass(value):
                 declared(one).check(join(self.key, one.name), value)
         self.check()
+        refuse_without_effect(walk(self, self.key), flat(asdict(self), f"{self.key}." if self.key else ""))
 
     def check(self) -> None:
         """Refuses, by a ConfigError, settings that contradict each other."""
@@ -168,3 +204,16 @@ def walk(schema: Any, prefix: str = "", outer: Setting = ROOT) -> Iterator[Decla
             yield from walk(inner, key, told)
         else:
             yield Declared(key, one, told)
+
+
+def refuse_without_effect(settings: Iterable[Declared], values: Mapping[str, Any]) -> None:
+    """Refuses, by a ConfigError, a setting that is not at its default and does nothing among these values."""
+    for one in settings:
+        value = values[one.key]
+        if value == one.default or one.setting.has_effect(values):
+            continue
+        now = " and ".join(f"{need.key}={spelled(values[need.key])}" for need in one.setting.needs)
+        wanted = ", or ".join(map(str, one.setting.needs))
+        raise ConfigError(
+            f"{one.key}={spelled(value)} has no effect with {now}; choose {wanted}, or set it to {spelled(one.default)}"
+        )

@@ -112,6 +112,9 @@ def check_words(words: Sequence[str]) -> None:
         if group == "hydra.searchpath":
             raise ConfigError(f"{word[:80]}: give the folder as --config-dir, so that it is checked")
         is_value = "." in group or group in settings or word.startswith("-")
+        if group == "data" and re.match(r"[~./]", value):
+            folder = f"data=custom data.root={value[:80]}"
+            raise ConfigError(f"{word[:80]}: an option is a name; a folder of data is given as {folder}")
         if not is_value and re.search(r"\.\.|(?<![\w-])/", value):
             raise ConfigError(f"{word[:80]}: an option is a name, not a path; give its folder as --config-dir")
         logging = re.fullmatch(r"hydra|hydra[./](?:job|hydra)_logging\b.*", group)
@@ -128,12 +131,7 @@ def check_folders(root: Path, words: Sequence[str]) -> None:
     Raises:
         ConfigError: a file that is more than plain values.
     """
-    folders = [root]
-    for number, word in enumerate(words):
-        flag, separator, value = word.partition("=")
-        if flag in ("--config-dir", "-cd", "--config-path", "-cp"):
-            folders.append(Path(value if separator else words[number + 1] if number + 1 < len(words) else "."))
-    for folder in folders:
+    for folder in (root, *given_folders(words)):
         for path in sorted(folder.rglob("*")):
             if path.is_symlink() and path.is_dir():
                 raise ConfigError(f"{path}: links to a folder whose files are not checked; copy them")
@@ -142,6 +140,16 @@ def check_folders(root: Path, words: Sequence[str]) -> None:
                 text = check_yaml(path, interpolations=own)
                 if not own:
                     _check_group_file(text, path, path.relative_to(folder))
+
+
+def given_folders(words: Sequence[str]) -> list[Path]:
+    """The folders of group files that a command line names."""
+    folders = []
+    for number, word in enumerate(words):
+        flag, separator, value = word.partition("=")
+        if flag in ("--config-dir", "-cd", "--config-path", "-cp"):
+            folders.append(Path(value if separator else words[number + 1] if number + 1 < len(words) else "."))
+    return folders
 
 
 def _check_group_file(text: str, path: Path, name: Path) -> None:

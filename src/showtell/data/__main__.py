@@ -1,71 +1,42 @@
 """`python -m showtell.data COMMAND`: tools for data sets that need neither a model nor Hydra."""
 
-import argparse
 import sys
-from pathlib import Path
+from importlib import import_module
 
 from showtell.config.plugins import take_plugins
-from showtell.data import check
-from showtell.data.feature_store import StoreFacts, delete_store, list_stores
-from showtell.data.fetch import command as fetching
-from showtell.data.shards import command
+from showtell.config.reference import close
 from showtell.errors import USER_ERROR, UserError, one_line_errors
 
-
-def stores(arguments: list[str]) -> int:
-    """Lists the feature stores of a cache, or deletes what is named; 1 if a process is building one of these.
-
-    Raises:
-        UserError: something named is not there.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m showtell.data stores", description="List the feature stores of a cache, or delete some."
-    )
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="the `cache` of the configuration")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--delete", nargs="+", default=[], metavar="KEY", help="keys or names as they are listed")
-    what.add_argument("--all", action="store_true", help="delete all stores")
-    options = parser.parse_args(arguments)
-    found = list_stores(options.cache)
-    if not options.delete and not options.all:
-        _print(found, options.cache)
-        return 0
-    wanted = set(options.delete)
-    if unknown := wanted - {name for store in found for name in (store.key, store.directory.name)}:
-        raise UserError(f"{min(unknown)}: there is no such store in {options.cache}/features")
-    code = 0
-    for store in found:
-        if options.all or {store.key, store.directory.name} & wanted:
-            done = delete_store(store)
-            code = code or int(not done)
-            print(f"{'deleted' if done else 'kept, a process is building it:'} {store.directory}")
-    return code
+COMMANDS = {
+    "fetch": "showtell.data.fetch.command",
+    "check": "showtell.data.check",
+    "show": "showtell.gallery.show",
+    "stores": "showtell.data.stores",
+    "shards": "showtell.data.shards.command",
+}
+"""Modules with a `main(arguments)`, imported when they are asked for: some take seconds."""
 
 
-def _print(found: list[StoreFacts], cache: Path) -> None:
-    if not found:
-        print(f"no feature store in {cache}/features")
-        return
-    width = max(len(store.directory.name) for store in found) - 17
-    print(f"{'name':{width}}  {'key':16}  {'pictures':>9}  {'MB':>9}  {'made':19}  complete")
-    for store in found:
-        name = store.directory.name[: -len(store.key) - 1]
-        state = "yes" if store.complete else "no"
-        print(
-            f"{name:{width}}  {store.key}  {store.pictures:9,}  {store.num_bytes / 1e6:9,.1f}  {store.made:19}  {state}"
-        )
+USAGE = f"""\
+usage: python -m showtell.data {{{",".join(COMMANDS)}}} ...
 
-
-COMMANDS = {"check": check.main, "fetch": fetching.main, "stores": stores, "shards": command.main}
+Tools for data sets; `python -m showtell.data COMMAND --help` explains each.
+"""
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command that the first argument names; 2 if there is none of this name, or for a user's mistake."""
     try:
-        arguments = take_plugins(arguments)
-        if arguments and arguments[0] in COMMANDS:
-            return COMMANDS[arguments[0]](arguments[1:])
-        print(f"usage: python -m showtell.data {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+        command, *rest = take_plugins(arguments) or [""]
+        if command in COMMANDS:
+            code: int = import_module(COMMANDS[command]).main(rest)
+            return code
+        if command in ("--help", "-h", "help"):
+            print(USAGE, end="")
+            return 0
+        alike = close(command, COMMANDS)
+        remedy = f"did you mean {alike}?" if alike else f"choose one of {', '.join(COMMANDS)}"
+        raise UserError(f"{f'{command}: there is no such command' if command else 'no command is named'}; {remedy}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     return USER_ERROR

@@ -17,7 +17,9 @@ import json
 import re
 import unicodedata
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,33 +40,51 @@ class AnnotationError(UserError):
     """Annotations that cannot be used; the message is one line: file, place in it, remedy."""
 
 
+class MissingDataError(AnnotationError):
+    """What the settings want is not there, or more than one thing is; the remedy holds where no better is known."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture file and what people said about it; `id` is unique within a split."""
+    """A picture file and what people said about it, if anybody did.
+
+    `id` is unique within a split; `domain` is the label by which nocaps groups its pictures.
+    """
 
     id: int
     path: Path
     captions: tuple[str, ...]
+    domain: str = ""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The usable pictures of one split in the file's order, and a line for each thing left out and why."""
+    """The pictures of one split in the file's order.
+
+    Attributes:
+        pictures: those that can be used.
+        skipped: a line for each thing left out or shortened, and why.
+        told: lines that say how the files were read where that was not spelled out.
+    """
 
     pictures: list[Picture]
     skipped: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
 class AnnotationFormat(ABC):
-    """One layout of annotation files."""
+    """One layout of annotation files. Which splits there are, the settings say (`DataConfig.test_remedy`)."""
 
-    splits: tuple[SplitName, ...] = ("train", "val")
     absent = "set it to where {name} lies"
     """The remedy where `data.root` is no folder."""
 
     @abstractmethod
     def read(self, config: DataConfig, split: SplitName) -> Split:
-        """Reads and checks a split; whether its pictures are there is not looked at.
+        """Reads and checks a split, pictures without captions included; whether they are there is not looked at.
 
         Raises:
             AnnotationError: a file is not what it should be.
@@ -78,6 +98,32 @@ class AnnotationFormat(ABC):
         """
         return [annotation_file(config, split)]
 
+    def resolved(self, config: DataConfig) -> DataConfig:
+        """The settings with an answer for each `auto`, by what lies on the disk.
+
+        Raises:
+            AnnotationError: nothing there answers it.
+        """
+        return config
+
+    def key(self, config: DataConfig, split: SplitName) -> list[str]:
+        """What a split's captions follow from besides the content of `files`, for a key by content."""
+        return [config.format]
+
+    def listing(self, config: DataConfig, split: SplitName) -> list[str]:
+        """The files by which reading tells what the names of pictures mean; by default it asks for none."""
+        return []
+
+
+def check_split(config: DataConfig, split: SplitName) -> None:
+    """Refuses a test split that there is not.
+
+    Raises:
+        AnnotationError: it says what would give the data set one.
+    """
+    if split == "test" and config.test_remedy:
+        raise AnnotationError(f"data={config.name} has no test split, only train and val; {config.test_remedy}")
+
 
 def annotation_file(config: DataConfig, split: SplitName) -> Path:
     """The file with a split's captions.
@@ -85,37 +131,43 @@ def annotation_file(config: DataConfig, split: SplitName) -> Path:
     Raises:
         AnnotationError: it cannot be read.
     """
-    training = split == "train"
-    key = "train_annotations" if training else "val_annotations"
-    file = Path(config.root).expanduser() / (config.train_annotations if training else config.val_annotations)
+    key = f"{split}_annotations" if split != "test" or config.test_annotations else "val_annotations"
+    file = Path(config.root).expanduser() / str(getattr(config, key))
     if reason := why_unreadable(file):
-        raise AnnotationError(f"{shown(file)} {reason} (data.{key}, relative to data.root={shown(config.root)})")
+        what, _, remedy = reason.partition("; ")
+        place = f"(data.{key}, relative to data.root={shown(config.root)})"
+        raise MissingDataError(f"{shown(file)} {what} {place}", remedy or "name the file with the captions")
     return file
 
 
 def picture_folder(config: DataConfig, split: SplitName) -> Path:
     """The folder that a split's picture names start from."""
-    return Path(config.root).expanduser() / (config.train_images if split == "train" else config.val_images)
+    folders = {"train": config.train_images, "val": config.val_images, "test": config.test_images or config.val_images}
+    return Path(config.root).expanduser() / folders[split]
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(config: DataConfig, split: SplitName) -> None:
     """Refuses a folder of pictures that is none.
 
     Raises:
         AnnotationError: it is not there.
     """
+    folder = picture_folder(config, split)
     if not folder.is_dir():
-        raise AnnotationError(
-            f"{shown(folder)} is no folder that is there; set data.root, data.train_images, data.val_images"
-        )
+        key = f"data.{'val' if split == 'test' and not config.test_images else split}_images"
+        raise MissingDataError(f"{shown(folder)}: there is no such folder", f"correct data.root or {key}")
 
 
 class AnnotationFile:
-    """A file whose values are checked while they are read; `skipped` has a line for each thing left out."""
+    """A file whose values are checked while they are read; `skipped` has a line for each thing left out.
+
+    `readings` counts, by what was done, what was read in another way than it is written; 0: it concerns the whole file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.skipped: list[str] = []
+        self.readings: Counter[str] = Counter()
 
     def refused(self, what: str) -> AnnotationError:
         """The error that says what is wrong in the file."""
@@ -124,6 +176,19 @@ class AnnotationFile:
     def leave_out(self, what: str) -> None:
         """Notes what is left out."""
         self.skipped.append(f"{shown(self.path)}: {what}")
+
+    @property
+    def told(self) -> list[str]:
+        """The `readings` as lines."""
+        name = shown(self.path.name)
+        return [f"{name}: {f'{count:,} ' if count else ''}{what}" for what, count in self.readings.items()]
+
+    def picture_path(self, folder: Path, name: str) -> Path:
+        """Where a picture lies. A backslash parts folders, as Windows writes them, unless a file is called so."""
+        if "\\" in name and not (folder / name).exists():
+            self.readings["names with backslashes, read as paths with /"] += 1
+            name = name.replace("\\", "/")
+        return folder / name
 
     def text(self) -> str:
         """The whole text; UTF-8 with or without a byte order mark. Refused unless it is an ordinary file with text."""
@@ -140,26 +205,28 @@ class AnnotationFile:
         return text
 
     def json(self) -> dict[str, Any]:
-        """The top-level object; refused where a key stands twice in one object, or nesting is without measure."""
-        text = self.text()
+        """The top-level object; refused where `any_json` refuses."""
+        content = self.any_json(self.text())
+        if not isinstance(content, dict):
+            raise self.refused(f"holds a {type(content).__name__}, not an object with `images`")
+        return content
+
+    def any_json(self, text: str, first_line: int = 1) -> Any:
+        """What the text says; refused where a key stands twice in one object, or nesting is without measure."""
         try:
-            content = json.loads(text, object_pairs_hook=self._without_duplicates)
+            return json.loads(text, object_pairs_hook=self._without_duplicates)
         except json.JSONDecodeError as error:
-            place = f"line {error.lineno}, column {error.colno}"
+            place = f"line {first_line - 1 + error.lineno}, column {error.colno}"
             raise self.refused(f"no JSON at {place} ({error.msg}); fetch or write it again") from None
         except RecursionError:
             raise self.refused("nested too deeply; this is no annotation file") from None
         except ValueError as error:  # an integer of more than 4,300 digits
             raise self.refused(f"no usable JSON ({str(error)[:80]}); write it again") from None
-        if not isinstance(content, dict):
-            raise self.refused(f"holds a {type(content).__name__}, not an object with `images`")
-        return content
 
     def _without_duplicates(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
             raise self.refused(f"an object holds the key {shown(twice)} twice; remove one")
         return found
 
@@ -178,7 +245,9 @@ class AnnotationFile:
         try:
             return entry[key]
         except KeyError:
-            raise self.refused(f"{where}.{key} is missing; add it") from None
+            close = get_close_matches(key, map(str, entry), 1, 0.75)
+            found = f"found `{shown(close[0])}`, wanted `{key}`: rename it" if close else "add it"
+            raise self.refused(f"{where}.{key} is missing; {found}") from None
         except (TypeError, IndexError):
             raise self.refused(f"{where} is {shown(entry)}, it must be an object") from None
 

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ from numpy.typing import NDArray
 
 from showtell.config import DataConfig, find
 from showtell.data.annotations import SplitName
-from showtell.data.formats import read_split, source_files
+from showtell.data.formats import content_files, listed_pictures, read_split, resolved
 from showtell.data.paths import stamp
 from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
-from showtell.text import END, Vocabulary, tokenize_all
+from showtell.terminal import tell
+from showtell.text import END, NLTK, Tokenizer, Vocabulary
 
-CACHE_VERSION = 1
-TOKENIZER = version("nltk")
-"""Its rules decide where a caption is cut; with others the same captions are other numbers."""
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,11 @@ class CaptionTable:
         return captions
 
 
-def caption_arrays(captions: Iterable[Sequence[str]], max_words: int) -> dict[str, Any]:
-    """Tokenizes the captions of each picture: a `CaptionTable` as arrays for a file."""
+def caption_arrays(captions: Iterable[Sequence[str]], max_words: int, tokenizer: Tokenizer = NLTK) -> dict[str, Any]:
+    """Tokenizes the captions of each picture: a `CaptionTable` as arrays for a file, and how many were `cut`."""
     captions = list(captions)
-    tokenized = [words[:max_words] for words in tokenize_all([text for texts in captions for text in texts])]
+    whole = [tokenizer.split(text) for texts in captions for text in texts]
+    tokenized = [words[:max_words] for words in whole]
     counts = Counter(word for words in tokenized for word in words)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
     number = {word: i for i, word in enumerate(ordered)}
@@ -87,6 +86,7 @@ def caption_arrays(captions: Iterable[Sequence[str]], max_words: int) -> dict[st
         "word_numbers": np.array([number[word] for words in tokenized for word in words], dtype=np.int32),
         "starts": np.cumsum([0, *map(len, tokenized)], dtype=np.int64),
         "picture_of": np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
+        "cut": np.int64(sum(len(words) > max_words for words in whole)),
     }
 
 
@@ -102,13 +102,15 @@ class CaptionSet(CaptionTable):
 
     Attributes:
         picture_ids: `(P,)` int64.
-        texts_file: JSON with the paths of the pictures, the captions as written, and what was skipped in reading.
+        texts_file: JSON with the paths of the pictures, the captions as written, and what reading told and skipped.
         source: the `source_hash` of the split.
+        cut: how many captions were longer than `data.max_caption_words`.
     """
 
     picture_ids: NDArray[np.int64]
     texts_file: Path
     source: str = ""
+    cut: int = 0
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -132,6 +134,35 @@ class CaptionSet(CaptionTable):
         lines: list[str] = self._texts["skipped"]
         return lines
 
+    @property
+    def told(self) -> list[str]:
+        """Lines that say how the annotations were read where that was not spelled out."""
+        lines: list[str] = self._texts["told"]
+        return lines
+
+    def notes(self, max_words: int, max_length: int = 0) -> list[str]:
+        """What a person should know of how the split was read: what was found, left out, cut.
+
+        Args:
+            max_words: longer captions were cut.
+            max_length: words of the longest caption that will be decoded; 0: it does not matter.
+        """
+        lines = ["; ".join(self.told)] if self.told else []
+        if count := len(self.skipped):
+            what = "caption or picture" if count == 1 else "captions or pictures"
+            lines.append(f"{count:,} {what} left out, e.g. {self.skipped[0]}")
+        total = len(self.lengths)
+        if self.cut:
+            lines.append(
+                f"{self.cut:,} of {total:,} captions are longer than data.max_caption_words={max_words} and are cut"
+            )
+        median = int(np.median(self.lengths)) if total else 0
+        if 0 < max_length < median:
+            lines.append(
+                f"half of the captions have {median} words or more; decoding.max_length={max_length} is below that"
+            )
+        return lines
+
     @cached_property
     def references(self) -> dict[int, list[str]]:
         """The captions as they were written, by picture id."""
@@ -147,22 +178,27 @@ class CaptionSet(CaptionTable):
         return texts
 
 
-def load_captions(config: DataConfig, split: SplitName, cache: Path) -> CaptionSet:
+def load_captions(config: DataConfig, split: SplitName, cache: Path, tokenizer: Tokenizer = NLTK) -> CaptionSet:
     """Reads and tokenizes a split, or finds that done.
 
-    Whether the pictures are there is not asked here: that can change while the captions stay.
+    Whether the pictures are there is not asked here: that can change while the captions stay. Where names lack suffixes
+    or folders, the files that are there say which picture is meant; with other files the split is read again.
 
     Raises:
         AnnotationError: the annotations cannot be read; one line.
     """
-    source = source_hash(config, split)
-    place = config.root, config.train_images, config.val_images
-    key = content_key(CACHE_VERSION, *place, source, *_plugin_key(config))
+    config = resolved(config, split)
+    source = source_hash(config, split, tokenizer)
+    place = [config.root, config.train_images, config.val_images, *([str(config.test_images)] * (split == "test"))]
+    listed = listed_pictures(config, split)
+    names = [short_hash(f"{name}\0" for name in listed)] if listed else []
+    key = content_key(CACHE_VERSION, *place, source, *names, *_plugin_key(config))
     directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
-    make_once(arrays, lambda: _write(config, split, arrays, texts))
+    make_once(arrays, lambda: _write(config, split, tokenizer, arrays, texts))
     with np.load(arrays, allow_pickle=False) as found:
-        return CaptionSet(**caption_columns(found), picture_ids=found["picture_ids"], texts_file=texts, source=source)
+        columns = caption_columns(found) | {"picture_ids": found["picture_ids"], "cut": int(found["cut"])}
+        return CaptionSet(**columns, texts_file=texts, source=source)
 
 
 def _plugin_key(config: DataConfig) -> list[str]:
@@ -172,18 +208,22 @@ def _plugin_key(config: DataConfig) -> list[str]:
     return [] if reader.origin is None else [reader.sha256, *(f"{name}={getattr(config, name)}" for name in own)]
 
 
-def source_hash(config: DataConfig, split: SplitName) -> str:
+def source_hash(config: DataConfig, split: SplitName, tokenizer: Tokenizer = NLTK) -> str:
     """A hash of a split's captions as they are read and tokenized, wherever the files lie."""
-    settings = [TOKENIZER, split, config.format, config.max_caption_words]
-    return short_hash([json.dumps(settings), *(bytes.fromhex(file_sha256(f)) for f in source_files(config, split))])
+    config = resolved(config, split)
+    key, files = content_files(config, split)
+    settings = [tokenizer.key, split, *key, config.max_caption_words]
+    return short_hash([json.dumps(settings), *(bytes.fromhex(file_sha256(file)) for file in files)])
 
 
-def _write(config: DataConfig, name: SplitName, arrays: Path, texts: Path) -> None:
+def _write(config: DataConfig, name: SplitName, tokenizer: Tokenizer, arrays: Path, texts: Path) -> None:
+    tell("captions", f"reading and tokenizing those of {config.name} {name}")
     split = read_split(config, name, check_files=False)
     captions = [picture.captions for picture in split.pictures]
-    columns = caption_arrays(captions, config.max_caption_words)
+    columns = caption_arrays(captions, config.max_caption_words, tokenizer)
     paths = [str(picture.path) for picture in split.pictures]
     written = [text for said in captions for text in said]
-    write_text_atomically(texts, json.dumps({"paths": paths, "captions": written, "skipped": split.skipped}))
+    notes = {"skipped": split.skipped, "told": split.told}
+    write_text_atomically(texts, json.dumps({"paths": paths, "captions": written, **notes}))
     with atomic_write(arrays) as file:
         np.savez(file, **columns, picture_ids=np.array([picture.id for picture in split.pictures], dtype=np.int64))

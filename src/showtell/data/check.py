@@ -4,12 +4,13 @@ Everything is looked at the way training looks at it, through the same readers, 
 so what is reported is what would happen. Decoding runs in threads: the decoders release the interpreter's lock.
 """
 
-import argparse
 import os
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import cast
@@ -17,16 +18,19 @@ from typing import cast
 from rich.console import Console
 from rich.progress import track
 
-from showtell.config import DataConfig
-from showtell.config.command_line import data_config
+from showtell.config import DataConfig, DecodingConfig, VocabConfig
+from showtell.config.arguments import Parser
+from showtell.config.presets import data_and_vocab
+from showtell.config.setting import spelled, walk
 from showtell.data.annotations import Picture, SplitName
-from showtell.data.formats import read_split
+from showtell.data.formats import read_split, resolved
 from showtell.data.images import PictureError, PictureFacts, inspect_picture
-from showtell.data.paths import shown
-from showtell.data.settings import ShardsConfig
+from showtell.data.paths import counted, shown
+from showtell.data.settings import FolderConfig, ShardsConfig
 from showtell.data.shards.index import unreadable
 from showtell.data.shards.members import ShardError, find_shards, read_members
-from showtell.text import Vocabulary, tokenize_all
+from showtell.text import Tokenizer, Vocabulary, build_tokenizer
+from showtell.text.vocabulary import vocabulary_fault
 
 THRESHOLDS = (1, 2, 3, 4, 5, 6, 8, 10)
 # a picture outside of these loses much when it is stretched to a square
@@ -35,6 +39,10 @@ SMALL_SIDE = 64
 _LISTED = 10
 _BAR = 40
 _BINS = 15
+_PLACES = (
+    "data.root", "data.train_annotations", "data.val_annotations", "data.train_images", "data.val_images",
+    "data.image_column", "data.caption_column", "data.val_share", "data.split_seed", "data.max_caption_words",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,16 @@ class SplitReport:
     words: Counter[str]
     files: frozenset[Path]
     decoded: PictureReport | None
+    told: list[str] = field(default_factory=list)
 
     @property
     def captions(self) -> int:
         """How many there are."""
         return self.lengths.total()
+
+    def longer_than(self, words: int) -> int:
+        """How many captions have more words."""
+        return sum(count for length, count in self.lengths.items() if length > words)
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,7 @@ class Report:
     train: SplitReport
     val: SplitReport
     vocabulary: list[VocabularyRow]
+    vocabulary_fault: str | None = None
 
     @property
     def shared_pictures(self) -> int:
@@ -90,11 +104,14 @@ class Report:
     @property
     def is_clean(self) -> bool:
         """Whether everything in the data set can be used."""
-        splits = (self.train, self.val)
-        return not any(s.skipped or (s.decoded and s.decoded.unreadable) for s in splits) and not self.shared_pictures
+        splits, words = (self.train, self.val), self.config.max_caption_words
+        lost = (s.skipped or s.longer_than(words) or (s.decoded and s.decoded.unreadable) for s in splits)
+        return not (any(lost) or self.shared_pictures or self.vocabulary_fault)
 
 
-def check(config: DataConfig, *, decode: bool = True, console: Console | None = None) -> Report:
+def check(
+    config: DataConfig, vocab: VocabConfig | None = None, *, decode: bool = True, console: Console | None = None
+) -> Report:
     """Reads both splits and, unless told not to, decodes every picture.
 
     What cannot be used is counted, whatever `bad_pictures` says. Progress is shown on the console, if there is one.
@@ -103,24 +120,28 @@ def check(config: DataConfig, *, decode: bool = True, console: Console | None = 
         AnnotationError: the data set cannot be read at all.
         ShardError: its shards cannot.
     """
-    config = replace(config, bad_pictures="skip")
-    train, val = (_check_split(config, name, decode, console) for name in ("train", "val"))
-    rows = [_vocabulary_row(threshold, train.words, val.words) for threshold in THRESHOLDS]
-    return Report(config, train, val, rows)
+    config, vocab = replace(config, bad_pictures="skip"), vocab or VocabConfig()
+    config = config if config.format == "shards" else resolved(config)
+    tokenizer = build_tokenizer(vocab.tokenizer)
+    train, val = (_check_split(config, name, tokenizer, decode, console) for name in ("train", "val"))
+    rows = [_vocabulary_row(one, train.words, val.words) for one in sorted({*THRESHOLDS, vocab.threshold})]
+    return Report(config, train, val, rows, vocabulary_fault(train.words, vocab.threshold, tokenizer))
 
 
-def _check_split(config: DataConfig, name: str, decode: bool, console: Console | None) -> SplitReport:
+def _check_split(
+    config: DataConfig, name: str, tokenizer: Tokenizer, decode: bool, console: Console | None
+) -> SplitReport:
     if config.format == "shards":
-        return _check_shards(config, name, decode)
+        return _check_shards(config, name, tokenizer, decode)
     split = read_split(config, cast(SplitName, name))
-    captions = tokenize_all(caption for picture in split.pictures for caption in picture.captions)
+    captions = [tokenizer.split(caption) for picture in split.pictures for caption in picture.captions]
     lengths, words = Counter(map(len, captions)), Counter(word for caption in captions for word in caption)
     files = frozenset(picture.path for picture in split.pictures)
     decoded = _check_pictures(split.pictures, name, console) if decode else None
-    return SplitReport(name, len(split.pictures), split.skipped, lengths, words, files, decoded)
+    return SplitReport(name, len(split.pictures), split.skipped, lengths, words, files, decoded, split.told)
 
 
-def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
+def _check_shards(config: DataConfig, name: str, tokenizer: Tokenizer, decode: bool) -> SplitReport:
     """A split in shards, one after the other; pictures are decoded, and only those that cannot be are told of."""
     assert isinstance(config, ShardsConfig)
     pattern = config.train_shards if name == "train" else config.val_shards
@@ -133,7 +154,7 @@ def _check_shards(config: DataConfig, name: str, decode: bool) -> SplitReport:
         content = read_members(path)
         samples += len(content.samples)
         skipped += content.notes + (list(unreadable(path, content.samples).values()) if decode else [])
-        captions = tokenize_all(caption for sample in content.samples for caption in sample.captions)
+        captions = [tokenizer.split(caption) for sample in content.samples for caption in sample.captions]
         lengths.update(map(len, captions))
         words.update(word for caption in captions for word in caption)
     if not samples:
@@ -170,12 +191,8 @@ def _oddity(fact: PictureFacts) -> str | None:
 
 
 def _vocabulary_row(threshold: int, train: Counter[str], val: Counter[str]) -> VocabularyRow:
-    known = set(Vocabulary.from_counts(train, threshold).words)
-
-    def unknown(counts: Counter[str]) -> float:
-        return sum(n for word, n in counts.items() if word not in known) / (counts.total() or 1)
-
-    return VocabularyRow(threshold, len(known), unknown(train), unknown(val))
+    known = Vocabulary.from_counts(train, threshold)
+    return VocabularyRow(threshold, len(known), known.unknown_share(train), known.unknown_share(val))
 
 
 def main(arguments: list[str]) -> int:
@@ -184,15 +201,17 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: nothing could be checked.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m showtell.data check",
         description="Report pictures, captions and vocabulary of a data set, and what of it cannot be used.",
-        epilog="example: python -m showtell.data check data=coco2017 data.root=/data/coco",
+        epilog="examples: python -m showtell.data check MY_PHOTOS; ... check data=coco2017 data.root=/data/coco",
     )
-    parser.add_argument("settings", nargs="*", help="data=NAME and data.key=value, as for train.py")
+    parser.add_argument(
+        "settings", nargs="*", help="a folder, or data=NAME, data.key=value, vocab.key=value as for train.py"
+    )
     parser.add_argument("--fast", action="store_true", help="do not decode the pictures")
-    options = parser.parse_args(arguments)
-    report = check(data_config(options.settings), decode=not options.fast, console=Console(stderr=True))
+    options = parser.parse_intermixed_args(arguments)
+    report = check(*data_and_vocab(options.settings), decode=not options.fast, console=Console(stderr=True))
     print(render(report))
     return 0 if report.is_clean else 1
 
@@ -201,19 +220,30 @@ def render(report: Report) -> str:
     """The whole report, a paragraph per topic."""
     config = report.config
     lines = [f"{config.name} ({config.format}) in {shown(config.root)}"]
+    if isinstance(config, FolderConfig):
+        lines.append(f"in full: {in_full(config)}")
+        root = shlex.quote(f"data.root={config.root}")
+        words = [root, *re.findall(r"use (vocab\.\w+=\w+)", report.vocabulary_fault or "")]
+        lines.append(f"to train: python train.py experiment=small_photos data=custom {' '.join(words)}")
+    lines += dict.fromkeys([*report.train.told, *report.val.told])
     for split in (report.train, report.val):
         lines += ["", *_split_lines(split, config.max_caption_words)]
     if report.shared_pictures:
-        lines += ["", f"warning: {report.shared_pictures:,} picture(s) are in both splits"]
-    lines += [
-        "",
-        "vocabulary of the training captions (3 special tokens included)",
-        "threshold     size   <unk> train   <unk> val",
-    ]
+        lines += ["", f"warning: both splits use {counted(report.shared_pictures, 'picture')}"]
+    lines += ["", "vocabulary (3 special tokens included)", "threshold     size   <unk> train   <unk> val"]
     for row in report.vocabulary:
         lines.append(f"{row.threshold:9} {row.words:8,} {row.train_unknown:12.2%} {row.val_unknown:11.2%}")
-    lines += ["", "Everything can be used." if report.is_clean else "Some of it cannot be used, see above."]
+    if report.vocabulary_fault:
+        lines += ["", f"warning: {report.vocabulary_fault}"]
+    lines += ["", "Everything can be used." if report.is_clean else "Not all of it can be used as it is, see above."]
     return "\n".join(lines)
+
+
+def in_full(config: DataConfig) -> str:
+    """The settings of a data set that differ from what they are by themselves, as words of a command line."""
+    told = [one for one in walk(config, "data") if one.key in _PLACES]
+    words = [f"{one.key}={spelled(value)}" for one in told if (value := getattr(config, one.field.name)) != one.default]
+    return " ".join(["data=custom", *map(shlex.quote, words)])
 
 
 def _split_lines(split: SplitReport, max_words: int) -> list[str]:
@@ -221,9 +251,11 @@ def _split_lines(split: SplitReport, max_words: int) -> list[str]:
     counts = f"{split.pictures:,} pictures, {split.captions:,} captions"
     lines = [f"{split.name}: {counts} ({per_picture:.2f} per picture)"]
     lines += _listed("left out or shortened", split.skipped)
+    if longer := split.longer_than(max_words):
+        lines.append(f"  cut: {longer:,} captions have more words than data.max_caption_words={max_words}")
     if split.decoded:
         lines += _picture_lines(split.decoded)
-    return lines + _histogram(split.lengths, max_words)
+    return lines + _histogram(split.lengths)
 
 
 def _picture_lines(found: PictureReport) -> list[str]:
@@ -243,16 +275,17 @@ def _listed(title: str, entries: list[str]) -> list[str]:
     return [*lines, f"    ... and {len(entries) - _LISTED:,} more"] if len(entries) > _LISTED else lines
 
 
-def _histogram(lengths: Counter[int], max_words: int) -> list[str]:
+def _histogram(lengths: Counter[int]) -> list[str]:
     """Captions by number of words: at most `_BINS` bins up to the 99th percentile, one beyond it."""
     total = lengths.total()
     ordered = sorted(lengths.elements())
     high = ordered[int(0.99 * (total - 1))]
     width = max(1, ceil(high / _BINS))
     bins = Counter(min((length - 1) // width, (high - 1) // width + 1) for length in ordered)
-    longer = sum(count for length, count in lengths.items() if length > max_words)
     median, most = ordered[total // 2], ordered[-1]
-    lines = [f"  tokens per caption: median {median}, most {most}, {longer:,} above {max_words}"]
+    lines = [f"  tokens per caption: median {median}, most {most}"]
+    if median > (longest := DecodingConfig().max_length):
+        lines.append(f"  half of them are longer than decoding.max_length={longest}; set it to {most} or so")
     for place in range(min(bins), max(bins) + 1):
         first, last = place * width + 1, (place + 1) * width
         label = f"{first}-{last}" if width > 1 else f"{first}"

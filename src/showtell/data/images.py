@@ -1,13 +1,12 @@
-"""The only place that decodes a picture: JPEG, PNG or WEBP to RGB tensor to encoder input.
+"""The only place that decodes a picture: a file or what a program holds to RGB tensor to encoder input.
 
-A picture comes from anywhere, so the order of the questions is fixed: is it an ordinary file of bearable size, does its
-content (not its name) start like one of the three formats, how many pixels does its header announce, and only then is
-it decoded. A 165 KB file can announce 170 million pixels; it is refused before any of them is allocated.
+A picture comes from anywhere, so the order of the questions is fixed: is it an ordinary file of bearable size, what
+does its content (not its name) say of format, pixels and cost (`picture_formats.py`), and only then is it decoded.
 
 Pillow decodes, and what it would do silently and wrongly is done here: 16-bit values are scaled instead of clipped to
 white, transparency lies on white, EXIF orientation is applied. Of an animation the first frame counts. A file that ends
-too early is refused, not filled up with gray. torchvision resizes, because its uint8 kernel takes a quarter of the time
-of Pillow's; its JPEG decoder is deprecated.
+too early is refused, not filled up with gray. Torch resizes, because its uint8 kernel takes a quarter of the time of
+Pillow's; exactly as torchvision would, whose import takes longer than captioning a picture.
 """
 
 import math
@@ -15,29 +14,26 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
 from pathlib import Path
+from platform import machine
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode, functional
+from torch.nn.functional import interpolate
 
 from showtell.config import ImageTransform
 from showtell.data.paths import shown, why_unreadable
-from showtell.errors import UserError
+from showtell.data.picture_formats import PictureError as PictureError
+from showtell.data.picture_formats import check_size, open_bounded, reader_of
 
-MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 2**20
-# a progressive JPEG is decoded once per scan; real ones have about ten
-MAX_SCANS = 200
 
+PictureLike = str | Path | bytes | Image.Image | NDArray[np.uint8]
 _ORIENTATION = 0x0112
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
@@ -45,14 +41,6 @@ _RESAMPLING = {
 }  # fmt: skip
 # Pillow complains of broken EXIF and the like without naming the file; the picture itself is judged below
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-_FOREIGN = (
-    (b"GIF8", "a GIF"), (b"II*\0", "a TIFF"), (b"MM\0*", "a TIFF"), (b"BM", "a BMP"), (b"%!PS", "an EPS"),
-    (b"%PDF", "a PDF"), (b"<", "a text (HTML, XML or SVG)"), (b"\0\0\0\x0cjP", "a JPEG 2000"),
-)  # fmt: skip
-
-
-class PictureError(UserError):
-    """A picture that cannot be used; the message is one line: file and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +56,50 @@ class PictureFacts:
 
 
 def read_picture(path: str | Path) -> Tensor:
-    """A local JPEG, PNG or WEBP file, whatever its name ends with, as uint8 (3, height, width), RGB, upright.
+    """A local picture file, whatever its name ends with, as uint8 (3, height, width), RGB, upright.
 
     Raises:
         PictureError: no such picture, or one that cannot be decoded.
     """
-    return _decode(_read_bytes(path), path)[0]
+    return _decode(_read_bytes(path), path).pixels
+
+
+def pixels_of(picture: PictureLike, name: str = "the picture") -> Tensor:
+    """`read_picture` for whatever holds a picture; `name` is for messages about what has no path.
+
+    Args:
+        picture: a path, a file's content as bytes, a PIL picture, or a uint8 array: `(H, W, 3)` RGB, `(H, W, 4)` with
+            transparency, which lies on white, or `(H, W)` and `(H, W, 1)` gray.
+        name: what the picture is called.
+
+    Raises:
+        PictureError: no such picture, one that cannot be decoded, or an array of another shape or type.
+    """
+    if isinstance(picture, str | Path):
+        return read_picture(picture)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return decode_picture(bytes(picture), name)
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or not _is_picture_shape(picture.shape):
+            raise PictureError(
+                f"{name}: an array of {picture.dtype} and shape {picture.shape}; "
+                "give uint8 from 0 to 255 and the shape (height, width, 3)"
+            )
+        picture = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
+    if not isinstance(picture, Image.Image):
+        kind = type(picture).__name__
+        raise PictureError(f"{name}: a {kind} is no picture; give a path, bytes, a PIL picture or a uint8 array")
+    check_size(picture.size, name)
+    try:
+        picture.load()
+        return _upright_pixels(picture, _orientation(picture))
+    except Exception as error:  # Pillow opens files lazily, and they may be damaged
+        reason = str(error).strip().split("\n")[0][:150] or type(error).__name__
+        raise PictureError(f"{name}: cannot be decoded ({reason})") from None
+
+
+def _is_picture_shape(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
 
 
 def picture_pixels(path: str | Path) -> NDArray[np.uint8]:
@@ -86,7 +112,7 @@ def decode_picture(data: bytes, name: str | Path) -> Tensor:
     """`read_picture` for a file's content that is in memory already; `name` is for messages."""
     if not 0 < len(data) <= MAX_BYTES:
         raise PictureError(f"{shown(name)}: {len(data):,} bytes are no picture of bearable size; save it again")
-    return _decode(data, name)[0]
+    return _decode(data, name).pixels
 
 
 def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
@@ -99,13 +125,24 @@ def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
 
 
 def resized(picture: Tensor, transform: ImageTransform) -> Tensor:
-    """uint8 (3, height, width) fitted into (3, size, size)."""
+    """uint8 (3, height, width) fitted into (3, size, size); stretched, to the bit as torchvision's `resize` does."""
     if transform.fit != "stretch":
         return fitted(picture, transform)
-    interpolation = InterpolationMode(transform.interpolation)
     size = [transform.size, transform.size]
-    small: Tensor = functional.resize(picture, size, interpolation=interpolation, antialias=True)
-    return small.contiguous()
+    if list(picture.shape[1:]) == size:
+        return picture.contiguous()
+    # a batch of one whose strides say that channels stay together, which takes the fast kernel
+    batch = picture.permute(1, 2, 0).unsqueeze(0).permute(0, 3, 1, 2)
+    has_kernel = transform.interpolation == "bicubic" or _resizes_bytes()
+    batch = batch if has_kernel else batch.float()
+    small = interpolate(batch, size, mode=transform.interpolation, align_corners=False, antialias=True)[0]
+    return (small if has_kernel else small.round_().to(torch.uint8)).contiguous()
+
+
+@cache
+def _resizes_bytes() -> bool:
+    """Whether torch has a fast bilinear kernel for uint8 on this processor."""
+    return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") or machine() in ("aarch64", "arm64")
 
 
 def fitted(picture: Tensor, transform: ImageTransform) -> Tensor:
@@ -150,34 +187,35 @@ def inspect_picture(path: str | Path) -> PictureFacts:
     Raises:
         PictureError: no such picture, or one that cannot be decoded.
     """
-    pixels, header, orientation = _decode(_read_bytes(path), path)
-    _, height, width = pixels.shape
+    pixels, header, (width, height), orientation = _decode(_read_bytes(path), path)
+    if orientation >= 5:
+        width, height = height, width
     spread = pixels.amax(dim=0) - pixels.amin(dim=0)
     return PictureFacts(width, height, header.format or "", header.mode, orientation != 1, not bool(spread.any()))
 
 
-def _decode(data: bytes, path: str | Path) -> tuple[Tensor, ImageFile, int]:
-    """The upright pixels, the opened file and its EXIF orientation."""
-    plugin = _plugin(data, path)
+class _Decoded(NamedTuple):
+    """Upright pixels, the opened file, the width and height of its header, and its EXIF orientation."""
+
+    pixels: Tensor
+    header: ImageFile
+    size: tuple[int, int]
+    orientation: int
+
+
+def _decode(data: bytes, path: str | Path) -> _Decoded:
+    reader = reader_of(data, path)
     # decoders raise whatever their parser stumbles over (SyntaxError, struct.error, ...): one thing for us
     try:
-        if plugin is WebPImageFile:
-            _check_size(_webp_size(data), path)
-        # the plugin itself, not Image.open: that one warns or raises by limits of its own
-        header = plugin(BytesIO(data))
-        _check_size(header.size, path)
-        if "progressive" in header.info and data.count(b"\xff\xda") > MAX_SCANS:
-            raise PictureError(f"{shown(path)}: more than {MAX_SCANS} scans; save the picture again")
+        header, size = open_bounded(reader, data, path)
         header.load()
-        # channels stay together in memory, as they were decoded and as resizing is fastest
-        pixels = torch.from_numpy(np.array(_as_rgb(header))).permute(2, 0, 1)
         orientation = _orientation(header)
+        return _Decoded(_upright_pixels(header, orientation), header, size, orientation)
     except PictureError:
         raise
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:150] or type(error).__name__
-        raise PictureError(f"{shown(path)}: a damaged or unusual {plugin.format} ({reason}); save it again") from None
-    return _upright(pixels, orientation), header, orientation
+        raise PictureError(f"{shown(path)}: a damaged or unusual {reader.format} ({reason}); save it again") from None
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -196,45 +234,9 @@ def _read_bytes(path: str | Path) -> bytes:
         raise PictureError(f"{shown(path)}: cannot be read ({error.strerror})") from None
 
 
-def _plugin(data: bytes, path: str | Path) -> type[ImageFile]:
-    """The reader for the format that the content shows."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return JpegImageFile
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImageFile
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return WebPImageFile
-    if data[4:8] == b"ftyp":
-        found = "an AVIF, HEIC or video"
-    else:
-        start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-        found = next((name for magic, name in _FOREIGN if start.startswith(magic)), "no picture")
-    raise PictureError(f"{shown(path)}: {found} by its content; Showtell reads JPEG, PNG and WEBP, so convert it")
-
-
-def _check_size(size: tuple[int, int], path: str | Path) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise PictureError(f"{shown(path)}: {width} x {height} pixels, more than {MAX_PIXELS:,}; make it smaller")
-    if width < 1 or height < 1:
-        raise PictureError(f"{shown(path)}: the header announces {width} x {height} pixels; save it again")
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height from a WEBP header. Pillow's reader allocates two canvases before it tells them.
-
-    Source: RFC 9649, sections 2.5 to 2.7.
-    """
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
-
-
 def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("F", "I"):
+        raise ValueError("numbers of 32 bits, for which nobody says what is white")
     if image.mode.startswith("I"):
         # 16 bits: Pillow's own conversion clips everything above 255 to white
         image = Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
@@ -245,17 +247,19 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _orientation(header: ImageFile) -> int:
+def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 if there is none or it makes no sense."""
     try:
-        value = header.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # a picture is not worse for a broken note about the camera
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _upright(pixels: Tensor, orientation: int) -> Tensor:
-    """Undoes the EXIF orientation of (3, height, width)."""
+def _upright_pixels(image: Image.Image, orientation: int) -> Tensor:
+    """RGB as (3, height, width) with the EXIF orientation undone."""
+    # channels stay together in memory, as they were decoded and as resizing is fastest
+    pixels = torch.from_numpy(np.array(_as_rgb(image))).permute(2, 0, 1)
     if orientation >= 5:
         pixels = pixels.transpose(1, 2)
     if orientation in (2, 3, 6, 7):

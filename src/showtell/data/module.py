@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.utils.data import Dataset
 
 from showtell.config import TrainingConfig
+from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.loading import (
@@ -86,12 +87,65 @@ class SplitData:
 
     def usable_rows(self) -> Rows:
         """The captions that have words and a readable picture."""
-        readable = ~self.unreadable[self.captions.picture_of]
-        return np.flatnonzero(readable & (self.captions.lengths > 0))
+        return usable_rows(self.captions, self.unreadable)
 
     def caption_batches(self, vocabulary: Vocabulary) -> CaptionBatches:
         """What makes a batch of caption rows."""
         return CaptionBatches(self.captions, self.captions.tokens(vocabulary), self.images)
+
+
+def usable_rows(captions: CaptionSet, unreadable: NDArray[np.bool_]) -> Rows:
+    """The captions that have words and a readable picture."""
+    return np.flatnonzero(~unreadable[captions.picture_of] & (captions.lengths > 0))
+
+
+def pictures_in_batches(
+    captions: CaptionSet, unreadable: NDArray[np.bool_], config: TrainingConfig, seed: int, split: SplitName
+) -> Rows | None:
+    """The pictures of the few batches that `training.limit_*` leave of a split; None where that is most of them."""
+    if split == "test":
+        limit = config.limit_val_batches
+        found: list[NDArray[Any]] = [*test_plan(unreadable, config)]
+    elif split == "val":
+        limit = config.limit_val_batches
+        said = [captions.picture_of[rows] for rows in caption_plan(captions, unreadable, config)[:limit]]
+        found = [*said, *picture_plan(unreadable, config)[:limit]]
+    else:
+        limit = config.overfit_batches or config.limit_train_batches
+        rows = usable_rows(captions, unreadable)
+        plan = LengthBatches(rows, captions.lengths[rows], config.batch_size, seed)
+        epochs = 0 if not limit else 1 if config.overfit_batches else config.max_epochs
+        found = [captions.picture_of[rows] for epoch in range(epochs) for rows in plan.epoch(epoch)[:limit]]
+    if not limit:
+        return None
+    pictures = np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+    return pictures if 2 * len(pictures) < len(unreadable) else None
+
+
+def caption_plan(captions: CaptionSet, unreadable: NDArray[np.bool_], config: TrainingConfig) -> list[Rows]:
+    """The batches of captions of a validation."""
+    rows = usable_rows(captions, unreadable)
+    return LengthBatches(rows, captions.lengths[rows], config.batch_size, 0).in_order()
+
+
+def test_plan(unreadable: NDArray[np.bool_], config: TrainingConfig) -> list[Rows]:
+    """The batches of pictures that `training.test` captions: all readable ones."""
+    plan = cut(np.flatnonzero(~unreadable), min(config.batch_size, 64))
+    return plan[: config.limit_val_batches or None]
+
+
+def picture_plan(unreadable: NDArray[np.bool_], config: TrainingConfig) -> list[Rows]:
+    """The batches of pictures that a validation captions."""
+    return cut(shown_pictures(unreadable, config.val_pictures), min(config.batch_size, 64))
+
+
+def shown_pictures(unreadable: NDArray[np.bool_], wanted: int) -> Rows:
+    """The readable pictures: all for 0, or so many evenly spread ones."""
+    pictures = np.flatnonzero(~unreadable)
+    if not 0 < wanted < len(pictures):
+        return pictures
+    evenly: Rows = pictures[np.linspace(0, len(pictures) - 1, wanted).astype(int)]
+    return evenly
 
 
 class FollowTrainer(Callback):
@@ -155,9 +209,8 @@ class CaptionData(pl.LightningDataModule):
 
     def val_dataloader(self) -> list[FixedLoader]:
         """Captions to score, and pictures to caption."""
-        rows = self.val.usable_rows()
-        captions = LengthBatches(rows, self.val.captions.lengths[rows], self.config.batch_size, 0).in_order()
-        pictures = cut(self.val_pictures(), min(self.config.batch_size, 64))
+        captions = caption_plan(self.val.captions, self.val.unreadable, self.config)
+        pictures = picture_plan(self.val.unreadable, self.config)
         limit = self.config.limit_val_batches or None
         shown = PictureBatches(self.val.captions.picture_ids, self.val.images)
         return [
@@ -167,9 +220,7 @@ class CaptionData(pl.LightningDataModule):
 
     def val_pictures(self) -> Rows:
         """The validation pictures that are captioned: all, or `training.val_pictures` evenly spread ones."""
-        pictures = np.flatnonzero(~self.val.unreadable)
-        wanted = self.config.val_pictures or len(pictures)
-        return pictures if wanted >= len(pictures) else pictures[np.linspace(0, len(pictures) - 1, wanted).astype(int)]
+        return shown_pictures(self.val.unreadable, self.config.val_pictures)
 
     def state_dict(self) -> dict[str, Any]:
         """The position, for the checkpoint."""

@@ -9,14 +9,14 @@ one line and nothing else: whoever captions a thousand pictures wants the other 
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from showtell.files import short_hash
+from showtell.files import PICTURE_SUFFIXES, short_hash
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_OTHER_PICTURES = (".gif", ".tif", ".tiff", ".bmp", ".eps", ".heic", ".heif", ".avif", ".jp2", ".svg")
+_OTHER_PICTURES = (".eps", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SHOWN_CHARACTERS = 200
 _KINDS = (
@@ -38,6 +38,11 @@ def shown(value: object) -> str:
     else:
         text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 picture`, `3,000 pictures`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def is_url(argument: str | Path) -> bool:
@@ -80,51 +85,130 @@ def sizes_hash(paths: Sequence[str | Path], stamps: Sequence[str]) -> str:
     return short_hash(f"{os.path.basename(path)}\0{size}\n" for path, size in zip(paths, sizes, strict=True))
 
 
-def find_pictures(arguments: list[str]) -> tuple[list[Path], list[str]]:
-    """Finds the pictures that files, folders (by suffix, not deeper) and glob patterns mean; none is opened.
+@dataclass
+class FoundPictures:
+    """What the words of a command line mean.
 
-    Returns:
-        The files in the order of the arguments, naturally sorted within a folder or pattern (2 before 10) and each
-        once; and a line per argument or file that cannot be used.
+    Attributes:
+        paths: the files in the order of the words, each once; naturally sorted (2 before 10) within a folder or pattern
+        problems: a line per word or file that cannot be used.
+        notes: a line per folder whose sub-folders were passed over.
     """
-    found: dict[Path, None] = {}
-    problems: list[str] = []
+
+    paths: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> FoundPictures:
+    """Finds the pictures that files, folders (by suffix; deeper where `recursive`) and patterns mean; opens none.
+
+    In a pattern, `**` stands for folders of any depth.
+    """
+    found = FoundPictures()
+    paths: dict[Path, None] = {}
     for argument in arguments:
-        candidates, complaint = _expand(argument)
-        if complaint:
-            problems.append(complaint)
-        for path in candidates:
+        for path in _expand(argument, found, recursive):
             reason = why_unreadable(path)
             if reason is None:
-                found[path] = None
+                paths[path] = None
             else:
-                problems.append(f"{shown(path)}: {reason}")
-    return list(found), problems
+                found.problems.append(f"{shown(path)}: {reason}")
+    found.paths = list(paths)
+    return found
 
 
-def _expand(argument: str) -> tuple[list[Path], str | None]:
+def _expand(argument: str, found: FoundPictures, recursive: bool) -> list[Path]:
     if not argument or is_url(argument) or "\0" in argument:
-        return [], f"{shown(argument)}: is no local path; give a picture, a folder or a pattern"
+        found.problems.append(f"{shown(argument)}: is no local path; give a picture, a folder or a pattern")
+        return []
     path = Path(argument).expanduser()
     if _is_folder(path):
-        return _in_folder(path)
+        return _in_folder(path, found, recursive)
     if has_magic(argument) and why_unreadable(path) is not None:
-        matches = [Path(match) for match in glob(str(path))]
-        files = sorted((match for match in matches if not _is_folder(match)), key=_natural)
-        return files, None if files else f"{shown(argument)}: no file matches this pattern"
-    return [path], None
+        files = sorted((match for match in _matches(path) if not _is_folder(match)), key=natural)
+        if not files:
+            found.problems.append(f"{shown(argument)}: no file matches this pattern")
+        return files
+    return [path]
 
 
-def _in_folder(folder: Path) -> tuple[list[Path], str | None]:
+def _matches(pattern: Path) -> list[Path]:
+    """The shell's and Python's meaning of a pattern; `**` follows no links, which may lead back."""
+    if "**" not in pattern.parts:
+        return [Path(match) for match in glob(str(pattern))]
+    relative = pattern.relative_to(pattern.anchor)
+    parts = [part if part == "**" else part.replace("**", "*") for part in relative.parts]
+    parts += ["*"] if parts[-1] == "**" else []
+    hidden = any(part.startswith(".") and has_magic(part) for part in parts)
+    matches = Path(pattern.anchor).glob("/".join(parts))
+    return [match for match in matches if hidden or not _is_hidden(match, parts)]
+
+
+def _is_hidden(path: Path, named: Sequence[str] = ()) -> bool:
+    return any(part.startswith(".") and part not in (*named, "..") for part in path.parts)
+
+
+def _in_folder(folder: Path, found: FoundPictures, recursive: bool) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir(), key=_natural)
+        entries = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural)
     except OSError as error:
-        return [], f"{shown(folder)}: cannot be listed ({error.strerror})"
-    pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and not _is_folder(path)]
-    others = sum(path.suffix.lower() in _OTHER_PICTURES for path in entries)
+        found.problems.append(f"{shown(folder)}: cannot be listed ({error.strerror})")
+        return []
+    folders = [path for path in entries if _is_folder(path)]
+    files = list(files_below(folder)) if recursive else [path for path in entries if path not in folders]
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
+    others = sum(path.suffix.lower() in _OTHER_PICTURES for path in files)
     if others:
-        return pictures, f"{shown(folder)}: {others} file(s) in other formats; convert them to JPEG, PNG or WEBP"
-    return pictures, None if pictures else f"{shown(folder)}: holds no {', '.join(SUFFIXES)} file"
+        found.problems.append(
+            f"{shown(folder)}: {counted(others, 'file')} in other formats; convert them to JPEG or PNG"
+        )
+    deeper = [] if recursive else [path for path in folders if _holds_pictures(path)]
+    if deeper and pictures:
+        count = counted(len(deeper), "sub-folder")
+        found.notes.append(
+            f"{shown(folder)}: pictures in {count} such as {shown(deeper[0].name)} are left out; --recursive takes "
+            "them too"
+        )
+    elif deeper:
+        found.problems.append(f"{shown(folder)}: its pictures lie in sub-folders; add --recursive")
+    elif not pictures and not others:
+        found.problems.append(f"{shown(folder)}: holds no {', '.join(PICTURE_SUFFIXES)} file")
+    return pictures
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and its sub-folders, folder by folder, without hidden ones.
+
+    Links are followed, each folder once, and none that leads back to a folder above this one.
+    """
+    seen: set[str] = set()
+    above = {str(parent) for parent in folder.resolve().parents}
+    for place, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen or real in above:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted((name for name in inner if not name.startswith((".", "__MACOSX"))), key=natural)
+        yield from (Path(place, name) for name in sorted(names, key=natural) if not name.startswith("."))
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether there is one in it or below."""
+    return any(file.suffix.lower() in PICTURE_SUFFIXES for file in files_below(folder))
+
+
+def telling_names(paths: Sequence[Path]) -> list[str]:
+    """A short name per picture that no other one has: the file's, with as many folders before it as it takes."""
+    alike: dict[str, list[Path]] = {}
+    for path in paths:
+        alike.setdefault(path.name, []).append(path.absolute())
+    shared = {name: os.path.commonpath([path.parent for path in them]) for name, them in alike.items()}
+    return [
+        path.name if len(alike[path.name]) == 1 else path.absolute().relative_to(shared[path.name]).as_posix()
+        for path in paths
+    ]
 
 
 def _is_folder(path: Path) -> bool:
@@ -134,7 +218,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural(path: Path | str) -> list[tuple[int, str]]:
     """A key under which `10.jpg` comes after `2.jpg`."""
     pieces = re.split(r"([0-9]+)", str(path).lower())
     return [(int(piece), "") if piece.isdigit() and piece.isascii() else (-1, piece) for piece in pieces]

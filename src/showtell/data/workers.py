@@ -1,4 +1,4 @@
-"""Loader processes that are watched, one that dies or hangs ends the run with the name of the picture; and progress.
+"""Loader processes that are watched, one that dies or hangs ends the run with the name of the picture.
 
 PyTorch waits for a hung worker for ever, and of a dead one it tells the process id. Here each worker notes the path of
 the picture that it is about to read in memory shared with the trainer. A worker ignores the signals that stop a run:
@@ -17,9 +17,6 @@ from multiprocessing import RawArray
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
@@ -95,6 +92,8 @@ def _items(iterator: Any, slots: list[Any]) -> Iterator[Any]:
         raise watch.explained() from None
     finally:
         iterator._shutdown_workers()
+        for worker in iterator._workers:  # who does not hear of the end ignores SIGTERM too, and would be waited for
+            worker.kill()
 
 
 @dataclass(frozen=True)
@@ -140,32 +139,3 @@ def _explained(slots: list[Any], code: int | None) -> WorkerError:
     return WorkerError(
         f"a loader process died {how} {picture}; look at that picture, and at memory (data.num_workers=0 needs less)"
     )
-
-
-class Progress(Bar):
-    """A line with time left that counts units of work in a `with` block; `start` of them are done already.
-
-    On a terminal it redraws itself; in a log file it prints a line every ten seconds. Unless `shown`, it is silent.
-    """
-
-    def __init__(self, what: str, total: int, unit: str, start: int = 0, *, shown: bool = True) -> None:
-        console = Console(stderr=True, quiet=not shown)
-        if not console.is_terminal:
-            console.width = 150  # a line stays one line
-        columns = ("{task.description}", BarColumn(20), MofNCompleteColumn(), unit, TimeRemainingColumn())
-        # no thread that refreshes it: worker processes are forked meanwhile
-        super().__init__(*columns, console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-        self._work = self.add_task(what, total=total, completed=start)
-        self._drawn = time.monotonic()
-
-    def count(self, units: int = 1) -> None:
-        """Adds finished units."""
-        self.reach(int(self.tasks[0].completed) + units)
-
-    def reach(self, done: int) -> None:
-        """Sets how many units are finished."""
-        self.update(self._work, completed=done)
-        is_terminal = self.console.is_terminal
-        if time.monotonic() - self._drawn > (0.2 if is_terminal else 10):
-            self._drawn = time.monotonic()
-            self.refresh() if is_terminal else self.console.print(self.get_renderable())

@@ -2,7 +2,7 @@
 
 A captioner can reach a good CIDEr with a few safe sentences, so these figures stand beside the scores. They
 need no references, only, for the share of new captions, those of the training split. Captions are compared
-as their Penn Treebank tokens, so case and punctuation make no caption new. What is good is what people do:
+as the tokens that metrics compare, so case and punctuation make no caption new. What is good is what people do:
 measure a human caption of each picture for comparison.
 """
 
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
-from showtell.evaluation.ptb import ptb_tokens
+from showtell.evaluation.ptb import scored_tokens
+from showtell.text import NLTK, Tokenizer
 
 # a caption that stops here was cut off: determiners, possessives, prepositions, conjunctions, "to be";
 # words that also end a sentence well (that, her, it, over, up, down, outside, ...) are left out
@@ -25,6 +26,15 @@ _LIGHT_WORDS = "it they them he she him her that who which there one two not 's 
 LIGHT_WORDS = ENDING_WORDS | frozenset(_LIGHT_WORDS.split())
 
 Tokens = tuple[str, ...]
+MEANINGS = {
+    "distinct": "the share of different captions; 1 where every picture has its own",
+    "novel": "the share of captions that no training picture has word for word",
+    "vocabulary": "how many different words the captions use",
+    "mean_length": "words per caption",
+    "repeated_words": "the share of captions that repeat a word which should not come twice",
+    "bad_endings": "the share of captions that end in `a`, `of`, `and` and the like: they were cut off",
+}
+"""What the figures mean that a validation logs, in words."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +48,8 @@ class CaptionVariety:
         vocabulary: how many different words are used.
         mean_length: words per caption, punctuation not counted.
         repeated_words: share with any word twice in a row, or with a content word (no article, preposition,
-            pronoun ...) twice.
-        bad_endings: share whose last word is one of `ENDING_WORDS`, or that are empty.
+            pronoun ...) twice; None for captions that are not English, as `LIGHT_WORDS` are.
+        bad_endings: share whose last word is one of `ENDING_WORDS`, or that are empty; None likewise.
     """
 
     captions: int
@@ -47,32 +57,35 @@ class CaptionVariety:
     novel: float | None
     vocabulary: int
     mean_length: float
-    repeated_words: float
-    bad_endings: float
+    repeated_words: float | None
+    bad_endings: float | None
 
 
-def caption_forms(captions: Iterable[str]) -> frozenset[Tokens]:
+def caption_forms(captions: Iterable[str], tokenizer: Tokenizer = NLTK) -> frozenset[Tokens]:
     """The captions in the form in which they are compared; make it once from the training split."""
-    return frozenset(tuple(ptb_tokens(caption)) for caption in captions)
+    return frozenset(tuple(scored_tokens(caption, tokenizer)) for caption in captions)
 
 
-def caption_variety(captions: Iterable[str], training: Set[Tokens] | None = None) -> CaptionVariety:
+def caption_variety(
+    captions: Iterable[str], training: Set[Tokens] | None = None, tokenizer: Tokenizer = NLTK
+) -> CaptionVariety:
     """Measures captions, against the training split's `caption_forms` if given.
 
     Raises:
         ValueError: there are no captions.
     """
-    forms = [tuple(ptb_tokens(caption)) for caption in captions]
+    forms = [tuple(scored_tokens(caption, tokenizer)) for caption in captions]
     if not forms:
         raise ValueError("there are no captions to measure; caption at least one picture")
+    english = tokenizer.is_english
     return CaptionVariety(
         captions=len(forms),
         distinct=len(set(forms)),
         novel=None if training is None else _share(form not in training for form in forms),
         vocabulary=len({word for form in forms for word in form}),
         mean_length=sum(map(len, forms)) / len(forms),
-        repeated_words=_share(map(repeats_a_word, forms)),
-        bad_endings=_share(not form or form[-1] in ENDING_WORDS for form in forms),
+        repeated_words=_share(map(repeats_a_word, forms)) if english else None,
+        bad_endings=_share(not form or form[-1] in ENDING_WORDS for form in forms) if english else None,
     )
 
 

@@ -32,6 +32,9 @@ class _JavaMetric(Metric):
         Raises:
             UnavailableError: Java or a file is missing, or the program failed.
         """
+        if not self.references.tokenizer.is_english:
+            name = self.references.tokenizer.name
+            raise UnavailableError(f"it is for English, and vocab.tokenizer={name} is for other languages")
         value = self.run([" ".join(words) for words in candidates.tokens], self.references.tokenized)
         return MetricScores({next(iter(self.names)): value}, {})
 

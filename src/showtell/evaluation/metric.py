@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.evaluation.ngrams import Captions, Ints, NgramIndex
-from showtell.evaluation.ptb import ptb_tokens
+from showtell.evaluation.ptb import scored_tokens
+from showtell.text import NLTK, Tokenizer
 
 
 class UnavailableError(Exception):
@@ -36,13 +37,25 @@ class References:
         index: numbers words and n-grams.
         captions: all captions as numbers.
         first: `(P + 1,)`; picture `p` has captions `first[p]` to `first[p + 1] - 1`.
+        tokenizer: of the model; `scored_tokens` says what is made of it.
     """
 
-    def __init__(self, texts: Mapping[int, Sequence[str]], picture_ids: Sequence[int], first: Ints) -> None:
+    def __init__(
+        self,
+        texts: Mapping[int, Sequence[str]],
+        picture_ids: Sequence[int],
+        first: Ints,
+        tokenizer: Tokenizer = NLTK,
+    ) -> None:
         self.picture_ids = picture_ids
         self.texts = texts
         self.first = first
-        self.index = NgramIndex([ptb_tokens(text) for picture in picture_ids for text in texts[picture]])
+        self.tokenizer = tokenizer
+        self.index = NgramIndex([self.tokens(text) for picture in picture_ids for text in texts[picture]])
+
+    def tokens(self, caption: str) -> list[str]:
+        """What is compared of a caption."""
+        return scored_tokens(caption, self.tokenizer)
 
     @property
     def captions(self) -> Captions:
@@ -56,13 +69,13 @@ class References:
 
     @cached_property
     def tokenized(self) -> list[list[str]]:
-        """Each picture's captions as Penn Treebank tokens with blanks between them."""
-        return [[" ".join(ptb_tokens(text)) for text in self.texts[picture]] for picture in self.picture_ids]
+        """Each picture's captions as tokens with blanks between them."""
+        return [[" ".join(self.tokens(text)) for text in self.texts[picture]] for picture in self.picture_ids]
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """One caption per picture, in the pictures' order: its Penn Treebank tokens, and all as numbers."""
+    """One caption per picture, in the pictures' order: its tokens, and all as numbers."""
 
     tokens: Sequence[Sequence[str]]
     captions: Captions

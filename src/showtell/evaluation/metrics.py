@@ -21,7 +21,7 @@ from showtell.errors import UserError
 from showtell.evaluation.cider import CiderD
 from showtell.evaluation.metric import Candidates, Metric, References, UnavailableError
 from showtell.evaluation.ngrams import Ints
-from showtell.evaluation.ptb import ptb_tokens
+from showtell.text import NLTK, Tokenizer
 
 
 class CandidateError(UserError):
@@ -34,7 +34,8 @@ class CaptionScores:
 
     `corpus` has the keys bleu1 bleu2 bleu3 bleu4 rouge_l cider cider_d, where cider and cider_d are one and
     the same number (`cider.py` says why), and what was asked for besides; `pictures[id]` has cider, bleu4 and rouge_l,
-    in the order of ids. `notes` has a line for each metric that cannot be had.
+    in the order of ids. `notes` says which tokens were compared where these are not English's, and has a line for each
+    metric that cannot be had.
     """
 
     corpus: dict[str, float]
@@ -52,12 +53,13 @@ class ReferenceCorpus:
         CandidateError: no picture at all, or one without references.
     """
 
-    def __init__(self, references: Mapping[int, Sequence[str]]) -> None:
+    def __init__(self, references: Mapping[int, Sequence[str]], tokenizer: Tokenizer = NLTK) -> None:
         _check_references(references)
         self.picture_ids = sorted(references)
         self._places = {picture: place for place, picture in enumerate(self.picture_ids)}
         first: Ints = np.cumsum([0, *(len(references[picture]) for picture in self.picture_ids)])
-        self._references = References(references, self.picture_ids, first)
+        self.tokenizer = tokenizer
+        self._references = References(references, self.picture_ids, first, tokenizer)
         self._cider = CiderD(self._references)
         # a corpus that only gives rewards never needs BLEU's tables
         self._metrics: dict[str, Metric] = {"cider": self._cider}
@@ -73,11 +75,11 @@ class ReferenceCorpus:
             CandidateError: a picture of the corpus without candidate, or a candidate for an unknown picture.
         """
         _check_pictures(candidates, self._places)
-        tokens = [ptb_tokens(candidates[picture]) for picture in self.picture_ids]
+        tokens = [self._references.tokens(candidates[picture]) for picture in self.picture_ids]
         given = Candidates(tokens, self._references.index.count(tokens))
         corpus: dict[str, float] = {}
         columns: dict[str, list[float]] = {}
-        notes = []
+        notes = [] if self.tokenizer.is_english else [tokens_note(self.tokenizer)]
         for name in metrics:
             try:
                 found = self._metric(name).score(given)
@@ -114,19 +116,30 @@ class ReferenceCorpus:
             )
         _check_known(picture_ids, self._places)
         places = np.array([self._places[picture] for picture in picture_ids], np.int64)
-        texts = self._references.index.count([ptb_tokens(" ".join(words)) for words in captions])
+        texts = self._references.index.count([self._references.tokens(" ".join(words)) for words in captions])
         return self._cider.scores(texts, places)
 
 
+def tokens_note(tokenizer: Tokenizer) -> str:
+    """Which tokens scores are about, for a tokenizer that is not English's."""
+    return (
+        f"scores compare tokens of vocab.tokenizer={tokenizer.name}, without punctuation; "
+        "compare them with those of the same tokenizer only"
+    )
+
+
 def score_captions(
-    candidates: Mapping[int, str], references: Mapping[int, Sequence[str]], metrics: Iterable[str] = WITHOUT_JAVA
+    candidates: Mapping[int, str],
+    references: Mapping[int, Sequence[str]],
+    metrics: Iterable[str] = WITHOUT_JAVA,
+    tokenizer: Tokenizer = NLTK,
 ) -> CaptionScores:
     """Scores one caption per picture against the picture's references, once.
 
     Raises:
         CandidateError: the two do not name the same pictures, or a picture has no references.
     """
-    return ReferenceCorpus(references).score(candidates, metrics)
+    return ReferenceCorpus(references, tokenizer).score(candidates, metrics)
 
 
 def _check_references(references: Mapping[int, Sequence[str]]) -> None:

@@ -13,8 +13,11 @@ tokens (a test compares both ways), so they take the short way and the rest the 
 """
 
 import re
+from unicodedata import category
 
 from nltk.tokenize.destructive import NLTKWordTokenizer
+
+from showtell.text import Tokenizer
 
 # coco-caption's list of what is removed; it names brackets in upper case, so lower-cased ones stay
 PUNCTUATION = frozenset(["", "''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
@@ -65,6 +68,13 @@ def ptb_tokens(caption: str) -> list[str]:
         if not words[-1]:
             words.pop()
     return words if CONTRACTIONS.isdisjoint(words) else exact_ptb_tokens(text)
+
+
+def scored_tokens(caption: str, tokenizer: Tokenizer) -> list[str]:
+    """What metrics compare of a caption: Penn Treebank tokens of English, else the tokenizer's without punctuation."""
+    if tokenizer.is_english:
+        return ptb_tokens(caption)
+    return [word for word in tokenizer.split(caption) if not all(category(sign).startswith("P") for sign in word)]
 
 
 def exact_ptb_tokens(caption: str) -> list[str]:

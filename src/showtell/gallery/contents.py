@@ -19,11 +19,13 @@ class Word:
         text: the word.
         p: its probability, given the words before it.
         map: where the model looked: non-negative weights of the caption's grid, row by row from the top left.
+        glued: no blank stands before it.
     """
 
     text: str
     p: float
     map: Sequence[float] | None = None
+    glued: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture with its references and, in the order of the page's models, what they say."""
+    """A picture with its references and, in the order of the page's models, what they say.
+
+    It is called `name`, or as its file.
+    """
 
     path: Path
     references: Sequence[str]
     predictions: Sequence[Prediction]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Page:
         systems: a name and a description of each model.
         figures: rows of the summary table: a name and one value per model.
         entries: the pictures, in the order in which they were given.
-        total: how many pictures the figures are about.
+        subject: what the figures are about.
         notes: what the reader must know, such as which pictures the page leaves out.
     """
 
@@ -75,14 +81,14 @@ class Page:
     systems: Sequence[tuple[str, str]]
     figures: Sequence[Sequence[str]]
     entries: Sequence[Entry]
-    total: int
+    subject: str = ""
     notes: Sequence[str] = ()
 
 
 def entry_json(entry: Entry, thumbnail: dict[str, Any]) -> dict[str, Any]:
     """One picture for the page's script; `thumbnail` has its `src`, `width` and `height`."""
     told = [{"captions": [_caption(one) for one in said.captions], "scores": said.scores} for said in entry.predictions]
-    return {"name": entry.path.name, **thumbnail, "references": list(entry.references), "told": told}
+    return {"name": entry.name or entry.path.name, **thumbnail, "references": list(entry.references), "told": told}
 
 
 def _caption(caption: Caption) -> dict[str, Any]:
@@ -92,7 +98,7 @@ def _caption(caption: Caption) -> dict[str, Any]:
 
 
 def _word(word: Word, grid: tuple[int, int] | None) -> dict[str, Any]:
-    content: dict[str, Any] = {"text": word.text, "p": round(word.p, 4)}
+    content: dict[str, Any] = {"text": word.text, "p": round(word.p, 4)} | ({"glued": 1} if word.glued else {})
     if word.map is None:
         return content
     assert grid is not None and len(word.map) == math.prod(grid), "a map has one weight per cell of the caption's grid"

@@ -1,43 +1,55 @@
 """Pictures with their captions under them: for `predict.py --save-pictures`, the grid of a run and TensorBoard."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from showtell.gallery.lettering import Lettering
 
 INK, GRAY, PAPER = (20, 20, 20), (120, 120, 120), (255, 255, 255)
 Pixels = NDArray[np.uint8]
 
 
-def caption_card(pixels: Pixels, caption: str, reference: str = "", width: int = 320) -> Image.Image:
+def caption_card(
+    pixels: Pixels, caption: str, reference: str = "", width: int = 320, text_size: int | None = None
+) -> Image.Image:
     """One picture with its caption below it, and a reference caption in gray below that.
 
     Args:
         pixels: `(H, W, 3)`.
-        caption: what the model said.
+        caption: what the model said; several lines for several captions.
         reference: what a person said; left out when empty.
         width: of the card; the picture is scaled to it.
+        text_size: in pixels; by default a twentieth of the width.
     """
     picture = Image.fromarray(pixels)
     picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.LANCZOS)
-    size = max(11, width // 20)
-    font = ImageFont.load_default(size)
-    columns = max(10, int(width / (size * 0.52)))
-    lines = [(line, INK) for line in _wrapped(caption, columns)] + [
-        (line, GRAY) for line in _wrapped(reference, columns)
+    size = text_size or max(11, width // 20)
+    letters = Lettering(size, caption + reference)
+    lines = [
+        (line, color)
+        for text, color in ((caption, INK), (reference, GRAY))
+        for line in letters.wrapped(text, width - size)
     ]
     card = Image.new("RGB", (width, picture.height + round(size * 1.35 * len(lines)) + size), PAPER)
     card.paste(picture)
     draw = ImageDraw.Draw(card)
     for row, (line, color) in enumerate(lines):
-        draw.text((size // 2, picture.height + size // 3 + row * size * 1.35), line, fill=color, font=font)
+        letters.draw(draw, (size // 2, picture.height + size // 3 + row * size * 1.35), line, color)
     return card
 
 
-def attention_sheet(pixels: Pixels, words: Sequence[str], maps: NDArray[np.floating], side: int = 200) -> Image.Image:
+def attention_sheet(
+    pixels: Pixels,
+    words: Sequence[str],
+    maps: NDArray[np.floating],
+    side: int = 200,
+    columns: int = 6,
+    text_size: int | None = None,
+) -> Image.Image:
     """The picture, then once per word with what the model did not look at darkened: the figure of Xu et al. (2015).
 
     Args:
@@ -45,24 +57,26 @@ def attention_sheet(pixels: Pixels, words: Sequence[str], maps: NDArray[np.float
         words: T words.
         maps: `(T, rows, columns)` weights; the grid covers the whole picture.
         side: width of each copy.
+        columns: copies in a row.
+        text_size: of the words, in pixels; by default a tenth of the width.
     """
     plain = Image.fromarray(pixels)
     plain = plain.resize((side, max(1, round(plain.height * side / plain.width))), Image.Resampling.LANCZOS)
-    copies = [captioned_copy(plain, "")]
+    copies = [captioned_copy(plain, "", text_size)]
     for word, weights in zip(words, maps, strict=True):
         light = Image.fromarray((255 * weights / max(float(weights.max()), 1e-9)).astype(np.uint8))
         share = np.asarray(light.resize(plain.size, Image.Resampling.BICUBIC), np.float32)[:, :, None] / 255
         shown = np.asarray(plain, np.float32) * (0.25 + 0.75 * share)
-        copies.append(captioned_copy(Image.fromarray(shown.astype(np.uint8)), word))
-    return contact_sheet(copies, columns=min(6, len(copies)), gap=6)
+        copies.append(captioned_copy(Image.fromarray(shown.astype(np.uint8)), word, text_size))
+    return contact_sheet(copies, columns=columns, gap=6)
 
 
-def captioned_copy(picture: Image.Image, word: str) -> Image.Image:
+def captioned_copy(picture: Image.Image, word: str, text_size: int | None = None) -> Image.Image:
     """A picture with one word above it."""
-    size = max(12, picture.width // 10)
+    size = text_size or max(12, picture.width // 10)
     copy = Image.new("RGB", (picture.width, picture.height + round(1.5 * size)), PAPER)
     copy.paste(picture, (0, round(1.5 * size)))
-    ImageDraw.Draw(copy).text((2, 2), word, fill=INK, font=ImageFont.load_default(size))
+    Lettering(size, word).draw(ImageDraw.Draw(copy), (2, 2), word, INK)
     return copy
 
 
@@ -87,7 +101,3 @@ def thumbnail(pixels: Pixels, longest: int = 320) -> Pixels:
         return pixels
     height, width = (max(1, math.floor(side / scale)) for side in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    return textwrap.wrap(text, columns) if text else []

@@ -1,24 +1,13 @@
-
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = id => document.getElementById(id);
 const STEP = 48;
 const scored = data.pictures.some(picture => picture.told.some(told => "cider" in told.scores));
 const several = data.systems.length > 1;
 const facts = new WeakMap(); // of a word's element: the word, its caption, the picture's frame
 let order = [], shown = 0;
 
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.append(...children); // text becomes text nodes, never markup
-  return element;
-}
 
 const percent = p => (p >= .0995 ? Math.round(100 * p) : (100 * p).toPrecision(2)) + " %";
 const hue = place => several ? `hsl(${(215 + 137 * place) % 360} 55% 50%)` : "inherit";
-// people write no blank before these; the words come as the decoder says them
-const blankBefore = (word, place) => place && !/^([.,!?;:%]|n't|'(s|m|re|ve|ll|d))$/.test(word.text) ? " " : "";
+const blankBefore = (word, place) => place && !word.glued ? " " : "";
 const textOf = caption => caption.words.map((word, i) => blankBefore(word, i) + word.text).join("");
 
 // what pictures are sorted by: of one system, or the mean of all
@@ -170,11 +159,13 @@ function light(frame, map, [rows, columns]) {
 }
 
 function fillHeader() {
+  byId("subject").textContent = data.subject;
   const heads = data.figures.map(([name]) => make("th", name.length > 12 ? "long" : "", name));
   const rows = data.systems.map(([label], place) => {
     const name = make("th", "", make("b", "", label));
     name.style.setProperty("--hue", hue(place));
-    return make("tr", "", name, ...data.figures.map(row => make("td", "", row[1 + place])));
+    const cells = data.figures.map(row => Object.assign(make("td", "", row[1 + place]), { title: row[0] }));
+    return make("tr", "", name, ...cells);
   });
   byId("figures").append(make("thead", "", make("tr", "", make("th"), ...heads)), make("tbody", "", ...rows));
   const notes = [...data.notes, ...data.systems.map(([label, description]) => `${label}: ${description}`)];

@@ -11,22 +11,26 @@ and run directory are everybody's; the others give Hydra the working directory t
 import math
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from showtell.config import Config, ConfigError, parse
 from showtell.distributed import Ranks, broadcast, process_group, ranks_of_environment
-from showtell.errors import one_line_errors
+from showtell.errors import USER_ERROR, one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
+from showtell.processes import COMMAND_VARIABLE, SIGNALS, catching, shortest
 from showtell.run import Run, asked_config
+from showtell.terminal import unfailing_output
 
 _LOST = re.compile(r"gloo/transport|Connection (closed|reset|refused)|Broken pipe|NCCL.*(remote|unhandled system)")
 
@@ -51,10 +55,13 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         with one_line_errors():
             return _start_rank(asked_config(composed, overrides), run, ranks)
     if composed is not None:
+        os.environ[COMMAND_VARIABLE] = shlex.join(["python", "train.py", *overrides])
         run.begin(composed, overrides)
     elif not ranks:  # as a batch system starts a job anew
         run.go_on()
     config = run.config()
+    if LAUNCHER not in os.environ and not (ranks and ranks.rank):
+        print(f"{'run':9} {shortest(run.directory)}{' goes on' if config.resume else ''}", flush=True)
     if ranks:
         with one_line_errors() if ranks.rank else nullcontext():  # what was refused is taken back by rank 0 alone
             return _start_rank(config, run, ranks)
@@ -65,12 +72,35 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         )
     if config.device.devices > 1:
         if code := Launcher(run, config.device.devices).run():
+            if code == USER_ERROR:
+                run.withdraw()
             raise SystemExit(code)
         status = run.status()
         return math.nan if status is None or status.best is None else status.best
-    from showtell.training.train import train  # late: who only starts others needs no torch
+    with unfailing_output(), stopped_early(run):
+        from showtell.training.train import train  # late: who only starts others needs no torch
 
-    return train(config, run.directory)
+        return train(config, run.directory)
+
+
+@contextmanager
+def stopped_early(run: Run) -> Iterator[None]:
+    """A block in which a signal ends the work at once; so it is until training begins, and stops after its steps.
+
+    Nothing is lost then: what was drawn, read or encoded so far is kept, and the next start goes on from there.
+    """
+    stopped: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        raise SystemExit(128 + number)
+
+    try:
+        with catching(SIGNALS, end):
+            yield
+    finally:
+        if stopped:
+            print(f"stopped by {signal.Signals(stopped[0]).name}; go on with: {run.command}", flush=True)
 
 
 def _start_rank(config: Config, run: Run, ranks: Ranks) -> float:
@@ -97,7 +127,8 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
         with process_group(ranks, config.device.accelerator, config.device.timeout_seconds):
             values, directory = broadcast((config.as_dict(), str(run_dir)))
             watch_machines(ranks, run_dir)
-            return train(parse(values), Path(directory))
+            with unfailing_output(), nullcontext() if ranks.rank else stopped_early(Run(directory)):
+                return train(parse(values), Path(directory))
     except RuntimeError as error:
         if not _LOST.search(str(error)):
             raise

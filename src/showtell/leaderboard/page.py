@@ -66,46 +66,52 @@ def _head(board: Leaderboard) -> str:
     counted = f"{len(board.runs)} runs by <b>{escape(board.metric)}</b> ({direction} is better)."
     return (
         f"<h1>Leaderboard</h1><p>{counted} {won}</p>"
-        "<p class=hint>Runs that differ only by their seed share a row: mean ± standard deviation over n runs. "
-        "A click on a heading sorts.</p>"
+        "<p class=hint>Runs that differ only by their seed share a row: n is how many they are, a score "
+        "is their mean ± standard deviation. A click on a heading sorts.</p>"
     )
 
 
 def _table(board: Leaderboard, folder: Path) -> str:
-    names = short_names(board.parameters)
-    first, others = board.metrics[:1], board.metrics[1:]
-    heads = ["#", *(names[key] for key in board.parameters), *first, "n", "state", "runs", *others, "epochs", "seconds"]
-    cells = "".join(f"<th scope=col aria-sort=none><button type=button>{escape(head)}</button></th>" for head in heads)
     numbers = {id(run): place for place, run in enumerate(board.runs)}
-    rows = "".join(_row(rank, row, board, folder, numbers) for rank, row in enumerate(board.rows, 1))
-    return f"<div class=wide><table id=board><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
+    rows = [_cells(rank, row, board, folder, numbers) for rank, row in enumerate(board.rows, 1)]
+    heads = "".join(
+        f'<th scope=col aria-sort=none class="{kind}"><button type=button>{escape(head)}</button></th>'
+        for head, kind, _, _ in rows[0]
+    )
+    body = "".join(
+        f'<tr class="{escape(row.state)}">{"".join(_cell(*cell) for cell in cells)}</tr>'
+        for row, cells in zip(board.rows, rows, strict=True)
+    )
+    every = "<label id=every><input type=checkbox> all columns</label>"  # a phone shows the first ones alone
+    return f"{every}<div class=wide><table id=board><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _row(rank: int, row: Row, board: Leaderboard, folder: Path, numbers: dict[int, int]) -> str:
+def _cells(rank: int, row: Row, board: Leaderboard, folder: Path, numbers: dict[int, int]) -> list[tuple[str, ...]]:
+    """Heading, class, HTML and what the cell is sorted by, of each cell of a row."""
+    names = short_names(board.parameters)
     links = "".join(_run(run, folder, numbers[id(run)]) for run in row.runs)
-    scores = [_score(row, metric) for metric in board.metrics]
-    cells = [
-        _cell(rank),
-        *(_cell(shown(row.parameters[key])) for key in board.parameters),
+    scores = [(metric, "score", *_score(row, metric)) for metric in board.metrics]
+    return [
+        ("#", "rank", str(rank), ""),
+        *((names[key], "", escape(shown(row.parameters[key])), "") for key in board.parameters),
         *scores[:1],
-        _cell(len(row.runs)),
-        _cell(row.state),
-        f"<td class=runs>{links}</td>",  # not behind all the metrics, where nobody would find it
-        *scores[1:],
-        _cell(row.epochs),
-        _cell(f"{row.seconds:.0f}"),
+        ("n", "", str(len(row.runs)), ""),
+        ("state", "", escape(row.state), ""),
+        ("runs", "runs", links, ""),  # not behind all the metrics, where nobody would find it
+        *((metric, "further", text, by) for metric, _, text, by in scores[1:]),
+        ("epochs", "further", row.epochs, ""),
+        ("seconds", "further", f"{row.seconds:.0f}", ""),
     ]
-    return f'<tr class="{escape(row.state)}">{"".join(cells)}</tr>'
 
 
-def _score(row: Row, metric: str) -> str:
+def _score(row: Row, metric: str) -> tuple[str, str]:
     score = row.score(metric)
-    return _cell(score or "", "" if score is None else repr(score.mean))
+    return ("", "") if score is None else (str(score), repr(score.mean))
 
 
-def _cell(value: object, sort_by: str | None = None) -> str:
-    by = "" if sort_by is None else f' data-by="{escape(sort_by)}"'
-    return f"<td{by}>{escape(str(value))}</td>"
+def _cell(head: str, kind: str, content: str, sort_by: str) -> str:
+    by = f' data-by="{sort_by}"' if sort_by else ""
+    return f'<td class="{kind}" data-head="{escape(head)}"{by}>{content}</td>'
 
 
 def _run(run: ComparedRun, folder: Path, number: int) -> str:

@@ -1,11 +1,12 @@
 """The runs that are compared: found below the given folders, read without torch."""
 
 import csv
+import json
 import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class ComparedRun:
     directory: Path
     status: RunStatus
     parameters: Mapping[str, Value]
+    test: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> Value:
@@ -31,8 +33,9 @@ class ComparedRun:
         return self.parameters.get("seed")
 
     def metric(self, name: str) -> float | None:
-        """A metric of the best epoch; None where there is none, or it is not a finite number."""
-        value = self.status.best if name == self.status.monitor else self.status.metrics.get(name)
+        """A metric of the best epoch, or of the test split; None where there is none, or it is not a finite number."""
+        found = {**self.status.metrics, **self.test, self.status.monitor: self.status.best}
+        value = found.get(name)
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
     @cached_property
@@ -82,7 +85,16 @@ def read_run(directory: Path) -> ComparedRun | None:
     status, config = run.status(), run.values()
     if status is None or config is None:
         return None
-    return ComparedRun(directory, status, {key: _plain(value) for key, value in flat(config).items()})
+    parameters = {key: _plain(value) for key, value in flat(config).items()}
+    return ComparedRun(directory, status, parameters, _test_scores(run))
+
+
+def _test_scores(run: Run) -> dict[str, Any]:
+    """What the best checkpoint reached on the test split, as `test/cider`; empty where nobody scored it."""
+    try:
+        return {f"test/{name}": value for name, value in json.loads(run.test_scores.read_bytes())["scores"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def main_metric(runs: Sequence[ComparedRun]) -> str:
@@ -91,8 +103,8 @@ def main_metric(runs: Sequence[ComparedRun]) -> str:
 
 
 def metric_names(runs: Iterable[ComparedRun], first: str) -> list[str]:
-    """The validation metrics, the given one first."""
-    names = {name for run in runs for name in run.status.metrics if name.startswith("val/")}
+    """The metrics of test and validation, the given one first."""
+    names = {name for run in runs for name in (*run.test, *run.status.metrics) if name.startswith(("val/", "test/"))}
     return [first, *sorted(names - {first})]
 
 

@@ -179,7 +179,7 @@ class CaptionModule(pl.LightningModule):
         """Scores the captions of a validation, where the trainer has nothing that does."""
         if any(isinstance(callback, Scores) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
             return []
-        return scores_of(self.trainer.datamodule, self.training_config.metrics)  # type: ignore[attr-defined]
+        return scores_of(self.trainer.datamodule, self.training_config.metrics, self.vocabulary.tokenizer)  # type: ignore[attr-defined]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what prediction needs: configuration, vocabulary, the encoder's identity. Plain containers only."""

@@ -12,6 +12,8 @@ from pytorch_lightning.callbacks import Callback
 from showtell.distributed import all_gather, broadcast, is_rank_zero
 from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.metrics import WITHOUT_JAVA, ReferenceCorpus
+from showtell.evaluation.report import Subject
+from showtell.text import NLTK, Tokenizer
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
 Texts = Mapping[int, Sequence[str]]
@@ -39,6 +41,7 @@ class Scores(Callback):
             not kept: then `val/novel` is not logged.
         judge: tells how many captions are true of their pictures, where the data set knows.
         metrics: further ones, by registered name.
+        tokenizer: the model's.
     """
 
     def __init__(
@@ -47,14 +50,23 @@ class Scores(Callback):
         training: Callable[[], Texts | None],
         judge: Judge | None = None,
         metrics: Sequence[str] = (),
+        tokenizer: Tokenizer = NLTK,
     ) -> None:
         self.references = references
         self.training = training
         self.judge = judge
+        self.tokenizer = tokenizer
         self.further = tuple(metrics)
         self.metrics = tuple(dict.fromkeys([*WITHOUT_JAVA, *metrics]))
         self.corpus: ReferenceCorpus | None = None
         self.notes: Sequence[str] = ()  # metrics that cannot be had here
+
+    @property
+    def scored(self) -> str:
+        """`val split: 5,000 pictures, 25,010 references`; empty before the first validation."""
+        known = self.corpus.picture_ids if self.corpus else []
+        subject = Subject.of("val split", "val", [self.references[picture] for picture in known])
+        return str(subject) if known else ""
 
     def metric_names(self) -> set[str]:
         """What a validation logs, known before the first: people's own captions of some pictures are scored for it."""
@@ -63,7 +75,11 @@ class Scores(Callback):
             return broadcast(set())
         forms: Texts | None = None if self.training() is None else {}
         rehearsal = Scores(
-            {picture: self.references[picture] for picture in said}, lambda: forms, self.judge, self.metrics
+            {picture: self.references[picture] for picture in said},
+            lambda: forms,
+            self.judge,
+            self.metrics,
+            self.tokenizer,
         )
         names = rehearsal._scores(said)
         for note in rehearsal.notes:
@@ -87,10 +103,12 @@ class Scores(Callback):
     @cached_property
     def _training_forms(self) -> frozenset[tuple[str, ...]] | None:
         training = self.training()
-        return None if training is None else caption_forms(text for texts in training.values() for text in texts)
+        if training is None:
+            return None
+        return caption_forms((text for texts in training.values() for text in texts), self.tokenizer)
 
     def _variety(self, captions: Sequence[str]) -> dict[str, float]:
-        figures = asdict(caption_variety(captions, self._training_forms))
+        figures = asdict(caption_variety(captions, self._training_forms, self.tokenizer))
         figures["distinct"] /= figures.pop("captions")
         return {name: value for name, value in figures.items() if value is not None}
 
@@ -99,19 +117,19 @@ class Scores(Callback):
         if not known:
             return {}
         if self.corpus is None or self.corpus.picture_ids != sorted(known):
-            self.corpus = ReferenceCorpus({picture: self.references[picture] for picture in known})
+            self.corpus = ReferenceCorpus({picture: self.references[picture] for picture in known}, self.tokenizer)
         found = self.corpus.score(known, self.metrics)
         self.notes = found.notes
         return {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
 
 
-def scores_of(data: object, metrics: Sequence[str] = ()) -> list[Callback]:
+def scores_of(data: object, metrics: Sequence[str] = (), tokenizer: Tokenizer = NLTK) -> list[Callback]:
     """The scores of a data module's validation pictures, where it knows what people wrote about them."""
     if not isinstance(data, KnowsReferences):
         return []
     references = data.references("val")
     training = partial(data.references, "train")
-    return [] if references is None else [Scores(references, training, metrics=metrics)]
+    return [] if references is None else [Scores(references, training, metrics=metrics, tokenizer=tokenizer)]
 
 
 def merge_candidates(parts: Sequence[Mapping[int, str]]) -> dict[int, str]:

@@ -107,7 +107,7 @@ class SelfCritical(Objective):
 def cider_reward(references: Mapping[int, Sequence[str]], vocabulary: Vocabulary) -> Reward:
     """CIDEr-D against the training captions, with the end of a caption as a word of its own."""
     ended = {picture: [f"{text} {CAPTION_END}" for text in texts] for picture, texts in references.items()}
-    corpus = ReferenceCorpus(ended)
+    corpus = ReferenceCorpus(ended, vocabulary.tokenizer)
 
     def reward(picture_ids: Sequence[int], captions: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         words = [[*vocabulary.decode(tokens).split(), CAPTION_END] for tokens in captions]

@@ -5,8 +5,10 @@ from typing import ClassVar
 
 from showtell.config.registry import declare
 from showtell.config.sections import ObjectiveConfig
-from showtell.config.setting import setting
+from showtell.config.setting import Needs, setting
 from showtell.errors import ConfigError
+
+_CROSS_ENTROPY = (Needs("objective.cross_entropy_weight"),)
 
 
 @dataclass(kw_only=True)
@@ -27,6 +29,13 @@ class SelfCriticalConfig(CrossEntropyConfig):
     needs_references: ClassVar[bool] = True
 
     name: str = setting("self_critical", "which objective")
+    label_smoothing: float = setting(
+        0.0, "share of the probability spread over all words", low=0, high=0.99, needs=_CROSS_ENTROPY
+    )
+    scheduled_sampling: float = setting(
+        0.0, "probability of the decoder's own word as input in the last epoch; it grows from 0", low=0, high=1,
+        needs=_CROSS_ENTROPY,
+    )  # fmt: skip
     drawn_captions: int = setting(5, "captions drawn per picture", low=1)
     baseline: str = setting(
         "mean", "what a reward is compared with: of the other drawn captions, or greedy", choices=("greedy", "mean")

@@ -1,7 +1,9 @@
 """Captions for pictures from a checkpoint file alone: what `predict.py`, the gallery and a notebook use.
 
     captioner = showtell.load("runs/demo/STAMP")
-    captioner.caption(["dog.jpg", "cat.jpg"])
+    print(captioner)
+    for found in captioner.caption(["dog.jpg", "cat.jpg"]):
+        print(found.path, found.captions)
 
 The checkpoint brings configuration, vocabulary, transform and the decoder's weights. The encoder is built by name;
 public weights are found or fetched again and compared by hash, others lie beside the checkpoint as `encoder.pt`;
@@ -11,9 +13,10 @@ blocks that were fine-tuned then take their weights from the checkpoint.
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,14 +27,19 @@ from torch.utils.data import DataLoader
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
-from showtell.data.images import PictureError, prepare, read_picture
+from showtell.data.images import PictureLike, pixels_of, prepare
+from showtell.data.workers import watched
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
 from showtell.models.encoders.base import Encoder, build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
 from showtell.models.encoders.finetuning import finetuned_blocks
-from showtell.models.module import CaptionModule
-from showtell.text import Vocabulary
+from showtell.prediction.pictures import Pictures, as_list
+from showtell.run import Run
+from showtell.text import Vocabulary, build_tokenizer
+
+if TYPE_CHECKING:
+    from showtell.models.module import CaptionModule
 
 
 @dataclass(frozen=True)
@@ -39,11 +47,12 @@ class Captioned:
     """A picture and what became of it: its n-best captions, best first, or the reason why there are none.
 
     Attributes:
-        path: the picture.
+        path: the picture's, or a name such as `picture 2` where it came without one.
         captions: as text.
         hypotheses: the same as tokens with their log-probabilities.
         words: the same word by word, punctuation marks included.
         error: why there are none.
+        picture: as it was given.
     """
 
     path: Path
@@ -51,6 +60,7 @@ class Captioned:
     hypotheses: tuple[Hypothesis, ...] = ()
     words: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
+    picture: PictureLike = field(default=b"", repr=False, compare=False)
 
 
 class PictureCaptioner(ABC):
@@ -75,45 +85,56 @@ class PictureCaptioner(ABC):
         """Whether `look` has something to show."""
         return False
 
-    def look(self, captioned: Captioned) -> NDArray[np.float32] | None:
-        """Where the model looked for each word of the best caption, `(words, rows, columns)`; None: it does not."""
+    def look(self, captioned: Captioned, rank: int = 0) -> NDArray[np.float32] | None:
+        """Where the model looked for each word of the best caption, `(words, rows, columns)`; None: it does not.
+
+        A `rank` of 1 asks for the second best caption, and so on.
+        """
         return None
 
     def caption(
         self,
-        pictures: Iterable[str | Path],
+        pictures: PictureLike | Iterable[PictureLike],
         decoding: DecodingConfig | None = None,
         batch_size: int = 16,
         num_workers: int = 0,
         generator: torch.Generator | None = None,
     ) -> list[Captioned]:
-        """Captions pictures; one that cannot be read gets an error instead of captions, and the rest goes on.
+        """Captions pictures, a list of results in their order, also for a single picture.
 
-        `generator` is where sampling takes its random numbers; torch's global one when None.
+        A picture that cannot be read gets an error instead of captions, and the rest goes on.
+
+        Args:
+            pictures: one or several of: a path, a file's content as bytes, a PIL picture, a uint8 array `(H, W, 3)` of
+                RGB, `(H, W, 4)` with transparency, or `(H, W)` of gray. An array `(B, H, W, 3)` is several pictures.
+            decoding: how captions are read off; as in training when None.
+            batch_size: pictures at a time.
+            num_workers: processes that read the pictures; 0: this one.
+            generator: where sampling takes its random numbers; torch's global one when None.
         """
-        paths = [Path(picture) for picture in pictures]
-        return list(self.stream(paths, decoding, batch_size, num_workers, generator))
+        return list(self.stream(as_list(pictures), decoding, batch_size, num_workers, generator))
 
     def stream(
         self,
-        pictures: Sequence[Path],
+        pictures: Sequence[PictureLike],
         decoding: DecodingConfig | None,
         batch_size: int,
         num_workers: int,
         generator: torch.Generator | None = None,
     ) -> Iterator[Captioned]:
         """Like `caption`, batch by batch, in the order of the pictures; without workers this process reads them."""
-        files: Any = PictureFiles(pictures, self.transforms)
-        loader: DataLoader[Any] = DataLoader(files, batch_size, num_workers=num_workers, collate_fn=list)
-        for batch in loader:
+        files = Pictures(pictures, self.transforms)
+        load: Any = partial(watched, num_workers=num_workers) if num_workers else DataLoader
+        for batch in load(files, batch_size=batch_size, collate_fn=list):
             readable = [pixels for _, pixels, _ in batch if pixels is not None]
             per_transform = [torch.stack(part) for part in zip(*readable, strict=True)]
             hypotheses = iter(self.decode(per_transform, decoding, generator) if readable else [])
-            for path, pixels, error in batch:
+            for place, pixels, error in batch:
+                path, picture = files.names[place], pictures[place]
                 if pixels is None:
-                    yield Captioned(path, error=error)
+                    yield Captioned(path, error=error, picture=picture)
                 else:
-                    yield _captioned(path, next(hypotheses), self.vocabulary)
+                    yield _captioned(path, picture, next(hypotheses), self.vocabulary)
 
     @torch.inference_mode()
     def decode(
@@ -125,10 +146,19 @@ class PictureCaptioner(ABC):
 
 
 class Captioner(PictureCaptioner):
-    """A trained model, with vocabulary and configuration of its run; `device=auto` is a GPU where there is one."""
+    """A trained model, with vocabulary and configuration of its run; `device=auto` is a GPU where there is one.
+
+    `print` tells what it is; `file` is the checkpoint that it came from.
+    """
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, config: Config, device: str = "auto"
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        vocabulary: Vocabulary,
+        config: Config,
+        device: str = "auto",
+        file: Path | None = None,
     ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("--device cuda: this machine has no usable GPU; use --device cpu or auto")
@@ -138,6 +168,24 @@ class Captioner(PictureCaptioner):
         self.vocabulary = vocabulary
         self.configs = [config]
         self.transforms = [encoder.transform]
+        self.file = file
+
+    def __str__(self) -> str:
+        (config,), (transform,), shape = self.configs, self.transforms, self.encoder.feature_shape
+        seen = f"{shape[0]} regions of {shape[1]} numbers" if len(shape) == 2 else f"{shape[0]} numbers"
+        weights = sum(parameter.numel() for parameter in self.decoder.parameters())
+        lines = {
+            "encoder": f"{config.encoder.name}, weights {config.encoder.weights}, "
+            f"pictures of {transform.size} x {transform.size} to {seen}",
+            "decoder": f"{config.decoder.name}, {weights:,} parameters",
+            "words": f"{len(self.vocabulary):,}",
+            "data": config.data.name,
+            "decoding": config.decoding.method,
+            "best": _score(self.file) if self.file else "",
+            "device": str(self.encoder.device),
+        }
+        described = [f"  {key:<9} {text}" for key, text in lines.items() if text]
+        return "\n".join([f"Captioner of {self.file or 'a module'}", *described])
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str = "auto") -> "Captioner":
@@ -150,7 +198,8 @@ class Captioner(PictureCaptioner):
         path = checkpoint_file(Path(path))
         checkpoint = load_checkpoint(path)
         metadata = checked_metadata(checkpoint, path, model_only=True)
-        config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
+        config = restore(metadata["config"])
+        vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
         identity, transform = metadata["encoder"], ImageTransform(**metadata["transform"])
         weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)
         encoder = build_encoder(config.encoder, weights)
@@ -158,10 +207,10 @@ class Captioner(PictureCaptioner):
             load_weights(finetuned_blocks(encoder, count), finetuned_weights(checkpoint["state_dict"]), path)
         decoder = build_decoder(config.decoder, tuple(metadata["feature_shape"]), len(vocabulary))
         load_weights(decoder, inference_weights(checkpoint["state_dict"]), path)
-        return cls(encoder, decoder, vocabulary, config, device)
+        return cls(encoder, decoder, vocabulary, config, device, path)
 
     @classmethod
-    def from_module(cls, module: CaptionModule, device: str = "auto") -> "Captioner":
+    def from_module(cls, module: "CaptionModule", device: str = "auto") -> "Captioner":
         """Captions with what a module has learnt so far: a copy, of its moving averages where it keeps them."""
         described = module.metadata.get("config")
         config = restore(described) if described else replace(Config(), decoding=module.decoding_config)
@@ -178,12 +227,21 @@ class Captioner(PictureCaptioner):
         return self.decoder.attends
 
     @torch.inference_mode()
-    def look(self, captioned: Captioned) -> NDArray[np.float32] | None:
+    def look(self, captioned: Captioned, rank: int = 0) -> NDArray[np.float32] | None:
         """See `PictureCaptioner`. The picture is encoded anew, so that captioning need not keep regions."""
         if not self.attends:
             return None
-        pixels = prepare(read_picture(captioned.path), self.transforms[0]).unsqueeze(0)
-        return attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[0].tokens])[0].numpy()
+        pixels = prepare(pixels_of(captioned.picture), self.transforms[0]).unsqueeze(0)
+        return attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[rank].tokens])[0].numpy()
+
+
+def _score(file: Path) -> str:
+    """`val/cider 0.947 after epoch 3` of a run's best checkpoint; empty where that is not known."""
+    run = Run(file.parent.parent)
+    status = run.status() if file == run.best else None
+    if status is None or status.best is None:
+        return ""
+    return f"{status.monitor} {status.best:.3f} after epoch {status.best_epoch}"
 
 
 class Ensemble(PictureCaptioner):
@@ -193,17 +251,23 @@ class Ensemble(PictureCaptioner):
     transformed once per distinct transform. Names are for messages.
 
     Raises:
-        ConfigError: the vocabularies differ; one line.
+        ConfigError: the tokenizers or the vocabularies differ; one line.
     """
 
     def __init__(self, members: Sequence[tuple[str, Captioner]]) -> None:
         (first_name, first), *others = members
         for name, other in others:
+            ours, theirs = (one.vocabulary.tokenizer.name for one in (other, first))
+            if ours != theirs:
+                raise ConfigError(
+                    f"{name} was trained with vocab.tokenizer={ours}, {first_name} with {theirs}: their words "
+                    "cannot be averaged; give models of one tokenizer, or add --gallery to compare them"
+                )
             if other.vocabulary.words != first.vocabulary.words:
                 sizes = f"{len(other.vocabulary)} words, the other {len(first.vocabulary)}"
                 raise ConfigError(
                     f"{name} and {first_name} have different vocabularies ({sizes}); "
-                    "average checkpoints of one data set and vocab.threshold, or add --gallery to compare them"
+                    "average checkpoints of one data set and vocab.threshold, or compare them by --gallery FILE alone"
                 )
         self.members = [captioner for _, captioner in members]
         self.vocabulary = first.vocabulary
@@ -217,25 +281,7 @@ class Ensemble(PictureCaptioner):
         return ensemble_step([step for step, _ in parts], [state for _, state in parts])
 
 
-class PictureFiles:
-    """Decodes picture files where the loader's workers can do it; each once, whatever the number of transforms."""
-
-    def __init__(self, paths: Sequence[Path], transforms: Sequence[ImageTransform]) -> None:
-        self.paths = paths
-        self.transforms = transforms
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, i: int) -> tuple[Path, list[Tensor] | None, str | None]:
-        try:
-            picture = read_picture(self.paths[i])
-        except PictureError as error:
-            return self.paths[i], None, str(error)
-        return self.paths[i], [prepare(picture, transform) for transform in self.transforms], None
-
-
-def _captioned(path: Path, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:
+def _captioned(path: Path, picture: PictureLike, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:
     captions = tuple(vocabulary.decode(found.tokens) for found in hypotheses)
     words = tuple(tuple(vocabulary.words[token] for token in found.tokens) for found in hypotheses)
-    return Captioned(path, captions, tuple(hypotheses), words)
+    return Captioned(path, captions, tuple(hypotheses), words, picture=picture)

@@ -3,20 +3,23 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 
 import torch
 
 from showtell.config import ConfigError
 from showtell.data.annotations import Picture
 from showtell.data.paths import shown
-from showtell.data.workers import Progress
+from showtell.evaluation.report import Evaluation, table
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
-from showtell.prediction.evaluate import Evaluation, evaluate, table, unreferenced
+from showtell.prediction.evaluate import evaluation_of
 from showtell.prediction.inputs import (
     ModelOutput,
     NamedModel,
+    PictureList,
     annotated_pictures,
     load_models,
     plain_pictures,
@@ -32,6 +35,8 @@ from showtell.prediction.outputs import (
     write_results,
     write_scores,
 )
+from showtell.prediction.splits import is_data_setting, split_pictures, training_data
+from showtell.terminal import Progress
 
 SOME_FAILED = 1
 
@@ -41,26 +46,63 @@ def predict(options: argparse.Namespace) -> int:
 
     Raises:
         UserError: a checkpoint, an annotation file or an option that cannot be used; one line.
+        KeyboardInterrupt: it says what is written by then and what is not.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name that a terminal cannot show must not end the rest
+    began = time.time()
+    try:
+        return caption_and_report(options)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(what_is_written(options, began)) from None
+
+
+def what_is_written(options: argparse.Namespace, began: float) -> str:
+    """Of the files that are asked for, those that a stop left unwritten, and where finished pictures lie."""
+    files = [file for file in (options.output, options.scores, options.gallery) if file]
+    folders = [shown(folder) for folder in (options.save_pictures, options.attention) if folder and folder.is_dir()]
+    missing = [shown(file) for file in files if not file.is_file() or file.stat().st_mtime < began]
+    return "; ".join(
+        [
+            *([f"not written: {', '.join(missing)}"] if missing else []),
+            *([f"pictures finished so far: {', '.join(folders)}"] if folders else []),
+        ]
+    )
+
+
+def caption_and_report(options: argparse.Namespace) -> int:
+    """As `predict`."""
     files, words = split_arguments(options.words)
     check(options, len(files), words)
-    listed = annotated_pictures(options.annotations, options.images) if options.annotations else plain_pictures(words)
+    listed = annotated_pictures(options.annotations, options.images) if options.annotations else PictureList([])
     models = load_models(files, options)
+    if options.split:
+        listed = split_pictures(options.split, models, words)
+    elif not options.annotations:
+        listed = plain_pictures(words, recursive=options.recursive)
+        if not listed.pictures and listed.problems:
+            raise ConfigError(listed.problems[0])
+    if options.scores and not any(picture.captions for picture in listed.pictures):
+        raise ConfigError(f"--scores: {listed.called} has no captions to score against; leave it out")
     if options.attention:
         refuse_blind(models[0])
     captioned: list[dict[int, Captioned]] = []
     unreadable: dict[int, str] = {}
     for model in models:
-        found, failed = caption_all(model, listed.pictures, options, named=len(models) > 1)
+        found, failed = caption_all(model, listed, options, named=len(models) > 1)
         captioned.append(found)
         unreadable |= failed
     readable = [picture for picture in listed.pictures if picture.id not in unreadable]
-    if options.annotations and not readable:
+    if listed.name and not readable:
+        place = f"--images {options.images}" if options.annotations else f"--split {options.split}"
         first = next(iter(unreadable.values()))
-        raise ConfigError(f"--images {options.images}: no picture of {options.annotations} can be read there; {first}")
+        raise ConfigError(f"{place}: no picture of {listed.called} can be read there; {first}")
     pairs = zip(models, captioned, strict=True) if readable else ()
-    outputs = [ModelOutput(model, found, evaluation_of(model, found, readable, options)) for model, found in pairs]
-    notes = [*listed.notes, *report(outputs, readable, options)]
+    outputs = [ModelOutput(model, found, _evaluation(model, found, listed, options)) for model, found in pairs]
+    notes = [*listed.notes, *report(outputs, readable, listed, options)]
+    if listed.name and options.output and unreadable:
+        missing = f"{len(unreadable):,} of the {len(listed.pictures):,} pictures are missing in {options.output}"
+        notes.append(f"{missing}; an evaluation server wants one caption per picture")
     problems = [*listed.problems, *unreadable.values()]
     for kind, lines in (("note", notes), ("skipped", problems)):
         for line in lines:
@@ -71,14 +113,25 @@ def predict(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
     """Refuses, by a ConfigError, combinations of options that cannot be meant."""
     folders = [folder.resolve() for folder in (options.attention, options.save_pictures) if folder]
+    written = [file for file in (options.output, options.scores, options.gallery) if file and file.is_dir()]
+    blocked = [folder for folder in folders if folder.exists() and not folder.is_dir()]
     one_folder = len(folders) > len(set(folders))
+    settings = [word for word in words if is_data_setting(word)]
+    others = shown(" ".join(word for word in words if word not in settings))
+    listed = options.annotations or options.split
     refusals = (
-        (options.annotations and words, f"{shown(' '.join(words))}: with --annotations, pictures come from --images"),
+        (options.annotations and options.split, "--annotations and --split both name pictures; leave one of them out"),
+        (settings and not options.split, f"{shown(' '.join(settings))}: belongs to --split train, val or test"),
+        (options.annotations and words, f"{others}: with --annotations, pictures come from --images"),
+        (options.split and words != settings, f"{others}: with --split, pictures come from the run's own data"),
         (options.annotations and not options.images, "--annotations: say with --images DIR where its pictures lie"),
+        (listed and options.recursive, "--recursive is for folders that are named themselves; leave it out"),
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
-        (options.scores and not options.annotations, "--scores: nothing to score against; give --annotations FILE"),
-        (not options.annotations and not words, "no picture is named; give some after the checkpoint"),
+        (options.scores and not listed, "--scores: nothing to score against; give --annotations FILE or --split test"),
+        (not listed and not words, "no picture is named; name pictures or folders after the checkpoint"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
+        (written, f"{shown(written[0]) if written else ''}: is a folder; name a file to write"),
+        (blocked, f"{shown(blocked[0]) if blocked else ''}: is a file; name a folder to write into"),
         (one_folder, "--attention and --save-pictures would write the same files; name two folders"),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
         (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
@@ -101,28 +154,28 @@ def refuse_blind(model: NamedModel) -> None:
 
 
 def caption_all(
-    model: NamedModel, pictures: Sequence[Picture], options: argparse.Namespace, *, named: bool
+    model: NamedModel, listed: PictureList, options: argparse.Namespace, *, named: bool
 ) -> tuple[dict[int, Captioned], dict[int, str]]:
     """One model's captions, and by picture id why some pictures have none.
 
-    Captions of pictures that the command line names are printed as they come, with the model's label if `named`; for
-    annotated ones a progress line is.
+    Captions of pictures that the command line names are printed as they come, with the model's label if `named`. Where
+    no terminal shows these, a progress line is shown, unless all is done in one batch.
     """
+    pictures = listed.pictures
     generator = torch.Generator().manual_seed(options.seed or 0)
     workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
     paths = [picture.path for picture in pictures]
     stream = model.captioner.stream(paths, model.decoding, options.batch_size, workers, generator)
     done, failed = {}, {}
-    with Progress(
-        f"captioning with {model.label}", len(pictures), "pictures", shown=bool(options.annotations)
-    ) as progress:
+    watched = (bool(listed.name) or not sys.stdout.isatty()) and len(pictures) > options.batch_size
+    with Progress(f"captioning with {model.label}", len(pictures), "pictures", shown=watched) as progress:
         for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
             progress.count()
             if captioned.error is not None:
                 failed[picture.id] = captioned.error
                 continue
             done[picture.id] = captioned
-            if not options.annotations:
+            if not listed.name:
                 said_by = [model.label] if named else []
                 print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
             if options.save_pictures:
@@ -132,31 +185,33 @@ def caption_all(
     return done, failed
 
 
-def report(outputs: Sequence[ModelOutput], pictures: Sequence[Picture], options: argparse.Namespace) -> list[str]:
+def report(
+    outputs: Sequence[ModelOutput], pictures: Sequence[Picture], listed: PictureList, options: argparse.Namespace
+) -> list[str]:
     """Prints the table of scores, writes the files that are asked for, and returns notes on missing figures."""
     if not outputs:
         return []
-    if options.annotations:
+    if listed.name:
         print(table({output.model.label: output.evaluation for output in outputs}))
     for output in outputs:
         label = output.model.label if len(outputs) > 1 else ""
         if options.output:
             results = labelled(options.output, label)
-            write_results(output.captioned, pictures, results, annotated=bool(options.annotations))
-        if options.annotations and (options.scores or options.output):
+            write_results(output.captioned, pictures, results, annotated=bool(listed.name))
+        if output.evaluation.scores and (options.scores or options.output):
             write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
     notes = list(dict.fromkeys(note for output in outputs for note in output.evaluation.notes))
     if options.gallery:
-        title = f"Captions of {options.annotations.name}" if options.annotations else "Captioned pictures"
+        title = f"Captions of {listed.called}" if listed.name else "Captioned pictures"
         write_gallery(gallery_page(title, outputs, pictures, options.gallery_pictures, notes), options.gallery)
     return notes
 
 
-def evaluation_of(
-    model: NamedModel, captioned: Mapping[int, Captioned], pictures: Sequence[Picture], options: argparse.Namespace
+def _evaluation(
+    model: NamedModel, captioned: Mapping[int, Captioned], listed: PictureList, options: argparse.Namespace
 ) -> Evaluation:
-    """Scores against the annotations; without them only what captions tell by themselves, for the gallery."""
-    best, configs = {picture: found.captions[0] for picture, found in captioned.items()}, model.captioner.configs
-    if options.annotations:
-        return evaluate(best, {picture.id: picture.captions for picture in pictures}, configs)
-    return unreferenced(best, configs if options.gallery else [])
+    configs = model.captioner.configs if listed.name or options.gallery else []
+    metrics = [name for config in configs for name in config.training.metrics]
+    return evaluation_of(
+        captioned, listed, training_data(listed, configs), metrics, model.captioner.vocabulary.tokenizer
+    )

@@ -5,18 +5,23 @@ themselves, or those of an annotation file.
 """
 
 import argparse
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.config import ConfigError, DataConfig, DecodingConfig
-from showtell.data.annotations import Picture
+from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
 from showtell.data.paths import find_pictures, shown, why_unreadable
+from showtell.data.settings import FolderConfig
+from showtell.evaluation.report import Evaluation
+from showtell.files import PICTURE_SUFFIXES
 from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
-from showtell.prediction.evaluate import Evaluation
 from showtell.prediction.options import decoding_from_flags
+from showtell.run import Run, runs_below
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,42 @@ class ModelOutput:
 def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Parts the command line's words into checkpoint files and pictures.
 
-    The first word is always a checkpoint; others are when they end in `.ckpt` or are run directories.
+    Checkpoints end in `.ckpt` or are run directories; where none does, the first word is meant to be one.
+
+    Raises:
+        ConfigError: the first word is neither.
     """
-    named = [i for i, word in enumerate(words) if i == 0 or word.endswith(".ckpt") or _is_run(Path(word))]
-    checkpoints = [checkpoint_file(Path(words[i])) for i in named]
-    return checkpoints, [word for i, word in enumerate(words) if i not in named]
+    named = [word for word in words if word.endswith(".ckpt") or _is_run(Path(word))]
+    if not named:
+        named = [words[0]]
+        refuse_no_checkpoint(Path(words[0]))
+    rest = [word for word in words if word not in named]
+    foreign = [word for word in rest if re.match(r"(?!data[.=])[a-z_.]+=", word) and not os.path.exists(word)]
+    if foreign:
+        raise ConfigError(f"{foreign[0]}: train.py has settings, predict.py options such as --beam 5; see --help")
+    return [checkpoint_file(Path(word)) for word in named], rest
+
+
+def refuse_no_checkpoint(path: Path) -> None:
+    """Refuses, by a ConfigError, a first word that is a folder without a checkpoint, a picture or nothing."""
+    name = shown(path)
+    if path.is_dir():
+        below = runs_below(path)
+        if Run(path).status_file.is_file():
+            raise ConfigError(f"{name}: this run has no checkpoint yet; train it with train.py resume={name}")
+        held = (
+            f"is not a run but a folder that holds {below}" if below else "no run is there; name a run, or a checkpoint"
+        )
+        raise ConfigError(f"{name}: {held}")
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        raise ConfigError(f"{name}: is a picture, and no run is named; name one: predict.py runs/NAME/STAMP {name}")
+    if not path.exists():
+        raise ConfigError(f"{name}: there is no such run or checkpoint; `ls -d runs/*/*` shows the runs")
 
 
 def _is_run(path: Path) -> bool:
     try:
-        return checkpoint_file(path).is_file() and path.is_dir()
+        return path.is_dir() and checkpoint_file(path).is_file()
     except (OSError, ValueError):  # a name that no file can have
         return False
 
@@ -102,7 +133,17 @@ def short_labels(files: Sequence[Path]) -> list[str]:
     tails = [part[common:] for part in parts]
     while all(len(tail) > 1 for tail in tails) and len({tail[-1] for tail in tails}) == 1:
         tails = [tail[:-1] for tail in tails]
-    return ["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)]
+    return _differing(["/".join(tail) or part[-1] for tail, part in zip(tails, parts, strict=True)])
+
+
+def _differing(names: Sequence[str]) -> list[str]:
+    """The words in which folders of one sweep differ: `hidden_size-100` of `decoder.hidden_size-100__seed-1`."""
+    words = [name.split("__") for name in names]
+    common = set.intersection(*map(set, words))
+    pairs = [[word.partition("-") for word in one if word not in common] for one in words]
+    told = [" ".join(f"{key.rpartition('.')[2]}-{value}" for key, _, value in one) for one in pairs]
+    in_one_sweep = all(dash and "/" not in key for one in pairs for key, dash, _ in one) and max(map(len, words)) > 1
+    return told if in_one_sweep and all(told) and len(set(told)) == len(names) else list(names)
 
 
 def _telling_parts(file: Path, *, with_name: bool) -> tuple[str, ...]:
@@ -118,29 +159,42 @@ class PictureList:
     Attributes:
         pictures: in order; without captions where nobody described them.
         problems: a line per picture or argument that cannot be used.
-        notes: a line per thing that reading the annotations left out.
+        notes: a line per thing that was left out.
+        name: of an annotation file or a split; empty where pictures are named themselves, which have no references.
+        split: train, val or test, where one is named.
+        moved: data that models were trained on, and the same as the command line changed it.
     """
 
     pictures: list[Picture]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    name: str = ""
+    split: SplitName | None = None
+    moved: tuple[DataConfig, DataConfig] | None = None
+
+    @property
+    def called(self) -> str:
+        """The name in a sentence."""
+        return f"the {self.name}" if self.split else self.name
 
 
-def plain_pictures(words: Sequence[str]) -> PictureList:
+def plain_pictures(words: Sequence[str], *, recursive: bool = False) -> PictureList:
     """The pictures that files, folders and patterns mean.
 
     Names that end in digits, as COCO's do, give the ids; else the pictures are numbered from 1.
     """
-    paths, problems = find_pictures(list(words))
-    found = [coco_id(path) for path in paths]
-    ids = [number for number in found if number is not None]
-    if len(set(ids)) < len(paths):
-        ids = list(range(1, len(paths) + 1))
-    return PictureList([Picture(number, path, ()) for number, path in zip(ids, paths, strict=True)], problems)
+    found = find_pictures(words, recursive=recursive)
+    ids = [number for path in found.paths if (number := coco_id(path)) is not None]
+    if len(set(ids)) < len(found.paths):
+        ids = list(range(1, len(found.paths) + 1))
+    pictures = [Picture(number, path, ()) for number, path in zip(ids, found.paths, strict=True)]
+    return PictureList(pictures, found.problems, found.notes)
 
 
 def annotated_pictures(annotations: Path, images: Path) -> PictureList:
-    """The pictures of a captions file in COCO's format, with its ids and their references.
+    """The pictures of a captions file of any layout, with their references where they have any.
+
+    COCO's and its like have ids; those of other layouts are the places of the pictures in the file.
 
     Whether each picture is there shows when it is read.
 
@@ -152,15 +206,17 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
         raise ConfigError(f"--annotations {shown(annotations)}: {reason}")
     if not images.is_dir():
         raise ConfigError(f"--images {shown(images)}: no such folder; give the one that the file names start from")
-    config = DataConfig(
+    file, folder = str(annotations.resolve()), str(images.resolve())
+    config = FolderConfig(
         name=annotations.stem,
-        format="coco",
         root=".",
-        val_annotations=str(annotations.resolve()),
-        val_images=str(images.resolve()),
+        train_annotations="none",  # the file is read whole, and divided among no splits
+        val_annotations=file,
+        train_images=folder,
+        val_images=folder,
     )
-    split = read_split(config, "val", check_files=False)
-    return PictureList(split.pictures, notes=split.skipped)
+    split = read_split(config, "val", check_files=False, undescribed=True)
+    return PictureList(split.pictures, notes=split.skipped, name=annotations.name)
 
 
 def coco_id(path: Path) -> int | None:

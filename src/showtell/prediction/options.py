@@ -12,6 +12,15 @@ from dataclasses import asdict, fields
 from showtell.config import ConfigError, DecodingConfig
 from showtell.config.setting import declared
 
+NEEDS = "name a run or a checkpoint, then pictures: python predict.py runs/NAME/STAMP photo.jpg"
+_RUN = "name the run first, without an option"
+_PICTURE = "name pictures after the run, without an option"
+INSTEAD = {
+    **dict.fromkeys(("--checkpoint", "--ckpt", "--model", "--run", "--weights", "-c", "-m"), _RUN),
+    **dict.fromkeys(("--beam-size", "--beams", "--num-beams"), "did you mean --beam?"),
+    **dict.fromkeys(("--image", "--picture", "--pictures", "--input", "--file", "-i"), _PICTURE),
+}
+"""What to write for options that other programs have."""
 _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 
@@ -45,13 +54,19 @@ def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) ->
     if method:
         given["method"] = method
         before = {key: before[key] for key in _EVERY_METHOD}
+        if method == "greedy":  # it ranks nothing
+            del before["length_penalty"]
         if method == "beam" and "beam_size" not in given:
             given["beam_size"] = _known_width(trained)
+    if "diversity" in given and {**before, **given}.get("groups", 1) == 1:
+        raise ConfigError("--diversity has no effect without groups; add --groups N, or leave it out")
     try:
         decoding = DecodingConfig(**{**before, **given})
     except ConfigError as error:
         raise ConfigError(_in_flags(str(error))) from None
-    _refuse_ignored(decoding, given, options.seed)
+    if options.seed is not None and decoding.method != "sample":
+        method = f"--method {decoding.method}"
+        raise ConfigError(f"--seed has no effect with {method}; add --method sample, or leave it out")
     return decoding
 
 
@@ -68,14 +83,6 @@ def _known_width(trained: DecodingConfig) -> int:
     if trained.method != "beam":
         raise ConfigError("--method beam: say how wide the beam is, such as --beam 5")
     return trained.beam_size
-
-
-def _refuse_ignored(decoding: DecodingConfig, given: dict[str, object], seed: int | None) -> None:
-    """What `DecodingConfig` cannot know to be ignored, because it is a default or no setting of it."""
-    if "diversity" in given and decoding.groups == 1:
-        raise ConfigError("--diversity has no effect without groups; add --groups N, or leave it out")
-    if seed is not None and decoding.method != "sample":
-        raise ConfigError(f"--seed has no effect with --method {decoding.method}; add --method sample, or leave it out")
 
 
 def _flag(field: str) -> str:

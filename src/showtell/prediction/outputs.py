@@ -1,23 +1,24 @@
 """What `predict.py` writes: COCO results, scores, pictures with their captions, and the content of the gallery."""
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from showtell.data.annotations import Picture
 from showtell.data.images import picture_pixels
-from showtell.files import atomic_write, write_text_atomically
+from showtell.data.paths import telling_names
+from showtell.evaluation.report import figures, scores_content
+from showtell.files import atomic_write, write_json
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
-from showtell.gallery.drawing import attention_sheet, caption_card
+from showtell.gallery.drawing import attention_sheet, caption_card, contact_sheet
 from showtell.prediction.captioner import Captioned, PictureCaptioner
-from showtell.prediction.evaluate import figures
 from showtell.prediction.inputs import ModelOutput, NamedModel, coco_id
+from showtell.text import Tokenizer
 
 
 def labelled(path: Path, label: str) -> Path:
@@ -37,65 +38,63 @@ def write_results(
 ) -> None:
     """COCO's result format: `image_id` and `caption` of each picture and nothing else, as evaluation servers want.
 
-    Pictures without a COCO number are told apart by `file_name`.
+    Pictures without a COCO number are told apart by `file_name`; where several captions were asked for, `captions` has
+    all of them, best first.
     """
     numbered = not annotated and any(coco_id(picture.path) != picture.id for picture in pictures)
     results: list[dict[str, Any]] = []
-    for picture in pictures:
-        result = {"image_id": picture.id, "caption": captioned[picture.id].captions[0]}
-        results.append({**result, "file_name": picture.path.name} if numbered else result)
+    for picture, name in zip(pictures, telling_names([picture.path for picture in pictures]), strict=True):
+        result: dict[str, Any] = {"image_id": picture.id, **_told(captioned[picture.id])}
+        results.append({**result, "file_name": name} if numbered else result)
     write_json(path, results)
 
 
+def _told(captioned: Captioned) -> dict[str, Any]:
+    best, *others = captioned.captions
+    return {"caption": best, "captions": captioned.captions} if others else {"caption": best}
+
+
 def write_scores(output: ModelOutput, pictures: Sequence[Picture], path: Path) -> None:
-    """Scores of all pictures and of each, how they came about, and what is missing."""
-    model, evaluation = output.model, output.evaluation
-    rows = []
-    for picture in pictures:
+    """Writes `scores_content`."""
+    model, rows = output.model, []
+    for picture, name in zip(pictures, telling_names([picture.path for picture in pictures]), strict=True):
         found = output.captioned[picture.id]
-        row = {"image_id": picture.id, "file_name": picture.path.name, "caption": found.captions[0]}
-        rows.append({**row, "log_prob": found.hypotheses[0].log_prob, **evaluation.pictures[picture.id]})
-    content = {
-        "system": model.label,
-        "checkpoints": [str(file) for file in model.files],
-        "decoding": asdict(model.decoding),
-        "scores": evaluation.scores,
-        "variety": asdict(evaluation.variety),
-        "notes": evaluation.notes,
-        "pictures": rows,
-    }
-    write_json(path, content)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Whole or not at all."""
-    write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        row = {"image_id": picture.id, "file_name": name, **_told(found)}
+        rows.append({**row, "log_prob": found.hypotheses[0].log_prob})
+    about = model.label, model.files, model.decoding
+    write_json(path, scores_content(output.evaluation, rows, *about))
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
-    """A name of its own per picture: the file's without ending, where several have one with the folder's before it."""
-    several = Counter(path.stem for path in paths)
+    """A file name of its own per picture, without ending: its telling name, with the picture's ending if need be."""
+    tellings = [name.replace("/", "_") for name in telling_names(paths)]
+    several = Counter(Path(name).stem for name in tellings)
     names: dict[str, None] = {}
-    for path in paths:
-        name = path.stem if several[path.stem] == 1 else f"{path.resolve().parent.name}_{path.stem}"
+    for telling in tellings:
+        name = Path(telling).stem if several[Path(telling).stem] == 1 else telling
         free = (other for number in count(2) if (other := f"{name}_{number}") not in names)
         names[next(free) if name in names else name] = None
     return list(names)
 
 
 def save_attention(captioner: PictureCaptioner, captioned: Captioned, file: Path) -> None:
-    """Writes the picture once per word of its caption, lit where the model, which must attend, looked."""
-    maps = captioner.look(captioned)
-    assert maps is not None
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Writes the picture once per word of each caption, lit where the model, which must attend, looked."""
     pixels = picture_pixels(captioned.path)
+    sheets = []
+    for rank, words in enumerate(captioned.words):
+        maps = captioner.look(captioned, rank)
+        assert maps is not None
+        sheets.append(attention_sheet(pixels, words, maps))
+    file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:
-        attention_sheet(pixels, captioned.words[0], maps).save(stream, format="PNG")
+        contact_sheet(sheets, columns=1).save(stream, format="PNG")
 
 
 def save_picture(captioned: Captioned, file: Path) -> None:
-    """Writes the picture with its caption below it."""
-    card = caption_card(picture_pixels(captioned.path), captioned.captions[0], width=480)
+    """Writes the picture with its captions below it."""
+    several = len(captioned.captions) > 1
+    lines = [f"{rank}. {text}" if several else text for rank, text in enumerate(captioned.captions, start=1)]
+    card = caption_card(picture_pixels(captioned.path), "\n".join(lines), width=480)
     with atomic_write(file) as stream:
         card.save(stream, format="PNG")
 
@@ -104,14 +103,18 @@ def gallery_page(
     title: str, outputs: Sequence[ModelOutput], pictures: Sequence[Picture], most: int, notes: Sequence[str]
 ) -> Page:
     """The page of what models said about all captioned pictures, of which at most `most` are shown."""
-    entries = [Entry(picture.path, picture.captions, _predictions(outputs, picture.id)) for picture in pictures]
+    names = telling_names([picture.path for picture in pictures])
+    entries = [
+        Entry(picture.path, picture.captions, _predictions(outputs, picture.id), name)
+        for picture, name in zip(pictures, names, strict=True)
+    ]
     chosen, sentence = choose([mean_cider(entry) for entry in entries], most)
     return Page(
         title=title,
         systems=[(output.model.label, _description(output.model)) for output in outputs],
         figures=figures({output.model.label: output.evaluation for output in outputs}),
         entries=[with_maps(entries[place], outputs, pictures[place].id) for place in chosen],
-        total=len(pictures),
+        subject=str(outputs[0].evaluation.subject or ""),
         notes=[*([sentence] if sentence else []), *notes],
     )
 
@@ -148,19 +151,21 @@ def mean_cider(entry: Entry) -> float | None:
 
 
 def _predictions(outputs: Sequence[ModelOutput], picture: int) -> list[Prediction]:
-    return [
-        Prediction(captions_of(output.captioned[picture]), output.evaluation.pictures.get(picture, {}))
-        for output in outputs
-    ]
+    predictions = []
+    for output in outputs:
+        tokenizer = output.model.captioner.vocabulary.tokenizer
+        captions = captions_of(output.captioned[picture], tokenizer)
+        predictions.append(Prediction(captions, output.evaluation.pictures.get(picture, {})))
+    return predictions
 
 
-def captions_of(captioned: Captioned) -> list[Caption]:
+def captions_of(captioned: Captioned, tokenizer: Tokenizer) -> list[Caption]:
     """The n-best captions, word by word with probabilities."""
     captions = []
     for words, hypothesis in zip(captioned.words, captioned.hypotheses, strict=True):
         *probabilities, end = (math.exp(value) for value in hypothesis.word_log_probs)
-        pairs = zip(words, probabilities, strict=True)
-        captions.append(Caption([Word(word, p) for word, p in pairs], end))
+        pairs = zip(tokenizer.pieces(words), probabilities, strict=True)
+        captions.append(Caption([Word(word.lstrip(), p, glued=word[:1] != " ") for word, p in pairs], end))
     return captions
 
 

@@ -8,6 +8,7 @@ overwrite.
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import Config, ConfigError, restore
-from showtell.config.command_line import IMPLIED, key_of
+from showtell.config.command_line import IMPLIED
+from showtell.config.migration import as_started
 from showtell.config.reference import names_folders, traits
+from showtell.config.schema import ADOPTED
 from showtell.config.setting import flat
-from showtell.processes import signal_name
+from showtell.config.words import key_of
+from showtell.leaderboard.compare import short_names
+from showtell.processes import COMMAND_VARIABLE, signal_name
 from showtell.run import DONE, Run
 from showtell.sweeps.supervisor import BUSY, NOT_STARTED, locked
 
@@ -99,8 +104,11 @@ class Job:
         return to_do
 
     def _adopting(self, saved: Mapping[str, Any] | None) -> Config:
-        """Of a second stage, with what its run adopted, which is not what the command line says."""
-        return self.config.adopting(restore(saved)) if saved and self.config.init_from else self.config
+        """With what the run here has that the command line does not say: a second stage's adoptions, old names."""
+        if saved is None:
+            return self.config
+        config = self.config.adopting(restore(saved)) if self.config.init_from else self.config
+        return as_started(config, saved)
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
         run = Run(self.directory)
@@ -115,7 +123,21 @@ class Job:
         return [(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
 
 
-def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
+def command_environment(overrides: Iterable[str]) -> dict[str, str]:
+    """Tells a job the command that would train it alone."""
+    return {COMMAND_VARIABLE: shlex.join(["python", "train.py", *overrides])}
+
+
+def job_folder(parent: Path, overrides: Sequence[str], varied: Sequence[str]) -> Path:
+    """Where a job trains: `hidden_size-256__threshold-8`, or the folder with whole keys that an older sweep made.
+
+    TensorBoard calls a run by its folder, so what all names would repeat is left out.
+    """
+    whole = parent / folder_name(overrides, varied)
+    return whole if whole.is_dir() else parent / folder_name(overrides, varied, short=True)
+
+
+def folder_name(overrides: Iterable[str], varied: Iterable[str] = (), short: bool = False) -> str:
     """A folder's name that tells the overrides: `decoder.hidden_size-256__vocab.threshold-8`.
 
     `=` and `,` cannot be passed back on the command line and `/` would nest, so they are replaced; a name that grows
@@ -123,10 +145,14 @@ def folder_name(overrides: Iterable[str], varied: Iterable[str] = ()) -> str:
     give equal names whatever else the sweep varies, so that a sweep which is extended finds its runs.
 
     The order of the words does not matter. Those in which the jobs of the sweep differ, `varied`, are always told.
+    A `short` name tells the last parts of keys where these words leave no doubt.
     """
     differ = set(varied)
     kept = sorted(word for word in overrides if word in differ or tells_runs_apart(word))
     told = [word.lstrip("+").split("=", 1) for word in kept]
+    if short:
+        names = short_names([words[0] for words in told])
+        told = [[names[words[0]], *words[1:]] for words in told]
     full = "__".join("-".join(words) for words in told)
     if len(full) > MAX_NAME:
         told = [[words[0].rpartition(".")[2], *words[1:]] for words in told]
@@ -158,6 +184,19 @@ def check_folders(jobs: Sequence[Job]) -> None:
             )
         seen[job.directory] = job
         job.check_folder()
+
+
+def check_stages(jobs: Sequence[Job]) -> None:
+    """Refuses a sweep of second stages over what they all have of the first one: they would be the same run.
+
+    Raises:
+        ConfigError: it is such a sweep; one line.
+    """
+    for job in jobs:
+        adopted = [word for word in job.title.split() if key_of(word).partition(".")[0] in ADOPTED]
+        idle = [word for word in adopted if key_of(word) != "encoder.finetune_blocks"]
+        if job.config.init_from and idle:
+            raise ConfigError(f"{idle[0]} has no effect with init_from, which brings encoder, decoder and vocabulary")
 
 
 @dataclass(frozen=True)

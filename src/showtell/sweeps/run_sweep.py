@@ -100,7 +100,7 @@ class Runner:
                     time.sleep(POLL_SECONDS)
                     self._obey()
                     self._collect()
-                    self.display.update([job for job, _ in self._running.values()])
+                    self.display.update()
             finally:
                 for _, process in self._running.values():
                     process.kill()

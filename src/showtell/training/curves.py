@@ -1,4 +1,4 @@
-"""The curves of a run, and its line per epoch.
+"""The curves of a run.
 
 Everything per step is measured here and handed to the loggers directly; `docs/decisions/logging.md` says why.
 """
@@ -10,8 +10,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
-
-from showtell.checkpointing.lightning_internals import EpochsFromOne
 
 
 class Curves(Callback):
@@ -91,37 +89,3 @@ class Curves(Callback):
 
     def _is_logged(self, trainer: pl.Trainer) -> bool:
         return (trainer.global_step + 1) % self.every == 0
-
-
-class EpochLines(Callback):
-    """Prints one line per epoch, so that a log file tells the story as well as the progress bar."""
-
-    def on_fit_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Starts the clock."""
-        self.began = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Prints epoch, losses, scores and time."""
-        if not trainer.is_global_zero:
-            return
-        values = {
-            key: value.item()
-            for key, value in trainer.callback_metrics.items()
-            if key in ("train/epoch_loss", "val/loss", "val/true", "val/cider")
-        }
-        scores = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
-        passed = time.perf_counter() - self.began
-        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {scores}  {passed:.0f} s", flush=True)
-
-
-class ProgressBar(EpochsFromOne):
-    """Rich's bar with the loss and the time left; it counts epochs from 1, as the lines do."""
-
-    def __init__(self, curves: Curves) -> None:
-        super().__init__(refresh_rate=20)
-        self._curves = curves
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """The newest training and validation loss."""
-        losses = {"loss": self._curves.newest_loss, "val": trainer.callback_metrics.get("val/loss")}
-        return {name: f"{float(value):.3f}" for name, value in losses.items() if value is not None}

@@ -10,7 +10,6 @@ A logger of one's own: `@showtell.register("logger", name="mine") class Mine(Run
 """
 
 import csv
-import os
 import struct
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
@@ -21,13 +20,19 @@ from typing import Any, Protocol
 
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.metadata import (  # type: ignore[import-untyped]
+    EXPERIMENT_TAG,
+    SESSION_END_INFO_TAG,
+    SESSION_START_INFO_TAG,
+)
 
 from showtell.config import Config, find
 from showtell.distributed import is_rank_zero
-from showtell.files import write_text_atomically
+from showtell.files import atomic_write, write_text_atomically
 from showtell.run import Run
 
-_AT_THE_END = ("val_best/", "_hparams_")
+_AT_THE_END = ("val_best/", SESSION_END_INFO_TAG, "test/")  # the first by older versions
+_OF_EACH_START = (EXPERIMENT_TAG, SESSION_START_INFO_TAG)  # TensorBoard knows one of each, and takes the first
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,19 @@ def tensorboard(run: Run, config: Config, resumed_at: LogPoint | None) -> Logger
     if resumed_at and is_rank_zero():
         truncate_events(run.directory, resumed_at)
     step = resumed_at.step if resumed_at else None
-    return TensorBoardLogger(run.directory, name="", version="", default_hp_metric=False, purge_step=step)
+    return TensorBoard(run.directory, name="", version="", default_hp_metric=False, purge_step=step)
+
+
+class TensorBoard(TensorBoardLogger):
+    """Lightning's, without what Lightning adds: a chart of the epoch's number, and a copy of the hyper-parameters."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Writes the curves."""
+        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+
+    def save(self) -> None:
+        """Flushes."""
+        self.experiment.flush()
 
 
 class MetricsFile(RunLogger):
@@ -145,7 +162,8 @@ def _row_comes_again(row: dict[str, str], point: LogPoint) -> bool:
 def truncate_events(run_dir: Path, point: LogPoint) -> None:
     """Cuts TensorBoard's event files in `run_dir`; those that are wholly later are removed.
 
-    A file that is damaged is cut at the damage, beyond which TensorBoard would not read either.
+    A file that is damaged is cut at the damage, beyond which TensorBoard would not read either. The hyper-parameters,
+    which a resume may change, are taken out.
     """
     cut = False
     # ...tfevents.SECONDS.HOST.PID.NUMBER: the tenth file of a process comes after its ninth
@@ -154,25 +172,28 @@ def truncate_events(run_dir: Path, point: LogPoint) -> None:
         if cut:
             path.unlink()
             continue
-        length = _kept_length(path, point)
-        if length < path.stat().st_size:
-            os.truncate(path, length)
-            cut = True
+        before = path.read_bytes()
+        kept, cut = _kept(before, point)
+        if kept != before:
+            with atomic_write(path) as file:
+                file.write(kept)
 
 
-def _kept_length(path: Path, point: LogPoint) -> int:
-    """Number of bytes before the first event that comes again."""
-    end = 0
-    for event, after in _events(path):
-        if event.HasField("summary") and point.comes_again(event.step, [value.tag for value in event.summary.value]):
-            return end
+def _kept(content: bytes, point: LogPoint) -> tuple[bytes, bool]:
+    """The events before the first that comes again, and whether there is such a one, or damage."""
+    kept, end = list[bytes](), 0
+    for event, after in _events(content):
+        names = [value.tag for value in event.summary.value]
+        if names and point.comes_again(event.step, names):
+            break
+        if not set(names) & set(_OF_EACH_START):
+            kept.append(content[end:after])
         end = after
-    return end
+    return b"".join(kept), end < len(content)
 
 
-def _events(path: Path) -> Iterator[tuple[Event, int]]:
+def _events(content: bytes) -> Iterator[tuple[Event, int]]:
     """The events of a file, each with its end's offset. A record is length, its CRC, content, its CRC."""
-    content = path.read_bytes()
     start = 0
     while start + 12 <= len(content):
         (size,) = struct.unpack_from("<Q", content, start)

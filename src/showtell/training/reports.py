@@ -1,11 +1,8 @@
 """What a run says about itself around the training: what was left out, its words, its pictures, what to type next."""
 
-import io
 import json
 import math
-import os
-import shutil
-import sys
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,24 +14,25 @@ import numpy as np
 import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
 from showtell.config import Config
-from showtell.config.reference import traits
-from showtell.config.setting import flat
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
 from showtell.data.images import picture_pixels
 from showtell.data.module import CaptionData
 from showtell.data.paths import stamp
+from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import load_scenes, truth_shares
+from showtell.data.shapes.scenes import describe, think_up
 from showtell.distributed import all_gather
 from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
+from showtell.processes import program, shortest
 from showtell.run import Run
-from showtell.text import Vocabulary
+from showtell.text import Vocabulary, build_tokenizer
+from showtell.training.board import boards, log_picture, logged_at
+from showtell.training.sources import Source
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,7 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str]
     """`vocabulary.txt`, one word per line in order of tokens, and `vocabulary_dropped.txt` with what fell out."""
     kept = set(vocabulary.words)
     dropped = [(word, count) for word, count in counts.most_common() if word not in kept]
-    lost, total = sum(count for _, count in dropped), sum(counts.values())
-    share = 100 * lost / max(1, total)
+    share = 100 * vocabulary.unknown_share(counts)
     head = f"# {len(dropped)} words seen fewer than {threshold} times: {share:.2f}% of all words become <unk>"
     run = Run(run_dir)
     write_text_atomically(run.vocabulary_file, "\n".join(vocabulary.words) + "\n")
@@ -60,18 +57,34 @@ def write_vocabulary(run_dir: Path, vocabulary: Vocabulary, counts: Counter[str]
     )
 
 
-def reports(config: Config, run_dir: Path, data: CaptionData) -> list[Callback]:
-    """The callbacks that score and show the captions of a validation."""
+def build_scores(config: Config, source: Source) -> Scores:
+    """The callback that scores the captions of a validation."""
     judge = None
     if config.data.format == "shapes":
         judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
+    references = source.references("val")
+    assert references is not None
+    metrics = config.training.metrics
+    return Scores(references, lambda: source.references("train"), judge, metrics, source.tokenizer)
+
+
+def imagined_scores(config: Config) -> Scores:
+    """The same for captions that nobody wrote, to know what will be logged before any data are there."""
+    said: Mapping[int, Sequence[str]] = {number: ["a dog runs", "the dog ran"] for number in range(2)}
+    judge = None
+    if isinstance(config.data, ShapesDataConfig):
+        scenes = [think_up("val", number, config.data.shapes.seed) for number in range(20)]
+        said = {number: describe(scene, str(number)) for number, scene in enumerate(scenes)}
+        judge = partial(truth_shares, scenes=dict(enumerate(scenes)))
+    training = None if config.data.format == "shards" else said
+    return Scores(said, lambda: training, judge, tokenizer=build_tokenizer(config.vocab.tokenizer))
+
+
+def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) -> list[Callback]:
+    """The callbacks that score and show the captions of a validation."""
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    train, val = data.train, data.val.captions
-    return [
-        Scores(val.references, lambda: train.references, judge, config.training.metrics),
-        Samples(samples(config, val, pictures[chosen]), run_dir),
-    ]
+    return [scores, Samples(samples(config, data.val.captions, pictures[chosen]), run_dir)]
 
 
 def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
@@ -94,59 +107,36 @@ def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
 
 
 def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
-    """Notes the run's best value beside its hyper-parameters, and says what to type next."""
+    """Says what the run reached, and what to type next; returns its best value."""
     status = Run(run_dir).status()
     assert status is not None
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            final = {
-                f"val_best/{name.removeprefix('val/').replace('/', '_')}": value
-                for name, value in status.metrics.items()
-            }
-            logger.log_hyperparams(hyperparameters(config), final)
-            logger.save()
-    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step)}")
+    scored = next((one.scored for one in trainer.callbacks if isinstance(one, Scores)), "")  # type: ignore[attr-defined]
+    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step, scored)}")
     return math.nan if status.best is None else status.best
 
 
-def what_next(config: Config, run_dir: Path, best: float | None, step: int) -> str:
+def what_next(config: Config, run_dir: Path, best: float | None, step: int, scored: str = "") -> str:
     """The best value, and the commands that one types after a run; none names a file that is not there."""
     training = config.training
     pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
     checkpoint = Run(run_dir).last if best is None else Run(run_dir).best
     cut = 0 < training.max_steps <= step
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
-    watch = f"Watch the curves:   {program('tensorboard')} --logdir {run_dir.parent}\n"
+    watch = f"Watch the curves:   {program('tensorboard')} --logdir {shlex.quote(str(run_dir.parent))}\n"
     return (
-        f"{best_line(training.monitor, best)}{pictures}\n\n"
+        f"{best_line(training.monitor, best, scored)}{pictures}\n\n"
         f"{watch if 'tensorboard' in training.loggers else ''}"
-        f"Caption pictures:   {program('python')} predict.py {checkpoint} PICTURE_OR_FOLDER...\n"
-        f"Go on training:     {program('python')} train.py resume={run_dir} training.{longer}"
+        f"Caption pictures:   {program('python')} predict.py {shlex.quote(str(checkpoint))} PICTURE_OR_FOLDER...\n"
+        f"Go on training:     {Run(run_dir).command} training.{longer}"
     )
 
 
-def program(name: str) -> str:
-    """A program of this environment as one types it: its bare name where that is the one found."""
-    own = Path(sys.executable).with_name(name)
-    return name if shutil.which(name) == str(own) or not own.is_file() else str(shortest(own))
-
-
-def shortest(path: Path) -> Path:
-    """A path to type: relative where it lies under the working directory."""
-    path = Path(os.path.abspath(path))
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def best_line(monitor: str, value: float | None) -> str:
+def best_line(monitor: str, value: float | None, scored: str = "") -> str:
     """The best value in words; `training.max_steps` can end a run before its first validation."""
-    return f"{monitor} {value:.4f} at its best." if value is not None else f"No validation has given a {monitor} yet."
-
-
-def hyperparameters(config: Config) -> dict[str, Any]:
-    """What people vary and compare, by the names of the command line."""
-    values = flat(config.as_dict())
-    told = traits(values, values)
-    return {key: value for key, value in values.items() if told[key].hyperparameter}
+    if value is None:
+        return f"No validation has given a {monitor} yet."
+    about = f" ({scored})" if scored and monitor.startswith("val/") else ""
+    return f"{monitor} {value:.4f} at its best{about}."
 
 
 class Samples(Callback):
@@ -183,37 +173,21 @@ class Samples(Callback):
 
     def _show_attention(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], looked: Mapping[int, Any]) -> None:
         """`predictions/attention.png`, and the same in TensorBoard: each picture word by word."""
-        sheets = [attention_sheet(s.pixels, looked[s.id][0], looked[s.id][1].numpy(), side=120) for s in shown[:6]]
-        self._keep(trainer, contact_sheet(sheets, columns=1), "attention.png", "val/attention")
+        told = [(s.pixels, looked[s.id][0], looked[s.id][1].numpy()) for s in shown[:6]]
+        self._keep(contact_sheet([attention_sheet(*one, side=120) for one in told], columns=1), "attention.png")
+        small = [attention_sheet(*one, side=120, columns=3, text_size=18) for one in told[:3]]
+        log_picture(trainer, "val/attention", contact_sheet(small, columns=1))
 
     def _show(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], captions: Mapping[int, str]) -> None:
-        cards = [caption_card(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
-        self._keep(trainer, contact_sheet(cards), "grid.png", "val/captions")
-        rows = [f"| {s.id} | {captions[s.id]} | {' / '.join(s.references)} |" for s in shown]
-        table = "\n".join(["| picture | generated | references |", "|---|---|---|", *rows])
+        told = [(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
+        self._keep(contact_sheet([caption_card(*one) for one in told]), "grid.png")
+        log_picture(
+            trainer, "val/captions", contact_sheet([caption_card(*one, text_size=26) for one in told], columns=2)
+        )
+        texts = [f"**{captions[s.id]}** ({s.id})\n\n{' / '.join(s.references)}" for s in shown]
         for writer in boards(trainer):
-            writer.add_text("val/captions", table, logged_at(trainer))
+            writer.add_text("val/captions", "\n\n---\n\n".join(texts), logged_at(trainer))
 
-    def _keep(self, trainer: pl.Trainer, sheet: Image.Image, file_name: str, tag: str) -> None:
+    def _keep(self, sheet: Image.Image, file_name: str) -> None:
         with atomic_write(self.directory / file_name) as file:
             sheet.save(file, format="PNG", compress_level=1)  # a third of the time, for a file 8% larger
-        for writer in boards(trainer):
-            writer.file_writer.add_summary(image_summary(tag, sheet), logged_at(trainer))
-
-
-def image_summary(tag: str, sheet: Image.Image) -> Any:
-    """A picture for TensorBoard, as JPEG; `docs/decisions/logging.md` says why not by `SummaryWriter.add_image`."""
-    encoded = io.BytesIO()
-    sheet.save(encoded, format="JPEG", quality=90, subsampling=0)  # whole colours, for the letters' sake
-    image = Summary.Image(width=sheet.width, height=sheet.height, colorspace=3, encoded_image_string=encoded.getvalue())
-    return Summary(value=[Summary.Value(tag=tag, image=image)])
-
-
-def boards(trainer: pl.Trainer) -> list[Any]:
-    """TensorBoard's writers of this run."""
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-
-
-def logged_at(trainer: pl.Trainer) -> int:
-    """The step under which Lightning logs the scores of the same validation."""
-    return max(0, trainer.global_step - 1)

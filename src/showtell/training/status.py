@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from showtell.checkpointing.best import BestCheckpoint
+from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config
 from showtell.distributed import broadcast, is_rank_zero
 from showtell.errors import UserError, one_line
@@ -31,8 +32,9 @@ class Status(Callback):
     The seconds of training travel in the checkpoint, so a resumed run goes on counting.
     """
 
-    def __init__(self, config: Config, run_dir: Path, owner: BestCheckpoint) -> None:
+    def __init__(self, config: Config, run_dir: Path, owner: BestCheckpoint, stop: GracefulStop) -> None:
         self.config = config
+        self.stop = stop
         self.run = Run(run_dir)
         self.owner = owner
         self.is_on = False
@@ -51,6 +53,11 @@ class Status(Callback):
         self.is_on = True
         self._write(trainer, "running", trainer.current_epoch)
 
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """What an earlier end was worth on the test split says nothing of the next."""
+        if trainer.is_global_zero:
+            self.run.test_scores.unlink(missing_ok=True)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """One more epoch is done."""
         self._write(trainer, "running", trainer.current_epoch + 1)
@@ -65,9 +72,12 @@ class Status(Callback):
             return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         told, kind = one_line(str(exception)), type(exception).__name__
-        reason = (
-            told if told and (stopped or isinstance(exception, UserError)) else ": ".join(filter(None, (kind, told)))
-        )
+        if told and (stopped or isinstance(exception, UserError)):
+            reason = told
+        elif stopped and self.stop.signal:
+            reason = self.stop.signal.name
+        else:
+            reason = ": ".join(filter(None, (kind, told)))
         self._write(trainer, "stopped" if stopped else "failed", trainer.current_epoch, reason)
 
     def state_dict(self) -> dict[str, Any]:

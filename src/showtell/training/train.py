@@ -2,40 +2,42 @@
 
 It reads the captions, counts the vocabulary, lets the frozen encoder see each picture once (or finds that done),
 hands both sides what they need, and runs Lightning's Trainer. What it leaves in the run directory is the unit of
-resume.
+resume. The order is that of patience: what can be refused is refused before the first picture is drawn or encoded, and
+each thing is told as soon as it is known.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell import __version__
 from showtell.checkpointing.metadata import check_weights
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
-from showtell.config import Config, ConfigError, TrainingConfig, parse
-from showtell.config.plugins import origins
+from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
+from showtell.evaluation.metrics import tokens_note
 from showtell.files import remove_stale_temporaries
-from showtell.models.decoders.base import Decoder, build_decoder
-from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.module import CaptionModule
-from showtell.models.objective import build_objective
-from showtell.models.word_vectors import load_word_vectors, word_matrix
+from showtell.processes import shortest
 from showtell.run import Run
-from showtell.text import Vocabulary
-from showtell.training.data_module import CaptionDataModule
+from showtell.terminal import tell
+from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept
+from showtell.training.data_module import CaptionDataModule, build_module, open_source
+from showtell.training.final_test import FinalTest
 from showtell.training.logs import LogPoint
-from showtell.training.reports import finish, reports, write_vocabulary
-from showtell.training.sources import Source, open_source
+from showtell.training.reports import (
+    build_scores,
+    finish,
+    imagined_scores,
+    reports,
+    write_vocabulary,
+)
 from showtell.training.trainer import build_trainer, check_monitored
-from showtell.training.warm_start import Start, load_start
+from showtell.training.warm_start import load_start
 
 
 def train(config: Config, run_dir: Path) -> float:
@@ -54,58 +56,50 @@ def train(config: Config, run_dir: Path) -> float:
     resume = find_resume_point(config.resume) if config.resume else None
     start = load_start(config.init_from) if config.init_from and not resume else None
     if start:
+        for note in config.overruled_by(start.config):
+            print(f"note: {note}", flush=True)
         config = config.adopting(start.config)
     elif resume and config.init_from and not Run.of(str(config.resume)).config_file.is_file():
         config = config.adopting(parse(resume.metadata["config"]))  # older versions did not write down what is adopted
+    if not config.training.metrics:  # what a metric of one's own is called, it says of real captions below
+        check_monitored(config.training.monitor, imagined_scores(config))
     source = open_source(config)
+    tell("device", device_in_words(config, source.encoder.device))
+    sha256 = source.encoder.weights.sha256
     if start:
-        start.check_encoder(source.encoder.weights.sha256)  # before its features are asked for
-    data = CaptionDataModule(config, source)
-    vocabulary = data.vocabulary
-    metadata = checkpoint_metadata(config, source, vocabulary)
+        start.check_encoder(sha256)
+    tell("data", f"{config.data.name}, {source.size()} in {config.data.root}")
+    vocabulary = source.vocabulary
+    tell("words", words_kept(vocabulary, source.counts, config.vocab.threshold))
+    if not source.tokenizer.is_english and is_rank_zero():
+        print(f"note: {tokens_note(source.tokenizer)}")
+    if start:
+        start.check_vocabulary(vocabulary)
     if resume:
-        resume.accept(metadata)
-    if is_rank_zero():
-        prepare_directory(run_dir, Path(config.cache))
-        write_vocabulary(run_dir, vocabulary, source.train.counts, config.vocab.threshold)
-        source.encoder.save_weights(Run(run_dir).checkpoints)
-    pl.seed_everything(config.seed, verbose=False)  # here, so that a cold and a warm cache start the same run
-    decoder = first_decoder(config, data.feature_shape, vocabulary, start)
-    if start and start.finetuned_count:
-        start.load_into_blocks(finetuned_blocks(source.encoder.network, start.finetuned_count))
-    references = data.references("train") if config.objective.needs_references else None
-    module = CaptionModule(
-        source.encoder,
-        decoder,
-        vocabulary,
-        build_objective(config.objective, vocabulary, references),
-        training=config.training,
-        decoding=config.decoding,
-        finetune_blocks=config.encoder.finetune_blocks,
-        metadata=metadata,
-    )
+        resume.accept(source.metadata)
+        tell("resume", f"step {resume.step:,}, from {shortest(resume.path)}")
+    if config.training.test:
+        source.find_test()
+    scores = build_scores(config, source)
+    if scores.further:
+        check_monitored(config.training.monitor, scores)
+    tell("encoder", encoder_in_words(config, source.feature_shape))  # shards are encoded for it
+    pl.seed_everything(config.seed, verbose=False)
+    module = build_module(source, start)
+    tell("model", model_in_words(config, module))
     if resume:
         check_weights(module, resume.shapes, resume.path)
+    data = CaptionDataModule(config, source)  # encodes
+    tests = [FinalTest(config, run_dir, source)] if config.training.test else []
+    if is_rank_zero():
+        prepare_directory(run_dir, Path(config.cache))
+        write_vocabulary(run_dir, vocabulary, source.counts, config.vocab.threshold)
+        source.encoder.save_weights(Run(run_dir).checkpoints)
     with rank_zero_first():
-        shown = reports(config, run_dir, data)
-    check_monitored(config.training.monitor, shown)
-    fit(config, run_dir, data, module, shown, resume)
+        shown = reports(config, run_dir, data, scores)
+    pl.seed_everything(config.seed, verbose=False)  # again, so that a cold and a warm cache start the same run
+    fit(config, run_dir, data, module, [*shown, *tests], resume)
     return finish(module.trainer, config, run_dir) if is_rank_zero() else math.nan
-
-
-def first_decoder(
-    config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
-) -> Decoder:
-    """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
-    decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
-    if start:
-        start.load_into(decoder, vocabulary)
-    elif config.decoder.word_vectors:
-        read = load_word_vectors(word_matrix(decoder), Path(config.decoder.word_vectors), vocabulary)
-        print(f"{config.decoder.word_vectors}: vectors of {read} of {len(vocabulary)} words")
-    if config.device.compile:
-        decoder.compile(dynamic=True)  # in place, so that parameters keep their names; captions differ in length
-    return decoder
 
 
 def fit(
@@ -126,23 +120,6 @@ def fit(
         Run(run_dir).accept(config)  # also where nothing was left to do
     if point and not point.validation_due and trainer.global_step == point.step:
         print(f"the run had come to its end at step {point.step}: nothing is left to do")
-
-
-def checkpoint_metadata(config: Config, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What a checkpoint tells about itself, in plain containers."""
-    weights = source.encoder.weights
-    training = replace(config.training, loggers=TrainingConfig().loggers)  # a model needs none of a plugin's
-    return {
-        "format": 1,
-        "version": __version__,
-        "config": replace(config, training=training).as_dict(),
-        "plugins": origins(config),
-        "vocabulary": vocabulary.words,
-        "encoder": {"sha256": weights.sha256, "public": weights.public},
-        "data": source.data_hash,
-        "transform": weights.transform.facts(),
-        "feature_shape": list(source.feature_shape),
-    }
 
 
 def prepare_directory(run_dir: Path, cache: Path) -> None:

@@ -1,7 +1,6 @@
 """Lightning's Trainer with Showtell's loggers, checkpoints and callbacks plugged in."""
 
 import logging
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +14,17 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from showtell.checkpointing.best import BestCheckpoint, check_monitor
 from showtell.checkpointing.finite import FiniteLoss
-from showtell.checkpointing.io import VerifiedCheckpointIO
-from showtell.checkpointing.last import LastCheckpoint
+from showtell.checkpointing.last import LastCheckpoint, VerifiedCheckpointIO
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, monitor_mode
 from showtell.data.module import CaptionData, FollowTrainer
 from showtell.distributed import get_ranks
 from showtell.models.scores import Scores
 from showtell.run import Run
-from showtell.training.curves import Curves, EpochLines, ProgressBar
+from showtell.training.board import Board
+from showtell.training.curves import Curves
 from showtell.training.logs import LogPoint, build_loggers
+from showtell.training.progress import EpochLines, RunProgress
 from showtell.training.status import Status, pruning_callbacks
 
 
@@ -64,7 +64,7 @@ def build_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stdout.isatty(),
+        enable_progress_bar=False,  # `RunProgress` is ours
         default_root_dir=run_dir,
         logger=build_loggers(config, run_dir, resumed_at),
         callbacks=build_callbacks(config, run_dir, data, reports, stop),
@@ -91,7 +91,7 @@ def build_callbacks(
         folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
     )
     best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
-    status = Status(config, run_dir, best)
+    status = Status(config, run_dir, best, stop)
     curves = Curves(training.log_every_steps)
     callbacks = [
         stop,
@@ -100,26 +100,25 @@ def build_callbacks(
         curves,
         *reports,
         status,
+        Board(config, best),
+        RunProgress(curves),
         EpochLines(),
     ]
-    if sys.stdout.isatty():
-        callbacks.append(ProgressBar(curves))
     callbacks += pruning_callbacks(training.monitor, status)
     if training.early_stopping_epochs:
         callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
     return [*callbacks, best, last]
 
 
-def check_monitored(monitor: str, reports: Sequence[Callback]) -> None:
-    """Refuses a metric that no validation will log, before the first step.
+def check_monitored(monitor: str, scores: Scores) -> None:
+    """Refuses a metric that no validation will log.
 
     Raises:
         UserError: it names those that will be.
     """
-    known, scores = {"val/loss", *Curves.METRICS}, [report for report in reports if isinstance(report, Scores)]
-    # what every validation logs needs no rehearsal, which reads all captions as they were written
-    if monitor not in {*known, "val/cider"} or any(report.further for report in scores):
-        check_monitor(monitor, known.union(*(report.metric_names() for report in scores)))
+    known = {"val/loss", *Curves.METRICS}
+    if monitor not in {*known, "val/cider"} or scores.further:  # what every validation logs needs no rehearsal
+        check_monitor(monitor, known | scores.metric_names())
 
 
 def quieten_lightning() -> None:
@@ -128,10 +127,13 @@ def quieten_lightning() -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # the position of the data is in the checkpoint, in CaptionData
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     # an encoder's tuned blocks, on purpose
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # of a notebook without ipywidgets, for bars that nobody draws
+    warnings.filterwarnings("ignore", "IProgress not found")
     # scores are rank 0's on all ranks, see `Scores`
     warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
 

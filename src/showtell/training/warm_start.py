@@ -1,6 +1,6 @@
 """`init_from=CHECKPOINT`: a second stage of training that starts with the weights of a first one.
 
-Encoder, decoder and vocabulary threshold are the checkpoint's, whatever the command line says of them, because the
+Encoder, decoder and vocabulary settings are the checkpoint's, whatever the command line says of them, because the
 weights mean nothing to others; data, training and decoding are the new run's. Only `encoder.finetune_blocks` may grow:
 blocks that the first stage fine-tuned stay the run's own, with `training.encoder_learning_rate=0` as they are. Unlike
 `resume`, the new run has its own optimizer, epochs and directory; it can be resumed when the first stage is gone.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, restore
-from showtell.text import Vocabulary
+from showtell.text import Vocabulary, build_tokenizer
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class Start:
         """Gives the encoder's last `finetuned_count` blocks the weights of the first stage."""
         load_weights(blocks, self.finetuned, self.path)
 
-    def load_into(self, decoder: nn.Module, vocabulary: Vocabulary) -> None:
-        """Gives the decoder the weights.
-
-        Raises:
-            ConfigError: the new run's data give another vocabulary.
-        """
+    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Refuses, by a ConfigError, data that give another vocabulary."""
         if vocabulary.words != self.vocabulary.words:
             raise ConfigError(
                 f"init_from={self.path}: its vocabulary ({len(self.vocabulary)} words) is not that of these captions "
-                f"({len(vocabulary)} words); start from a model of the same data"
+                f"({len(vocabulary)} words); start from a model of the same data, or name its "
+                f"data, which were {self.config.data.name} in {self.config.data.root}"
             )
+
+    def load_into(self, decoder: nn.Module) -> None:
+        """Gives the decoder the weights."""
         load_weights(decoder, self.weights, self.path)
 
 
@@ -72,6 +72,7 @@ def load_start(path: str) -> Start:
     checkpoint = load_checkpoint(file)
     metadata = checked_metadata(checkpoint, file, model_only=True)
     state = checkpoint["state_dict"]
-    config, vocabulary = restore(metadata["config"]), Vocabulary(metadata["vocabulary"])
+    config = restore(metadata["config"])
+    vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
     sha256 = str(metadata["encoder"]["sha256"])
     return Start(file, config, vocabulary, inference_weights(state), finetuned_weights(state), sha256)

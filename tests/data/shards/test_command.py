@@ -98,8 +98,8 @@ def test_mistakes_are_one_line(
     tiny_coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
 ) -> None:
     assert main(words(tiny_coco, tmp_path, *more)) == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    *told, error = capsys.readouterr().err.splitlines()
+    assert message in error and not [line for line in told if not line.startswith("captions")]
 
 
 # the library leaves a file open at the end of a list of shards, which Python notices

@@ -3,14 +3,18 @@
 import io
 import json
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from showtell.data.shards.index import IndexRequest, load_index, write_index
+from showtell.data.paths import stamp
+from showtell.data.shards.index import INDEX_VERSION, IndexRequest, load_index, write_index
 from showtell.data.shards.members import ShardError, has_features, read_members
+from showtell.files import content_key
+from showtell.text import build_tokenizer
 
 
 def jpeg(color: str = "red") -> bytes:
@@ -177,3 +181,11 @@ def test_unreadable_pictures_are_found_when_they_are_to_be_decoded(tmp_path: Pat
     found = index(path, decode=True)
     assert found.usable("pictures").tolist() == [True, False, True]
     assert len(found.notes) == 1 and "a.tar: 002: " in found.notes[0]
+
+
+def test_each_tokenizer_has_an_index_of_its_own_and_nltks_stays(tiny_shards: Path, tmp_path: Path) -> None:
+    shard = next(tiny_shards.glob("train-*.tar"))
+    files = {name: IndexRequest(50, False, build_tokenizer(name)).file(tmp_path, shard) for name in ("nltk", "words")}
+    asked = {"max_caption_words": 50, "decode": False}
+    assert content_key(INDEX_VERSION, version("nltk"), asked, str(shard), stamp(shard)) in files["nltk"].name
+    assert files["nltk"] == IndexRequest(50, False).file(tmp_path, shard) != files["words"]

@@ -5,7 +5,6 @@ after a cut, a kill or Ctrl-C. Who cannot reach the publisher gets the archives 
 from there, `--mirror URL` from another server; the checksums are the same.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -19,7 +18,8 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from showtell.config.command_line import data_config
+from showtell.config.arguments import Parser
+from showtell.config.presets import data_config
 from showtell.data import check
 from showtell.data.fetch.download import FetchError, download, matches, size
 from showtell.data.fetch.sets import ON_REQUEST, PUBLIC_SETS, Archive, PublicSet
@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: it cannot be had; one line.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
+        needs=f"name a data set: python -m showtell.data fetch NAME, one of {', '.join(PUBLIC_SETS)}",
         prog="python -m showtell.data fetch",
         description="Download, unpack and check a public data set. The same command goes on where it was stopped.",
         epilog="example: python -m showtell.data fetch coco2017 --root /data/coco2017",

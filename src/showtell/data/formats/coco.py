@@ -1,8 +1,12 @@
 """COCO's captions JSON, of any year and of anyone who writes the same layout.
 
 `images[i]` holds `id` and `file_name`, `annotations[i]` holds `image_id`, `caption` and, if anything needs it, `id`. A
-caption whose picture is not listed is left out and said so, and so is a picture without captions: subsets of COCO are
-often cut that way. Two pictures or two annotations with one id are an error, because one of them is wrong.
+caption whose picture is not listed is left out and said so, because subsets of COCO are often cut that way; a picture
+may have no captions, as all of `image_info_test2014.json`, which has no `annotations`. Two pictures or two annotations
+with one id are an error, because one of them is wrong.
+
+VizWiz marks captions that were rejected, or that say no more than that nothing can be seen (`is_rejected`,
+`is_precanned`); its own evaluation leaves both out, and so is done here. nocaps names a `domain` of each picture.
 
 The content is checked here and then indexed by pycocotools, the reference implementation, so that pictures and captions
 belong together as everybody else's tools have them.
@@ -23,7 +27,6 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-from showtell.data.paths import shown
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
@@ -50,18 +53,21 @@ def read_coco(file: Path, folder: Path) -> Split:
         AnnotationError: the file is not what it should be.
     """
     source = AnnotationFile(file)
-    content = source.json()
+    return coco_split(source, source.json(), folder)
+
+
+def coco_split(source: AnnotationFile, content: dict[str, Any], folder: Path) -> Split:
+    """`read_coco` of a file whose JSON was read already."""
     images = _checked_images(source, source.list_of(content, "images"))
-    annotations = _checked_annotations(source, source.list_of(content, "annotations"), images)
+    notes = source.list_of(content, "annotations") if content.get("annotations", []) != [] else []
+    annotations = _checked_annotations(source, notes, images)
     index = coco_index(list(images.values()), annotations)
+    said = {image_id: tuple(note["caption"] for note in some) for image_id, some in index.imgToAnns.items()}
     pictures = []
     for image_id, image in index.imgs.items():
-        name = image["file_name"]
-        if captions := tuple(note["caption"] for note in index.imgToAnns.get(image_id, ())):
-            pictures.append(Picture(image_id, folder / name, captions))
-        else:
-            source.leave_out(f"picture {image_id} ({shown(name)}) has no captions; left out")
-    return Split(pictures, source.skipped)
+        path, domain = source.picture_path(folder, image["file_name"]), str(image.get("domain") or "")
+        pictures.append(Picture(image_id, path, said.get(image_id, ()), domain))
+    return Split(pictures, source.skipped, source.told)
 
 
 def coco_index(images: list[Any], annotations: list[Any]) -> "COCO":
@@ -108,6 +114,12 @@ def _checked_annotations(
         annotation["caption"] = source.caption(text, f"{where}.caption")
         if image_id not in images:
             source.leave_out(f"{where} belongs to picture {image_id}, which is not in images; left out")
+        elif annotation.get("is_rejected") or annotation.get("is_precanned"):
+            source.leave_out(f"{where} is marked {_mark(annotation)}; left out, as VizWiz' evaluation does")
         elif annotation["caption"]:
             usable.append(annotation)
     return usable
+
+
+def _mark(annotation: dict[str, Any]) -> str:
+    return "is_rejected" if annotation.get("is_rejected") else "is_precanned"

@@ -6,14 +6,14 @@
 
 Which one it is shows in the first line. Splits are files with one picture name per line. Where there are none and both
 splits name the same table, a tenth of the pictures (at most 1,000) become validation: those whose name has the lowest
-SHA-256, so the choice depends on nothing but the names. The numbers of pictures are their places in the table.
+SHA-256, so the choice depends on nothing but the names. What the list of the test pictures names is in no other split.
+The numbers of pictures are their places in the table.
 """
 
-import csv
 import hashlib
-import io
-import re
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 from showtell.config import DataConfig
@@ -27,17 +27,11 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-from showtell.data.paths import shown
+from showtell.data.formats.table import table_rows
+from showtell.data.paths import counted, shown
 from showtell.data.settings import FlickrConfig
 
-_NAME_COLUMNS = ("image", "image_name", "filename", "file_name")
-_CAPTION_COLUMNS = ("caption", "comment", "sentence")
-_TOKEN_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
-# Flickr30k's table has one row, `2199200615.jpg| 4   A dog runs ...`, that lacks its second bar
-_BAR_ROW = re.compile(r"([^|]*)\|\s*\d+\s*\|?(.*)")
 _VALIDATION_LIMIT = 1000
-
-Row = tuple[int, str, str]  # line number, picture name, caption
 
 
 class FlickrFormat(AnnotationFormat):
@@ -47,19 +41,27 @@ class FlickrFormat(AnnotationFormat):
         """Reads the table and takes a split out of it."""
         table = read_flickr(annotation_file(config, split), picture_folder(config, split))
         shared = config.train_annotations == config.val_annotations
-        return select(table, split, *_lists(config), shared=shared)
+        lists = _lists(config, split)
+        if shared and split != "train":
+            table = replace(table, skipped=[])  # told of training, so that counts add up
+        is_whole = split == "test" and "test" not in lists  # a table of its own
+        return table if is_whole else select(table, split, lists, shared=shared)
 
     def files(self, config: DataConfig, split: SplitName) -> list[Path]:
         """The table and the lists."""
-        return super().files(config, split) + [file for file in _lists(config) if file and file.is_file()]
+        return super().files(config, split) + [file for file in _lists(config, split).values() if file.is_file()]
 
 
-def _lists(config: DataConfig) -> tuple[Path | None, Path | None]:
-    """The files that name the training and the validation pictures."""
+def _lists(config: DataConfig, split: SplitName) -> dict[SplitName, Path]:
+    """The files that name the pictures of the splits, as far as this split follows from them."""
     assert isinstance(config, FlickrConfig)
     root = Path(config.root).expanduser()
-    train, val = config.train_split, config.val_split
-    return root / train if train else None, root / val if val else None
+    given: dict[SplitName, str | None] = {"train": config.train_split, "val": config.val_split}
+    # where no list says what training has, pictures of the test are kept out of it: Kaggle's copy names none
+    held_out = None in given.values() and (root / (config.test_split or "")).is_file()
+    if split == "test" or held_out:
+        given["test"] = config.test_split
+    return {name: root / file for name, file in given.items() if file}
 
 
 def read_flickr(file: Path, folder: Path) -> Split:
@@ -70,102 +72,57 @@ def read_flickr(file: Path, folder: Path) -> Split:
     """
     source = AnnotationFile(file)
     captions: dict[str, list[str]] = {}
-    for line, name, text in _rows(source):
-        if name not in captions:
-            captions[source.picture_name(name, f"line {line}")] = []
-        if caption := source.caption(text, f"line {line}"):
-            captions[name].append(caption)
-    for name in (name for name, said in captions.items() if not said):
-        source.leave_out(f"{shown(name)} has no captions; left out")
+    for row in table_rows(source, source.text()):
+        if row.name not in captions:
+            captions[source.picture_name(row.name, row.where)] = []
+        captions[row.name] += [caption for text in row.texts if (caption := source.caption(text, row.where))]
     told = enumerate(captions.items())
-    pictures = [Picture(number, folder / name, tuple(said)) for number, (name, said) in told if said]
-    return Split(pictures, source.skipped)
+    pictures = [Picture(number, source.picture_path(folder, name), tuple(said)) for number, (name, said) in told]
+    return Split(pictures, source.skipped, source.told)
 
 
-def _rows(source: AnnotationFile) -> Iterator[Row]:
-    text = source.text()
-    first = text.lstrip().split("\n", 1)[0]
-    if _TOKEN_LINE.match(first):
-        return _pattern_rows(_TOKEN_LINE, text, source, 1)
-    delimiter = next((mark for mark in "|,\t" if mark in first), ",")
-    columns = [column.strip().lower() for column in first.split(delimiter)]
-    name = next((columns.index(known) for known in _NAME_COLUMNS if known in columns), None)
-    caption = next((columns.index(known) for known in _CAPTION_COLUMNS if known in columns), None)
-    if name is None or caption is None:
-        raise source.refused(
-            f"line 1 is {shown(first)}; it must be `name.jpg#0<TAB>caption` or a header with `image` and `caption`"
-        )
-    if columns == ["image_name", "comment_number", "comment"] and delimiter == "|":
-        return _pattern_rows(_BAR_ROW, text, source, 2)
-    return _table_rows(text, delimiter, name, caption, source)
-
-
-def _pattern_rows(pattern: re.Pattern[str], text: str, source: AnnotationFile, first_line: int) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if number < first_line or not line.strip():
-            continue
-        found = pattern.match(line)
-        if not found:
-            raise source.refused(f"line {number} has no picture name and caption; correct or remove it")
-        yield number, found[1].strip(), found[2]
-
-
-def _table_rows(text: str, delimiter: str, name: int, caption: int, source: AnnotationFile) -> Iterator[Row]:
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        next(rows)
-        for row in rows:
-            if not row:
-                continue
-            if len(row) <= max(name, caption):
-                raise source.refused(f"line {rows.line_num} has {len(row)} column(s); correct or remove it")
-            yield rows.line_num, row[name].strip(), row[caption]
-    except csv.Error as error:
-        raise source.refused(f"line {rows.line_num}: {error}; correct the line") from None
-
-
-def select(table: Split, split: str, train_split: Path | None, val_split: Path | None, *, shared: bool) -> Split:
+def select(table: Split, split: SplitName, lists: Mapping[SplitName, Path], *, shared: bool) -> Split:
     """The pictures of one split.
 
     Args:
         table: what `read_flickr` found.
-        split: `train` or `val`.
-        train_split: file with the training pictures' names; None means all that `val_split` does not name.
-        val_split: the same for validation.
-        shared: whether one table serves both splits, so that it must be divided if no file does.
+        split: which one.
+        lists: files with the names of splits' pictures; of training and validation one without has what is left.
+        shared: whether one table serves both, so that it must be divided if no file does.
     """
-    names = [picture.path.name for picture in table.pictures]
-    listed = {"train": _names(train_split), "val": _names(val_split)}
-    if listed["train"] is None and listed["val"] is None:
-        if not shared:
-            return table
-        listed["val"] = lowest_tenth(names)
-    both = (listed["train"] or set()) & (listed["val"] or set())
-    if both:
-        raise AnnotationError(
-            f"{shown(train_split)}: names {len(both)} picture(s) that are in {shown(val_split)} too, "
-            f"such as {shown(min(both))}; no picture may be in both"
-        )
-    wanted, other = listed[split], listed["val" if split == "train" else "train"]
-    if wanted is None:
-        return Split([p for p in table.pictures if not _in(p, other or set())], table.skipped)
+    listed = {name: _names(file) for name, file in lists.items()}
+    _refuse_common(listed, lists)
+    if shared and not {"train", "val"} & listed.keys():
+        held_out = listed.get("test", set())
+        listed["val"] = lowest_tenth([picture.path.name for picture in table.pictures if not _in(picture, held_out)])
+    if split not in listed:
+        others = set().union(*listed.values())
+        return Split([picture for picture in table.pictures if not _in(picture, others)], table.skipped, table.told)
+    wanted = listed[split]
     chosen = [picture for picture in table.pictures if _in(picture, wanted)]
     found = {name for p in chosen for name in (p.path.name, p.path.stem)}
     absent = [
         f"{shown(name)} is in the list of the {split} split but has no captions; left out"
         for name in sorted(wanted - found)
     ]
-    return Split(chosen, [*table.skipped, *absent])
+    return Split(chosen, [*table.skipped, *absent], table.told)
+
+
+def _refuse_common(listed: Mapping[SplitName, set[str]], lists: Mapping[SplitName, Path]) -> None:
+    for one, other in combinations(listed, 2):
+        if both := listed[one] & listed[other]:
+            raise AnnotationError(
+                f"{shown(lists[one])}: names {counted(len(both), 'picture')} of {shown(lists[other])} too, such as "
+                f"{shown(min(both))}; no picture may be in both"
+            )
 
 
 def _in(picture: Picture, names: set[str]) -> bool:
     return picture.path.name in names or picture.path.stem in names
 
 
-def _names(file: Path | None) -> set[str] | None:
-    return (
-        None if file is None else {name for line in AnnotationFile(file).text().splitlines() if (name := line.strip())}
-    )
+def _names(file: Path) -> set[str]:
+    return {name for line in AnnotationFile(file).text().splitlines() if (name := line.strip())}
 
 
 def lowest_tenth(names: list[str]) -> set[str]:

@@ -27,8 +27,6 @@ _KNOWN = frozenset(name for names in _SPLITS.values() for name in names)
 class KarpathyFormat(AnnotationFormat):
     """One file for all splits."""
 
-    splits = ("train", "val", "test")
-
     def read(self, config: DataConfig, split: SplitName) -> Split:
         """Reads the pictures of a split out of the whole file."""
         return read_karpathy(annotation_file(config, split), picture_folder(config, split), split)
@@ -40,11 +38,17 @@ def read_karpathy(file: Path, folder: Path, split: str) -> Split:
     Raises:
         AnnotationError: the file is not what it should be.
     """
+    source = AnnotationFile(file)
+    return karpathy_split(source, source.json(), folder, split)
+
+
+def karpathy_split(source: AnnotationFile, content: dict[str, Any], folder: Path, split: str) -> Split:
+    """`read_karpathy` of a file whose JSON was read already."""
     wanted = _SPLITS[split]
-    source, unwanted = AnnotationFile(file), AnnotationFile(file)
+    unwanted = AnnotationFile(source.path)
     pictures: list[Picture] = []
     seen: set[int] = set()
-    for index, image in enumerate(source.list_of(source.json(), "images")):
+    for index, image in enumerate(source.list_of(content, "images")):
         where = f"images[{index}]"
         belongs_to = source.member(image, "split", where)
         if not isinstance(belongs_to, str) or belongs_to not in _KNOWN:
@@ -53,11 +57,9 @@ def read_karpathy(file: Path, folder: Path, split: str) -> Split:
         if picture.id in seen:
             raise source.refused(f"{where} has the id {picture.id} of an earlier picture; make ids unique")
         seen.add(picture.id)
-        if belongs_to in wanted and picture.captions:
+        if belongs_to in wanted:
             pictures.append(picture)
-        elif belongs_to in wanted:
-            source.leave_out(f"{where} ({shown(picture.path.name)}) has no captions; left out")
-    return Split(pictures, source.skipped)
+    return Split(pictures, source.skipped, source.told)
 
 
 def _picture(image: Any, source: AnnotationFile, folder: Path, where: str) -> Picture:
@@ -74,4 +76,6 @@ def _picture(image: Any, source: AnnotationFile, folder: Path, where: str) -> Pi
         (source.member(sentence, "raw", place), f"{place}.raw")
         for sentence, place in zip(sentences, places, strict=True)
     ]
-    return Picture(image_id, folder / name, tuple(text for pair in raw if (text := source.caption(*pair))))
+    return Picture(
+        image_id, source.picture_path(folder, name), tuple(text for pair in raw if (text := source.caption(*pair)))
+    )

@@ -24,6 +24,7 @@ from showtell.data.settings import ShapesConfig
 from showtell.data.shapes.drawing import draw
 from showtell.data.shapes.scenes import CANVAS, Scene, describe, think_up
 from showtell.data.shapes.truth import constant_caption_floor, is_true, truth_shares
+from showtell.terminal import Progress
 
 __all__ = ["constant_caption_floor", "ensure_shapes", "is_true", "load_scenes", "truth_shares"]
 
@@ -51,7 +52,9 @@ def ensure_shapes(root: Path, config: ShapesConfig) -> None:
         if _manifest(root) == manifest:
             return
         if root.exists() and _manifest(root) is None and (not root.is_dir() or any(root.iterdir())):
-            raise ConfigError(f"data.root={root} holds other files; name a new folder and the drawn scenes go there")
+            raise ConfigError(
+                f"data.root={root} holds other files; did you mean data=custom? Scenes are drawn into a new folder"
+            )
         _draw_anew(root, config, manifest)
 
 
@@ -74,8 +77,9 @@ def _draw_anew(root: Path, config: ShapesConfig, manifest: dict[str, Any]) -> No
     for leftover in (fresh, stale):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir()
-    _write_split(fresh, "train", config.train_pictures, config.seed)
-    _write_split(fresh, "val", config.val_pictures, config.seed)
+    with Progress(f"drawing {root}", config.train_pictures + config.val_pictures, "pictures") as progress:
+        _write_split(fresh, "train", config.train_pictures, config.seed, progress)
+        _write_split(fresh, "val", config.val_pictures, config.seed, progress)
     _write_json(fresh / "manifest.json", manifest)
     if root.exists():
         os.replace(root, stale)
@@ -83,7 +87,7 @@ def _draw_anew(root: Path, config: ShapesConfig, manifest: dict[str, Any]) -> No
     shutil.rmtree(stale, ignore_errors=True)
 
 
-def _write_split(root: Path, split: str, count: int, seed: int) -> None:
+def _write_split(root: Path, split: str, count: int, seed: int, progress: Progress) -> None:
     (root / split).mkdir()
     images, annotations, scenes = [], [], []
     for index in range(count):
@@ -93,6 +97,7 @@ def _write_split(root: Path, split: str, count: int, seed: int) -> None:
         draw(scene, key).save(root / split / name, quality=92)
         scenes.append({"image_id": image_id, **scene})
         images.append(_image_record(image_id, name))
+        progress.count()
         annotations += [
             {"id": image_id * 10 + number, "image_id": image_id, "caption": caption}
             for number, caption in enumerate(describe(scene, key))

@@ -4,7 +4,6 @@ Which sample goes into which shard follows from the data set, the seed and the l
 whole or not at all; so a command that was cut goes on when it is given again. A folder with other shards is refused.
 """
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -16,18 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.config import DataConfig, ImageTransform
-from showtell.config.command_line import data_config
+from showtell.config.arguments import Parser
+from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore, StoreRequest, list_stores, store_label
+from showtell.data.feature_store import FeatureStore
 from showtell.data.images import MAX_BYTES
 from showtell.data.paths import shown, stamp, why_unreadable
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.members import ShardError
 from showtell.data.shards.writing import EncodingRequest, ShardWriter, about_features, shard_writer
-from showtell.data.workers import Progress
+from showtell.data.store_request import StoreRequest, store_label
+from showtell.data.stores import list_stores
 from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically
+from showtell.terminal import Progress
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 MANIFEST = "shards.json"
@@ -69,9 +71,10 @@ class Source:
 
 def main(arguments: list[str]) -> int:
     """Writes the shards; errors as `write_shards`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m showtell.data shards",
         description="Write a data set as tar shards in WebDataset's format: train-*.tar and val-*.tar.",
+        needs="--output DIR is missing: python -m showtell.data shards data=shapes --output data/shards",
         epilog="example: python -m showtell.data shards data=shapes --output data/shards; python train.py data=shards",
     )
     parser.add_argument("settings", nargs="*", help="data=NAME and data.key=value, as for train.py")

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.data.caption_set import TOKENIZER, CaptionTable, caption_arrays, caption_columns
+from showtell.data.caption_set import CaptionTable, caption_arrays, caption_columns
 from showtell.data.images import PictureError, decode_picture
 from showtell.data.paths import shown, stamp
 from showtell.data.shards.members import Extent, Sample, ShardContent, read_members
 from showtell.data.workers import note_done, note_reading
 from showtell.files import atomic_write, content_key
+from showtell.text import NLTK, Tokenizer
 
 INDEX_VERSION = 2
 NOWHERE = Extent(-1, 0)
@@ -34,10 +35,12 @@ class IndexRequest:
 
     max_caption_words: int
     decode: bool
+    tokenizer: Tokenizer = NLTK
 
     def file(self, folder: Path, shard: Path) -> Path:
         """Where the index of a shard is kept."""
-        key = content_key(INDEX_VERSION, TOKENIZER, self, os.path.abspath(shard), stamp(shard))
+        asked = {"max_caption_words": self.max_caption_words, "decode": self.decode}
+        key = content_key(INDEX_VERSION, self.tokenizer.key, asked, os.path.abspath(shard), stamp(shard))
         return folder / f"{shard.stem[:60]}-{key}.npz"
 
 
@@ -115,7 +118,9 @@ def write_index(shard: Path, file: Path, request: IndexRequest) -> None:
     with atomic_write(file) as opened:
         np.savez(
             opened,
-            **caption_arrays([sample.captions for sample in content.samples], request.max_caption_words),
+            **caption_arrays(
+                [sample.captions for sample in content.samples], request.max_caption_words, request.tokenizer
+            ),
             pictures=pictures,
             features=features,
             facts=np.frombuffer(json.dumps(facts).encode("ascii"), dtype=np.uint8),

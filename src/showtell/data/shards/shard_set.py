@@ -18,8 +18,9 @@ from torch.utils.data import Dataset
 
 from showtell.data.shards.index import IndexRequest, ShardIndex, load_index, load_lengths, write_index
 from showtell.data.shards.members import ShardError
-from showtell.data.workers import Progress, watched
+from showtell.data.workers import watched
 from showtell.files import atomic_write, content_key, make_once
+from showtell.terminal import Progress
 
 
 @dataclass(frozen=True)

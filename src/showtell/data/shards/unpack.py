@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from showtell.config import DataConfig
+from showtell.data.annotations import SplitName, check_split
 from showtell.data.paths import stamp
-from showtell.data.shards.index import load_index, member_name
-from showtell.data.shards.members import ShardError, read_members
-from showtell.data.shards.shard_set import ShardSet
+from showtell.data.settings import ShardsConfig
+from showtell.data.shards.index import IndexRequest, load_index, member_name
+from showtell.data.shards.members import ShardError, find_shards, read_members
+from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.writing import suffix_of
 from showtell.files import atomic_write, content_key, make_once, write_text_atomically
 
@@ -40,6 +42,22 @@ class Unpacked:
         return replace(
             config, format="coco", root=str(self.folder), val_annotations="captions.json", val_images="pictures"
         )
+
+
+def unpacked_split(config: ShardsConfig, split: SplitName, cache: Path) -> DataConfig:
+    """The settings under which the pictures of a split are read as a validation split, once they are unpacked.
+
+    Raises:
+        UserError: there is no such split, or no small one with pictures.
+    """
+    if split == "train":
+        raise ShardError("data=shards: the training split is streamed, and has no list of pictures; score val or test")
+    check_split(config, split)
+    key = f"{split}_shards"
+    paths = find_shards(config.root, getattr(config, key), f"data.{key}")
+    request = IndexRequest(config.max_caption_words, decode=False)
+    shards = open_shards(paths, "pictures", request, cache, config.num_workers)
+    return unpack(shards, cache, f"data.{key}").data_config(config)
 
 
 def unpack(shards: ShardSet, cache: Path, key: str) -> Unpacked:

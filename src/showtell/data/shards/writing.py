@@ -28,8 +28,9 @@ from showtell.data.images import decode_picture, prepare
 from showtell.data.paths import stamp
 from showtell.data.shards.index import member_name
 from showtell.data.shards.members import ABOUT, Sample, read_members
-from showtell.data.workers import Progress, note_reading
+from showtell.data.workers import note_reading
 from showtell.files import atomic_write, content_key, remove_stale_temporaries
+from showtell.terminal import Progress
 
 _SUFFIXES = ((b"\x89PNG", "png"), (b"RIFF", "webp"))
 

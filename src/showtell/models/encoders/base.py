@@ -14,7 +14,7 @@ Shape legend: B batch, R regions, D feature.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from torch import Tensor, nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, find
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
+
+COLORED = ("quarters", "cells")
+"""Poolings that read the first layer beside the last block, and not the head."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class Backbone(ABC):
         """The weights that go by the name `config.weights`, fetched where need be; None where none are called so."""
         return None
 
+    def published_names(self) -> Sequence[str]:
+        """The names that `published` knows, for messages."""
+        return ()
+
     def default_transform(self) -> ImageTransform:
         """What pictures need for random weights, and for a file of unknown origin."""
         return ImageTransform()
@@ -97,8 +104,8 @@ class Encoder(nn.Module):
     - `average`: one vector, the last map's mean, or what the network calls its pooled answer (a class token, say);
     - `grid`: every place of the last map is a region; `grid:N`: averaged to N x N places;
     - `tokens`, `tokens:N`: the same, with the vector as one region more;
-    - `quarters`: four regions, each with the mean of the last block and the extremes of the first layer, which still
-      knows colours.
+    - `cells`: the grid, with the extremes of the first layer in each place, which still knows colours;
+    - `quarters`: four such regions: the mean of the last block there and the extremes of the first layer.
     """
 
     def __init__(
@@ -121,10 +128,12 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The features of normalized pixels."""
-        if self.pooling == "quarters":
+        if self.pooling in COLORED:
             assert isinstance(self.trunk, nn.Sequential)
             first = self.trunk[: self.stem](pixels)
-            return quarters(first, self.trunk[self.stem : len(self.trunk) - self.head](first))
+            last = self.trunk[self.stem : len(self.trunk) - self.head](first)
+            rows, columns = (2, 2) if self.pooling == "quarters" else last.shape[2:]
+            return colored_regions(first, last, (rows, columns))
         last = self.trunk(pixels)
         kind, _, side = self.pooling.partition(":")
         if kind == "average":
@@ -167,12 +176,12 @@ def _as_it_is(last: Tensor) -> Tensor:
     return last
 
 
-def quarters(first: Tensor, last: Tensor) -> Tensor:
-    """Four regions `(B, 4, C_last + 2 C_first)`, row by row: the last map's mean, the first's maximum and minimum."""
+def colored_regions(first: Tensor, last: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Regions `(B, R, C_last + 2 C_first)` row by row: the last map's mean, the first's maximum and minimum in each."""
     parts = [
-        nn.functional.adaptive_avg_pool2d(last, 2),
-        nn.functional.adaptive_max_pool2d(first, 2),
-        -nn.functional.adaptive_max_pool2d(-first, 2),
+        nn.functional.adaptive_avg_pool2d(last, grid),
+        nn.functional.adaptive_max_pool2d(first, grid),
+        -nn.functional.adaptive_max_pool2d(-first, grid),
     ]
     return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous()
 
@@ -199,9 +208,10 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
     if weights is None:
         path = Path(config.weights)
         if not path.is_file():
+            choices = " ".join(f"encoder.weights={name}" for name in (*backbone.published_names(), "none"))
             raise WeightsError(
                 f"encoder.weights={config.weights}: no file of that name, and no published weights of {config.name} "
-                "are called so; give a file, a published name, or `none`"
+                f"are called so; use one of {choices}, or give a file"
             )
         weights = EncoderWeights.of_file(path, backbone.default_transform(), public=False)
     transform = weights.transform
@@ -241,11 +251,12 @@ def _random_weights(backbone: Backbone) -> EncoderWeights:
 
 
 def _check_pooling(config: EncoderConfig, network: Network) -> None:
-    if config.pooling == "quarters" and not (network.stem and isinstance(network.trunk, nn.Sequential)):
+    if config.pooling in COLORED and not (network.stem and isinstance(network.trunk, nn.Sequential)):
         raise ConfigError(
-            f"encoder.pooling=quarters needs a first layer, which {config.name} does not show; use a resnet or average"
+            f"encoder.pooling={config.pooling} needs a first layer, which {config.name} does not show; "
+            "use a resnet or average"
         )
-    if config.gives_regions and not network.has_map:
+    if (config.gives_regions or config.pooling == "cells") and not network.has_map:
         raise ConfigError(
             f"encoder.pooling={config.pooling} needs a grid of regions, which {config.name} does not give; "
             "use encoder.pooling=average, or a convolutional network such as resnet50"

@@ -22,7 +22,7 @@ from showtell.config import Config, ConfigError, DeviceConfig, EncoderConfig, Im
 from showtell.distributed import rank_zero_first
 from showtell.files import atomic_write, short_hash
 from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
-from showtell.models.encoders.weights import EncoderWeights, WeightsError
+from showtell.models.encoders.weights import OFFLINE, EncoderWeights, UnreachableError, WeightsError
 
 CPU_BATCH = 8
 TRAVELLING_WEIGHTS = "encoder.pt"
@@ -62,8 +62,17 @@ class FrozenEncoder(LazyEncoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config.encoder)
+        self.is_given = bool(config.resume or config.init_from)
         self.device = resolve_device(config.device)
         self.precision = encoding_precision(config.features.precision, self.device)
+
+    @cached_property
+    def weights(self) -> EncoderWeights:
+        """As there; who may still choose another encoder is told of the one that needs no network."""
+        try:
+            return super().weights
+        except UnreachableError as error:
+            raise error if self.is_given else WeightsError(f"{error}, or add {OFFLINE}") from None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError
-from showtell.models.encoders.base import Encoder
+from showtell.models.encoders.base import COLORED, Encoder
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm)
 
@@ -72,7 +72,7 @@ def parameter_groups(
 def _blocks(encoder: Encoder) -> list[dict[str, nn.Module]]:
     """The parts of the trunk that have weights, first to last, each block with the normalization that follows it."""
     assert isinstance(encoder.trunk, nn.Sequential)
-    used = len(encoder.trunk) - encoder.head if encoder.pooling == "quarters" else len(encoder.trunk)
+    used = len(encoder.trunk) - encoder.head if encoder.pooling in COLORED else len(encoder.trunk)
     blocks: list[dict[str, nn.Module]] = []
     for path, part in _parts(encoder.trunk[:used]):
         if isinstance(part, _NORMS) and blocks:

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError, ImageTransform
-from showtell.config.reference import nearest
+from showtell.config.reference import close
 from showtell.models.encoders.base import Backbone, Network
 from showtell.models.encoders.weights import (
-    OFFLINE,
+    SAVE,
     EncoderWeights,
+    UnreachableError,
     WeightsError,
     read_state_dict,
     weights_folder,
@@ -83,9 +84,8 @@ class TimmBackbone(Backbone):
         super().__init__(config)
         self.name = config.name.removeprefix("timm/")
         if not timm.is_model(self.name):
-            hint = nearest(
-                self.name, timm.list_models(), "`python -c 'import timm; print(timm.list_models())'` lists them"
-            )
+            like = close(self.name, timm.list_models())
+            hint = f"did you mean {like}" if like else "`python -c 'import timm; print(timm.list_models())'` lists them"
             raise ConfigError(f"encoder.name={config.name}: timm has no such network; {hint}")
         try:
             self.published_config: Any = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
@@ -108,7 +108,7 @@ class TimmBackbone(Backbone):
         """By timm's own conversion: another library's names, positions of another picture size."""
         assert isinstance(network.trunk, TimmTrunk) and weights.path is not None
         try:
-            model = self._create(read_state_dict(weights.path))
+            model = self._create(read_state_dict(weights.path, SAVE))
         except (RuntimeError, KeyError, ValueError, AttributeError, AssertionError) as error:
             first = str(error).splitlines()[min(1, str(error).count("\n"))].strip()
             raise WeightsError(
@@ -188,7 +188,7 @@ def hub_file(repository: str | None, wanted_by: str, by_hand: Path) -> Path:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(". ")
-        raise WeightsError(
+        raise UnreachableError(
             f"encoder.name={wanted_by}: cannot fetch model.safetensors of {repository} from the hub ({reason}); "
-            f"put it there as {by_hand}, or use {OFFLINE}"
+            f"put it there as {by_hand}"
         ) from None

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, names
-from showtell.config.reference import nearest
+from showtell.config.reference import close
 from showtell.config.registry import broken
 from showtell.models.encoders.base import Backbone, Network
 from showtell.models.encoders.weights import EncoderWeights, download
@@ -22,9 +22,8 @@ class TorchvisionBackbone(Backbone):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__(config)
         if config.name not in models.list_models(module=models):
-            hint = nearest(
-                config.name, [*names("encoder"), *models.list_models(module=models)], "docs/encoders.md lists some"
-            )
+            like = close(config.name, [*names("encoder"), *models.list_models(module=models)])
+            hint = f"did you mean {like}" if like else "docs/encoders.md lists some"
             raise ConfigError(
                 f"encoder.name={config.name} is no torchvision classifier; {hint}; timm's networks are encoder=timm"
                 f"{broken()}"
@@ -51,6 +50,10 @@ class TorchvisionBackbone(Backbone):
             return None
         path = download(named.url, f"encoder={self.config.name} encoder.weights={weights}")
         return EncoderWeights.of_file(path, _transform(named), public=True)
+
+    def published_names(self) -> list[str]:
+        """`imagenet`, and torchvision's."""
+        return ["imagenet", *(one.name for one in models.get_model_weights(self.config.name))]
 
     def default_transform(self) -> ImageTransform:
         """Of the best published weights."""

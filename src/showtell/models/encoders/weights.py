@@ -16,11 +16,17 @@ from showtell.config import ImageTransform
 from showtell.errors import UserError
 from showtell.files import file_sha256
 
-OFFLINE = "encoder=efficientnet_lite0, which needs no download"
+SAVE = "write the file by torch.save(model.state_dict(), FILE)"
+OFFLINE = "encoder.name=efficientnet_lite0 encoder.weights=imagenet, which needs no download"
+"""Values and not the group's option: added to any command line, they win over whatever else it says."""
 
 
 class WeightsError(UserError):
     """Weights that are not there, cannot be read or do not fit; one line with the remedy."""
+
+
+class UnreachableError(WeightsError):
+    """Published weights that this machine neither has nor can fetch."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,22 @@ class EncoderWeights:
             WeightsError: the file is no state dict, or not this network's.
         """
         assert self.path is not None
-        state = read_state_dict(self.path)
+        state = read_state_dict(self.path, "put the right one there" if self.public else SAVE)
         try:
             model.load_state_dict(renamed(state, model) if renamed else state)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise WeightsError(
-                f"{self.path}: these weights are not of encoder {type(model).__name__}: {first}"
+                f"{self.path}: not the weights of a {type(model).__name__}: {first}; "
+                "set encoder.name to the network that they are of"
             ) from None
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, remedy: str) -> dict[str, Tensor]:
     """Reads tensors by name, and nothing else, from a `.safetensors`, or from what `torch.save` wrote.
 
-    A training script's checkpoint, which keeps them under `state_dict` or `model`, is read too.
+    A training script's checkpoint, which keeps them under `state_dict` or `model`, is read too. The remedy ends a
+    refusal.
 
     Raises:
         WeightsError: the file holds something else.
@@ -75,11 +83,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: not a file of weights ({reason})") from None
+        raise WeightsError(f"{path}: not a file of weights ({reason}); {remedy}") from None
     if isinstance(state, dict):
         state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: not a state dict of tensors; save `model.state_dict()`")
+        raise WeightsError(f"{path}: not a state dict of tensors; {remedy}")
     return state
 
 
@@ -99,7 +107,5 @@ def download(url: str, wanted_by: str) -> Path:
     try:
         torch.hub.download_url_to_file(url, str(path), prefix.group(1) if prefix else None)
     except (URLError, OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"{wanted_by}: cannot fetch {url} ({error}); put {path.name} into {directory}, or use {OFFLINE}"
-        ) from None
+        raise UnreachableError(f"{wanted_by}: cannot fetch {url} ({error}); put {path.name} into {directory}") from None
     return path

@@ -1,0 +1,11 @@
+"""Words and their numbers: the one thing that the data side and the model side share besides the configuration."""
+
+from showtell.config.registry import declare
+from showtell.text.tokenizers import NLTK, Tokenizer, build_tokenizer
+from showtell.text.vocabulary import END, SPECIAL_TOKENS, START, UNK, Vocabulary
+
+__all__ = ["END", "NLTK", "SPECIAL_TOKENS", "START", "UNK", "Tokenizer", "Vocabulary", "build_tokenizer"]
+
+declare("tokenizer", None, "showtell.text.tokenizers:NltkTokenizer", "nltk")
+declare("tokenizer", None, "showtell.text.tokenizers:WordTokenizer", "words")
+declare("tokenizer", None, "showtell.text.tokenizers:CharacterTokenizer", "characters")

@@ -1,0 +1,205 @@
+"""Pictures in folders, with annotation files, as the source of a run."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from showtell.config import Config
+from showtell.data.annotations import SplitName
+from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, view_augmentation
+from showtell.data.caption_set import CaptionSet, load_captions
+from showtell.data.feature_store import check_room, choose_place, open_or_build, place_features, stored_shape
+from showtell.data.formats import no_picture_there, resolved
+from showtell.data.module import SplitData, pictures_in_batches
+from showtell.data.paths import sizes_hash
+from showtell.data.readers import CachedFeatures, PictureFiles
+from showtell.data.settings import ShapesDataConfig
+from showtell.data.shapes import ensure_shapes
+from showtell.data.store_request import StoreRequest, store_label
+from showtell.data.unreadable import unreadable_pictures
+from showtell.distributed import is_rank_zero, rank_zero_first
+from showtell.files import check_writable, short_hash
+from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.text import Tokenizer
+from showtell.training.sources import Source, report_left_out
+
+
+class FolderSource(Source):
+    """Pictures in folders, with annotation files.
+
+    The captions of both splits are read before a picture of one is opened, so what they do not allow is told at once.
+    """
+
+    @cached_property
+    def captions(self) -> dict[SplitName, CaptionSet]:
+        """Of both splits."""
+        config = self.config
+        with rank_zero_first():
+            if isinstance(config.data, ShapesDataConfig):
+                # drawing takes longer than finding out whether what follows has a place
+                check_writable(Path(config.cache), "cache")
+                ensure_shapes(Path(config.data.root), config.data.shapes)
+            return {name: read_captions(config, self.tokenizer, name) for name in ("train", "val")}
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each word occurs in the training captions."""
+        return self.captions["train"].counts
+
+    def references(self, split: SplitName) -> Mapping[int, Sequence[str]]:
+        """What people wrote about the pictures, by picture id."""
+        return self.captions[split].references
+
+    def size(self) -> str:
+        """How many pictures and captions there are, in words."""
+        train, val = self.captions["train"], self.captions["val"]
+        return (
+            f"{len(train.picture_ids):,} + {len(val.picture_ids):,} pictures, "
+            f"{len(train.lengths):,} + {len(val.lengths):,} captions"
+        )
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
+        stored = None
+        if self.config.features.mode == "store":
+            request = store_requests(self.config, self.encoder, "train", self.captions["train"])[0]
+            stored = stored_shape(Path(self.config.cache) / "features", request)
+        return stored or self.encoder.network.feature_shape()
+
+    @cached_property
+    def train(self) -> SplitData:
+        """The training split in memory."""
+        return self._split("train")
+
+    @cached_property
+    def val(self) -> SplitData:
+        """The validation split in memory."""
+        return self._split("val")
+
+    def find_test(self) -> None:
+        """Reads its captions."""
+        with rank_zero_first():
+            self.captions["test"] = read_captions(self.config, self.tokenizer, "test")
+
+    @cached_property
+    def test(self) -> SplitData:
+        """The test split in memory."""
+        return self._split("test")
+
+    def _split(self, name: SplitName) -> SplitData:
+        self._room_is_there  # noqa: B018
+        return folder_split(self.config, self.encoder, name, self.captions[name])
+
+    @cached_property
+    def _room_is_there(self) -> bool:
+        config, encoder = self.config, self.encoder
+        if config.features.mode == "store":
+            requests = [
+                request for name in self.captions
+                for request in store_requests(config, encoder, name, self.captions[name])
+            ]  # fmt: skip
+            with rank_zero_first():
+                check_room(Path(config.cache) / "features", requests, self.feature_shape)
+        return True
+
+    @property
+    def num_workers(self) -> int:
+        """Rows of memory need no worker processes; pictures do."""
+        return self.config.data.num_workers if self.config.features.mode == "off" else 0
+
+    @property
+    def data_hash(self) -> str:
+        """Of captions, names and sizes of pictures."""
+        captions = self.captions["train"], self.captions["val"]
+        sizes = [(split.source, sizes_hash(split.path_names, split.stamps)) for split in captions]
+        return short_hash(part for split in sizes for part in split)
+
+
+def read_captions(config: Config, tokenizer: Tokenizer, name: SplitName) -> CaptionSet:
+    """The captions of a split; says what was found, left out and cut.
+
+    Raises:
+        AnnotationError: none of the pictures is there.
+    """
+    captions = load_captions(config.data, name, Path(config.cache), tokenizer)
+    most = config.decoding.max_length if name == "train" else 0
+    for line in captions.notes(config.data.max_caption_words, most) if is_rank_zero() else ():
+        print(f"{config.data.name} {name}: {line}")
+    if captions.stamps and set(captions.stamps) == {"missing"}:
+        raise no_picture_there(resolved(config.data, name), name, captions.path_names)
+    return captions
+
+
+def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet) -> SplitData:
+    """A split with its captions, and its images as stored features or as pictures; those of training may change.
+
+    Where `training.limit_*` leave few batches, the pictures of these are looked at and no others.
+    """
+    read = _stored if config.features.mode == "store" else _decoded
+    unreadable = np.zeros(len(captions.picture_ids), dtype=np.bool_)
+    while True:
+        pictures = pictures_in_batches(captions, unreadable, config.training, config.seed, name)
+        split = read(config, encoder, name, captions, pictures)
+        found = split.unreadable.copy()
+        if pictures is not None:  # what others have found out must not change the batches
+            found[np.setdiff1d(np.arange(len(found)), pictures)] = False
+            found |= unreadable
+        if pictures is None or (found == unreadable).all():
+            split = replace(split, unreadable=found)
+            break
+        unreadable = found
+    bad = [captions.path_names[row] for row in np.flatnonzero(split.unreadable)]
+    if bad:
+        told = f"pictures that cannot be read, e.g. {bad[0]}"
+        report_left_out(config, name, told, f"{bad[0]}: cannot be read", len(bad))
+    return split
+
+
+def store_requests(config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet) -> list[StoreRequest]:
+    """What is stored of a split; where training changes pictures, also of changed ones."""
+    features, label = config.features, store_label(config.data.name, name, config.encoder.name)
+    request = StoreRequest(
+        label,
+        captions.path_names,
+        encoder.fingerprint,
+        encoder.weights.transform,
+        features.dtype,
+        stamps=captions.stamps,
+    )
+    if name != "train" or not config.data.augment.active:
+        return [request]
+    change = view_augmentation(config.data.augment, captions)
+    return [request, replace(request, name=f"{label}-views", augmentation=change, views=features.views - 1)]
+
+
+def _stored(
+    config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet, pictures: Rows | None
+) -> SplitData:
+    """The split as the encoder answered to it."""
+    features, folder = config.features, Path(config.cache) / "features"
+    stores = [
+        open_or_build(folder, one, encoder.at_work, features.batch_size, config.data.num_workers, pictures)
+        for one in store_requests(config, encoder, name, captions)
+    ]
+    place = choose_place(features.place, sum(store.features.nbytes for store in stores), encoder.device)
+    tensors = [place_features(store.features, place) for store in stores]
+    images = CachedFeatures(tensors[0], *tensors[1:], captions=len(captions.lengths), seed=config.seed)
+    return SplitData(captions, images, stores[0].unreadable)
+
+
+def _decoded(
+    config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet, pictures: Rows | None
+) -> SplitData:
+    """The split as pictures; those of training changed, if they are to be."""
+    transform, paths, augment = encoder.weights.transform, captions.paths, config.data.augment
+    label, cache = f"{config.data.name}-{name}", Path(config.cache)
+    unreadable = unreadable_pictures(label, captions, transform, cache, config.data.num_workers, pictures)
+    change = None
+    if name == "train" and augment.active:
+        change = Augmentation(augment, config.seed, says_left_or_right(captions))
+    return SplitData(captions, PictureFiles(paths, transform, change), unreadable)
