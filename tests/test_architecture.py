@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "decoding": set(),
     "evaluation": set(),
     "checkpointing": set(),
+    "score": {"data", "evaluation"},
     "sweeps": {"leaderboard"},
     "leaderboard": set(),
     "gallery": {"data"},

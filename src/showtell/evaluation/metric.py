@@ -11,7 +11,7 @@ return of_pictures("length", candidates.captions.lengths / self.mean)
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -82,16 +82,41 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """What scores of a corpus follow from: sums over its pictures. So they can be resampled without scoring again.
+
+    Attributes:
+        names: of the S scores.
+        pictures: `(P, K)` what each picture adds to the K sums.
+        scores: from sums `(..., K)` to scores `(..., S)`.
+    """
+
+    names: Sequence[str]
+    pictures: NDArray[np.float64]
+    scores: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
 class MetricScores:
-    """The scores of the corpus by name, and where a metric has them the `(P,)` scores of each picture."""
+    """The scores of the corpus by name.
+
+    Where a metric has them also the `(P,)` scores of each picture, and what corpus scores are sums of: scores without
+    sums have no interval.
+    """
 
     corpus: Mapping[str, float]
     pictures: Mapping[str, NDArray[Any]]
+    sums: Sums | None = None
 
 
 def of_pictures(name: str, scores: NDArray[Any]) -> MetricScores:
     """What a metric gives whose corpus score is the mean over pictures."""
-    return MetricScores({name: float(scores.mean())}, {name: scores})
+    sums = Sums([name], np.column_stack([scores, np.ones(len(scores))]), _mean)
+    return MetricScores({name: float(scores.mean())}, {name: scores}, sums)
+
+
+def _mean(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return sums[..., :1] / sums[..., 1:]
 
 
 class Metric(ABC):

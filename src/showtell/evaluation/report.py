@@ -200,13 +200,14 @@ def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
         label = f"CIDEr of {max(found.get('pictures', 0) for found in own):,.0f} {domain}"
         rows.append([label, *(f"{found['cider']:.4f}" if found else "-" for found in own)])
     for key, name in VARIETY_NAMES.items():
-        rows.append([name, *(_variety_text(key, getattr(one.variety, key)) for one in evaluations.values())])
+        rows.append([name, *(variety_text(key, getattr(one.variety, key)) for one in evaluations.values())])
     return [row for row in rows if set(row[1:]) != {"-"}]
 
 
-def _variety_text(key: str, value: float | None) -> str:
+def variety_text(key: str, value: float | None) -> str:
+    """A figure of `CaptionVariety` as tables show it."""
     if value is None:
         return "-"
     if key in _SHARES:
         return f"{100 * value:.1f} %"
-    return f"{value:.2f}" if key == "mean_length" else f"{value:d}"
+    return f"{value:.2f}" if key == "mean_length" else f"{value:.0f}"
