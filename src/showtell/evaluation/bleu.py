@@ -11,10 +11,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.evaluation.metric import Candidates, Metric, MetricScores, References, Sums
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, References
 from showtell.evaluation.ngrams import LOW, ORDERS, Captions, Counts, Ints, find, pack, spans
-
-_TINY, _SMALL = 1e-15, 1e-9
+from showtell.evaluation.sums import Sums, bleu
 
 
 class Bleu(Metric):
@@ -31,8 +30,8 @@ class Bleu(Metric):
     def score(self, candidates: Candidates) -> MetricScores:
         """BLEU-1 to BLEU-4 of the corpus, BLEU-4 of each picture."""
         counts = self.counts(candidates.captions)
-        corpus = dict(zip(self.names, _bleu(counts.sum(0)).tolist(), strict=True))
-        return MetricScores(corpus, {"bleu4": _bleu(counts)[:, 3]}, Sums(list(self.names), counts, _bleu))
+        corpus = dict(zip(self.names, bleu(counts.sum(0)).tolist(), strict=True))
+        return MetricScores(corpus, {"bleu4": bleu(counts)[:, 3]}, Sums(list(self.names), counts, bleu))
 
     def counts(self, candidates: Captions) -> NDArray[np.float64]:
         """`(P, 10)`: of orders 1 to 4 the n-grams that match, those there are; the length, the closest reference's."""
@@ -62,13 +61,3 @@ def _most_in_one_reference(counts: Counts, pictures: Ints) -> tuple[Ints, NDArra
     keys, starts = np.unique(keys[order], return_index=True)
     most = np.maximum.reduceat(counts.counts[order], starts) if len(starts) else counts.counts
     return keys, most
-
-
-def _bleu(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`(..., 4)` BLEU-1 to BLEU-4 of counts `(..., 10)`."""
-    matches, guesses = counts[..., :ORDERS], counts[..., ORDERS : 2 * ORDERS]
-    precisions = (matches + _TINY) / (guesses + _SMALL)
-    means = np.cumprod(precisions, axis=-1) ** (1 / np.arange(1, ORDERS + 1))
-    ratio = (counts[..., -2] + _TINY) / (counts[..., -1] + _SMALL)
-    penalty = np.exp(np.minimum(0, 1 - 1 / ratio))
-    return np.asarray(means * penalty[..., None])

@@ -11,7 +11,7 @@ return of_pictures("length", candidates.captions.lengths / self.mean)
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from showtell.evaluation.ngrams import Captions, Ints, NgramIndex
 from showtell.evaluation.ptb import scored_tokens
+from showtell.evaluation.sums import Sums, mean
 from showtell.text import NLTK, Tokenizer
 
 
@@ -82,21 +83,6 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Sums:
-    """What scores of a corpus follow from: sums over its pictures. So they can be resampled without scoring again.
-
-    Attributes:
-        names: of the S scores.
-        pictures: `(P, K)` what each picture adds to the K sums.
-        scores: from sums `(..., K)` to scores `(..., S)`.
-    """
-
-    names: Sequence[str]
-    pictures: NDArray[np.float64]
-    scores: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
 class MetricScores:
     """The scores of the corpus by name.
 
@@ -111,12 +97,8 @@ class MetricScores:
 
 def of_pictures(name: str, scores: NDArray[Any]) -> MetricScores:
     """What a metric gives whose corpus score is the mean over pictures."""
-    sums = Sums([name], np.column_stack([scores, np.ones(len(scores))]), _mean)
+    sums = Sums([name], np.column_stack([scores, np.ones(len(scores))]), mean)
     return MetricScores({name: float(scores.mean())}, {name: scores}, sums)
-
-
-def _mean(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    return sums[..., :1] / sums[..., 1:]
 
 
 class Metric(ABC):

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from showtell.config import find
 from showtell.errors import UserError
 from showtell.evaluation.cider import CiderD
-from showtell.evaluation.metric import Candidates, Metric, References, Sums, UnavailableError
+from showtell.evaluation.metric import Candidates, Metric, References, UnavailableError
 from showtell.evaluation.ngrams import Ints
+from showtell.evaluation.sums import Sums
 from showtell.text import NLTK, Tokenizer
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.evaluation.metric import Sums
+from showtell.evaluation.sums import Sums
 
 Floats = NDArray[np.float64]
 RESAMPLES, SEED = 1000, 0
@@ -32,7 +32,17 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        return f"{self.value:.4f} {self.text}"
+
+    @property
+    def text(self) -> str:
+        """`[0.3410, 0.4021]`."""
+        return f"[{self.low:.4f}, {self.high:.4f}]"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From where to where."""
+        return self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ def samples(runs: Sequence[Sequence[Sums]], resamples: int = RESAMPLES, seed: in
 
 
 def _by_name(sums: Sums, whole: Floats, drawn: Floats) -> dict[str, Sample]:
-    values, resampled = sums.scores(whole), sums.scores(drawn)
+    values, resampled = sums.formula(whole), sums.formula(drawn)
     return {name: Sample(float(values[place]), resampled[:, place]) for place, name in enumerate(sums.names)}
 
 
@@ -113,8 +123,8 @@ def randomization_p(
     for (a, b), half in zip(pairs, np.split(swapped, cuts, axis=1), strict=True):
         whole_a, whole_b = a.pictures.sum(0), b.pictures.sum(0)
         middle = (whole_a + whole_b) / 2
-        seen = a.scores(whole_a) - b.scores(whole_b)
-        by_chance = a.scores(middle + half) - b.scores(middle - half)
+        seen = a.formula(whole_a) - b.formula(whole_b)
+        by_chance = a.formula(middle + half) - b.formula(middle - half)
         found |= {name: _share(by_chance[:, place], seen[place]) for place, name in enumerate(a.names)}
     return found
 

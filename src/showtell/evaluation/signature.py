@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from showtell import __version__
 from showtell.config.registry import parts
 from showtell.text import Tokenizer
+from showtell.version import __version__
 
 PTB_VERSION = "1"  # changes with `ptb_tokens`
 
@@ -40,7 +40,7 @@ class Signature:
     def of(self, metrics: Iterable[str]) -> str:
         """The line for scores by these registered names."""
         versions = {part.name: part.sha256[:8] or getattr(part.load(), "version", "1") for part in parts("metric")}
-        named = "+".join(f"{name}:{versions.get(name, '?')}" for name in metrics)
+        named = "+".join(f"{name}:{versions.get(name, '?')}" for name in sorted(metrics))
         facts = "|".join(f"{key}:{value}" for key, value in vars(self).items())
         return f"{named}|{facts}|v:{__version__}"
 

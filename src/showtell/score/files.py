@@ -84,7 +84,7 @@ def read_references(file: Path, split: SplitName | None) -> ReferenceFile:
         UserError: the file cannot be used, or nobody described a picture; one line.
     """
     with _remedies():
-        found, layout, is_divided = read_captions_file(file, split)
+        found, is_divided = read_captions_file(file, split)
     described = [picture for picture in found.pictures if picture.captions]
     notes = [*found.told, *_summary(found.skipped)]
     if bare := len(found.pictures) - len(described):
@@ -93,7 +93,7 @@ def read_references(file: Path, split: SplitName | None) -> ReferenceFile:
         raise UserError(f"{shown(file)}: holds no references; name the file with the captions that people wrote")
     if split and not is_divided:
         notes.append(f"{shown(file.name)}: names no splits; all its pictures are taken for the {split} split")
-    return ReferenceFile(file, split, layout, described, notes)
+    return ReferenceFile(file, split, found.layout, described, notes)
 
 
 @dataclass(frozen=True)

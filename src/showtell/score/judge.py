@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from showtell.data.paths import counted, shown
 from showtell.errors import UserError
-from showtell.evaluation.groups import Folds, GroupScore, difference, score
+from showtell.evaluation.comparison import Comparison, compared, corrected, interval
+from showtell.evaluation.groups import Folds
 from showtell.evaluation.metrics import WITHOUT_JAVA, CaptionScores, ReferenceCorpus
-from showtell.evaluation.resampling import Interval, Sample, bootstrap_p, holm, randomization_p, samples
+from showtell.evaluation.resampling import Interval, Sample, randomization_p, samples
 from showtell.evaluation.signature import signature
 from showtell.score.files import Matched, ReferenceFile, Results, match, read_results
 from showtell.score.systems import System
@@ -35,23 +36,6 @@ class Fold:
     references: ReferenceFile
     pictures: int
     signature: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A system against the first one, by one score.
-
-    Attributes:
-        system: its name.
-        difference: how much more it scores than the first.
-        tests: p values by the name of the test.
-        corrected: the first of these after Holm's correction over all systems; None for a single one.
-    """
-
-    system: str
-    difference: Interval
-    tests: Mapping[str, float]
-    corrected: float | None = None
 
 
 @dataclass(frozen=True)
@@ -194,22 +178,11 @@ def _scores(
     found: dict[str, Interval | float] = {}
     for key in dict.fromkeys(key for run in runs for key in run.scores.corpus):
         if key in drawn:
-            found[key] = _interval(drawn[key], folds)
+            found[key] = interval(drawn[key], _pictures(drawn[key], folds))
         else:
             values = [run.scores.corpus[key] for run in runs if key in run.scores.corpus]
             found[key] = sum(values) / len(values)
     return found
-
-
-def _interval(group: Folds, folds: Mapping[str, Fold]) -> Interval:
-    single = _single(group)
-    return single.interval() if single else score(group, _pictures(group, folds))
-
-
-def _single(group: Folds) -> Sample | None:
-    """The run of a group that has only one."""
-    (one, *more), *others = group.values()
-    return None if more or others else one
 
 
 def _pictures(group: Folds, folds: Mapping[str, Fold]) -> dict[str, int]:
@@ -232,20 +205,6 @@ def _comparisons(
             swaps = randomization_p(runs[other][0].scores.sums, runs[first][0].scores.sums, resamples, seed)
         for key in drawn[first].keys() & drawn[other].keys():
             ours, theirs = drawn[other][key], drawn[first][key]
-            one, base = _single(ours), _single(theirs)
-            if one and base:
-                values = Sample(one.value - base.value, one.resampled - base.resampled)
-                tests = {"bootstrap": bootstrap_p(one, base), "randomization": swaps[key]}
-                compared = Comparison(other, values.interval(), tests)
-            else:
-                estimate: GroupScore = difference(ours, theirs, _pictures(ours, folds))
-                compared = Comparison(other, estimate, {"t": estimate.p})
-            found.setdefault(key, []).append(compared)
-    return {key: _corrected(some) for key, some in found.items()}
-
-
-def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    if len(comparisons) < 2:
-        return list(comparisons)
-    holms = holm({one.system: next(iter(one.tests.values())) for one in comparisons})
-    return [Comparison(one.system, one.difference, one.tests, holms[one.system]) for one in comparisons]
+            one = compared(other, ours, theirs, _pictures(ours, folds), swaps.get(key))
+            found.setdefault(key, []).append(one)
+    return {key: corrected(some) for key, some in found.items()}

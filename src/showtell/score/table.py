@@ -5,11 +5,12 @@ from statistics import fmean
 
 from showtell.config.registry import parts
 from showtell.data.paths import counted
+from showtell.evaluation.comparison import Comparison, p_text
 from showtell.evaluation.diversity import caption_variety
 from showtell.evaluation.groups import GroupScore
 from showtell.evaluation.report import VARIETY_NAMES, variety_text
 from showtell.evaluation.resampling import Interval
-from showtell.score.judge import Comparison, Fold, Judgement, ScoredRun
+from showtell.score.judge import Fold, Judgement, ScoredRun
 from showtell.text import Tokenizer
 
 FREQUENCIES = "CIDEr's document frequencies are those of the whole reference set in every resample"
@@ -91,15 +92,10 @@ def _comparison_lines(found: Judgement) -> list[str]:
 
 def _cells(one: Comparison) -> list[str]:
     value = one.difference
-    tests = [f"{_p(p)} ({name})" for name, p in one.tests.items()]
-    holm = [f"{_p(one.corrected)} (Holm)"] if one.corrected is not None else []
-    p = one.corrected if one.corrected is not None else next(iter(one.tests.values()))
-    verdict = "differs" if p < 0.05 else "chance would do that too"
+    tests = [f"{p_text(p)} ({name})" for name, p in one.tests.items()]
+    holm = [f"{p_text(one.corrected)} (Holm)"] if one.corrected is not None else []
+    verdict = "differs" if one.is_told else "chance would do that too"
     return [f"{value.value:+.4f} [{value.low:+.4f}, {value.high:+.4f}]", *tests, *holm, verdict]
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.3f}" if value >= 0.0005 else "p < 0.001"
 
 
 def _columns(rows: Sequence[Sequence[str]], adjust: Callable[[str, int], str] = str.rjust) -> list[str]:

@@ -14,10 +14,9 @@ from showtell.data.paths import shown
 
 
 class CaptionsFile(NamedTuple):
-    """What a file says of its pictures, and its layout: coco, karpathy, json, jsonl or table."""
+    """What a file says of its pictures, and whether it says which split they are in."""
 
     split: Split
-    layout: str
     is_divided: bool
 
 
@@ -35,6 +34,12 @@ def read_rows(source: AnnotationFile, wanted: Wanted = Wanted()) -> Iterator[Row
     content = source.any_json(text)
     records = json_records(source, content)
     return content if records is None else record_rows(source, records, wanted)
+
+
+def layout_of(file: Path) -> str:
+    """What a file of rows is called: json, jsonl or table."""
+    suffix = file.suffix.lower().lstrip(".")
+    return suffix if suffix in ("json", "jsonl") else "table"
 
 
 def is_karpathys(source: AnnotationFile, content: dict[str, Any]) -> bool:
@@ -55,18 +60,17 @@ def read_captions_file(file: Path, split: SplitName | None) -> CaptionsFile:
     content = read_rows(source)
     if isinstance(content, dict):
         if not is_karpathys(source, content):
-            return CaptionsFile(coco_split(source, content, root), "coco", False)
+            return CaptionsFile(coco_split(source, content, root), False)
         if split is None:
             raise source.refused("holds the splits train, val and test; say which is meant: --split test")
-        return CaptionsFile(karpathy_split(source, content, root, split), "karpathy", True)
+        return CaptionsFile(karpathy_split(source, content, root, split), True)
     found = gather(source, content, root)
-    suffix = file.suffix.lower().lstrip(".")
-    layout = suffix if suffix in ("json", "jsonl") else "table"
+    layout = layout_of(file)
     named = sorted({name for name in found.splits if name})
     if not named:
-        return CaptionsFile(Split(found.pictures, source.skipped, source.told), layout, False)
+        return CaptionsFile(Split(found.pictures, source.skipped, source.told, layout), False)
     if split not in named:
         raise source.refused(f"{shown(file.name)} names the split(s) {', '.join(named)}; say --split {named[-1]}")
     pairs = zip(found.pictures, found.splits, strict=True)
     pictures = [picture for picture, name in pairs if name == split]
-    return CaptionsFile(Split(pictures, source.skipped, source.told), layout, True)
+    return CaptionsFile(Split(pictures, source.skipped, source.told, layout), True)

@@ -63,7 +63,7 @@ def coco_split(source: AnnotationFile, content: dict[str, Any], folder: Path) ->
     for image_id, image in images.items():
         path, domain = source.picture_path(folder, image["file_name"]), str(image.get("domain") or "")
         pictures.append(Picture(image_id, path, tuple(said[image_id]), domain))
-    return Split(pictures, source.skipped, source.told)
+    return Split(pictures, source.skipped, source.told, "coco")
 
 
 def _checked_images(source: AnnotationFile, images: list[Any]) -> dict[int, dict[str, Any]]:

@@ -23,7 +23,7 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-from showtell.data.formats.captions_file import is_karpathys, read_rows
+from showtell.data.formats.captions_file import is_karpathys, layout_of, read_rows
 from showtell.data.formats.coco import coco_split
 from showtell.data.formats.finding import FOLDER_NAMES, SIDECARS, find_annotations, find_images, pictures_in
 from showtell.data.formats.karpathy import karpathy_split
@@ -63,7 +63,10 @@ class FolderFormat(AnnotationFormat):
         assert isinstance(config, FolderConfig)
         found = self._read(config, split)
         name, folder = _named(config, split), picture_folder(config, split)
-        return replace(found, told=[f"captions from {shown(name)}, pictures in {shown(folder)}", *found.told])
+        layout = found.layout or layout_of(Path(name))
+        return replace(
+            found, layout=layout, told=[f"captions from {shown(name)}, pictures in {shown(folder)}", *found.told]
+        )
 
     def _read(self, config: FolderConfig, split: SplitName) -> Split:
         folder = picture_folder(config, split)
@@ -141,7 +144,8 @@ def _of_images(
     if is_karpathys(source, content):
         return karpathy_split(source, content, folder, split)
     found = coco_split(source, content, folder)
-    return _divided(config, split, source, Gathered(found.pictures, [""] * len(found.pictures)))
+    divided = _divided(config, split, source, Gathered(found.pictures, [""] * len(found.pictures)))
+    return replace(divided, layout=found.layout)
 
 
 def _shares(config: FolderConfig, split: SplitName) -> bool:
