@@ -4,7 +4,7 @@ A store is a folder named by a hash of everything its numbers follow from (encod
 list of pictures with their sizes and times), so a change of any of them is another store and nothing is ever stale.
 In it:
 
-- `features.bin`: one row per picture, raw float16 or float32, memory-mapped;
+- `features.bin`: one row per picture, raw, as `features.dtype` says, memory-mapped;
 - `state.bin`: one byte per picture (waiting, stored, unreadable), written after the row, so that a killed build goes
   on;
 - `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.config import ConfigError
-from showtell.data.encoding import PictureEncoder, StoreError, encoded
+from showtell.data.encoding import PictureEncoder, encoded
+from showtell.data.feature_dtypes import DTYPES, StoreError
 from showtell.data.loading import cut
 from showtell.data.store_request import StoreRequest
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
@@ -47,14 +48,15 @@ ABOUT = "about.json"
 
 
 class FeatureStore:
-    """A store: `features` `(P, *feature_shape)` memory-mapped, `unreadable` `(P,)` bool."""
+    """A store: `features` `(P, ...)` memory-mapped, as its `dtype` writes them, and `unreadable` `(P,)` bool."""
 
     def __init__(self, directory: Path) -> None:
         about = json.loads((directory / ABOUT).read_text())
-        shape = (about["pictures"], *about["feature_shape"])
         self.directory = directory
+        self.dtype = DTYPES[about["dtype"]]
+        shape = (about["pictures"], *self.dtype.stored_shape(tuple(about["feature_shape"])))
         # torch wants a writable array; a private mapping is one, and nobody writes to it
-        self.features: NDArray[Any] = np.memmap(directory / "features.bin", about["dtype"], "c", shape=shape)
+        self.features: NDArray[Any] = np.memmap(directory / "features.bin", self.dtype.file, "c", shape=shape)
         self.unreadable: NDArray[np.bool_] = np.fromfile(directory / "state.bin", np.uint8) == UNREADABLE
 
 
@@ -163,8 +165,9 @@ def _build(
             _prepare(directory, request, encoder.feature_shape)
     # arrays that ranks of one machine share
     state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(request.rows,))
-    shape = (request.rows, *encoder.feature_shape)
-    features = np.memmap(directory / "features.bin", request.dtype, "r+", shape=shape)
+    dtype = DTYPES[request.dtype]
+    shape = (request.rows, *dtype.stored_shape(encoder.feature_shape))
+    features = np.memmap(directory / "features.bin", dtype.file, "r+", shape=shape)
     wanted = request.rows_of(pictures)
     waiting = broadcast(wanted[state[wanted] == WAITING])
     ranks, done = get_ranks(), len(wanted) - len(waiting)

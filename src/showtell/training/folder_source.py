@@ -188,7 +188,7 @@ def _stored(
     ]
     place = choose_place(features.place, sum(store.features.nbytes for store in stores), encoder.device)
     tensors = [place_features(store.features, place) for store in stores]
-    images = CachedFeatures(tensors[0], *tensors[1:], captions=len(captions.lengths), seed=config.seed)
+    images = CachedFeatures(*tensors, dtype=stores[0].dtype, captions=len(captions.lengths), seed=config.seed)
     return SplitData(captions, images, stores[0].unreadable)
 
 
