@@ -21,9 +21,8 @@ wait, because two machines that map one file over a network would overwrite each
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,9 @@ from showtell.data.encoding import PictureEncoder, encoded
 from showtell.data.feature_dtypes import DTYPES, StoreError
 from showtell.data.loading import cut
 from showtell.data.store_request import StoreRequest
+from showtell.data.store_room import no_room, present, room_in_words
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
-from showtell.files import atomic_write, remove_stale_temporaries, write_text_atomically
+from showtell.files import atomic_write, remove_stale_temporaries, size, write_text_atomically
 from showtell.terminal import Progress
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
@@ -117,22 +117,6 @@ def stored_shape(root: Path, request: StoreRequest) -> tuple[int, ...] | None:
         return None
 
 
-def check_room(root: Path, requests: Sequence[StoreRequest], feature_shape: tuple[int, ...]) -> None:
-    """Refuses, before the first picture is encoded, stores that together do not fit on the disk.
-
-    Raises:
-        StoreError: they do not.
-    """
-    missing = 0
-    for request in requests:
-        features = request.directory(root) / "features.bin"
-        missing += request.num_bytes(feature_shape) - (features.stat().st_size if features.is_file() else 0)
-    root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(root).free
-    if missing > free:
-        raise _no_room(root, f"the features need {missing / 1e9:.2f} GB more and {free / 1e9:.2f} GB are free")
-
-
 def _locked(directory: Path) -> FileLock:
     lock = FileLock(directory / "lock")
     try:
@@ -194,24 +178,21 @@ def _build(
 def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
     """Makes the two files at their full size, so that a disk that is too small is noticed now, and describes them."""
     path = directory / "features.bin"
-    size = request.num_bytes(feature_shape)
-    present = path.stat().st_size if path.is_file() else 0
-    if present != size:
-        free = shutil.disk_usage(directory).free
-        if free < size - present:
-            raise _no_room(directory, f"the features need {size / 1e9:.2f} GB and {free / 1e9:.2f} GB are free")
+    needed = request.num_bytes(feature_shape)
+    if present(directory) != needed:
+        room_in_words(directory.parent, [request], feature_shape)
         with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
             file.write(bytes(request.rows))
         try:
             with path.open("ab") as file:
-                file.truncate(size)
+                file.truncate(needed)
                 # takes the room now: a full disk would otherwise kill the process in the middle, by SIGBUS
                 if hasattr(os, "posix_fallocate"):  # macOS has none
-                    os.posix_fallocate(file.fileno(), 0, max(size, 1))
+                    os.posix_fallocate(file.fileno(), 0, max(needed, 1))
         except OSError as error:
             path.unlink(missing_ok=True)
-            what = f"cannot set aside {size / 1e9:.2f} GB for the features ({error.strerror})"
-            raise _no_room(directory, what) from None
+            what = f"cannot set aside {size(needed)} for the features ({error.strerror})"
+            raise no_room(directory, what) from None
     about = {
         "name": request.name,
         "pictures": request.rows,
@@ -222,8 +203,3 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     write_text_atomically(directory / ABOUT, json.dumps(about, indent=1))
-
-
-def _no_room(directory: Path, what: str) -> StoreError:
-    remedy = "make room, set cache=DIR to another disk, or train from pictures with features=off"
-    return StoreError(f"{directory}: {what}; {remedy}")

@@ -12,7 +12,7 @@ from showtell.config import Config
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, view_augmentation
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import check_room, choose_place, open_or_build, place_features, stored_shape
+from showtell.data.feature_store import choose_place, open_or_build, place_features, stored_shape
 from showtell.data.formats import no_picture_there, resolved
 from showtell.data.module import SplitData, pictures_in_batches
 from showtell.data.paths import sizes_hash
@@ -20,10 +20,12 @@ from showtell.data.readers import CachedFeatures, PictureFiles
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.store_request import StoreRequest, store_label
+from showtell.data.store_room import room_in_words
 from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import check_writable, short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.terminal import tell
 from showtell.text import Tokenizer
 from showtell.training.sources import Source, report_left_out
 
@@ -99,12 +101,14 @@ class FolderSource(Source):
     def _room_is_there(self) -> bool:
         config, encoder = self.config, self.encoder
         if config.features.mode == "store":
+            shape = self.feature_shape
             requests = [
                 request for name in self.captions
                 for request in store_requests(config, encoder, name, self.captions[name])
             ]  # fmt: skip
             with rank_zero_first():
-                check_room(Path(config.cache) / "features", requests, self.feature_shape)
+                if is_rank_zero() and (room := room_in_words(Path(config.cache) / "features", requests, shape)):
+                    tell("store", room)
         return True
 
     @property
