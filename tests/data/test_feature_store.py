@@ -222,11 +222,11 @@ def test_the_room_of_a_large_grid_is_told_with_what_makes_it_smaller(
     usage = type("Usage", (), {"free": 40 * 10**9})
     monkeypatch.setattr(store_room.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StoreError, match=r"need 46\.5 GB more and 40 GB are free; make room, set encoder\.pooling"):
-        room_in_words(tmp_path, [coco], (256, 768))
+        room_in_words(tmp_path, [([coco], (256, 768))])
     for free in (500, 70):
         usage.free = free * 10**9
-        told[free] = room_in_words(tmp_path, [coco], (256, 768))
+        (told[free],) = room_in_words(tmp_path, [([coco], (256, 768))])
     assert told[500] == f"118,287 pictures, each 256 x 768 float16: 46.5 GB in {tmp_path}, 500 GB are free"
     assert told[70].endswith("70 GB are free; less with encoder.pooling=grid:7 or features.dtype=int8")
-    small = room_in_words(tmp_path, [replace(coco, dtype="int8"), replace(views, dtype="int8")], (49, 10))
+    (small,) = room_in_words(tmp_path, [([replace(one, dtype="int8") for one in (coco, views)], (49, 10))])
     assert small.startswith("118,287 pictures and 236,574 changed ones, each 49 x 10 int8: 243 MB in ")

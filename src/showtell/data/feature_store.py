@@ -180,7 +180,7 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
     path = directory / "features.bin"
     needed = request.num_bytes(feature_shape)
     if present(directory) != needed:
-        room_in_words(directory.parent, [request], feature_shape)
+        room_in_words(directory.parent, [([request], feature_shape)])
         with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
             file.write(bytes(request.rows))
         try:

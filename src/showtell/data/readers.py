@@ -118,3 +118,20 @@ class CachedFeatures:
 
     def _index(self, places: NDArray[np.integer]) -> Tensor:
         return torch.from_numpy(places.astype(np.int64, copy=False)).to(self.plain.device)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Stored features of several encoders as one: `(B, D1 + D2)` or `(B, R, D1 + D2)`."""
+
+    parts: Sequence[ReadImages]
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D1 + D2,)` or `(R, D1 + D2)`."""
+        shapes = [part.feature_shape for part in self.parts]
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def __call__(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> Tensor:
+        """The features of rows of pictures `(B,)`, as rows of captions `(B,)` see them in an epoch."""
+        return torch.cat([part(pictures, rows, epoch) for part in self.parts], dim=-1)
