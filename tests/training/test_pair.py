@@ -133,3 +133,14 @@ def test_a_vector_and_regions_are_refused() -> None:
 def test_a_transform_of_a_pair_comes_back_from_its_facts() -> None:
     pair = ImageTransform(size=8, beside=ImageTransform(size=9, fit="center", crop=0.9))
     assert ImageTransform.of(pair.facts()) == pair and "beside" not in pair.beside.facts()  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_two_published_encoders_train_and_caption(
+    config: Callable[..., Config], tmp_path: Path, tiny_coco: Path
+) -> None:
+    encoder = {"name": "pair", "first": "efficientnet_lite0", "second": "efficientnet_lite1", "pooling": "grid:7"}
+    train(config(encoder, **GRID, features={"dtype": "int8"}), tmp_path / "run")
+    assert not (tmp_path / "run/checkpoints/encoder.pt").exists()  # both are found by name
+    (found,) = Captioner.from_checkpoint(tmp_path / "run", "cpu").caption(next((tiny_coco / "val").iterdir()))
+    assert found.captions and found.error is None

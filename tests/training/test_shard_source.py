@@ -163,6 +163,14 @@ def test_shards_hold_features_of_every_dtype(
         assert found[dtype, way] != found["float32", way]
 
 
+def test_a_pair_of_encoders_makes_feature_shards_of_both(config: MakeConfig, tmp_path: Path) -> None:
+    pair = {"name": "pair", "first": "resnet18", "second": "mobilenet_v3_small"}
+    for mode in ("store", "off"):
+        train(config(encoder=pair, features={"mode": mode}, training={"max_epochs": 1}), tmp_path / mode)
+    first, second = (list(map(float, losses(tmp_path / mode))) for mode in ("store", "off"))
+    assert first == pytest.approx(second, abs=1e-3)
+
+
 def test_features_of_another_encoder_are_refused(
     config: MakeConfig, tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path
 ) -> None:
