@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.conftest import merged, tiny_settings
 
+from showtell.checkpointing.metadata import _is_transform
 from showtell.config import Config, ConfigError, ImageTransform, parse
 from showtell.data.images import prepare, read_picture
 from showtell.errors import UserError
@@ -132,6 +133,7 @@ def test_a_vector_and_regions_are_refused() -> None:
 
 def test_a_transform_of_a_pair_comes_back_from_its_facts() -> None:
     pair = ImageTransform(size=8, beside=ImageTransform(size=9, fit="center", crop=0.9))
+    assert _is_transform(pair.facts()) and not _is_transform(pair.facts() | {"beside": {"size": 9}})
     assert ImageTransform.of(pair.facts()) == pair and "beside" not in pair.beside.facts()  # type: ignore[union-attr]
 
 
