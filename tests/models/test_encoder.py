@@ -11,15 +11,9 @@ from torch import nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.files import file_sha256
-from showtell.models.encoders.base import (
-    Encoder,
-    build_encoder,
-    colored_regions,
-    find_backbone,
-    find_weights,
-    regions,
-)
+from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
 from showtell.models.encoders.encoding import encoder_fingerprint
+from showtell.models.encoders.maps import colored_regions, regions
 from showtell.models.encoders.weights import WeightsError, download
 
 
@@ -137,11 +131,6 @@ def test_imagenet_weights_of_the_offline_encoder_know_colours_from_gray() -> Non
     untrained = build_encoder(config("efficientnet_lite0"))
     assert not torch.equal(encoder.trunk[0].weight, untrained.trunk[0].weight)
     assert find_weights(config("efficientnet_lite0", "imagenet")).sha256.startswith("579344248a93e2")
-
-
-def test_a_grid_of_what_has_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"vit_b_16 does not give; use encoder.pooling=average"):
-        build_encoder(config("vit_b_16", pooling="grid"))
 
 
 def test_unknown_encoders_are_refused_before_anything_is_fetched() -> None:

@@ -23,6 +23,7 @@ from showtell.distributed import rank_zero_first
 from showtell.files import atomic_write, short_hash
 from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
 from showtell.models.encoders.weights import OFFLINE, EncoderWeights, UnreachableError, WeightsError
+from showtell.models.settings import TimmConfig
 
 CPU_BATCH = 8
 TRAVELLING_WEIGHTS = "encoder.pt"
@@ -93,6 +94,8 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
         "transform": weights.transform.facts(),
         "precision": precision,
     }
+    if isinstance(config, TimmConfig) and config.vector != "auto":
+        facts["vector"] = config.vector
     if code := find_backbone(config).code():
         facts["code"] = code
     return short_hash([json.dumps(facts, sort_keys=True)])
