@@ -1,6 +1,7 @@
 """Networks of timm behind the encoder's contract: their own transform, maps and tokens as regions, their weights."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from tests.conftest import REPOSITORY
 from timm.data import create_transform, resolve_model_data_config
+from torchvision import models
 
 from showtell.config import Config, ConfigError, ImageTransform, parse
 from showtell.config.command_line import config_groups
@@ -35,17 +37,20 @@ def encoder(name: str, decoder: str = "lstm", **values):
 
 def odd_pictures() -> list[Image.Image]:
     rng, noise = random.Random(0), np.random.default_rng(0)
-    sizes = [(1, 1), (1, 40), (40, 1), (224, 224), (257, 255), (17, 900)]
-    sizes += [(rng.randint(20, 700), rng.randint(20, 700)) for _ in range(14)]
+    sizes = [(1, 1), (1, 40), (40, 1), (224, 224), (257, 255), (17, 900), (900, 17), (30, 20)]
+    sizes += [(rng.randint(20, 700), rng.randint(20, 700)) for _ in range(11)]
     pictures = []
     for width, height in sizes:
         small = noise.integers(0, 256, (max(1, height // 4), max(1, width // 4), 3), dtype=np.uint8)
         pictures.append(Image.fromarray(small).resize((width, height)))
-    return pictures
+    return [*pictures, pictures[-1].convert("L").convert("RGB")]
 
 
 def same_as_timm(transform: ImageTransform, data_config: dict) -> None:
-    theirs = create_transform(**data_config, is_training=False)
+    same_pixels(transform, create_transform(**data_config, is_training=False))
+
+
+def same_pixels(transform: ImageTransform, theirs) -> None:
     for picture in odd_pictures():
         ours = prepare(torch.from_numpy(np.array(picture)).permute(2, 0, 1), transform)
         torch.testing.assert_close(ours, theirs(picture), rtol=0, atol=1e-5)
@@ -68,6 +73,13 @@ def test_the_offline_encoders_take_timms_transform_by_choice(name):
         model = timm.create_model(f"tf_{name}")
     transform = find_weights(config(name, fit="center").encoder).transform
     same_as_timm(transform, resolve_model_data_config(model))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vit_b_16", "swin_t", "convnext_tiny"])
+def test_torchvisions_networks_take_its_transform_by_choice(name):
+    given = parse({"encoder": {"name": name, "fit": "center"}}).encoder
+    transform = replace(find_backbone(given).default_transform(), fit="center")
+    same_pixels(transform, models.get_model_weights(name).DEFAULT.transforms())
 
 
 @pytest.mark.parametrize("mode", ["squash", "border"])

@@ -32,6 +32,7 @@ from showtell.models.encoders.weights import (
 )
 from showtell.models.settings import TimmConfig
 
+_FILE = "model.safetensors"
 PLAIN_DEPTH = 2 / 3
 """Where all maps have one size, as in a plain vision transformer, the earlier one is that of so deep a block."""
 
@@ -205,18 +206,20 @@ def hub_file(repository: str | None, wanted_by: str, by_hand: Path) -> Path:
     Raises:
         WeightsError: there is no such file, or no network; the line says where to put it by hand.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     if not repository:
         raise WeightsError(
             f"encoder.name={wanted_by}: timm publishes no weights of it; give a file or encoder.weights=none"
         )
+    if isinstance(cached := try_to_load_from_cache(repository, _FILE), str):
+        return Path(cached)
     try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(". ")
+        get_hf_file_metadata(hf_hub_url(repository, _FILE))  # asks once; the download tries for half a minute, aloud
+        return Path(hf_hub_download(repository, _FILE))
+    except Exception as error:  # its client's own, which changes with the version
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise UnreachableError(
-            f"encoder.name={wanted_by}: cannot fetch model.safetensors of {repository} from the hub ({reason}); "
+            f"encoder.name={wanted_by}: cannot fetch {_FILE} of {repository} from the hub ({reason}); "
             f"put it there as {by_hand}"
         ) from None
