@@ -128,7 +128,24 @@ def test_the_vector_is_the_networks_own_or_the_mean():
         torch.testing.assert_close(mean(pixels), tokens[:, 1:].mean(1), atol=1e-5, rtol=1e-5)
 
 
+def test_multi_is_an_earlier_blocks_tokens_beside_the_last_ones():
+    found = encoder("test_vit.r160_in1k", "attention", pooling="multi", image_size=96)
+    pixels = torch.rand(2, 3, 96, 96)
+    with torch.inference_mode():
+        tokens, maps = found.trunk.model.forward_intermediates(pixels, norm=True)
+        earlier = maps[int(len(maps) * 2 / 3) - 1].flatten(2).transpose(1, 2)
+        assert torch.equal(found(pixels), torch.cat([earlier, tokens[:, 1:]], dim=2))
+
+
+def test_the_choice_of_the_vector_is_part_of_what_is_stored():
+    own, mean = (config("test_vit.r160_in1k", vector=vector).encoder for vector in ("auto", "mean"))
+    prints = {encoder_fingerprint(one, find_weights(one), "float32") for one in (own, mean)}
+    assert len(prints) == 2
+
+
 def test_a_grid_finer_than_the_map_is_one_line():
+    with pytest.raises(ConfigError, match=r"multi:7 is finer than the encoder's map of 6 x 6"):
+        encoder("test_vit.r160_in1k", "attention", pooling="multi:7", image_size=96)
     with pytest.raises(ConfigError, match=r"grid:7 is finer than the encoder's map of 6 x 6; use a smaller number"):
         encoder("test_vit.r160_in1k", "attention", pooling="grid:7", image_size=96).feature_shape()
 

@@ -4,6 +4,7 @@ Most are a chain of layers up to a last map. The others (vision transformers, Sw
 out layer by layer) are asked for the vector before their last layer, and their maps are watched on the way.
 """
 
+from collections import OrderedDict
 from typing import Any
 
 from torch import Tensor, nn
@@ -141,12 +142,12 @@ class TorchvisionBackbone(LibraryBackbone):
         return ImageTransform().size if best is None else _transform(best).size
 
     def renamed(self, state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-        """A vision transformer's positions are fitted to another size of pictures."""
-        if not self.config.image_size or "encoder.pos_embedding" not in state:
-            return state
-        assert isinstance(model, models.VisionTransformer)
-        fitted: dict[str, Tensor] = interpolate_embeddings(model.image_size, model.patch_size, state)
-        return fitted
+        """Without the last layer where the network lost it; a transformer's positions fitted to the pictures' size."""
+        lost = tuple(f"{name}." for name, part in model.named_modules() if type(part) is nn.Identity)
+        state = {name: value for name, value in state.items() if not name.startswith(lost)}
+        if isinstance(model, models.VisionTransformer) and "encoder.pos_embedding" in state:
+            return dict(interpolate_embeddings(model.image_size, model.patch_size, OrderedDict(state)))
+        return state
 
     def _named(self, name: str) -> Any | None:
         known = models.get_model_weights(self.config.name)
