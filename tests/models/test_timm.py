@@ -19,6 +19,7 @@ from showtell.config.untrusted_yaml import load_yaml
 from showtell.data.images import prepare
 from showtell.models.encoders.base import build_encoder, find_backbone, find_weights
 from showtell.models.encoders.encoding import encoder_fingerprint
+from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.encoders.weights import WeightsError, weights_folder
 
 PRESETS = [path.stem for path in (REPOSITORY / "conf" / "encoder").glob("*.yaml") if "timm/" in path.read_text()]
@@ -207,6 +208,13 @@ def test_a_library_tells_its_networks_from_anothers():
     prints = [encoder_fingerprint(one, find_weights(one), "float32") for one in (ours, theirs)]
     assert len(set(prints)) == 2
     assert parse(config("resnet18").as_dict()).encoder == ours
+
+
+def test_finetuning_is_refused_in_one_line():
+    with pytest.raises(
+        ConfigError, match=r"finetune_blocks=1: timm's ResNet is no chain of blocks; use .*=0, or a netw"
+    ):
+        finetuned_blocks(encoder("resnet10t", image_size=64), 1)
 
 
 def test_presets_are_options(tmp_path: Path):
