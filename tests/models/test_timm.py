@@ -210,6 +210,11 @@ def test_a_library_tells_its_networks_from_anothers():
     assert parse(config("resnet18").as_dict()).encoder == ours
 
 
+def test_a_vector_of_another_size_than_the_regions_is_one_line():
+    with pytest.raises(ConfigError, match=r"tokens: .* vector has 1024 features and a region 288; use .*pooling=grid"):
+        encoder("mobilenetv3_small_050", "attention", pooling="tokens", image_size=64)
+
+
 def test_finetuning_is_refused_in_one_line():
     with pytest.raises(
         ConfigError, match=r"finetune_blocks=1: timm's ResNet is no chain of blocks; use .*=0, or a netw"

@@ -27,8 +27,8 @@ ROWS = {
     if re.match(r"\| `[a-z0-9_]+` \| \d+ \| \d+ x", line)
     for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
 }
-ODD = ["pit_ti_224", "coat_lite_tiny", "efficientvim_m1", "mambaout_femto"]
-"""A class token alone, a class token that is not told, several answers, channels last."""
+ODD = ["pit_ti_224", "coat_lite_tiny", "efficientvim_m1", "mambaout_femto", "lambda_resnet26t"]
+"""A class token alone, a class token that is not told, several answers, channels last, weights of five axes."""
 SMALL = 96
 
 

@@ -24,7 +24,15 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, find
-from showtell.models.encoders.maps import as_it_is, colored_regions, pool, regions, side_by_side, two_scales
+from showtell.models.encoders.maps import (
+    as_it_is,
+    colored_regions,
+    pool,
+    regions,
+    side_by_side,
+    two_scales,
+    with_vector,
+)
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
 COLORED = ("quarters", "cells")
@@ -159,7 +167,7 @@ class Encoder(nn.Module):
         if kind == "average":
             return self.to_vector(answer)
         found = regions(self.to_map(answer), int(side or 0), kind)
-        return torch.cat([self.to_vector(answer).unsqueeze(1), found], dim=1) if kind == "tokens" else found
+        return with_vector(self.to_vector(answer), found) if kind == "tokens" else found
 
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`, found by asking for one black picture."""

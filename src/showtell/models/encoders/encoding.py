@@ -193,8 +193,9 @@ class FastEncoder:
 
     def __init__(self, encoder: Encoder, device: torch.device, precision: str) -> None:
         # a copy: the caller's encoder keeps its names, for files that travel with a run
-        folded: Encoder = folded_copy(encoder).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.encoder = folded
+        self.encoder = folded_copy(encoder).to(device)
+        if all(weight.ndim < 5 for weight in encoder.parameters()):  # a convolution over three axes has no such layout
+            self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.precision = precision
         self.feature_shape = encoder.feature_shape()

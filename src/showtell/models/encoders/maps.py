@@ -44,6 +44,20 @@ def regions(last: Tensor, side: int = 0, pooling: str = "grid") -> Tensor:
     return last.flatten(2).transpose(1, 2).contiguous()
 
 
+def with_vector(vector: Tensor, found: Tensor) -> Tensor:
+    """Regions `(B, R, D)` with a vector `(B, D)` before them.
+
+    Raises:
+        ConfigError: the vector has another size.
+    """
+    if vector.shape[1] != found.shape[2]:
+        raise ConfigError(
+            f"encoder.pooling=tokens: this encoder's vector has {vector.shape[1]} features and a region "
+            f"{found.shape[2]}; use encoder.pooling=grid"
+        )
+    return torch.cat([vector.unsqueeze(1), found], dim=1)
+
+
 def colored_regions(first: Tensor, last: Tensor, grid: tuple[int, int]) -> Tensor:
     """Regions `(B, R, C_last + 2 C_first)` row by row: the last map's mean, the first's maximum and minimum in each."""
     parts = [
