@@ -195,7 +195,7 @@ class FastEncoder:
         # a copy: the caller's encoder keeps its names, for files that travel with a run
         self.encoder = folded_copy(encoder).to(device)
         if all(weight.ndim < 5 for weight in encoder.parameters()):  # a convolution over three axes has no such layout
-            self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.encoder.to(memory_format=torch.channels_last)
         self.device = device
         self.precision = precision
         self.feature_shape = encoder.feature_shape()
