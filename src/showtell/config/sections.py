@@ -79,8 +79,9 @@ class EncoderConfig(Section):
     pooling: str = setting(
         "auto",
         "average: one vector; grid: every place of the last map is a region; grid:7: averaged to 7 x 7 of them; "
-        "tokens, tokens:7: with the vector as one more; cells: a grid that knows colours; quarters: four regions that "
-        "do; auto: grid for a decoder that reads regions, else average",
+        "tokens, tokens:7: with the vector as one more; multi, multi:7: with an earlier map's features beside the last "
+        "one's; cells: a grid that knows colours; quarters: four regions that do; auto: grid for a decoder that reads "
+        "regions, else average",
     )
     image_size: int = setting(0, "side of the square a picture becomes; 0: what the weights were trained with", low=0)
     fit: str = setting(
@@ -90,19 +91,19 @@ class EncoderConfig(Section):
     )
     finetune_blocks: int = setting(0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0)
 
-    POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "grid", "tokens", "cells", "quarters")
+    POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "grid", "tokens", "multi", "cells", "quarters")
 
     @property
     def gives_regions(self) -> bool:
         """Whether a picture becomes as many regions as its map has places, which only attention reads."""
-        return self.pooling.partition(":")[0] in ("grid", "tokens")
+        return self.pooling.partition(":")[0] in ("grid", "tokens", "multi")
 
     def check(self) -> None:
         """A picture of a few pixels shows nothing; a pooling is a word, and a number behind it."""
         if 0 < self.image_size < 32:
             raise ConfigError(f"encoder.image_size={self.image_size} is out of range; it must be at least 32, or 0")
-        if self.pooling not in self.POOLINGS and not re.fullmatch("(grid|tokens):[1-9][0-9]?", self.pooling):
-            known = ", ".join((*self.POOLINGS, "grid:N", "tokens:N"))
+        if self.pooling not in self.POOLINGS and not re.fullmatch("(grid|tokens|multi):[1-9][0-9]?", self.pooling):
+            known = ", ".join((*self.POOLINGS, "grid:N", "tokens:N", "multi:N"))
             raise ConfigError(f"encoder.pooling={self.pooling!r} is not an option; choose one of {known}")
 
 

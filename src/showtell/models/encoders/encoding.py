@@ -25,6 +25,7 @@ from showtell.models.encoders.base import Encoder, build_encoder, find_backbone,
 from showtell.models.encoders.composite import find_composite
 from showtell.models.encoders.pair import parts_of
 from showtell.models.encoders.weights import OFFLINE, EncoderWeights, UnreachableError, WeightsError
+from showtell.models.settings import TimmConfig
 
 CPU_BATCH = 8
 TRAVELLING_WEIGHTS = "encoder.pt"
@@ -102,6 +103,8 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
         "transform": weights.transform.facts(),
         "precision": precision,
     }
+    if isinstance(config, TimmConfig) and config.vector != "auto":
+        facts["vector"] = config.vector
     if code := (find_composite(config) or find_backbone(config)).code():
         facts["code"] = code
     return short_hash([json.dumps(facts, sort_keys=True)])
@@ -199,10 +202,7 @@ class FastEncoder:
 
     def __init__(self, encoder: Encoder, device: torch.device, precision: str) -> None:
         # a copy: the caller's encoder keeps its names, for files that travel with a run
-        self.parts: list[Encoder] = [
-            folded_copy(part).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            for part in encoder.parts
-        ]
+        self.parts = [_at_work(part, device) for part in encoder.parts]
         self.inputs = encoder.inputs
         self.device = device
         self.precision = precision
@@ -219,6 +219,13 @@ class FastEncoder:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             features = [part(own).float() for part, own in zip(self.parts, inputs, strict=True)]
         return torch.cat(features, dim=-1) if len(features) > 1 else features[0]
+
+
+def _at_work(encoder: Encoder, device: torch.device) -> Encoder:
+    folded = folded_copy(encoder).to(device)
+    if all(weight.ndim < 5 for weight in encoder.parameters()):  # a convolution over three axes has no such layout
+        folded.to(memory_format=torch.channels_last)
+    return folded
 
 
 def folded_copy(encoder: Encoder) -> Encoder:
