@@ -36,6 +36,8 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
     for section in SECTIONS:
         if isinstance(kept.get(section), dict):
             _drop_foreign(section, kept[section])
+    if isinstance(kept.get("training"), dict):
+        kept["training"].setdefault("monitor_mean", 1)  # no other was known
     _answer_pooling(kept)
     _update_custom(kept)
     return _without_idle_settings(_completed(kept))

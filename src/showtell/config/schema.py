@@ -183,6 +183,7 @@ class Config(Section):
 
 
 def monitor_mode(metric: str) -> str:
-    """Whether a metric is to become small (`min`) or large (`max`); of a plugin's metric, its class says so."""
+    """Whether a metric, or its mean, is to become small (`min`) or large (`max`); of a plugin's, its class says so."""
+    metric = metric.removesuffix("_mean")
     small = {one for part in parts("metric") if part.origin for one in getattr(part.load(), "smaller_is_better", ())}
     return "min" if metric.endswith(("loss", "perplexity")) or metric.removeprefix("val/") in small else "max"

@@ -261,6 +261,10 @@ class TrainingConfig(Section):
     monitor: str = setting(
         "val/cider", "the metric that the best checkpoint and early stopping go by", on_resume="ignore"
     )
+    monitor_mean: int = setting(
+        0, "an epoch is judged by the mean of `monitor` over it and the validations before, so many in all; "
+        "0: 3, but 1 for a loss", low=0, on_resume="ignore", identifies=False,
+    )  # fmt: skip
     early_stopping_epochs: int = setting(
         0, "stop after so many epochs without a better one; 0: never", low=0, on_resume="ignore"
     )
@@ -292,6 +296,11 @@ class TrainingConfig(Section):
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,
     )  # fmt: skip
+
+    @property
+    def mean_window(self) -> int:
+        """`monitor_mean` with an answer; a loss of many words jumps less than a score of a hundred captions."""
+        return self.monitor_mean or (1 if self.monitor.endswith(("loss", "perplexity")) else 3)
 
     def check(self) -> None:
         """A plateau schedule has no warm-up."""

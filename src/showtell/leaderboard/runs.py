@@ -98,8 +98,10 @@ def _test_scores(run: Run) -> dict[str, Any]:
 
 
 def main_metric(runs: Sequence[ComparedRun]) -> str:
-    """What most runs chose their best epoch by."""
-    return Counter(run.status.monitor for run in runs).most_common(1)[0][0]
+    """What most runs chose their best epoch by; where it is a mean that some runs lack, the metric itself."""
+    name = Counter(run.status.monitor for run in runs).most_common(1)[0][0]
+    lacking = any(run.status.metrics and run.metric(name) is None for run in runs)
+    return name.removesuffix("_mean") if lacking else name
 
 
 def metric_names(runs: Iterable[ComparedRun], first: str) -> list[str]:
