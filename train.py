@@ -11,7 +11,7 @@ from showtell.config.plugins import take_plugins
 from showtell.config.words import flags_first
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
-from showtell.run import Run, ready_directory, with_parts_of_run
+from showtell.run import Run, at_current_stage, ready_directory, with_parts_of_run
 
 CONF = Path(__file__).parent / "conf"
 
@@ -44,7 +44,7 @@ def main() -> None:
         elif print_help(words, CONF):
             return
         else:
-            asked = checked_arguments(words, CONF)
+            asked = checked_arguments(at_current_stage(words), CONF)
             composed = compose(arguments_of_rank(with_parts_of_run(asked)))
             if not composed:
                 return

@@ -18,6 +18,7 @@ import torch
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
 from showtell.files import atomic_write
+from showtell.run import Run
 
 STAMP = "showtell"
 FORMAT_VERSION = 1
@@ -131,9 +132,14 @@ def _renamed(name: object) -> object:
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet."""
+    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet.
+
+    Of a run in two stages it is the second one's, once there is one.
+    """
     if not path.is_dir():
         return path
+    if Run(path).second.has_checkpoint:
+        return checkpoint_file(Run(path).second.directory)
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     best = folder / BEST
     return best if best.is_file() else folder / LAST

@@ -72,6 +72,18 @@ class Config(Section):
     init_from: str | None = setting(
         None, "a run or a checkpoint whose encoder, decoder and weights a new run starts with"
     )
+    then: str | None = setting(
+        None, "a recipe, such as scst: a second stage that starts by itself when this one has finished",
+        on_resume="ignore",
+    )  # fmt: skip
+    second: dict[str, Any] = setting(
+        dict, "settings of the second stage, as second.training.max_epochs=3; second.init_from=last is what it starts "
+        "with, else best", on_resume="ignore",
+    )  # fmt: skip
+    by_size: dict[str, Any] = setting(
+        dict, "settings by the number of training captions, in rows to_NUMBER and more; the command line wins",
+        on_resume="ignore", identifies=False, compared=False,
+    )  # fmt: skip
     cache: str = setting(
         "cache", "folder of feature stores and tokenized captions, shared by all runs", on_resume="ignore",
         identifies=False, compared=False,
@@ -98,6 +110,9 @@ class Config(Section):
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
         if self.encoder.pooling == "auto":
             self.encoder.pooling = "grid" if self.decoder.reads_regions else "average"
+        if self.second and not (self.then or self.by_size):
+            key = next(iter(flat(self.second)))
+            raise ConfigError(f"second.{key} has no effect without a second stage; name its recipe, as then=scst")
         for key, kind in NAMED.items():
             named = attrgetter(key)(self)
             for one in [named] if isinstance(named, str) else named:

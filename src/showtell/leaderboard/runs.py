@@ -42,7 +42,7 @@ class ComparedRun:
     def rows(self) -> list[dict[str, str]]:
         """`metrics.csv`; empty where it cannot be read."""
         try:
-            with Run(self.directory).metrics_file.open(newline="", encoding="utf-8") as file:
+            with Run(self.directory).current.metrics_file.open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
         except (OSError, ValueError, csv.Error):
             return []
@@ -86,7 +86,7 @@ def read_run(directory: Path) -> ComparedRun | None:
     if status is None or config is None:
         return None
     parameters = {key: _plain(value) for key, value in flat(config).items()}
-    return ComparedRun(directory, status, parameters, _test_scores(run))
+    return ComparedRun(directory, status, parameters, _test_scores(run.current))
 
 
 def _test_scores(run: Run) -> dict[str, Any]:

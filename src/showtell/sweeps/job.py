@@ -22,6 +22,7 @@ from showtell.config.migration import as_started
 from showtell.config.reference import names_folders, traits
 from showtell.config.schema import ADOPTED
 from showtell.config.setting import flat
+from showtell.config.stages import as_sized
 from showtell.config.words import key_of
 from showtell.leaderboard.compare import short_names
 from showtell.processes import COMMAND_VARIABLE, signal_name
@@ -64,7 +65,8 @@ class Job:
         status = run.status()
         if status and status.state == "pruned":
             return ToDo.NOTHING
-        if status and status.state in DONE and self.config.training.max_epochs <= status.max_epochs:
+        first = run.stage_status()
+        if status and first and status.state in DONE and self.config.training.max_epochs <= first.max_epochs:
             return ToDo.NOTHING
         return ToDo.RESUME if run.has_checkpoint else ToDo.NEW
 
@@ -99,6 +101,8 @@ class Job:
         with held:
             if to_do is ToDo.NEW:
                 run.create(self.config)
+            elif run.current.is_second:
+                run.current.go_on()
             else:
                 run.propose(replace(self._adopting(run.values()), resume=str(self.directory)))
         return to_do
@@ -107,7 +111,8 @@ class Job:
         """With what the run here has that the command line does not say: a second stage's adoptions, old names."""
         if saved is None:
             return self.config
-        config = self.config.adopting(restore(saved)) if self.config.init_from else self.config
+        config = as_sized(self.config, saved)
+        config = config.adopting(restore(saved)) if config.init_from else config
         return as_started(config, saved)
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
@@ -236,7 +241,7 @@ def fix_status(result: Result) -> None:
     run = Run(result.job.directory)
     status = run.status()
     if result.failed and status is not None and status.state == "running":
-        run.record(state=result.state, reason=result.reason)
+        run.current.record(state=result.state, reason=result.reason)
 
 
 def describe(code: int, line: str) -> str:

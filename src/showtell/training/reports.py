@@ -108,10 +108,13 @@ def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
 
 def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     """Says what the run reached, and what to type next; returns its best value."""
-    status = Run(run_dir).status()
+    status = Run(run_dir).stage_status()
     assert status is not None
     scored = next((one.scored for one in trainer.callbacks if isinstance(one, Scores)), "")  # type: ignore[attr-defined]
-    print(f"\n{what_next(config, shortest(run_dir), status, trainer.global_step, scored)}")
+    if config.then and status.state == "finished":
+        print(f"\n{best_line(status, config.training.monitor, scored)}", flush=True)
+    else:
+        print(f"\n{what_next(config, shortest(run_dir), status, trainer.global_step, scored)}")
     return math.nan if status.best is None else status.best
 
 
