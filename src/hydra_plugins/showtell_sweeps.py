@@ -76,7 +76,7 @@ class ShowtellLauncher(Launcher):
         subdir = str(composed.hydra.sweep.subdir)
         own = subdir == BY_OVERRIDES
         directory = job_folder(self.sweep_dir, overrides, varied) if own else self.sweep_dir / subdir
-        title = " ".join(varied) or directory.name
+        title = " ".join(word.lstrip("+") for word in varied) or directory.name
         told = command_environment(overrides) | (environment or {})
         config = parse(_without_hydra(composed))
         config = unless_given(config, with_groups(overrides)) if config.by_size else with_recipe_of_second(config)

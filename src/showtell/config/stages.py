@@ -113,8 +113,12 @@ def _in_full(group: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def unless_given(config: Config, words: Sequence[str]) -> Config:
-    """With a table `by_size` that says nothing about what the words of a command line say."""
+    """With a table `by_size` that says nothing about what the words of a command line say.
+
+    Who names another recipe for the second stage, or none, needs no settings of the table's.
+    """
     given = {key_of(word).replace("/", ".") for word in words}
+    given |= {"second"} if "then" in given else set()
     return replace(config, by_size=_without(config.by_size, given)) if config.by_size else config
 
 
@@ -133,7 +137,7 @@ def _without(table: Mapping[str, Any], given: set[str]) -> dict[str, Any]:
 
 def as_sized(config: Config, saved: Mapping[str, Any]) -> Config:
     """With the answers that a run of the same command got from its table, `saved`."""
-    if not config.by_size or saved.get("by_size"):
+    if not config.by_size or saved.get("by_size", True):
         return config
     told = flat(saved)
     values = {**config.as_dict(), "by_size": {}}

@@ -65,8 +65,14 @@ class Job:
         status = run.status()
         if status and status.state == "pruned":
             return ToDo.NOTHING
-        first = run.stage_status()
-        if status and first and status.state in DONE and self.config.training.max_epochs <= first.max_epochs:
+        epochs, first = as_sized(self.config, run.values() or {}).training.max_epochs, run.stage_status()
+        is_longer = first is not None and epochs > first.max_epochs
+        if is_longer and run.current.is_second:
+            raise ConfigError(
+                f"{self.directory}: training.max_epochs={epochs} asks for a longer first stage, and the second has "
+                "begun; give this sweep a name of its own (name=...)"
+            )
+        if status and status.state in DONE and not is_longer:
             return ToDo.NOTHING
         return ToDo.RESUME if run.has_checkpoint else ToDo.NEW
 

@@ -6,6 +6,7 @@ the first stage has nothing left to do, and the second begins anew.
 """
 
 import gc
+import shutil
 from pathlib import Path
 
 from showtell.config import Config, parse
@@ -38,6 +39,7 @@ def train_stages(config: Config, run_dir: Path) -> float:
         return best
     gc.collect()  # model, features and trainer of the first stage know one another
     if is_rank_zero():
+        shutil.rmtree(run.second.directory, ignore_errors=True)  # logs of a start that was killed at once
         run.second.create(second)
         print()
         tell("then", f"{config.then}, in {shortest(run.second.directory)}")
