@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from showtell.config import Config, parse
-from showtell.config.command_line import resume_arguments
+from showtell.config.command_line import ready_directory, resume_arguments
 from showtell.errors import ConfigError
-from showtell.run import Run, at_current_stage, ready_directory, with_parts_of_run
+from showtell.run import Run, at_current_stage, with_parts_of_run
 
 COMMAND = {"seed": 7, "resume": None, "training": {"max_epochs": 3}}
 

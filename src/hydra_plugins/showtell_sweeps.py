@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from showtell.config import Config, ConfigError, monitor_mode, parse
 from showtell.config.command_line import composing, with_groups
-from showtell.config.stages import unless_given, with_recipe_of_second
+from showtell.config.stages import settled
 from showtell.config.untrusted_yaml import check_words
 from showtell.sweeps.job import Job, check_folders, check_stages, command_environment, job_folder
 
@@ -78,8 +78,7 @@ class ShowtellLauncher(Launcher):
         directory = job_folder(self.sweep_dir, overrides, varied) if own else self.sweep_dir / subdir
         title = " ".join(word.lstrip("+") for word in varied) or directory.name
         told = command_environment(overrides) | (environment or {})
-        config = parse(_without_hydra(composed))
-        config = unless_given(config, with_groups(overrides)) if config.by_size else with_recipe_of_second(config)
+        config = settled(parse(_without_hydra(composed)), with_groups(overrides))
         return Job(title, directory, config, told)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

@@ -26,7 +26,7 @@ from showtell.config.gate import plain
 from showtell.config.migration import migrated
 from showtell.config.plugins import check_origins, origins
 from showtell.config.registry import SECTIONS, names
-from showtell.config.stages import unless_given, with_recipe_of_second
+from showtell.config.stages import settled
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.config.words import key_of
 from showtell.errors import ConfigError
@@ -45,10 +45,7 @@ DONE = ("finished", "pruned")
 
 @dataclass(frozen=True)
 class RunStatus:
-    """`status.json`: `state` is running, finished, pruned, stopped or failed; `epoch` counts the epochs done.
-
-    `then` is the recipe of a second stage that is to follow.
-    """
+    """`status.json`: `state` is running, finished, pruned, stopped or failed; `epoch` counts the epochs done."""
 
     state: str = "new"
     pid: int = 0
@@ -62,7 +59,7 @@ class RunStatus:
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     reason: str | None = None
-    then: str | None = None
+    then: str | None = None  # the recipe of a second stage that is to follow
     written: float = 0.0  # when, in seconds since 1970
 
     def seconds_left(self, now: float) -> float | None:
@@ -138,14 +135,12 @@ class Run:
         self._begun_here = not composed["resume"]
         config = asked_config(composed, overrides)
         if config.resume is None:
-            self.create(unless_given(config, overrides) if config.by_size else with_recipe_of_second(config))
-            return
-        if self.second.has_checkpoint:
-            raise ConfigError(
-                f"resume={config.resume}: its second stage has begun; resume={self} goes on with that, "
-                "and a longer first stage is a new run"
-            )
-        self.propose(config)
+            self.create(settled(config, overrides))
+        elif self.second.has_checkpoint:
+            remedy = f"resume={self} goes on with that, and a longer first stage is a new run"
+            raise ConfigError(f"resume={config.resume}: its second stage has begun; {remedy}")
+        else:
+            self.propose(config)
 
     def create(self, config: Config) -> None:
         """A new run: makes the directory, and what is trained in it is this."""
@@ -204,7 +199,7 @@ class Run:
         return replace(second, **whole, then=own.then)
 
     def stage_status(self) -> RunStatus | None:
-        """The same of the stage in this very directory."""
+        """Where the stage in this very directory stands."""
         try:
             values = json.loads(self.status_file.read_text(encoding="utf-8"))
             known = {one.name for one in fields(RunStatus)} - {"written"}
@@ -246,8 +241,8 @@ class Run:
 def runs_below(folder: Path) -> str:
     """For messages: the runs in a folder of them, the best of those that tell first; empty where there are none."""
     runs = [Run(path.parent) for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{STATUS}")]
-    runs = [run for run in runs if not run.is_second]
-    found = sorted(((run.status() or RunStatus(), run) for run in runs), key=lambda pair: _rank(*pair))
+    stages = [(run.status() or RunStatus(), run) for run in runs if not run.is_second]
+    found = sorted(stages, key=lambda pair: _rank(*pair))
     if not found:
         return ""
     scores = [f" ({status.monitor} {status.best:.3f})" if status.best is not None else "" for status, _ in found]
@@ -275,17 +270,6 @@ def at_current_stage(words: Sequence[str]) -> list[str]:
     if path is None or not Run(path).second.has_checkpoint:
         return list(words)
     return [f"resume={Run(path).second}" if key_of(word) == "resume" else word for word in words]
-
-
-def ready_directory(words: Sequence[str]) -> str:
-    """The directory of `--run DIRECTORY`, which stands alone.
-
-    Raises:
-        ConfigError: other words stand beside it, or none.
-    """
-    if len(words) != 2:
-        raise ConfigError("--run DIRECTORY trains what the directory says; change it by resume=DIRECTORY key=value")
-    return words[1]
 
 
 def with_parts_of_run(words: Sequence[str]) -> list[str]:

@@ -112,6 +112,15 @@ def _in_full(group: str, values: dict[str, Any]) -> dict[str, Any]:
     return overlaid(asdict(settings(kind, values[key]) if kind else getattr(Config(), group)), values)
 
 
+def settled(config: Config, words: Sequence[str]) -> Config:
+    """The configuration of a new run: what follows from its command line without a look at the data.
+
+    Raises:
+        ConfigError: as `with_recipe_of_second`.
+    """
+    return unless_given(config, words) if config.by_size else with_recipe_of_second(config)
+
+
 def unless_given(config: Config, words: Sequence[str]) -> Config:
     """With a table `by_size` that says nothing about what the words of a command line say.
 
@@ -119,7 +128,7 @@ def unless_given(config: Config, words: Sequence[str]) -> Config:
     """
     given = {key_of(word).replace("/", ".") for word in words}
     given |= {"second"} if "then" in given else set()
-    return replace(config, by_size=_without(config.by_size, given)) if config.by_size else config
+    return replace(config, by_size=_without(config.by_size, given))
 
 
 def _without(table: Mapping[str, Any], given: set[str]) -> dict[str, Any]:
