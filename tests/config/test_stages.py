@@ -95,6 +95,7 @@ def test_the_command_line_wins_over_the_table() -> None:
     row, told = sized(config, 50)
     assert (row.decoder.hidden_size, row.decoder.dropout, row.training.max_epochs) == (7, 0.5, 10)
     assert told == ["decoder.dropout=0.5"]
+    assert unless_given(parse({"by_size": TABLE}), ["debug=fast"]).by_size["to_100"]["training"] == {}
     assert unless_given(config, ["decoder=transformer"]).by_size["to_100"] == {"training": {}}
     without, _ = sized(unless_given(parse({"by_size": TABLE}), ["then=null"]), 150)
     assert without.then is None

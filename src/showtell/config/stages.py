@@ -128,6 +128,8 @@ def unless_given(config: Config, words: Sequence[str]) -> Config:
     """
     given = {key_of(word).replace("/", ".") for word in words}
     given |= {"second"} if "then" in given else set()
+    for name in (word.partition("=")[2] for word in words if key_of(word) == "debug"):
+        given |= flat(preset("debug", name, conf_folder())).keys()
     return replace(config, by_size=_without(config.by_size, given))
 
 
