@@ -78,7 +78,7 @@ class Config(Section):
     )  # fmt: skip
     second: dict[str, Any] = setting(
         dict, "settings of the second stage, as second.training.max_epochs=3; second.init_from=last is what it starts "
-        "with, else best", on_resume="ignore",
+        "with, else best", on_resume="ignore", chosen_together=True,
     )  # fmt: skip
     by_size: dict[str, Any] = setting(
         dict, "settings by the number of training captions, in rows to_NUMBER and more; the command line wins",
