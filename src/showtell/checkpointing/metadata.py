@@ -33,7 +33,16 @@ def _is_identity(value: object) -> bool:
 
 
 def _is_transform(value: object) -> bool:
-    if not isinstance(value, dict) or set(value) != {"size", "interpolation", "mean", "std"}:
+    if not isinstance(value, dict) or set(value) - {"fit", "crop", "beside"} != {
+        "size",
+        "interpolation",
+        "mean",
+        "std",
+    }:
+        return False
+    if not _is_text(value.get("fit", "")) or not isinstance(value.get("crop", 1.0), float | int):
+        return False
+    if "beside" in value and ("beside" in value["beside"] or not _is_transform(value["beside"])):
         return False
     means = [value["mean"], value["std"]]
     triples = all(isinstance(part, list | tuple) and len(part) == 3 for part in means)

@@ -5,6 +5,7 @@ YAML under `conf/` holds choices and recipes, plain Python builds the objects, a
 enters passes `parse`, after which nobody meets an OmegaConf object.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -41,6 +42,8 @@ class ImageTransform:
             and the middle is cut out; `squash`: stretched to `size / crop` first, then cut; `pad`: the longer side is
             scaled, and the mean colour lies around. The last three are timm's, by Pillow.
         crop: the share of a side that is kept.
+        beside: how the picture becomes the input of a pair's second encoder. The pixels of both, S1 and S2 to a side,
+            then lie one after the other, `(3, S1 ** 2 + S2 ** 2, 1)`.
     """
 
     size: int = 224
@@ -49,11 +52,24 @@ class ImageTransform:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     fit: str = "stretch"
     crop: float = 1.0
+    beside: "ImageTransform | None" = None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "ImageTransform":
+        """By its `facts`, with lists for tuples where they were a file."""
+        own: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+        return cls(**own | ({"beside": cls.of(own["beside"])} if "beside" in own else {}))
+
+    @property
+    def parts(self) -> list["ImageTransform"]:
+        """One for each encoder that sees the picture."""
+        return [replace(self, beside=None), *([] if self.beside is None else self.beside.parts)]
 
     def facts(self) -> dict[str, Any]:
         """What decides pixels, for hashes and files; what is not used, and older versions did not have, is left out."""
-        told = asdict(self)
-        return {name: told[name] for name in told if self.fit != "stretch" or name not in ("fit", "crop")}
+        told = asdict(self) | {"beside": self.beside and self.beside.facts()}
+        unused = {"fit", "crop"} if self.fit == "stretch" else set()
+        return {name: told[name] for name in told if name not in unused and told[name] is not None}
 
 
 ADOPTED = ("encoder", "decoder", "vocab")

@@ -175,7 +175,7 @@ class FeaturesConfig(Section):
     views: int = setting(
         1, "features kept of a training picture: with data.augment, one as it is, the others changed", low=1, high=1000
     )
-    dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"), needs=_STORED)
+    dtype: str = setting("float16", "type on disk", choices=("float16", "float32", "bfloat16", "int8"), needs=_STORED)
     place: str = setting(
         "auto", "where they lie during training; auto: by size", choices=("auto", "ram", "gpu", "disk"),
         on_resume="ignore", identifies=False, compared=False,

@@ -22,6 +22,7 @@ from showtell.config import Config
 from showtell.config.reference import traits
 from showtell.config.setting import flat
 from showtell.evaluation.diversity import MEANINGS
+from showtell.models.encoders.pair import parts_of
 from showtell.models.module import CaptionModule
 from showtell.processes import COMMAND_VARIABLE
 
@@ -97,7 +98,8 @@ def model_table(module: CaptionModule, config: Config) -> str:
             rows.append([f"`{name}`", f"{type(layer).__name__}({layer.extra_repr()})", f"{count:,}{frozen}"])
     trained = sum(one.numel() for one in module.parameters() if one.requires_grad)
     blocks = config.encoder.finetune_blocks
-    looks = f"Encoder: {config.encoder.name}, frozen" + (f" but for its last {blocks} blocks." if blocks else ".")
+    names = " + ".join(one.name for one in parts_of(config.encoder))
+    looks = f"Encoder: {names}, frozen" + (f" but for its last {blocks} blocks." if blocks else ".")
     return f"{table('layer', 'what', rows, 'parameters')}\n\nTrained parameters: {trained:,}. {looks}"
 
 

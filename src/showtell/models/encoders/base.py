@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, find
+from showtell.models.encoders.composite import find_composite
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
 COLORED = ("quarters", "cells")
@@ -122,6 +123,15 @@ class Encoder(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
+    @property
+    def parts(self) -> tuple["Encoder", ...]:
+        """The encoders that it is made of: itself."""
+        return (self,)
+
+    def inputs(self, pixels: Tensor) -> list[Tensor]:
+        """The pixels `(B, 3, S, S)` of each part."""
+        return [pixels]
+
     def train(self, mode: bool = True) -> "Encoder":
         """Stays in evaluation mode: the statistics of a frozen network's BatchNorm must not drift."""
         return super().train(False)
@@ -203,6 +213,8 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
         ConfigError: no such encoder.
         WeightsError: no such weights for it, the file is missing, or there is no network and nothing in the cache.
     """
+    if composite := find_composite(config):
+        return composite.weights()
     backbone = find_backbone(config)
     weights = _random_weights(backbone) if config.weights == "none" else backbone.published()
     if weights is None:
@@ -226,8 +238,11 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) 
         ConfigError: no such network, or a pooling that it cannot give.
         WeightsError: the weights cannot be had, or do not fit; the line tells where to put the file.
     """
-    backbone = find_backbone(config)
     weights = weights or find_weights(config)
+    if composite := find_composite(config):
+        built: Encoder = composite.encoder(weights)
+        return built
+    backbone = find_backbone(config)
     network = backbone.build_seeded()
     _check_pooling(config, network)
     if weights.path is None:
