@@ -88,6 +88,18 @@ class Config(Section):
     init_from: str | None = setting(
         None, "a run or a checkpoint whose encoder, decoder and weights a new run starts with"
     )
+    then: str | None = setting(
+        None, "a recipe, such as scst: a second stage that starts by itself when this one has finished",
+        on_resume="ignore",
+    )  # fmt: skip
+    second: dict[str, Any] = setting(
+        dict, "settings of the second stage, as second.training.max_epochs=3; second.init_from=last is what it starts "
+        "with, else best", on_resume="ignore", chosen_together=True,
+    )  # fmt: skip
+    by_size: dict[str, Any] = setting(
+        dict, "settings by the number of training captions, in rows to_NUMBER and more; the command line wins",
+        on_resume="ignore", identifies=False, compared=False,
+    )  # fmt: skip
     cache: str = setting(
         "cache", "folder of feature stores and tokenized captions, shared by all runs", on_resume="ignore",
         identifies=False, compared=False,
@@ -114,6 +126,9 @@ class Config(Section):
             raise ConfigError(f"name={self.name!r} cannot name a folder; use letters, digits, - and _")
         if self.encoder.pooling == "auto":
             self.encoder.pooling = "grid" if self.decoder.reads_regions else "average"
+        if self.second and not (self.then or self.by_size):
+            key = next(iter(flat(self.second)))
+            raise ConfigError(f"second.{key} has no effect without a second stage; name its recipe, as then=scst")
         for key, kind in NAMED.items():
             named = attrgetter(key)(self)
             for one in [named] if isinstance(named, str) else named:
@@ -199,6 +214,7 @@ class Config(Section):
 
 
 def monitor_mode(metric: str) -> str:
-    """Whether a metric is to become small (`min`) or large (`max`); of a plugin's metric, its class says so."""
+    """Whether a metric, or its mean, is to become small (`min`) or large (`max`); of a plugin's, its class says so."""
+    metric = metric.removesuffix("_mean")
     small = {one for part in parts("metric") if part.origin for one in getattr(part.load(), "smaller_is_better", ())}
     return "min" if metric.endswith(("loss", "perplexity")) or metric.removeprefix("val/") in small else "max"

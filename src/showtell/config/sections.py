@@ -159,9 +159,7 @@ class DeviceConfig(Section):
     )
     devices: int = setting(1, "processes on each machine", low=1)
     num_nodes: int = setting(1, "machines", low=1)
-    timeout_seconds: int = setting(
-        1800, "how long a collective of several processes may wait", low=1, on_resume="ignore"
-    )
+    timeout_seconds: int = setting(1800, "so long a collective of processes may wait", low=1, on_resume="ignore")
     precision: str = setting("32-true", "of training", choices=("32-true", "bf16-mixed", "16-mixed"))
     compile: bool = setting(False, "torch.compile for the decoder")
 
@@ -245,12 +243,9 @@ class TrainingConfig(Section):
     accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1)
     learning_rate: float = setting(1e-3, "Adam's", above=0)
     encoder_learning_rate: float = setting(
-        1e-5,
-        "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them",
-        low=0,
-        on_resume="switch",
-        needs=(Needs("encoder.finetune_blocks"), Needs("init_from")),
-    )
+        1e-5, "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them", low=0,
+        on_resume="switch", needs=(Needs("encoder.finetune_blocks"), Needs("init_from")),
+    )  # fmt: skip
     weight_decay: float = setting(0.0, "Adam's", low=0)
     weight_average: float = setting(
         0.0, "decay of the moving average of the weights (EMA) that validation and prediction use; 0: none",
@@ -262,16 +257,17 @@ class TrainingConfig(Section):
     monitor: str = setting(
         "val/cider", "the metric that the best checkpoint and early stopping go by", on_resume="ignore"
     )
+    monitor_mean: int = setting(
+        0, "an epoch is judged by the mean of `monitor` over it and the validations before, so many in all; "
+        "0: 3, but 1 for a loss", low=0, on_resume="ignore", identifies=False,
+    )  # fmt: skip
     early_stopping_epochs: int = setting(
         0, "stop after so many epochs without a better one; 0: never", low=0, on_resume="ignore"
     )
     checkpoint_every_steps: int = setting(
-        0,
-        "write last.ckpt so often, besides the end of each epoch; 0: not",
-        low=0,
-        on_resume="ignore",
+        0, "write last.ckpt so often, besides the end of each epoch; 0: not", low=0, on_resume="ignore",
         identifies=False,
-    )
+    )  # fmt: skip
     checkpoint_every_minutes: float = setting(0.0, "the same by the clock", low=0, on_resume="ignore", identifies=False)
     log_every_steps: int = setting(
         10, "steps between two lines of metrics", low=1, on_resume="ignore", identifies=False, compared=False
@@ -293,6 +289,11 @@ class TrainingConfig(Section):
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,
     )  # fmt: skip
+
+    @property
+    def mean_window(self) -> int:
+        """`monitor_mean` with an answer; a loss of many words jumps less than a score of a hundred captions."""
+        return self.monitor_mean or (1 if self.monitor.endswith(("loss", "perplexity")) else 3)
 
     def check(self) -> None:
         """A plateau schedule has no warm-up."""

@@ -238,7 +238,7 @@ class Captioner(PictureCaptioner):
 def _score(file: Path) -> str:
     """`val/cider 0.947 after epoch 3` of a run's best checkpoint; empty where that is not known."""
     run = Run(file.parent.parent)
-    status = run.status() if file == run.best else None
+    status = run.stage_status() if file == run.best else None
     if status is None or status.best is None:
         return ""
     return f"{status.monitor} {status.best:.3f} after epoch {status.best_epoch}"

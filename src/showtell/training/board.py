@@ -31,6 +31,7 @@ CURVES = {
     "train/loss": "what a step minimizes; `train/epoch_loss` is its mean over an epoch",
     "val/perplexity": "the exponential of `val/loss`, the cross-entropy per token",
     "val/cider, bleu4, rouge_l ...": "of the captions that the decoder writes itself, against people's",
+    "val/cider_mean": "over the last validations (`training.monitor_mean`); it chooses `best.ckpt`",
     **{f"val/{name}": meaning for name, meaning in MEANINGS.items()},
     "val/true": "embedded data set alone: the share of captions that are wholly true of their pictures",
 }
