@@ -17,16 +17,17 @@ from showtell.leaderboard.runs import ComparedRun
 from showtell.run import Run
 
 EXPLAINED = (
-    "95% interval over the choice of pictures (bootstrap), and over seeds where a row has several (t); "
+    "95% interval: over the choice of pictures (bootstrap), and over seeds where a row has several (t); "
     "p against #1 by t, corrected for all rows (Holm): from 0.05 on chance would do that too"
 )
 
 
 @dataclass(frozen=True)
 class RowChance:
-    """The interval of a row's score, and how the row compares with the best one; None for that itself."""
+    """The interval of a row's score, its signature, and how the row compares with the best one; None for that itself."""
 
     interval: Interval
+    signature: str
     against_best: Comparison | None = None
 
     @property
@@ -34,6 +35,11 @@ class RowChance:
         """`no, p = 0.310`: whether the row differs from the best; empty for that itself."""
         one = self.against_best
         return "" if one is None else f"{'yes' if one.is_told else 'no'}, {one.text_of_p}"
+
+
+def explained(chances: Mapping[int, RowChance]) -> list[str]:
+    """What the columns mean, and what was scored."""
+    return [EXPLAINED, f"signature: {next(iter(chances.values())).signature}"]
 
 
 def chances(rows: Sequence[Sequence[ComparedRun]], metric: str) -> dict[int, RowChance]:
@@ -51,7 +57,10 @@ def chances(rows: Sequence[Sequence[ComparedRun]], metric: str) -> dict[int, Row
     if 0 in folds:
         others = [place for place in folds if place != 0]
         told = dict(zip(others, corrected([_against(folds[0], folds[place], count) for place in others]), strict=True))
-    return {place: RowChance(interval(group, count), told.get(place)) for place, group in folds.items()}
+    return {
+        place: RowChance(interval(group, count), known[place][0].signature, told.get(place))
+        for place, group in folds.items()
+    }
 
 
 def _against(best: Folds, other: Folds, count: Mapping[str, int]) -> Comparison:
