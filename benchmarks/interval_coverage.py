@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.machine import report
 
 from showtell.evaluation.groups import difference
-from showtell.evaluation.resampling import Sample, bootstrap_p, randomization_p, samples
+from showtell.evaluation.resampling import bootstrap_p, randomization_p, samples
 from showtell.evaluation.sums import Sums, bleu, mean
 
 DRAWS, PICTURES, SEED_PICTURES, SEEDS = 4000, 200, 100, 5
@@ -61,8 +61,7 @@ def of_pictures(draws: int) -> dict[str, float]:
         for name in NAMES:
             low, high = one[name].interval().bounds
             hits[f"interval of {name}"] += low <= whole[name] <= high
-            pair = Sample(best[name].value - one[name].value, best[name].resampled - one[name].resampled)
-            low, high = pair.interval().bounds
+            low, high = (best[name] - one[name]).interval().bounds
             hits[f"interval of a difference in {name}"] += low <= improved[name] - whole[name] <= high
             hits[f"paired bootstrap of {name}"] += bootstrap_p(one[name], alike[name]) < 0.05
             hits[f"randomization of {name}"] += swaps[name] < 0.05

@@ -24,7 +24,7 @@ EXPLAINED = (
 
 @dataclass(frozen=True)
 class RowChance:
-    """The interval of a row's score, its signature, and how the row compares with the best one; None for that itself."""
+    """The interval of a row's score, its signature, and how it compares with the best one; None for that itself."""
 
     interval: Interval
     signature: str
