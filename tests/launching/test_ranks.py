@@ -208,7 +208,7 @@ def test_a_loss_that_is_not_finite_ends_all_ranks_at_the_same_step(start: Start)
 def test_a_users_mistake_is_one_line(start: Start) -> None:
     set_section(start, "data", root=str(start.folder / "nowhere"))
     training = start.ranks("run")
-    assert training.wait() == 2
+    assert training.wait() == 2, training.said
     assert len([line for line in training.said.splitlines() if "error" in line]) == 1, training.said
     assert "Traceback" not in training.said
 

@@ -8,6 +8,7 @@ torchrun starts the ranks itself, on one machine or many, each with the whole co
 and run directory are everybody's; the others give Hydra the working directory to run in and write nothing.
 """
 
+import atexit
 import math
 import os
 import re
@@ -24,7 +25,7 @@ from typing import Any
 
 from showtell.config import Config, ConfigError, parse
 from showtell.distributed import Ranks, broadcast, process_group, ranks_of_environment
-from showtell.errors import USER_ERROR, one_line_errors
+from showtell.errors import USER_ERROR, explained, one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
@@ -103,6 +104,33 @@ def stopped_early(run: Run) -> Iterator[None]:
             print(f"stopped by {signal.Signals(stopped[0]).name}; go on with: {run.command}", flush=True)
 
 
+@contextmanager
+def leaving_after_errors() -> Iterator[None]:
+    """A block after whose failure the process ends without taking itself down, once all has been said.
+
+    The group that connects the ranks is still up then, and its threads, met by the end of the process, may abort it:
+    the exit code would be that of a crash. Entered before torch is imported, so that this is the last thing to happen.
+    """
+    codes: list[int] = []
+
+    def leave() -> None:
+        if codes:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(codes[0])
+
+    atexit.register(leave)
+    try:
+        yield
+    except SystemExit as error:
+        codes.append(error.code if isinstance(error.code, int) else int(error.code is not None))
+        raise
+    except BaseException as error:
+        codes.append(USER_ERROR if explained(error) else 1)
+        raise
+
+
+@leaving_after_errors()
 def _start_rank(config: Config, run: Run, ranks: Ranks) -> float:
     """Trains as one of our launcher's ranks or of torchrun's, and lets it be seen that it lives."""
     launcher = os.environ.get(LAUNCHER)
