@@ -123,15 +123,13 @@ def test_what_is_hard_for_all_cancels_in_a_difference():
 
 
 def test_captions_that_differ_by_seed_are_not_counted_twice():
-    """Two runs that part on resampled pictures as far as on these: pictures explain what the seeds seem to do."""
-    rng = np.random.default_rng(0)
-    runs = [
-        Sample(float(values.mean()), values[rng.integers(100, size=(2000, 100))].mean(1), 100)
-        for values in rng.normal(size=(5, 100))
-    ]
-    found = score({"a": runs}, {"a": 100})
-    alone = np.mean([run.resampled for run in runs], axis=0).std()
-    assert found.high - found.value < 1.35 * quantile(found.freedom) * alone
+    """Runs whose pictures' scores are all independent: the mean's variance is a picture's over their number, once."""
+    rng, variances = np.random.default_rng(0), []
+    for values in rng.normal(size=(40, 5, 50)):
+        picked = rng.integers(50, size=(300, 50))
+        found = score({"a": [Sample(float(run.mean()), run[picked].mean(1), 50) for run in values]}, {"a": 50})
+        variances.append(((found.high - found.value) / quantile(found.freedom)) ** 2)
+    assert np.mean(variances) == pytest.approx(1 / 250, rel=0.35)
 
 
 def test_statistics_come_back_from_their_file(tmp_path):
