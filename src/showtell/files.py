@@ -23,8 +23,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
-
 from showtell.errors import UserError
 
 PICTURE_SUFFIXES = (
@@ -159,6 +157,8 @@ def write_json(path: str | os.PathLike[str], content: object) -> None:
 def make_once(file: Path, make: Callable[[], None]) -> None:
     """Has a file made unless it is there. Of several processes one makes it, under a lock beside it; others wait."""
     if not file.is_file():
+        from filelock import FileLock  # here: scoring captions needs numpy and nltk alone
+
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.parent / "lock"):
             if not file.is_file():

@@ -89,6 +89,10 @@ class Run:
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
 
+    def statistics(self, split: str) -> Path:
+        """What each picture of a split adds to the scores: of `val` after the best epoch, of `test` at the end."""
+        return self.predictions / f"statistics_{split}.npz"
+
     @classmethod
     def of(cls, path: str | Path) -> "Run":
         """The run that a path names: a run directory, or a checkpoint in one."""

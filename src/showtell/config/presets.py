@@ -15,7 +15,6 @@ from showtell.config.gate import overlaid, parse
 from showtell.config.habits import unknown_option
 from showtell.config.registry import SECTIONS, names, parts, settings
 from showtell.config.sections import DataConfig, VocabConfig
-from showtell.config.untrusted_yaml import load_yaml
 from showtell.config.words import unquoted
 from showtell.errors import ConfigError
 
@@ -103,6 +102,8 @@ def preset(group: str, name: str, conf: Path, outer: Sequence[str] = ()) -> dict
             return {key: name}
         missing = "" if files else f" (there are no presets: {conf}/{group} is missing; run it beside conf/)"
         raise ConfigError(unknown_option(group, name, sorted({*files, *shipped})) + missing)
+    from showtell.config.untrusted_yaml import load_yaml  # here: reading a file of captions needs no YAML
+
     values = load_yaml(files[name])
     if not isinstance(values, dict):
         raise ConfigError(f"{files[name]}: holds no keys and values; correct the file")

@@ -176,6 +176,7 @@ class PictureList:
         notes: a line per thing that was left out.
         name: of an annotation file or a split; empty where pictures are named themselves, which have no references.
         split: train, val or test, where one is named.
+        form: how the captions are written down, for the signature of scores.
         moved: data that models were trained on, and the same as the command line changed it.
     """
 
@@ -184,6 +185,7 @@ class PictureList:
     notes: list[str] = field(default_factory=list)
     name: str = ""
     split: SplitName | None = None
+    form: str = ""
     moved: tuple[DataConfig, DataConfig] | None = None
 
     @property
@@ -230,7 +232,7 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
         val_images=folder,
     )
     split = read_split(config, "val", check_files=False, undescribed=True)
-    return PictureList(split.pictures, notes=split.skipped, name=annotations.name)
+    return PictureList(split.pictures, notes=split.skipped, name=annotations.name, form=split.layout)
 
 
 def coco_id(path: Path) -> int | None:

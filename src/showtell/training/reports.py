@@ -5,7 +5,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
+from showtell.checkpointing.best import BestCheckpoint
 from showtell.config import Config
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
@@ -25,6 +26,7 @@ from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import load_scenes, truth_shares
 from showtell.data.shapes.scenes import describe, think_up
 from showtell.distributed import all_gather
+from showtell.evaluation.sums import save_statistics
 from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
@@ -64,8 +66,8 @@ def build_scores(config: Config, source: Source) -> Scores:
         judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
     references = source.references("val")
     assert references is not None
-    metrics = config.training.metrics
-    return Scores(references, lambda: source.references("train"), judge, metrics, source.tokenizer)
+    metrics, form = config.training.metrics, config.data.format
+    return Scores(references, lambda: source.references("train"), judge, metrics, source.tokenizer, form)
 
 
 def imagined_scores(config: Config) -> Scores:
@@ -84,7 +86,8 @@ def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) ->
     """The callbacks that score and show the captions of a validation."""
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    return [scores, Samples(samples(config, data.val.captions, pictures[chosen]), run_dir)]
+    shown = Samples(samples(config, data.val.captions, pictures[chosen]), run_dir)
+    return [scores, shown, BestStatistics(scores, Run(run_dir))]
 
 
 def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
@@ -144,6 +147,21 @@ def best_line(status: RunStatus, metric: str, scored: str = "") -> str:
     about = f" ({scored})" if scored and metric.startswith("val/") else ""
     alone = f", epoch {status.best_epoch}: {metric} {status.metrics[metric]:.4f}" if status.monitor != metric else ""
     return f"{status.monitor} {status.best:.4f} at its best{alone}{about}."
+
+
+class BestStatistics(Callback):
+    """Keeps what each validation picture added to the scores of the best epoch: leaderboards make intervals of it."""
+
+    def __init__(self, scores: Scores, run: Run) -> None:
+        self.scores, self.run = scores, run
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Writes; by now it is known whether this epoch is the best."""
+        owner = next((one for one in trainer.callbacks if isinstance(one, BestCheckpoint)), None)  # type: ignore[attr-defined]
+        epoch, found = trainer.current_epoch + 1, self.scores.statistics
+        if trainer.is_global_zero and owner and owner.best.epoch == epoch and found:
+            self.run.predictions.mkdir(exist_ok=True)
+            save_statistics(self.run.statistics("val"), replace(found, epoch=epoch))
 
 
 class Samples(Callback):
