@@ -37,6 +37,8 @@ Look = Callable[[Tensor], Tensor]
 class SoftAttentionDecoder(Decoder):
     """An LSTM that looks at a mixture of regions before each word."""
 
+    takes_several = True
+
     def __init__(self, config: AttentionConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         hidden, attention = config.hidden_size, config.attention_size
@@ -59,7 +61,7 @@ class SoftAttentionDecoder(Decoder):
 
         Args:
             features: `(B, R, D)`, or `(B, D)` for a single region.
-            captions: `(B, T)` tokens, `<end>` last.
+            captions: `(B, T)` tokens, `<end>` last; `(k B, T)`: k per picture, side by side.
 
         Returns:
             Logits `(B, T, V)` of each token given the ones before it.
@@ -73,7 +75,7 @@ class SoftAttentionDecoder(Decoder):
 
     def unrolled(self, features: Tensor, captions: Tensor, look: Look | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits `(B, T, V)`, weights alpha and what `look` made of them for the context, both `(B, T, R)`."""
-        hidden, cell, _, regions, keys = self.initial_state(features)
+        hidden, cell, _, regions, keys = self.begin(features, captions)
         words = self.word_embedding(given_words(captions))
         columns = []
         for word in self.from_word(words).unbind(1):

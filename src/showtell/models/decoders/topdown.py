@@ -30,6 +30,8 @@ WEIGHTS = 4
 class TopDownDecoder(Decoder):
     """A top-down attention LSTM and a language LSTM."""
 
+    takes_several = True
+
     def __init__(self, config: TopDownConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden = config.hidden_size
@@ -52,7 +54,7 @@ class TopDownDecoder(Decoder):
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and doubly stochastic attention's term (Xu et al. 2015, eq. 14) where it is asked for."""
-        state = self.initial_state(features)
+        state = self.begin(features, captions)
         hiddens, weights = [], []
         for word in self.from_word(self.word_embedding(given_words(captions))).unbind(1):
             state = self._recur(word, state)
