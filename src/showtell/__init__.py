@@ -12,12 +12,12 @@ import showtell.text
 import showtell.training  # noqa: F401
 from showtell.config.plugins import load as load_plugins
 from showtell.config.registry import register
+from showtell.version import __version__
 
 if TYPE_CHECKING:
     from showtell.prediction.captioner import Captioner
 
-__version__ = "0.1.0"
-__all__ = ["load", "register", "use"]
+__all__ = ["__version__", "load", "register", "use"]
 
 
 def load(path: str | Path, device: str = "auto") -> "Captioner":

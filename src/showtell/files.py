@@ -23,8 +23,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
-
 from showtell.errors import UserError
 
 PICTURE_SUFFIXES = (
@@ -46,8 +44,13 @@ def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def _size(number: int) -> str:
-    return f"{number / 1e6:.1f} MB" if number >= 100_000 else f"{number} bytes"
+def size(num_bytes: int) -> str:
+    """A size as people say it: `19.3 GB`, `253 MB`, `12 kB`."""
+    for unit, bytes_per_unit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= bytes_per_unit:
+            units = num_bytes / bytes_per_unit
+            return f"{units:.3g} {unit}" if units < 100 else f"{units:,.0f} {unit}"
+    return f"{num_bytes} bytes"
 
 
 def write_error(path: Path, error: OSError, needed: int) -> WriteError:
@@ -56,7 +59,7 @@ def write_error(path: Path, error: OSError, needed: int) -> WriteError:
     reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
-        reason = f"the disk is full: at least {_size(needed)} needed, {_size(free)} free; make room"
+        reason = f"the disk is full: at least {size(needed)} needed, {size(free)} free; make room"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason += "; make its folder writable or choose another one"
     return WriteError(error.errno or errno.EIO, f"cannot write {path}: {reason}; {kept}")
@@ -154,6 +157,8 @@ def write_json(path: str | os.PathLike[str], content: object) -> None:
 def make_once(file: Path, make: Callable[[], None]) -> None:
     """Has a file made unless it is there. Of several processes one makes it, under a lock beside it; others wait."""
     if not file.is_file():
+        from filelock import FileLock  # here: scoring captions needs numpy and nltk alone
+
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.parent / "lock"):
             if not file.is_file():

@@ -69,11 +69,13 @@ class Split:
         pictures: those that can be used.
         skipped: a line for each thing left out or shortened, and why.
         told: lines that say how the files were read where that was not spelled out.
+        layout: of a single file: coco, karpathy, json, jsonl or table.
     """
 
     pictures: list[Picture]
     skipped: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    layout: str = ""
 
 
 class AnnotationFormat(ABC):

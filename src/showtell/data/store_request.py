@@ -13,6 +13,7 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.augmentation import Augmentation
+from showtell.data.feature_dtypes import DTYPES
 from showtell.data.images import load_picture, read_picture
 from showtell.data.paths import stamp
 from showtell.data.workers import note_reading
@@ -58,7 +59,7 @@ class StoreRequest:
 
     def num_bytes(self, feature_shape: tuple[int, ...]) -> int:
         """How large the features are on the disk."""
-        return self.rows * int(np.prod(feature_shape)) * np.dtype(self.dtype).itemsize
+        return self.rows * DTYPES[self.dtype].num_bytes(feature_shape)
 
     def load(self, row: int) -> Tensor:
         """The pixels `(3, S, S)` that the encoder sees for a row.

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from showtell.evaluation.metric import Candidates, Metric, MetricScores, References
 from showtell.evaluation.ngrams import LOW, ORDERS, Captions, Counts, Ints, find, pack, spans
-
-_TINY, _SMALL = 1e-15, 1e-9
+from showtell.evaluation.sums import Sums, bleu
 
 
 class Bleu(Metric):
@@ -30,16 +29,16 @@ class Bleu(Metric):
 
     def score(self, candidates: Candidates) -> MetricScores:
         """BLEU-1 to BLEU-4 of the corpus, BLEU-4 of each picture."""
-        corpus, pictures = self.scores(candidates.captions)
-        return MetricScores(dict(zip(self.names, corpus.tolist(), strict=True)), {"bleu4": pictures[:, 3]})
+        counts = self.counts(candidates.captions)
+        corpus = dict(zip(self.names, bleu(counts.sum(0)).tolist(), strict=True))
+        return MetricScores(corpus, {"bleu4": bleu(counts)[:, 3]}, Sums(list(self.names), counts, bleu))
 
-    def scores(self, candidates: Captions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """BLEU-1..4 of the corpus (4), and of each picture (pictures, 4)."""
-        matches = np.stack([self._matches(candidates, order) for order in range(1, ORDERS + 1)], axis=1)
+    def counts(self, candidates: Captions) -> NDArray[np.float64]:
+        """`(P, 10)`: of orders 1 to 4 the n-grams that match, those there are; the length, the closest reference's."""
+        matches = [self._matches(candidates, order) for order in range(1, ORDERS + 1)]
         guesses = np.maximum(candidates.lengths[:, None] - np.arange(ORDERS), 0)
         closest = self._closest_lengths(candidates.lengths)
-        corpus = _bleu(matches.sum(0), guesses.sum(0), candidates.lengths.sum(), closest.sum())
-        return corpus, _bleu(matches, guesses, candidates.lengths, closest)
+        return np.column_stack([*matches, guesses, candidates.lengths, closest])
 
     def _matches(self, candidates: Captions, order: int) -> NDArray[np.float64]:
         counts = candidates.orders[order - 1]
@@ -62,11 +61,3 @@ def _most_in_one_reference(counts: Counts, pictures: Ints) -> tuple[Ints, NDArra
     keys, starts = np.unique(keys[order], return_index=True)
     most = np.maximum.reduceat(counts.counts[order], starts) if len(starts) else counts.counts
     return keys, most
-
-
-def _bleu(matches: NDArray[np.float64], guesses: Ints, length: Ints, closest: Ints) -> NDArray[np.float64]:
-    precisions = (matches + _TINY) / (guesses + _SMALL)
-    means = np.cumprod(precisions, axis=-1) ** (1 / np.arange(1, ORDERS + 1))
-    ratio = (np.asarray(length) + _TINY) / (np.asarray(closest) + _SMALL)
-    penalty = np.exp(np.minimum(0, 1 - 1 / ratio))
-    return np.asarray(means * penalty[..., None])

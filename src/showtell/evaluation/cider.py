@@ -10,13 +10,13 @@ The plain CIDEr of the paper (stems, no clipping, no length penalty) is hardly e
 coco-caption, the length is counted in bigrams. A corpus of one picture has no rare n-grams: its CIDEr is 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.evaluation.metric import Candidates, Metric, MetricScores, References
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, References, of_pictures
 from showtell.evaluation.ngrams import LOW, ORDERS, Captions, Counts, Ints, find, pack, spans
 
 SIGMA = 6.0
@@ -49,8 +49,8 @@ class CiderD(Metric):
     def score(self, candidates: Candidates) -> MetricScores:
         """The CIDEr-D of one candidate per picture, and their mean, which is known under two names."""
         pictures = self.scores(candidates.captions, np.arange(len(candidates.captions)))
-        mean = float(pictures.mean())
-        return MetricScores({"cider": mean, "cider_d": mean}, {"cider": pictures})
+        found = of_pictures("cider", pictures)
+        return replace(found, corpus={**found.corpus, "cider_d": found.corpus["cider"]})
 
     def scores(self, candidates: Captions, pictures: Ints) -> Floats:
         """The CIDEr-D of candidate `i` for picture `pictures[i]`; a picture may come several times."""

@@ -17,7 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from showtell.evaluation.metric import Candidates, Metric, MetricScores, UnavailableError
+import numpy as np
+
+from showtell.evaluation.metric import Candidates, Metric, MetricScores, UnavailableError, of_pictures
 
 TIMEOUT_SECONDS = 900.0
 _SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
@@ -35,12 +37,11 @@ class _JavaMetric(Metric):
         if not self.references.tokenizer.is_english:
             name = self.references.tokenizer.name
             raise UnavailableError(f"it is for English, and vocab.tokenizer={name} is for other languages")
-        value = self.run([" ".join(words) for words in candidates.tokens], self.references.tokenized)
-        return MetricScores({next(iter(self.names)): value}, {})
+        return self.run([" ".join(words) for words in candidates.tokens], self.references.tokenized)
 
     @abstractmethod
-    def run(self, texts: list[str], truths: list[list[str]]) -> float:
-        """The program's score of the corpus; errors as `score`."""
+    def run(self, texts: list[str], truths: list[list[str]]) -> MetricScores:
+        """What the program says; errors as `score`."""
 
 
 def _program_folder(name: str, needed: Sequence[str]) -> Path:
@@ -83,7 +84,7 @@ class Meteor(_JavaMetric):
 
     names = MappingProxyType({"meteor": "METEOR"})
 
-    def run(self, texts: list[str], truths: list[list[str]]) -> float:
+    def run(self, texts: list[str], truths: list[list[str]]) -> MetricScores:
         """See `_JavaMetric`."""
         folder = _program_folder("meteor", ["meteor-1.5.jar", "data/paraphrase-en.gz"])
         most = max(map(len, truths))
@@ -97,7 +98,7 @@ class Meteor(_JavaMetric):
         final = re.search(r"^Final score:\s+(\S+)$", output, re.MULTILINE)
         if not final:
             raise UnavailableError("the program ended without a score")
-        return float(final[1])
+        return MetricScores({"meteor": float(final[1])}, {})
 
 
 class Spice(_JavaMetric):
@@ -105,7 +106,7 @@ class Spice(_JavaMetric):
 
     names = MappingProxyType({"spice": "SPICE"})
 
-    def run(self, texts: list[str], truths: list[list[str]]) -> float:
+    def run(self, texts: list[str], truths: list[list[str]]) -> MetricScores:
         """See `_JavaMetric`."""
         folder = _program_folder("spice", ["spice-1.0.jar", *(f"lib/{name}" for name in _SPICE_MODELS)])
         pairs = enumerate(zip(texts, truths, strict=True))
@@ -116,7 +117,7 @@ class Spice(_JavaMetric):
             options = ["-Xmx8G", "-jar", "spice-1.0.jar", str(source), "-out", str(result), "-subset", "-silent"]
             _run_java(options, folder)
             try:
-                scores = [item["scores"]["All"]["f"] for item in json.loads(result.read_text(encoding="utf-8"))]
+                scores = [float(item["scores"]["All"]["f"]) for item in json.loads(result.read_text(encoding="utf-8"))]
             except (OSError, ValueError, KeyError, TypeError):
                 raise UnavailableError("the program ended without scores; SPICE 1.0 was made for Java 8") from None
-        return sum(float(score) for score in scores) / len(scores)
+        return of_pictures("spice", np.array(scores))

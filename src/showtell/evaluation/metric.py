@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from showtell.evaluation.ngrams import Captions, Ints, NgramIndex
 from showtell.evaluation.ptb import scored_tokens
+from showtell.evaluation.sums import Sums, mean
 from showtell.text import NLTK, Tokenizer
 
 
@@ -83,15 +84,21 @@ class Candidates:
 
 @dataclass(frozen=True)
 class MetricScores:
-    """The scores of the corpus by name, and where a metric has them the `(P,)` scores of each picture."""
+    """The scores of the corpus by name.
+
+    Where a metric has them also the `(P,)` scores of each picture, and what corpus scores are sums of: scores without
+    sums have no interval.
+    """
 
     corpus: Mapping[str, float]
     pictures: Mapping[str, NDArray[Any]]
+    sums: Sums | None = None
 
 
 def of_pictures(name: str, scores: NDArray[Any]) -> MetricScores:
     """What a metric gives whose corpus score is the mean over pictures."""
-    return MetricScores({name: float(scores.mean())}, {name: scores})
+    sums = Sums([name], np.column_stack([scores, np.ones(len(scores))]), mean)
+    return MetricScores({name: float(scores.mean())}, {name: scores}, sums)
 
 
 class Metric(ABC):

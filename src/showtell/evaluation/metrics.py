@@ -11,7 +11,7 @@ arrive, and the number of processes they come from, cannot change a digit.
 """
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from showtell.errors import UserError
 from showtell.evaluation.cider import CiderD
 from showtell.evaluation.metric import Candidates, Metric, References, UnavailableError
 from showtell.evaluation.ngrams import Ints
+from showtell.evaluation.sums import Sums
 from showtell.text import NLTK, Tokenizer
 
 
@@ -35,12 +36,13 @@ class CaptionScores:
     `corpus` has the keys bleu1 bleu2 bleu3 bleu4 rouge_l cider cider_d, where cider and cider_d are one and
     the same number (`cider.py` says why), and what was asked for besides; `pictures[id]` has cider, bleu4 and rouge_l,
     in the order of ids. `notes` says which tokens were compared where these are not English's, and has a line for each
-    metric that cannot be had.
+    metric that cannot be had. `sums` is what `resampling` makes intervals of.
     """
 
     corpus: dict[str, float]
     pictures: dict[int, dict[str, float]]
     notes: tuple[str, ...] = ()
+    sums: tuple[Sums, ...] = field(default=(), compare=False, repr=False)
 
 
 WITHOUT_JAVA = ("bleu", "rouge_l", "cider")  # the order of columns in metrics.csv
@@ -79,6 +81,7 @@ class ReferenceCorpus:
         given = Candidates(tokens, self._references.index.count(tokens))
         corpus: dict[str, float] = {}
         columns: dict[str, list[float]] = {}
+        sums: list[Sums] = []
         notes = [] if self.tokenizer.is_english else [tokens_note(self.tokenizer)]
         for name in metrics:
             try:
@@ -87,10 +90,11 @@ class ReferenceCorpus:
                 notes.append(f"{name.upper()} left out: {reason}")
                 continue
             corpus |= found.corpus
+            sums += [found.sums] if found.sums else []
             columns |= {key: values.tolist() for key, values in found.pictures.items()}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         pictures = rows or [{} for _ in self.picture_ids]
-        return CaptionScores(corpus, dict(zip(self.picture_ids, pictures, strict=True)), tuple(notes))
+        return CaptionScores(corpus, dict(zip(self.picture_ids, pictures, strict=True)), tuple(notes), tuple(sums))
 
     def _metric(self, name: str) -> Metric:
         if name not in self._metrics:

@@ -8,12 +8,17 @@ be had (no Java, no training captions) are one note each.
 import shutil
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from showtell.config import DecodingConfig
-from showtell.config.registry import parts
+from showtell.config.registry import find, parts
+from showtell.evaluation.comparison import compared, corrected
 from showtell.evaluation.diversity import CaptionVariety, caption_variety
 from showtell.evaluation.metrics import score_captions
+from showtell.evaluation.resampling import Sample, samples
+from showtell.evaluation.signature import signature
+from showtell.evaluation.sums import Sums
 from showtell.text import NLTK, Tokenizer
 
 VARIETY_NAMES = {
@@ -26,6 +31,12 @@ VARIETY_NAMES = {
     "bad_endings": "ending in a function word",
 }
 _SHARES = ("novel", "repeated_words", "bad_endings")
+
+INTERVALS = (
+    "[ ]: 95% interval over the choice of pictures, not of the seed (bootstrap, 1,000 resamples; CIDEr's document "
+    "frequencies are those of the whole reference set in every resample)"
+)
+PAIRED = "p: paired bootstrap, corrected for all models (Holm); from 0.05 on chance would do that too"
 
 Forms = Set[tuple[str, ...]]
 
@@ -77,6 +88,8 @@ class Evaluation:
         notes: a line for each figure that is missing.
         subject: what was scored; None: nothing could be.
         domains: scores of the pictures of each domain by itself, where pictures have one (nocaps).
+        sums: of which the intervals follow.
+        signature: of the scores; empty where there are none.
     """
 
     scores: dict[str, float]
@@ -85,6 +98,13 @@ class Evaluation:
     notes: list[str]
     subject: Subject | None = None
     domains: dict[str, dict[str, float]] = field(default_factory=dict)
+    sums: tuple[Sums, ...] = field(default=(), compare=False, repr=False)
+    signature: str = ""
+
+    @cached_property
+    def samples(self) -> dict[str, Sample]:
+        """The scores that have an interval over resampled pictures; those of others on the same pictures pair."""
+        return samples([self.sums])[0]
 
 
 def evaluate(
@@ -95,6 +115,7 @@ def evaluate(
     metrics: Iterable[str] = (),
     domains: Mapping[int, str] | None = None,
     tokenizer: Tokenizer = NLTK,
+    form: str = "",
 ) -> Evaluation:
     """Scores one caption per picture, of those pictures that have references.
 
@@ -106,6 +127,7 @@ def evaluate(
         metrics: what is scored besides what Showtell itself knows, by registered name.
         domains: by picture id, of pictures that have one.
         tokenizer: the model's.
+        form: how the references are written down, for the signature.
     """
     variety = caption_variety(captions.values(), training, tokenizer)
     subject = Subject.of(*named, [references.get(picture, ()) for picture in captions])
@@ -120,9 +142,10 @@ def evaluate(
     notes = list(found.notes)
     if bare := len(captions) - len(described):
         notes.append(f"nobody described {bare:,} of the {len(captions):,} pictures: captioned, left out of the scores")
-    return Evaluation(
-        scores, found.pictures, variety, notes, subject, _by_domain(said, described, chosen, domains or {}, tokenizer)
-    )
+    had = [name for name in chosen if find("metric", name).load().names.keys() & scores.keys()]
+    by_domain = _by_domain(said, described, chosen, domains or {}, tokenizer)
+    about = signature(described, tokenizer, named[1], form).of(had)
+    return Evaluation(scores, found.pictures, variety, notes, subject, by_domain, found.sums, about)
 
 
 def _by_domain(
@@ -158,7 +181,9 @@ def scores_content(
         "checkpoints": [str(file) for file in checkpoints],
         "decoding": asdict(decoding),
         "scored_on": None if evaluation.subject is None else asdict(evaluation.subject),
+        "signature": evaluation.signature,
         "scores": evaluation.scores,
+        "intervals": {name: one.interval().bounds for name, one in evaluation.samples.items()},
         **({"domains": evaluation.domains} if evaluation.domains else {}),
         "variety": asdict(evaluation.variety),
         "notes": evaluation.notes,
@@ -181,7 +206,14 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
     lines += [f"{head}: {name}" for head, name in zip(heads, evaluations, strict=True) if head != name]
-    return "\n".join(lines)
+    return "\n".join([*lines, *footnotes(evaluations)])
+
+
+def footnotes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """What the figures' intervals are, and the signatures; empty where nothing was scored."""
+    signatures = [one.signature for one in evaluations.values() if one.signature]
+    paired = [PAIRED] if _against_best(evaluations) else []
+    return [INTERVALS, *paired, *(f"signature: {line}" for line in dict.fromkeys(signatures))] if signatures else []
 
 
 def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
@@ -193,20 +225,45 @@ def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
     rows = []
     names = {key: name for part in parts("metric") for key, name in part.load().names.items()}
     for key, name in names.items():
-        values = [evaluation.scores.get(key) for evaluation in evaluations.values()]
-        rows.append([name, *("-" if value is None else f"{value:.4f}" for value in values)])
+        rows.append([name, *(_score(one, key) for one in evaluations.values())])
+        rows += _against_best(evaluations) if key == "cider" else []
     for domain in dict.fromkeys(domain for one in evaluations.values() for domain in one.domains):
         own = [one.domains.get(domain, {}) for one in evaluations.values()]
         label = f"CIDEr of {max(found.get('pictures', 0) for found in own):,.0f} {domain}"
         rows.append([label, *(f"{found['cider']:.4f}" if found else "-" for found in own)])
     for key, name in VARIETY_NAMES.items():
-        rows.append([name, *(_variety_text(key, getattr(one.variety, key)) for one in evaluations.values())])
+        rows.append([name, *(variety_text(key, getattr(one.variety, key)) for one in evaluations.values())])
     return [row for row in rows if set(row[1:]) != {"-"}]
 
 
-def _variety_text(key: str, value: float | None) -> str:
+def _score(evaluation: Evaluation, key: str) -> str:
+    if key in evaluation.samples:
+        return str(evaluation.samples[key].interval())
+    value = evaluation.scores.get(key)
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _against_best(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
+    """How each model's CIDEr differs from the best one's, where all are of the same pictures."""
+    models = list(evaluations.values())
+    if (
+        len(models) < 2
+        or len({(*one.pictures,) for one in models}) > 1
+        or not all("cider" in one.samples for one in models)
+    ):
+        return []
+    best = max(models, key=lambda one: one.scores["cider"])
+    folds, count = [{"": [one.samples["cider"]]} for one in models], {"": len(best.pictures)}
+    others = [place for place, one in enumerate(models) if one is not best]
+    found = corrected([compared("", folds[place], folds[models.index(best)], count) for place in others])
+    told = dict(zip(others, map(str, found), strict=True))
+    return [["CIDEr minus the best one's", *(told.get(place, "best") for place in range(len(models)))]]
+
+
+def variety_text(key: str, value: float | None) -> str:
+    """A figure of `CaptionVariety` as tables show it."""
     if value is None:
         return "-"
     if key in _SHARES:
         return f"{100 * value:.1f} %"
-    return f"{value:.2f}" if key == "mean_length" else f"{value:d}"
+    return f"{value:.2f}" if key == "mean_length" else f"{value:.0f}"

@@ -47,14 +47,19 @@ def write_leaderboard(
 
 
 def as_csv(board: Leaderboard) -> str:
-    """One line per row of the leaderboard; a metric has its mean under its own name and the deviation beside it."""
+    """One line per row of the leaderboard; a metric has its mean under its own name and the deviation beside it.
+
+    Of the metric that decides, `low` and `high` bound the 95% interval, and `p against best` is corrected for all rows.
+    """
     heads = ["rank", *board.parameters, "state", "n", "epochs", "seconds"]
     heads += [name for metric in board.metrics for name in (metric, f"{metric} sd")]
+    heads += [f"{board.metric} low", f"{board.metric} high", "p against best", "signature"] if board.chances else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*heads, "runs"])
     for rank, row in enumerate(board.rows, 1):
-        writer.writerow([rank, *_values(row, board), ";".join(str(run.directory) for run in row.runs)])
+        values = [*_values(row, board), *_chance_values(board, rank - 1)]
+        writer.writerow([rank, *values, ";".join(str(run.directory) for run in row.runs)])
     return text.getvalue()
 
 
@@ -65,3 +70,12 @@ def _values(row: Row, board: Leaderboard) -> list[object]:
         score = row.score(metric)
         values += ["", ""] if score is None else [score.mean, "" if score.deviation is None else score.deviation]
     return values
+
+
+def _chance_values(board: Leaderboard, place: int) -> list[object]:
+    if not board.chances:
+        return []
+    one = board.chances.get(place)
+    if one is None:
+        return ["", "", "", ""]
+    return [*one.interval.bounds, one.against_best.p if one.against_best else "", one.signature]

@@ -8,10 +8,15 @@ cut.
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from showtell.config.reference import traits
 from showtell.errors import UserError
 from showtell.leaderboard.runs import ComparedRun, Value, main_metric, metric_mode, metric_names
+
+if TYPE_CHECKING:
+    from showtell.leaderboard.chance import RowChance
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,13 @@ class Leaderboard:
     parameters: list[str]
     metrics: list[str]
     rows: list[Row]
+
+    @cached_property
+    def chances(self) -> "dict[int, RowChance]":
+        """By place of a row, what of its score is chance."""
+        from showtell.leaderboard.chance import chances  # here: a sweep's display needs no numpy
+
+        return chances([row.runs for row in self.rows], self.metric)
 
     @property
     def runs(self) -> list[ComparedRun]:

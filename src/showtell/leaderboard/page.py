@@ -68,7 +68,24 @@ def _head(board: Leaderboard) -> str:
         f"<h1>Leaderboard</h1><p>{counted} {won}</p>"
         "<p class=hint>Runs that differ only by their seed share a row: n is how many they are, a score "
         "is their mean ± standard deviation. A click on a heading sorts.</p>"
+        f"{_explained(board)}"
     )
+
+
+def _explained(board: Leaderboard) -> str:
+    if not board.chances:
+        return ""
+    from showtell.leaderboard.chance import explained
+
+    meaning, signature = explained(board.chances)
+    alike = [rank for rank in range(2, len(board.rows) + 1) if _is_alike(board, rank - 1)]
+    told = f" Rows that cannot be told from #1: {', '.join(map(str, alike))}." if alike else ""
+    return f"<p class=hint>{escape(meaning)}.{told}</p><p class=hint>{escape(signature)}</p>"
+
+
+def _is_alike(board: Leaderboard, place: int) -> bool:
+    one = board.chances.get(place)
+    return one is not None and one.against_best is not None and not one.against_best.is_told
 
 
 def _table(board: Leaderboard, folder: Path) -> str:
@@ -95,12 +112,25 @@ def _cells(rank: int, row: Row, board: Leaderboard, folder: Path, numbers: dict[
         ("#", "rank", str(rank), ""),
         *((names[key], "", escape(shown(row.parameters[key])), "") for key in board.parameters),
         *scores[:1],
+        *_chance(board, rank - 1),
         ("n", "", str(len(row.runs)), ""),
         ("state", "", escape(row.state), ""),
         ("runs", "runs", links, ""),  # not behind all the metrics, where nobody would find it
         *((metric, "further", text, by) for metric, _, text, by in scores[1:]),
         ("epochs", "further", row.epochs, ""),
         ("seconds", "further", f"{row.seconds:.0f}", ""),
+    ]
+
+
+def _chance(board: Leaderboard, place: int) -> list[tuple[str, ...]]:
+    if not board.chances:
+        return []
+    one = board.chances.get(place)
+    by = repr(one.against_best.p) if one and one.against_best else ""
+    texts = (escape(one.interval.text), escape(one.verdict)) if one else ("", "")
+    return [
+        ("95% interval", "", texts[0], repr(one.interval.low) if one else ""),
+        ("differs from #1", "", texts[1], by),
     ]
 
 

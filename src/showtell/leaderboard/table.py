@@ -14,6 +14,7 @@ from rich.table import Table
 from showtell.leaderboard.compare import Leaderboard, Row, short_names, shown
 
 MAX_ROWS = 30
+CHANCE = ("95% interval", "differs from #1")
 SHOWN_BESIDES = ("test/cider", "val/cider", "val/bleu4", "val/true", "val/loss")
 REPEATS = "mean ± standard deviation over the n runs of a row, which differ only by their seed"
 
@@ -23,6 +24,10 @@ def print_table(board: Leaderboard, console: Console) -> None:
     console.print(first_that_fits(_layouts(board), console))
     if any(len(row.runs) > 1 for row in board.rows):
         console.print(REPEATS, highlight=False)
+    if board.chances:
+        from showtell.leaderboard.chance import explained
+
+        console.print("\n".join(explained(board.chances)), markup=False, highlight=False)
     if len(board.rows) > MAX_ROWS:
         console.print(f"... and {len(board.rows) - MAX_ROWS} more rows in leaderboard.csv", highlight=False)
 
@@ -45,15 +50,18 @@ def _layouts(board: Leaderboard) -> Iterator[Table]:
         counts.append("n")
     if len({row.epochs for row in board.rows}) > 1:
         counts.append("epochs")
-    for count in range(len(besides), -1, -1):
-        yield _table(board, [board.metric, *besides[:count]], counts)
+    for chance in (True, False) if board.chances else (False,):
+        for count in range(len(besides), -1, -1):
+            yield _table(board, [board.metric, *besides[:count]], counts, chance=chance)
     for fewer in (counts[:1], []):
         yield _table(board, [board.metric], fewer)
     for fewer in (counts, counts[:1]):
         yield _table(board, [board.metric], fewer, joined=True)
 
 
-def _table(board: Leaderboard, metrics: Sequence[str], counts: Sequence[str], joined: bool = False) -> Table:
+def _table(
+    board: Leaderboard, metrics: Sequence[str], counts: Sequence[str], joined: bool = False, chance: bool = False
+) -> Table:
     count = f"{len(board.runs)} run{'s' if len(board.runs) != 1 else ''}"
     better = "lower" if board.mode == "min" else "higher"
     title = f"{count} by {board.metric}, {better} is better"
@@ -62,7 +70,7 @@ def _table(board: Leaderboard, metrics: Sequence[str], counts: Sequence[str], jo
     table.add_column("#", justify="right", no_wrap=True)
     for name in ["varied"] * bool(board.parameters) if joined else names.values():
         table.add_column(escape(name), overflow="fold")
-    for name in (*metrics, *counts, "state"):
+    for name in (*metrics[:1], *CHANCE * chance, *metrics[1:], *counts, "state"):
         table.add_column(escape(name), justify="right", no_wrap=True)
     for rank, row in enumerate(board.rows[:MAX_ROWS], 1):
         values = {names[key]: shown(row.parameters[key]) for key in board.parameters}
@@ -71,7 +79,9 @@ def _table(board: Leaderboard, metrics: Sequence[str], counts: Sequence[str], jo
         told = {"n": str(len(row.runs)), "epochs": row.epochs}
         cells = [
             *map(escape, values.values()),
-            *(_score(row, name) for name in metrics),
+            *(_score(row, name) for name in metrics[:1]),
+            *(map(escape, _chance(board, rank - 1)) if chance else ()),
+            *(_score(row, name) for name in metrics[1:]),
             *(told[name] for name in counts),
         ]
         table.add_row(str(rank), *cells, row.state)
@@ -81,3 +91,8 @@ def _table(board: Leaderboard, metrics: Sequence[str], counts: Sequence[str], jo
 def _score(row: Row, metric: str) -> str:
     score = row.score(metric)
     return "" if score is None else str(score)
+
+
+def _chance(board: Leaderboard, place: int) -> tuple[str, str]:
+    one = board.chances.get(place)
+    return ("", "") if one is None else (one.interval.text, one.verdict)

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
@@ -13,6 +14,8 @@ from showtell.distributed import all_gather, broadcast, is_rank_zero
 from showtell.evaluation.diversity import caption_forms, caption_variety
 from showtell.evaluation.metrics import WITHOUT_JAVA, ReferenceCorpus
 from showtell.evaluation.report import Subject
+from showtell.evaluation.signature import signature
+from showtell.evaluation.sums import Statistics
 from showtell.text import NLTK, Tokenizer
 
 Judge = Callable[[Mapping[int, str]], dict[str, float]]
@@ -42,6 +45,7 @@ class Scores(Callback):
         judge: tells how many captions are true of their pictures, where the data set knows.
         metrics: further ones, by registered name.
         tokenizer: the model's.
+        form: how the references are written down, for the scores' signature.
     """
 
     def __init__(
@@ -51,7 +55,9 @@ class Scores(Callback):
         judge: Judge | None = None,
         metrics: Sequence[str] = (),
         tokenizer: Tokenizer = NLTK,
+        form: str = "",
     ) -> None:
+        self.form = form
         self.references = references
         self.training = training
         self.judge = judge
@@ -60,6 +66,8 @@ class Scores(Callback):
         self.metrics = tuple(dict.fromkeys([*WITHOUT_JAVA, *metrics]))
         self.corpus: ReferenceCorpus | None = None
         self.notes: Sequence[str] = ()  # metrics that cannot be had here
+        self._signature = ""
+        self.statistics: Statistics | None = None  # of the last validation, on rank 0
 
     @property
     def scored(self) -> str:
@@ -117,9 +125,12 @@ class Scores(Callback):
         if not known:
             return {}
         if self.corpus is None or self.corpus.picture_ids != sorted(known):
-            self.corpus = ReferenceCorpus({picture: self.references[picture] for picture in known}, self.tokenizer)
+            described = {picture: self.references[picture] for picture in known}
+            self.corpus = ReferenceCorpus(described, self.tokenizer)
+            self._signature = signature(described, self.tokenizer, "val", self.form).of(self.metrics)
         found = self.corpus.score(known, self.metrics)
         self.notes = found.notes
+        self.statistics = Statistics(np.array(self.corpus.picture_ids), found.sums, self._signature)
         return {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
 
 

@@ -36,7 +36,7 @@ def evaluation_of(
         return Evaluation({}, {}, caption_variety(best.values(), forms, tokenizer), notes)
     references = {picture.id: picture.captions for picture in listed.pictures}
     domains = {picture.id: picture.domain for picture in listed.pictures if picture.domain}
-    found = evaluate(best, references, (listed.name, listed.split), forms, metrics, domains, tokenizer)
+    found = evaluate(best, references, (listed.name, listed.split), forms, metrics, domains, tokenizer, listed.form)
     return replace(found, notes=[*found.notes, *notes])
 
 

@@ -7,6 +7,7 @@ themselves, or those of an annotation file.
 import argparse
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +94,17 @@ def _is_run(path: Path) -> bool:
         return False
 
 
+def unfinished_stage(file: Path) -> str:
+    """What to know of a checkpoint of a run whose second stage has not come to its end; else empty."""
+    own = Run.of(file)
+    run = Run(own.directory.parent) if own.is_second else own
+    status = run.status()
+    if status is None or not status.then or status.state == "finished":
+        return ""
+    stage = "its second stage is not finished yet" if own.is_second else "only its first stage is there"
+    return f"{stage}; go on with: {run.command}"
+
+
 def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[NamedModel]:
     """Loads the checkpoints; with `--gallery` side by side (and joined as well under `--ensemble`), else joined.
 
@@ -102,6 +114,8 @@ def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[Name
     labels = short_labels(files)
     models = []
     for label, file in zip(labels, files, strict=True):
+        if note := unfinished_stage(file):
+            print(f"note: {label}: {note}", file=sys.stderr, flush=True)
         captioner = Captioner.from_checkpoint(file, options.device)
         decoding = decoding_from_flags(captioner.configs[0].decoding, options)
         models.append(NamedModel(label, (file,), captioner, decoding))
@@ -162,6 +176,7 @@ class PictureList:
         notes: a line per thing that was left out.
         name: of an annotation file or a split; empty where pictures are named themselves, which have no references.
         split: train, val or test, where one is named.
+        form: how the captions are written down, for the signature of scores.
         moved: data that models were trained on, and the same as the command line changed it.
     """
 
@@ -170,6 +185,7 @@ class PictureList:
     notes: list[str] = field(default_factory=list)
     name: str = ""
     split: SplitName | None = None
+    form: str = ""
     moved: tuple[DataConfig, DataConfig] | None = None
 
     @property
@@ -216,7 +232,7 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
         val_images=folder,
     )
     split = read_split(config, "val", check_files=False, undescribed=True)
-    return PictureList(split.pictures, notes=split.skipped, name=annotations.name)
+    return PictureList(split.pictures, notes=split.skipped, name=annotations.name, form=split.layout)
 
 
 def coco_id(path: Path) -> int | None:

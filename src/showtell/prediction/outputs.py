@@ -12,7 +12,7 @@ from typing import Any
 from showtell.data.annotations import Picture
 from showtell.data.images import picture_pixels
 from showtell.data.paths import telling_names
-from showtell.evaluation.report import figures, scores_content
+from showtell.evaluation.report import figures, footnotes, scores_content
 from showtell.files import atomic_write, write_json
 from showtell.gallery.contents import Caption, Entry, Page, Prediction, Word
 from showtell.gallery.drawing import attention_sheet, caption_card, contact_sheet
@@ -109,13 +109,14 @@ def gallery_page(
         for picture, name in zip(pictures, names, strict=True)
     ]
     chosen, sentence = choose([mean_cider(entry) for entry in entries], most)
+    evaluations = {output.model.label: output.evaluation for output in outputs}
     return Page(
         title=title,
         systems=[(output.model.label, _description(output.model)) for output in outputs],
-        figures=figures({output.model.label: output.evaluation for output in outputs}),
+        figures=figures(evaluations),
         entries=[with_maps(entries[place], outputs, pictures[place].id) for place in chosen],
         subject=str(outputs[0].evaluation.subject or ""),
-        notes=[*([sentence] if sentence else []), *notes],
+        notes=[*([sentence] if sentence else []), *notes, *footnotes(evaluations)],
     )
 
 

@@ -36,7 +36,8 @@ def split_pictures(split: SplitName, models: Sequence[NamedModel], words: Sequen
     is_own = not any(word.startswith("data=") for word in words)
     notes = [*found.skipped, *(_trained_elsewhere(config, trained) if is_own else [])]
     name = f"{split} split of {config.name}"
-    return PictureList(found.pictures, notes=notes, name=name, split=split, moved=(own, config) if is_own else None)
+    moved = (own, config) if is_own else None
+    return PictureList(found.pictures, notes=notes, name=name, split=split, form=config.format, moved=moved)
 
 
 def read_pictures(config: DataConfig, split: SplitName, cache: Path) -> Split:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -22,7 +23,8 @@ from showtell.data.module import test_plan
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero
 from showtell.errors import UserError
 from showtell.evaluation.diversity import caption_forms
-from showtell.evaluation.report import Evaluation, evaluate, figures, scores_content
+from showtell.evaluation.report import Evaluation, evaluate, figures, footnotes, scores_content
+from showtell.evaluation.sums import Statistics, save_statistics
 from showtell.files import write_json
 from showtell.models.module import CaptionModule
 from showtell.run import Run
@@ -102,12 +104,16 @@ class FinalTest(Callback):
         captions = {row["image_id"]: row["caption"] for row in rows}
         named = f"test split of {self.config.data.name}", "test"
         found = evaluate(
-            captions, self.test.references, named, forms, self.config.training.metrics, tokenizer=self.tokenizer
-        )
+            captions, self.test.references, named, forms, self.config.training.metrics,
+            tokenizer=self.tokenizer, form=self.config.data.format,
+        )  # fmt: skip
         results = [{"image_id": picture, "caption": caption} for picture, caption in captions.items()]
         self.run.predictions.mkdir(exist_ok=True)
         write_json(self.run.predictions / "captions_test.json", results)
         about = self.run.directory.name, [file], self.config.decoding
+        if found.pictures:
+            statistics = Statistics(np.array(list(found.pictures)), found.sums, found.signature)
+            save_statistics(self.run.statistics("test"), statistics)
         write_json(self.run.test_scores, scores_content(found, rows, *about))
         for logger in trainer.loggers:
             scores = {f"test/{name}": value for name, value in found.scores.items()}
@@ -116,9 +122,10 @@ class FinalTest(Callback):
         print("\n".join(self._lines(found, file)), flush=True)
 
     def _lines(self, found: Evaluation, file: Path) -> list[str]:
-        scores = "  ".join(f"{name} {value}" for name, value in figures({"": found})[: len(found.scores)])
+        scores = [f"{name:8} {value}" for name, value in figures({"": found})[: len(found.scores)]]
         notes = [f"note: {note}" for note in found.notes]
-        return [*notes, f"\n{found.subject} ({file.name}; each picture in {self.run.test_scores})", scores]
+        head = f"\n{found.subject} ({file.name}; each picture in {self.run.test_scores})"
+        return [*notes, head, *scores, *footnotes({"": found})]
 
 
 @contextmanager

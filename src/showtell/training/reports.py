@@ -5,7 +5,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
+from showtell.checkpointing.best import BestCheckpoint
 from showtell.config import Config
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
@@ -25,11 +26,12 @@ from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import load_scenes, truth_shares
 from showtell.data.shapes.scenes import describe, think_up
 from showtell.distributed import all_gather
+from showtell.evaluation.sums import save_statistics
 from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
 from showtell.processes import program, shortest
-from showtell.run import Run
+from showtell.run import Run, RunStatus
 from showtell.text import Vocabulary, build_tokenizer
 from showtell.training.board import boards, log_picture, logged_at
 from showtell.training.sources import Source
@@ -64,8 +66,8 @@ def build_scores(config: Config, source: Source) -> Scores:
         judge = partial(truth_shares, scenes=load_scenes(Path(config.data.root), "val"))
     references = source.references("val")
     assert references is not None
-    metrics = config.training.metrics
-    return Scores(references, lambda: source.references("train"), judge, metrics, source.tokenizer)
+    metrics, form = config.training.metrics, config.data.format
+    return Scores(references, lambda: source.references("train"), judge, metrics, source.tokenizer, form)
 
 
 def imagined_scores(config: Config) -> Scores:
@@ -84,7 +86,8 @@ def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) ->
     """The callbacks that score and show the captions of a validation."""
     pictures = data.val_pictures()
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
-    return [scores, Samples(samples(config, data.val.captions, pictures[chosen]), run_dir)]
+    shown = Samples(samples(config, data.val.captions, pictures[chosen]), run_dir)
+    return [scores, shown, BestStatistics(scores, Run(run_dir))]
 
 
 def samples(config: Config, captions: CaptionSet, rows: Rows) -> list[SamplePicture]:
@@ -108,35 +111,57 @@ def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
 
 def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     """Says what the run reached, and what to type next; returns its best value."""
-    status = Run(run_dir).status()
+    status = Run(run_dir).stage_status()
     assert status is not None
     scored = next((one.scored for one in trainer.callbacks if isinstance(one, Scores)), "")  # type: ignore[attr-defined]
-    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step, scored)}")
+    if config.then and status.state == "finished":
+        print(f"\n{best_line(status, config.training.monitor, scored)}", flush=True)
+    else:
+        print(f"\n{what_next(config, shortest(run_dir), status, trainer.global_step, scored)}")
     return math.nan if status.best is None else status.best
 
 
-def what_next(config: Config, run_dir: Path, best: float | None, step: int, scored: str = "") -> str:
+def what_next(config: Config, run_dir: Path, status: RunStatus, step: int, scored: str = "") -> str:
     """The best value, and the commands that one types after a run; none names a file that is not there."""
-    training = config.training
+    training, best = config.training, status.best
     pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
     checkpoint = Run(run_dir).last if best is None else Run(run_dir).best
     cut = 0 < training.max_steps <= step
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
     watch = f"Watch the curves:   {program('tensorboard')} --logdir {shlex.quote(str(run_dir.parent))}\n"
     return (
-        f"{best_line(training.monitor, best, scored)}{pictures}\n\n"
+        f"{best_line(status, training.monitor, scored)}{pictures}\n\n"
         f"{watch if 'tensorboard' in training.loggers else ''}"
         f"Caption pictures:   {program('python')} predict.py {shlex.quote(str(checkpoint))} PICTURE_OR_FOLDER...\n"
         f"Go on training:     {Run(run_dir).command} training.{longer}"
     )
 
 
-def best_line(monitor: str, value: float | None, scored: str = "") -> str:
-    """The best value in words; `training.max_steps` can end a run before its first validation."""
-    if value is None:
-        return f"No validation has given a {monitor} yet."
-    about = f" ({scored})" if scored and monitor.startswith("val/") else ""
-    return f"{monitor} {value:.4f} at its best{about}."
+def best_line(status: RunStatus, metric: str, scored: str = "") -> str:
+    """The best value in words; `training.max_steps` can end a run before its first validation.
+
+    Where a mean over validations chose the epoch, the metric of that epoch alone is told too.
+    """
+    if status.best is None:
+        return f"No validation has given a {metric} yet."
+    about = f" ({scored})" if scored and metric.startswith("val/") else ""
+    alone = f", epoch {status.best_epoch}: {metric} {status.metrics[metric]:.4f}" if status.monitor != metric else ""
+    return f"{status.monitor} {status.best:.4f} at its best{alone}{about}."
+
+
+class BestStatistics(Callback):
+    """Keeps what each validation picture added to the scores of the best epoch: leaderboards make intervals of it."""
+
+    def __init__(self, scores: Scores, run: Run) -> None:
+        self.scores, self.run = scores, run
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Writes; by now it is known whether this epoch is the best."""
+        owner = next((one for one in trainer.callbacks if isinstance(one, BestCheckpoint)), None)  # type: ignore[attr-defined]
+        epoch, found = trainer.current_epoch + 1, self.scores.statistics
+        if trainer.is_global_zero and owner and owner.best.epoch == epoch and found:
+            self.run.predictions.mkdir(exist_ok=True)
+            save_statistics(self.run.statistics("val"), replace(found, epoch=epoch))
 
 
 class Samples(Callback):

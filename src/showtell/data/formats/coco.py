@@ -8,14 +8,12 @@ with one id are an error, because one of them is wrong.
 VizWiz marks captions that were rejected, or that say no more than that nothing can be seen (`is_rejected`,
 `is_precanned`); its own evaluation leaves both out, and so is done here. nocaps names a `domain` of each picture.
 
-The content is checked here and then indexed by pycocotools, the reference implementation, so that pictures and captions
-belong together as everybody else's tools have them.
+Pictures and captions belong together as pycocotools has them, the reference implementation (a test compares): in the
+file's order. It is not called, because scoring a file of captions needs numpy and nltk alone.
 """
 
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from showtell.config import DataConfig
 from showtell.data.annotations import (
@@ -27,9 +25,6 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    from pycocotools.coco import COCO
 
 
 class CocoFormat(AnnotationFormat):
@@ -61,24 +56,14 @@ def coco_split(source: AnnotationFile, content: dict[str, Any], folder: Path) ->
     images = _checked_images(source, source.list_of(content, "images"))
     notes = source.list_of(content, "annotations") if content.get("annotations", []) != [] else []
     annotations = _checked_annotations(source, notes, images)
-    index = coco_index(list(images.values()), annotations)
-    said = {image_id: tuple(note["caption"] for note in some) for image_id, some in index.imgToAnns.items()}
+    said: dict[int, list[str]] = {image_id: [] for image_id in images}
+    for note in annotations:
+        said[note["image_id"]].append(note["caption"])
     pictures = []
-    for image_id, image in index.imgs.items():
+    for image_id, image in images.items():
         path, domain = source.picture_path(folder, image["file_name"]), str(image.get("domain") or "")
-        pictures.append(Picture(image_id, path, said.get(image_id, ()), domain))
-    return Split(pictures, source.skipped, source.told)
-
-
-def coco_index(images: list[Any], annotations: list[Any]) -> "COCO":
-    """Pycocotools' index over pictures and captions that have passed the checks."""
-    from pycocotools.coco import COCO  # here: only a cold caption table needs it
-
-    index = COCO()
-    index.dataset = {"images": images, "annotations": annotations}
-    with redirect_stdout(StringIO()):
-        index.createIndex()
-    return index
+        pictures.append(Picture(image_id, path, tuple(said[image_id]), domain))
+    return Split(pictures, source.skipped, source.told, "coco")
 
 
 def _checked_images(source: AnnotationFile, images: list[Any]) -> dict[int, dict[str, Any]]:
@@ -97,14 +82,14 @@ def _checked_images(source: AnnotationFile, images: list[Any]) -> dict[int, dict
 def _checked_annotations(
     source: AnnotationFile, annotations: list[Any], images: dict[int, Any]
 ) -> list[dict[str, Any]]:
-    """The annotations that can be used, with cleaned captions and with the ids that pycocotools counts on."""
+    """The annotations that can be used, with cleaned captions."""
     seen: set[int] = set()
     usable = []
     for index, annotation in enumerate(annotations):
         where = f"annotations[{index}]"
         image_id = source.member(annotation, "image_id", where)
         text = source.member(annotation, "caption", where)
-        annotation_id = annotation.setdefault("id", -1 - index)
+        annotation_id = annotation.get("id", -1 - index)
         if type(image_id) is not int or type(annotation_id) is not int:
             source.whole_number(image_id, f"{where}.image_id")
             source.whole_number(annotation_id, f"{where}.id")

@@ -23,12 +23,11 @@ from showtell.data.annotations import (
     annotation_file,
     picture_folder,
 )  # fmt: skip
+from showtell.data.formats.captions_file import is_karpathys, layout_of, read_rows
 from showtell.data.formats.coco import coco_split
 from showtell.data.formats.finding import FOLDER_NAMES, SIDECARS, find_annotations, find_images, pictures_in
 from showtell.data.formats.karpathy import karpathy_split
-from showtell.data.formats.records import json_lines, json_records, record_rows
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Gathered, Row, Wanted, gather
-from showtell.data.formats.table import table_rows
 from showtell.data.paths import counted, files_below, natural, shown
 from showtell.data.settings import FolderConfig
 
@@ -64,7 +63,10 @@ class FolderFormat(AnnotationFormat):
         assert isinstance(config, FolderConfig)
         found = self._read(config, split)
         name, folder = _named(config, split), picture_folder(config, split)
-        return replace(found, told=[f"captions from {shown(name)}, pictures in {shown(folder)}", *found.told])
+        layout = found.layout or layout_of(Path(name))
+        return replace(
+            found, layout=layout, told=[f"captions from {shown(name)}, pictures in {shown(folder)}", *found.told]
+        )
 
     def _read(self, config: FolderConfig, split: SplitName) -> Split:
         folder = picture_folder(config, split)
@@ -75,18 +77,10 @@ class FolderFormat(AnnotationFormat):
             source = AnnotationFile(folder)
             return _divided(config, split, source, gather(source, _named_by_folder(folder), folder))
         source = AnnotationFile(annotation_file(config, split))
-        text, wanted = source.text(), _wanted(config)
-        if source.path.suffix.lower() == ".jsonl":
-            rows = record_rows(source, json_lines(source, text), wanted)
-        elif text.lstrip()[:1] in ("{", "["):
-            content = source.any_json(text)
-            records = json_records(source, content)
-            if records is None:
-                return _of_images(config, split, source, content, folder)
-            rows = record_rows(source, records, wanted)
-        else:
-            rows = table_rows(source, text, wanted)
-        return _divided(config, split, source, gather(source, rows, folder))
+        content = read_rows(source, _wanted(config))
+        if isinstance(content, dict):
+            return _of_images(config, split, source, content, folder)
+        return _divided(config, split, source, gather(source, content, folder))
 
     def files(self, config: DataConfig, split: SplitName) -> list[Path]:
         """The file with the captions, or the texts beside the pictures."""
@@ -147,11 +141,11 @@ def _of_images(
     config: FolderConfig, split: SplitName, source: AnnotationFile, content: dict[str, Any], folder: Path
 ) -> Split:
     """JSON with `images`: Karpathy's, which has its own splits, or COCO's."""
-    images = source.list_of(content, "images")
-    if isinstance(images[0], dict) and "sentences" in images[0]:
+    if is_karpathys(source, content):
         return karpathy_split(source, content, folder, split)
     found = coco_split(source, content, folder)
-    return _divided(config, split, source, Gathered(found.pictures, [""] * len(found.pictures)))
+    divided = _divided(config, split, source, Gathered(found.pictures, [""] * len(found.pictures)))
+    return replace(divided, layout=found.layout)
 
 
 def _shares(config: FolderConfig, split: SplitName) -> bool:

@@ -59,7 +59,7 @@ def karpathy_split(source: AnnotationFile, content: dict[str, Any], folder: Path
         seen.add(picture.id)
         if belongs_to in wanted:
             pictures.append(picture)
-    return Split(pictures, source.skipped, source.told)
+    return Split(pictures, source.skipped, source.told, "karpathy")
 
 
 def _picture(image: Any, source: AnnotationFile, folder: Path, where: str) -> Picture:
