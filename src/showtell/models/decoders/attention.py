@@ -29,7 +29,7 @@ from showtell.models.layers import (
 from showtell.models.settings import AttentionConfig
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
-"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
+"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, keys `(N, R, A)` doubled."""
 Look = Callable[[Tensor], Tensor]
 """From weights `(N, R)` to what the regions count for in the context, of the same shape."""
 
@@ -88,7 +88,7 @@ class SoftAttentionDecoder(Decoder):
         """The state after the picture was seen; h_0 and c_0 come from the mean region (section 3.1.2)."""
         regions: Tensor = self.regions(features)
         hidden, cell = self.initial(regions.mean(dim=1)).tanh().chunk(2, dim=1)
-        return hidden, cell, regions.new_zeros(regions.shape[:2]), regions, self.key(regions)
+        return hidden, cell, regions.new_zeros(regions.shape[:2]), regions, 2 * self.key(regions)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(N,)` to logits `(N, V)`."""

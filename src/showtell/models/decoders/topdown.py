@@ -69,7 +69,7 @@ class TopDownDecoder(Decoder):
         zeros = regions.new_zeros(len(regions), self.hidden_size)
         weights = regions.new_zeros(regions.shape[:2])
         fixed = self.from_mean(regions.mean(dim=1))
-        return zeros, zeros, zeros, zeros, weights, fixed, regions, self.key(regions)
+        return zeros, zeros, zeros, zeros, weights, fixed, regions, 2 * self.key(regions)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(N,)` to logits `(N, V)`."""
