@@ -36,6 +36,7 @@ INTERVALS = (
     "[ ]: 95% interval over the choice of pictures, not of the seed (bootstrap, 1,000 resamples; CIDEr's document "
     "frequencies are those of the whole reference set in every resample)"
 )
+PAIRED = "p: paired bootstrap, corrected for all models (Holm); from 0.05 on chance would do that too"
 
 Forms = Set[tuple[str, ...]]
 
@@ -211,7 +212,8 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
 def footnotes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     """What the figures' intervals are, and the signatures; empty where nothing was scored."""
     signatures = [one.signature for one in evaluations.values() if one.signature]
-    return [INTERVALS, *(f"signature: {line}" for line in dict.fromkeys(signatures))] if signatures else []
+    paired = [PAIRED] if _against_best(evaluations) else []
+    return [INTERVALS, *paired, *(f"signature: {line}" for line in dict.fromkeys(signatures))] if signatures else []
 
 
 def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
@@ -224,7 +226,7 @@ def figures(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
     names = {key: name for part in parts("metric") for key, name in part.load().names.items()}
     for key, name in names.items():
         rows.append([name, *(_score(one, key) for one in evaluations.values())])
-    rows += _against_best(evaluations)
+        rows += _against_best(evaluations) if key == "cider" else []
     for domain in dict.fromkeys(domain for one in evaluations.values() for domain in one.domains):
         own = [one.domains.get(domain, {}) for one in evaluations.values()]
         label = f"CIDEr of {max(found.get('pictures', 0) for found in own):,.0f} {domain}"

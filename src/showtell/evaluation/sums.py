@@ -4,10 +4,12 @@ Who has each picture's part of the sums can resample pictures, swap two systems'
 without scoring a caption again. They are stored with a run's captions, 14 numbers per picture.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,11 +88,11 @@ def save_statistics(file: Path, found: Statistics) -> None:
 def load_statistics(file: Path) -> Statistics | None:
     """What `save_statistics` wrote; None where it is not there or torn."""
     try:
-        with np.load(file, allow_pickle=False) as opened:
-            found = dict(opened)
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            found = dict(arrays)
         signature, epoch = found.pop("about").tolist()
         return Statistics(found.pop("picture_ids"), tuple(_sums(found.items())), signature, int(epoch))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None
 
 

@@ -164,7 +164,7 @@ function fillHeader() {
   const rows = data.systems.map(([label], place) => {
     const name = make("th", "", make("b", "", label));
     name.style.setProperty("--hue", hue(place));
-    const cells = data.figures.map(row => Object.assign(make("td", "", row[1 + place]), { title: row[0] }));
+    const cells = data.figures.map(row => Object.assign(make("td", "", row[1 + place].replace(/ (?=\[|p [=<])/g, "\n")), { title: row[0] }));
     return make("tr", "", name, ...cells);
   });
   byId("figures").append(make("thead", "", make("tr", "", make("th"), ...heads)), make("tbody", "", ...rows));
