@@ -13,6 +13,7 @@ from showtell.config import ConfigError
 from showtell.data.annotations import Picture
 from showtell.data.paths import shown
 from showtell.evaluation.report import Evaluation, table
+from showtell.files import labelled
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import evaluation_of
@@ -27,7 +28,6 @@ from showtell.prediction.inputs import (
 )
 from showtell.prediction.outputs import (
     gallery_page,
-    labelled,
     output_names,
     save_attention,
     save_picture,
