@@ -1,13 +1,13 @@
 """Scores of groups of pictures: the pictures are put in order of a number and cut into bins of about one size."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from showtell.analysis.material import Ints, Material
+from showtell.analysis.material import Floats, Ints, Material
 from showtell.evaluation.resampling import Interval, samples
 from showtell.evaluation.sums import Sums
 
@@ -38,20 +38,31 @@ class Binned:
 
     Attributes:
         name: of the number.
+        unit: what it counts.
         bins: in its order.
         left_out: pictures that have no such number.
     """
 
     name: str
+    unit: str
     bins: Sequence[Bin]
     left_out: int = 0
 
 
-def binned(name: str, values: NDArray[Any], sums: Sequence[Sums]) -> Binned:
-    """Scores by a number, `(P,)`; NaN: the picture has none."""
-    known = np.flatnonzero(~np.isnan(values.astype(np.float64)))
-    bins = [_bin(values, known[some], sums) for some in cut(values[known])] if len(known) else []
-    return Binned(name, bins, len(values) - len(known))
+@dataclass(frozen=True)
+class Numbers:
+    """A number of each picture, `(P,)`, NaN where it has none; what it is, and what it counts."""
+
+    name: str
+    unit: str
+    values: Floats
+
+
+def binned(numbers: Numbers, sums: Sequence[Sums]) -> Binned:
+    """Scores by a number of the pictures."""
+    known = np.flatnonzero(~np.isnan(numbers.values))
+    bins = [_bin(numbers.values, known[some], sums) for some in cut(numbers.values[known])] if len(known) else []
+    return Binned(numbers.name, numbers.unit, bins, len(numbers.values) - len(known))
 
 
 def _bin(values: NDArray[Any], places: Ints, sums: Sequence[Sums]) -> Bin:
@@ -75,26 +86,25 @@ def cut(values: NDArray[Any], most: int = MOST_BINS, least: int = LEAST_PICTURES
     return [np.sort(part) for part in np.split(order, cuts[:-1])]
 
 
-def numbers(material: Material) -> dict[str, NDArray[np.float64]]:
-    """By what scores are told: `(P,)` of each; NaN where a picture has no such number."""
-    found: dict[str, list[float]] = {
-        "Words of the references, mean": [round(_mean(map(len, texts))) for texts in material.people],
-        "Words of the caption": [len(tokens) for tokens in material.said],
-    }
+def numbers(material: Material) -> Iterator[Numbers]:
+    """By what scores are told."""
+    yield _numbers("Words of the references, mean", "words", [_mean_length(texts) for texts in material.people])
+    yield _numbers("Words of the caption", "words", [len(tokens) for tokens in material.said])
     if material.things:
-        mentions: Callable[[Sequence[str]], Any] = material.things.lexicon.mentions
-        found["Different things that the references name"] = [
-            len({mention.thing for tokens in texts for mention in mentions(tokens)}) for texts in material.people
-        ]
+        mentions = material.things.lexicon.mentions
+        named = [len({one.thing for tokens in texts for one in mentions(tokens)}) for texts in material.people]
+        yield _numbers("Different things that the references name", "things", named)
     counts = material.reference_counts if material.training is None else material.training
     where = "references" if material.training is None else "training captions"
-    found[f"Rarest word that half of the references use: times in the {where}"] = [
-        min((counts.get(word, 0) for word in words), default=np.nan) for words in material.common
-    ]
+    rarest = [min((counts.get(word, 0) for word in words), default=np.nan) for words in material.common]
+    yield _numbers(f"Rarest word that half of the references use: times in the {where}", "times", rarest)
     if material.neighbours:
-        found["Similarity to the nearest training picture"] = material.neighbours.similarity.tolist()
-    return {name: np.array(values, np.float64) for name, values in found.items()}
+        yield Numbers("Similarity to the nearest training picture", "cosine", material.neighbours.similarity)
 
 
-def _mean(values: Any) -> float:
-    return float(np.mean([*values]))
+def _numbers(name: str, unit: str, values: Sequence[float]) -> Numbers:
+    return Numbers(name, unit, np.array(values, np.float64))
+
+
+def _mean_length(texts: Sequence[Sequence[str]]) -> float:
+    return round(sum(map(len, texts)) / len(texts))

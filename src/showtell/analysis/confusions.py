@@ -7,13 +7,16 @@ chance. What chance would make of them is taken off: pairs are ranked by how oft
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
+from nltk.stem.porter import PorterStemmer
 
 from showtell.analysis.material import Ints, Material, Things, by_half
 
 LEAST_PAIRS = 2
+_stemmer = PorterStemmer()
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,19 @@ class Confusion:
 
 
 def confused_words(material: Material) -> list[Confusion]:
-    """Of content words."""
-    wrong = [
-        material.content(set(tokens) - {word for one in texts for word in one})
-        for tokens, texts in zip(material.said, material.people, strict=True)
-    ]
-    missed = [
-        material.content(words - set(tokens)) for words, tokens in zip(material.common, material.said, strict=True)
-    ]
+    """Of content words; forms of one word (`dog`, `dogs`) are not told apart in English."""
+    wrong, missed = [], []
+    for tokens, texts, common in zip(material.said, material.people, material.common, strict=True):
+        form = _stem if material.tokenizer.is_english else str
+        told, said = {form(word) for one in texts for word in one}, {form(word) for word in tokens}
+        wrong.append({word for word in material.content(set(tokens)) if form(word) not in told})
+        missed.append({word for word in material.content(common) if form(word) not in said})
     return confusions(wrong, missed)
+
+
+@cache
+def _stem(word: str) -> str:
+    return str(_stemmer.stem(word))
 
 
 def confused_things(material: Material, things: Things) -> list[Confusion]:

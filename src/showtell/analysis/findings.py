@@ -42,7 +42,7 @@ def analyse(material: Material) -> Findings:
     things = material.things
     return Findings(
         material,
-        [binned(name, values, material.sums) for name, values in numbers(material).items()],
+        [binned(one, material.sums) for one in numbers(material)],
         overused(material),
         unsaid(material),
         inventions(material, things) if things else None,

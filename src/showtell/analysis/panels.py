@@ -106,7 +106,7 @@ def _bins(found: Binned, cider: Floats) -> Panel:
         )
         for one in found.bins
     ]
-    return Panel(found.name, hint, (found.name.partition(":")[0], "pictures", *heads), rows)
+    return Panel(found.name, hint, (found.unit, "pictures", *heads), rows)
 
 
 def _confusions(title: str, what: str, pairs: Sequence[Confusion]) -> Panel:

@@ -10,32 +10,37 @@ function draw(parent, tag, attributes) {
 }
 
 // --- panels
-function bar([value, low, high], most) {
-  const holder = make("td", "bar"), svg = draw(holder, "svg", { viewBox: "0 0 110 14", "aria-hidden": true });
-  const x = score => 4 + 102 * Math.max(0, score) / (most || 1);
-  draw(svg, "line", { class: "zero", x1: 4, x2: 4, y1: 0, y2: 14 });
+function bar([value, low, high], [least, most]) {
+  const holder = make("td", "bar"), svg = draw(holder, "svg", { viewBox: "0 0 64 14", "aria-hidden": true });
+  const x = score => 4 + 56 * (score - least) / (most - least || 1);
   draw(svg, "line", { x1: x(low), x2: x(high), y1: 7, y2: 7 });
   draw(svg, "circle", { cx: x(value), cy: 7, r: 4 });
   return holder;
 }
-function rowElement(row, panel, most) {
+function cellElement(text, head) {
+  const [value, bounds] = text.split(" [");
+  if (bounds) return make("td", "", value, make("small", "", `[${bounds}`));
+  return make("td", head === "instead of" ? "words" : "", text);
+}
+function rowElement(row, panel, range) {
   const [name, ...rest] = row.cells, button = make("button", "", name);
   button.type = "button";
-  const cells = rest.map((cell, place) => make("td", panel.columns[place + 1] === "instead of" ? "text" : "", cell));
-  const line = make("tr", row.total ? "" : "empty", make("th", "", button), ...cells, ...(row.interval ? [bar(row.interval, most)] : []));
+  const cells = rest.map((cell, place) => cellElement(cell, panel.columns[place + 1]));
+  const line = make("tr", row.total ? "" : "empty", make("th", row.interval ? "number" : "", button), ...cells, ...(row.interval ? [bar(row.interval, range)] : []));
   if (row.total) line.addEventListener("click", () => choose(chosen?.row === row ? null : { row, panel, line }));
   return line;
 }
 function panelElement(panel) {
-  const most = Math.max(...panel.rows.map(row => row.interval?.[2] ?? 0));
-  const drawn = panel.rows.some(row => row.interval);
-  const head = make("tr", "", ...panel.columns.map(name => make("th", "", name)), ...(drawn ? [make("th")] : []));
+  const intervals = panel.rows.flatMap(row => row.interval ? [row.interval] : []);
+  const range = [Math.min(...intervals.map(one => one[1])), Math.max(...intervals.map(one => one[2]))];
+  const heads = panel.columns.map(name => make("th", name === "instead of" ? "words" : "", name));
+  const head = make("tr", "", ...heads, ...(intervals.length ? [make("th", "", "CIDEr")] : []));
   const box = make("section", "", make("h2", "", panel.title), make("p", "", panel.hint));
   if (!panel.rows.length) {
     box.append(make("p", "", "none found"));
     return box;
   }
-  const table = make("table", "", make("thead", "", head), make("tbody", "", ...panel.rows.map(row => rowElement(row, panel, most))));
+  const table = make("table", "", make("thead", "", head), make("tbody", "", ...panel.rows.map(row => rowElement(row, panel, range))));
   box.append(make("div", "scroll", table));
   if (panel.more) box.append(make("p", "", `and ${number(panel.more)} more`));
   return box;
@@ -108,7 +113,7 @@ function update() {
 
 data.pictures.forEach(picture => { picture.haystack = [picture.name, picture.caption, ...picture.references].join("\n").toLowerCase(); });
 byId("subject").textContent = `${data.system} · ${data.subject}`;
-byId("figures").append(make("tbody", "", ...data.figures.map(([name, value]) => make("tr", "", make("th", "", name), make("td", "", value)))));
+byId("summary").append(make("tbody", "", ...data.figures.map(([name, value]) => make("tr", "", make("th", "", name), make("td", "", value)))));
 byId("notes").append(...[...data.notes, ...(data.signature ? [`signature: ${data.signature}`] : [])].map(note => make("li", "", note)));
 byId("panels").append(...data.panels.map(panelElement));
 byId("query").addEventListener("input", update);
