@@ -60,7 +60,7 @@ def _memory(material: Material) -> list[Memory]:
     told = [{tuple(scored_tokens(text, material.tokenizer)) for text in texts} for texts in near.captions]
     equal = np.array([tuple(tokens) in some for tokens, some in zip(material.said, told, strict=True)], np.bool_)
     found = []
-    for name, marks in (("equals one of the nearest picture's", equal), ("is another", ~equal)):
+    for name, marks in (("equals one of the nearest picture", equal), ("differs from all of them", ~equal)):
         places = np.flatnonzero(marks)
         places = places[np.argsort(-near.similarity[places], kind="stable")]
         cider = float(material.cider[places].mean()) if len(places) else 0.0
