@@ -66,8 +66,10 @@ def _make_page(options: argparse.Namespace) -> None:
     drawn = draw(results[0], results[1], options.images, references, options.pictures, options.seed)
     if not drawn.pairs:
         raise UserError(f"the two systems say the same of all {counted(drawn.identical, 'picture')}; nothing to rate")
-    notes = [*drawn.notes, *write_page(drawn, (one.name, other.name), options.output)]
-    print(f"written: {options.output}, with {counted(len(drawn.pairs), 'picture')} to rate")
+    asked = write_page(drawn, (one.name, other.name), options.output)
+    print(f"written: {options.output}, with {counted(asked, 'picture')} to rate")
+    lost = len(drawn.pairs) - asked
+    notes = [*drawn.notes, *([f"{counted(lost, 'picture')} could not be read: left out"] if lost else [])]
     if drawn.identical:
         print(f"{counted(drawn.identical, 'picture')} with identical captions: not shown, they count as ties")
     for note in notes:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from showtell.data.paths import shown
+from showtell.errors import UserError
 from showtell.files import atomic_write, short_hash
 from showtell.gallery.frame import frame, safe_json
 from showtell.rate.pairs import Draw, Pair
@@ -11,8 +13,8 @@ from showtell.rate.seal import seal
 PICTURE_PIXELS = 640
 
 
-def write_page(drawn: Draw, names: tuple[str, str], path: Path) -> list[str]:
-    """Writes the page; returns notes on pictures that could not be read.
+def write_page(drawn: Draw, names: tuple[str, str], path: Path) -> int:
+    """Writes the page; returns how many pictures it asks about, which are those that could be read.
 
     Args:
         drawn: what is rated.
@@ -21,9 +23,12 @@ def write_page(drawn: Draw, names: tuple[str, str], path: Path) -> list[str]:
 
     Raises:
         WriteError: the disk is full or a permission is missing.
+        UserError: no picture can be read.
     """
-    items = [(pair, shown) for pair in drawn.pairs if (shown := _item(pair)) is not None]
-    content = [f"{pair.picture.name}\0{shown['captions']}\0{pair.swapped}\n" for pair, shown in items]
+    items = [(pair, item) for pair in drawn.pairs if (item := _item(pair)) is not None]
+    if not items:
+        raise UserError(f"{shown(drawn.pairs[0].picture)}: cannot be read, nor can any other; give other pictures")
+    content = [f"{pair.picture.name}\0{item['captions']}\0{pair.swapped}\n" for pair, item in items]
     page = short_hash([*names, "\n", *content])
     hidden = {
         "systems": names,
@@ -35,11 +40,10 @@ def write_page(drawn: Draw, names: tuple[str, str], path: Path) -> list[str]:
     before, after = frame("rate", "Which caption is better?")
     with atomic_write(path, "w") as file:
         file.write(before + f'{safe_json(head)[:-1]},"items":[')
-        for place, (_, shown) in enumerate(items):
-            file.write("," * bool(place) + "\n" + safe_json(shown))
+        for place, (_, item) in enumerate(items):
+            file.write("," * bool(place) + "\n" + safe_json(item))
         file.write("\n]}" + after)
-    lost = len(drawn.pairs) - len(items)
-    return [f"{lost:,} pictures could not be read: left out"] if lost else []
+    return len(items)
 
 
 def _item(pair: Pair) -> dict[str, Any] | None:

@@ -18,6 +18,8 @@ from showtell.rate.seal import unseal
 
 KIND = "showtell ratings"
 CHOICES = ("left", "right", "equal")
+LEAST_PICTURES = 20
+"""Of fewer, resampling knows too little: where three of three are alike, so are all resamples."""
 A_BETTER, EQUAL, B_BETTER = 1.0, 0.5, 0.0
 Votes = Mapping[int, float]
 """By the picture's place on the page: 1: A's caption is better, 0: B's, 0.5: neither."""
@@ -170,7 +172,7 @@ def lines(found: Verdict) -> list[str]:
         f"{found.rated:,} of {counted(found.shown, 'picture')} rated by {people}{same}",
         f"A preferred {_percent(found.a)}, B preferred {_percent(found.b)}, equal {_percent(found.ties)}",
         f"A's win rate, ties as half: {_percent(win.value)} [{_percent(win.low)}, {_percent(win.high)}] "
-        f"(95%, pictures resampled): {_in_words(win)}",
+        f"(95%, pictures resampled): {_in_words(found)}",
     ]
     if found.raters > 1:
         told.append(_agreement(found))
@@ -194,10 +196,12 @@ def _agreement(found: Verdict) -> str:
     )
 
 
-def _in_words(win: Interval) -> str:
-    if win.low > 0.5:
+def _in_words(found: Verdict) -> str:
+    if found.rated < LEAST_PICTURES:
+        return f"too few to tell, {LEAST_PICTURES} pictures are the least"
+    if found.win.low > 0.5:
         return "A is preferred"
-    return "B is preferred" if win.high < 0.5 else "chance alone could do this"
+    return "B is preferred" if found.win.high < 0.5 else "chance alone could do this"
 
 
 def _percent(share: float) -> str:
