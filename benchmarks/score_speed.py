@@ -1,4 +1,4 @@
-"""Figure: `showtell.score` on 5,000 pictures with 1,000 resamples and a paired test of two files, beyond its imports.
+"""Figures: `showtell.score` on 5,000 pictures with 1,000 resamples and a paired test of two files, and its start.
 
 The captions are COCO val2017's: each picture's first and second against its others. CPU time counts, as others use the
 machine as well. Resampling is measured against scoring again what a resample holds, in the same process.
@@ -9,6 +9,8 @@ import argparse
 import contextlib
 import io
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -37,7 +39,7 @@ def write_files(data: Path, folder: Path) -> dict[int, list[str]]:
 
 
 def command_seconds(folder: Path) -> float:
-    """CPU seconds of the whole command in this process, whose imports are done."""
+    """CPU seconds of the whole command in this process, where its imports are done."""
     words = [str(folder / "first.json"), str(folder / "second.json"), "--references", str(folder / "ref.json")]
     with contextlib.redirect_stdout(io.StringIO()) as said:
         began = cpu()
@@ -45,6 +47,20 @@ def command_seconds(folder: Path) -> float:
         taken = cpu() - began
     print(said.getvalue())
     return taken
+
+
+def start_seconds() -> float:
+    """CPU seconds of `--help`, a process of its own, over one that only imports what the command needs."""
+
+    def least(*words: str) -> float:
+        taken = []
+        for _ in range(ROUNDS):
+            began = cpu()
+            subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+            taken.append(cpu() - began)
+        return min(taken)
+
+    return least("-m", "showtell.score", "--help") - least("-c", "import numpy, nltk")
 
 
 def seconds_each(captions: dict[int, list[str]]) -> tuple[float, float]:
@@ -73,6 +89,7 @@ def main() -> None:
     print(f"one resample {1000 * resample:.3f} ms, scoring again {1000 * again:.0f} ms")
     figure = "score of 5,000 pictures, two files, 1,000 resamples and both paired tests, beyond imports"
     at_most(figure, round(command, 2), 10, "s CPU")
+    at_most("start of score, beyond the imports of numpy and nltk", round(start_seconds(), 2), 0.5, "s CPU")
     at_least("a resample of 5,000 pictures over scoring them again", round(again / resample), 500, "times as fast")
 
 

@@ -45,9 +45,15 @@ def test_runs_are_resampled_together_and_a_seed_repeats_them():
 
 def test_the_interval_of_a_mean_is_the_textbooks():
     scores = np.random.default_rng(0).normal(size=400)
-    interval = Sample(0.0, scores[np.random.default_rng(1).integers(400, size=(4000, 400))].mean(1)).interval()
+    interval = Sample(0.0, scores[np.random.default_rng(1).integers(400, size=(4000, 400))].mean(1), 400).interval()
     half = 1.96 * scores.std() / 20
     assert interval.high - interval.low == pytest.approx(2 * half, rel=0.06)
+
+
+def test_the_interval_of_few_pictures_is_wider():
+    drawn = np.random.default_rng(0).normal(size=20_000)
+    few, many = (Sample(0.0, drawn, pictures).interval() for pictures in (10, 10_000))
+    assert many.high == pytest.approx(1.96, abs=0.05) and few.high == pytest.approx(2.262 * np.sqrt(10 / 9), abs=0.1)
 
 
 def worse(candidates, every):
@@ -90,7 +96,7 @@ def test_students_distribution_is_the_tables():
 
 def constant(values, resampled=(0.0, 0.0, 0.0)):
     """Runs whose pictures do not matter, unless `resampled` says how."""
-    return [Sample(value, value + np.array(resampled)) for value in values]
+    return [Sample(value, value + np.array(resampled), 100) for value in values]
 
 
 def test_with_seeds_alone_a_group_is_students_t():
@@ -117,15 +123,13 @@ def test_what_is_hard_for_all_cancels_in_a_difference():
 
 
 def test_captions_that_differ_by_seed_are_not_counted_twice():
-    """Two runs that part on resampled pictures as far as on these: pictures explain what the seeds seem to do."""
-    rng = np.random.default_rng(0)
-    runs = [
-        Sample(float(values.mean()), values[rng.integers(100, size=(2000, 100))].mean(1))
-        for values in rng.normal(size=(5, 100))
-    ]
-    found = score({"a": runs}, {"a": 100})
-    alone = np.mean([run.resampled for run in runs], axis=0).std()
-    assert found.high - found.value < 1.35 * quantile(found.freedom) * alone
+    """Runs whose pictures' scores are all independent: the mean's variance is a picture's over their number, once."""
+    rng, variances = np.random.default_rng(0), []
+    for values in rng.normal(size=(40, 5, 50)):
+        picked = rng.integers(50, size=(300, 50))
+        found = score({"a": [Sample(float(run.mean()), run[picked].mean(1), 50) for run in values]}, {"a": 50})
+        variances.append(((found.high - found.value) / quantile(found.freedom)) ** 2)
+    assert np.mean(variances) == pytest.approx(1 / 250, rel=0.35)
 
 
 def test_statistics_come_back_from_their_file(tmp_path):

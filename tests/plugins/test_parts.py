@@ -65,7 +65,9 @@ def test_captions_and_scores(swept: list[Path], tiny_coco: Path, tmp_path: Path)
     given = ["--annotations", annotations, "--images", tiny_coco / "val", "--plugins", PARTS]
     said = call(PREDICT, run, *given, folder=tmp_path, PATH=str(tmp_path))  # METEOR finds no Java
     assert said.returncode == 0, said.stderr
-    assert re.search(r"^length, people's = 1 +\d\.\d{4}$", said.stdout, re.MULTILINE), said.stdout
+    assert re.search(r"^length, people's = 1 +\d\.\d{4} \[\d\.\d{4}, \d\.\d{4}\]$", said.stdout, re.MULTILINE), (
+        said.stdout
+    )
 
 
 def test_a_resume_beside_its_plugins_with_two_ranks(swept: list[Path], tmp_path: Path) -> None:

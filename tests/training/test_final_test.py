@@ -20,6 +20,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from showtell.checkpointing.io import save_checkpoint
 from showtell.config import Config, ConfigError
 from showtell.errors import UserError
+from showtell.evaluation.resampling import samples
+from showtell.evaluation.sums import load_statistics
+from showtell.run import Run
 from showtell.training import final_test
 from showtell.training.data_module import open_source
 from showtell.training.train import train
@@ -68,6 +71,10 @@ def test_scores_are_those_of_predict_on_the_best_checkpoint(
     assert [one.value for one in events.Scalars("test/cider")] == pytest.approx(logged(run))
     results = json.loads((run / "predictions/captions_test.json").read_text())
     assert [entry["image_id"] for entry in results] == list(range(1001, 1007))
+    assert "|split:test|pics:6|refs:2|form:coco|" in found["signature"] and found["signature"] in said
+    assert found["intervals"] == by_hand["intervals"]
+    kept = load_statistics(Run(run).statistics("test"))
+    assert kept is not None and samples([kept.sums])[0]["bleu4"].value == pytest.approx(found["scores"]["bleu4"])
 
 
 def test_a_resumed_run_is_tested_again_at_its_new_end(

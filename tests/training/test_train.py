@@ -12,10 +12,14 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 
+from showtell.checkpointing.best import Best
 from showtell.checkpointing.resume import ResumeError
 from showtell.config import Config
 from showtell.errors import UserError
+from showtell.evaluation.resampling import samples
+from showtell.evaluation.sums import load_statistics
 from showtell.processes import COMMAND_VARIABLE
+from showtell.run import Run
 from showtell.training.train import train
 
 MakeConfig = Callable[..., Config]
@@ -34,6 +38,21 @@ def test_leaves_checkpoints_curves_and_pictures(tiny_run: Path) -> None:
     captions = json.loads((tiny_run / "predictions/captions_val.json").read_text())
     assert {entry["image_id"] for entry in captions} == set(range(1001, 1007))
     assert json.loads((tiny_run / "status.json").read_text())["state"] == "finished"
+
+
+def test_the_statistics_are_those_of_the_best_epoch(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three epochs the second one is made the best."""
+    config = tiny_config(training={"max_epochs": 3, "monitor": "val/cider"})
+    monkeypatch.setattr(Best, "is_beaten_by", lambda best, value: best.epoch is None or best.epoch < 2)
+    train(config, tmp_path)
+    kept, status = load_statistics(Run(tmp_path).statistics("val")), Run(tmp_path).status()
+    assert kept is not None and status is not None and kept.epoch == status.best_epoch == 2
+    assert kept.picture_ids.tolist() == list(range(1001, 1007)) and "|split:val|pics:6|" in kept.signature
+    (drawn,) = samples([kept.sums])
+    for name in ("cider", "bleu4", "rouge_l"):
+        assert drawn[name].value == pytest.approx(status.metrics[f"val/{name}"], abs=1e-6)
 
 
 def test_tensorboard_shows_curves_samples_and_how_the_run_was_made(tiny_run: Path) -> None:

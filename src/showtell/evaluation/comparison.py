@@ -69,9 +69,8 @@ def compared(
     if one is None or other is None:
         found = difference(ours, theirs, pictures)
         return Comparison(system, found, {"t": found.p})
-    both = Sample(one.value - other.value, one.resampled - other.resampled)
     tests = {"bootstrap": bootstrap_p(one, other)} | ({} if swaps is None else {"randomization": swaps})
-    return Comparison(system, both.interval(), tests)
+    return Comparison(system, (one - other).interval(), tests)
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -4,11 +4,12 @@ What is asked is whether the method of one group is better than that of another,
 happened to be taken are chance. A group's score is the mean over its folds of the mean over a fold's runs. Its variance
 has three parts, as of a crossed design of seeds and pictures:
 
+- seeds: the variance between the runs of a fold, over their number n, with n - 1 degrees of freedom. It holds the
+  training's luck and also that runs say different captions of the same few pictures;
 - pictures: the variance of the mean of the runs over resampled pictures. Runs on the same pictures are resampled
   together, and so are the two groups: what is hard for both cancels;
-- seeds: the variance between the runs of a fold, over their number n, with n - 1 degrees of freedom;
-- what both hold: a run says other captions of the same pictures, by which runs differ, and the means of pictures too.
-  It is estimated by how far runs part when pictures are resampled, and taken off once.
+- what both of these hold: runs that say different captions part when pictures are resampled. By how much is estimated
+  run by run, and taken off the pictures' part, so that it counts once.
 
 With Satterthwaite's (1946) degrees of freedom the interval and p value are those of Student's t. Folds are taken as
 given. Where each fold has one run the seeds' part is unknown and left out, which `seeds` tells.
@@ -35,7 +36,7 @@ class GroupScore(Interval):
         p: of a difference this large where there is none; of a single group's score, that it is 0.
         seeds: whether the interval covers the seeds too, and not the pictures alone.
         freedom: degrees of freedom.
-        picture_share: the pictures' part of the variance.
+        picture_share: the part of the variance that the pictures make, whatever the seeds.
     """
 
     p: float
@@ -75,8 +76,8 @@ def _estimate(value: float, resampled: Floats, groups: Sequence[Folds], pictures
     known = all(len(runs) > 1 for group in groups for runs in group.values())
     seeds = [_seeds(group) for group in groups] if known else []
     by_pictures = float(resampled.var(ddof=1))
-    by_seeds = max(0.0, sum(one.seen - one.shared for one in seeds))
-    variance = by_pictures + by_seeds
+    alone = max(0.0, by_pictures - sum(one.shared for one in seeds))
+    variance = alone + sum(one.seen for one in seeds)
     # a fold's pictures have its number less one, and all folds vary about alike
     spread = by_pictures**2 / sum(number - 1 for number in pictures.values()) if by_pictures else 0.0
     spread += sum(one.seen**2 / one.freedom for one in seeds)
@@ -84,7 +85,7 @@ def _estimate(value: float, resampled: Floats, groups: Sequence[Folds], pictures
     deviation = sqrt(variance)
     reach = quantile(freedom) * deviation
     p = two_sided_p(value / deviation, freedom) if deviation else float(value == 0)
-    share = by_pictures / variance if variance else 1.0
+    share = alone / variance if variance else 1.0
     return GroupScore(value, value - reach, value + reach, p, known, freedom, share)
 
 

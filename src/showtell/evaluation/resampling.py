@@ -12,10 +12,14 @@ swapping their captions of a picture would change nothing, so the swaps' differe
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from showtell.evaluation.student import quantile
 from showtell.evaluation.sums import Sums
 
 Floats = NDArray[np.float64]
@@ -47,15 +51,28 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sample:
-    """A score of one run: its value, and `(R,)` its values over resampled pictures."""
+    """A score of one run: its value, `(R,)` its values over resampled pictures, and of how many pictures."""
 
     value: float
     resampled: Floats
+    pictures: int
 
     def interval(self) -> Interval:
-        """The value with the percentile interval."""
-        low, high = np.quantile(self.resampled, [0.025, 0.975])
+        """The value with the percentile interval, expanded for few pictures."""
+        tail = _tail(self.pictures)
+        low, high = np.quantile(self.resampled, [tail, 1 - tail])
         return Interval(self.value, float(low), float(high))
+
+    def __sub__(self, other: "Sample") -> "Sample":
+        """The difference of two runs on the same pictures."""
+        return Sample(self.value - other.value, self.resampled - other.resampled, self.pictures)
+
+
+@lru_cache
+def _tail(pictures: int) -> float:
+    """2.5%, or less: a bootstrap of few pictures is too narrow, as a deviation without n - 1 is (Hesterberg, 2015)."""
+    freedom = max(pictures - 1, 1)
+    return NormalDist().cdf(-sqrt(pictures / freedom) * quantile(freedom))
 
 
 def samples(runs: Sequence[Sequence[Sums]], resamples: int = RESAMPLES, seed: int = SEED) -> list[dict[str, Sample]]:
@@ -82,8 +99,8 @@ def samples(runs: Sequence[Sequence[Sums]], resamples: int = RESAMPLES, seed: in
 
 
 def _by_name(sums: Sums, whole: Floats, drawn: Floats) -> dict[str, Sample]:
-    values, resampled = sums.formula(whole), sums.formula(drawn)
-    return {name: Sample(float(values[place]), resampled[:, place]) for place, name in enumerate(sums.names)}
+    values, resampled, pictures = sums.formula(whole), sums.formula(drawn), len(sums.pictures)
+    return {name: Sample(float(values[place]), resampled[:, place], pictures) for place, name in enumerate(sums.names)}
 
 
 def _drawn_counts(pictures: int, resamples: int, seed: int) -> Iterator[Floats]:
@@ -97,8 +114,8 @@ def _drawn_counts(pictures: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 def bootstrap_p(one: Sample, other: Sample) -> float:
     """The share of resamples whose difference, shifted to the null hypothesis, is as large as the one seen."""
-    difference = one.value - other.value
-    return _share(one.resampled - other.resampled - difference, difference)
+    difference = one - other
+    return _share(difference.resampled - difference.value, difference.value)
 
 
 def randomization_p(

@@ -51,8 +51,14 @@ def signature(
     """Of pictures with these references."""
     counts = sorted({len(texts) for texts in references.values()})
     refs = f"{counts[0]}-{counts[-1]}" if len(counts) > 1 else str(counts[0])
-    tok = f"ptb{PTB_VERSION}-nltk{version('nltk')}" if tokenizer.is_english else tokenizer.key.replace(" ", "-")
-    return Signature(tok, split or "-", len(references), refs, form or "-", _hash(references.values()))
+    return Signature(_tokens(tokenizer), split or "-", len(references), refs, form or "-", _hash(references.values()))
+
+
+def _tokens(tokenizer: Tokenizer) -> str:
+    if tokenizer.is_english:
+        return f"ptb{PTB_VERSION}-nltk{version('nltk')}"
+    plugins = len(tokenizer.version) == 64  # the hash of its file
+    return f"{tokenizer.name}-{tokenizer.version[:8] if plugins else tokenizer.version.replace(' ', '-')}"
 
 
 def _hash(references: Iterable[Sequence[str]]) -> str:

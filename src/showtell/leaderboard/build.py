@@ -53,7 +53,7 @@ def as_csv(board: Leaderboard) -> str:
     """
     heads = ["rank", *board.parameters, "state", "n", "epochs", "seconds"]
     heads += [name for metric in board.metrics for name in (metric, f"{metric} sd")]
-    heads += [f"{board.metric} low", f"{board.metric} high", "p against best"] if board.chances else []
+    heads += [f"{board.metric} low", f"{board.metric} high", "p against best", "signature"] if board.chances else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*heads, "runs"])
@@ -77,5 +77,5 @@ def _chance_values(board: Leaderboard, place: int) -> list[object]:
         return []
     one = board.chances.get(place)
     if one is None:
-        return ["", "", ""]
-    return [*one.interval.bounds, one.against_best.p if one.against_best else ""]
+        return ["", "", "", ""]
+    return [*one.interval.bounds, one.against_best.p if one.against_best else "", one.signature]

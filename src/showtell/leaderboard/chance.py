@@ -9,23 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 
-from showtell.evaluation.comparison import Comparison, compared, corrected, interval
+from showtell.evaluation.comparison import Comparison, corrected, interval
+from showtell.evaluation.groups import Folds, difference
 from showtell.evaluation.resampling import Interval, Sample, samples
 from showtell.evaluation.sums import Statistics, Sums, load_statistics
 from showtell.leaderboard.runs import ComparedRun
 from showtell.run import Run
 
 EXPLAINED = (
-    "95% interval over the choice of pictures (bootstrap), and over seeds where a row has several (t); "
-    "p against #1, corrected for all rows (Holm): from 0.05 on chance would do that too"
+    "95% interval: over the choice of pictures (bootstrap), and over seeds where a row has several (t); "
+    "p against #1 by t, corrected for all rows (Holm): from 0.05 on chance would do that too"
 )
 
 
 @dataclass(frozen=True)
 class RowChance:
-    """The interval of a row's score, and how the row compares with the best one; None for that itself."""
+    """The interval of a row's score, its signature, and how it compares with the best one; None for that itself."""
 
     interval: Interval
+    signature: str
     against_best: Comparison | None = None
 
     @property
@@ -33,6 +35,11 @@ class RowChance:
         """`no, p = 0.310`: whether the row differs from the best; empty for that itself."""
         one = self.against_best
         return "" if one is None else f"{'yes' if one.is_told else 'no'}, {one.text_of_p}"
+
+
+def explained(chances: Mapping[int, RowChance]) -> list[str]:
+    """What the columns mean, and what was scored."""
+    return [EXPLAINED, f"signature: {next(iter(chances.values())).signature}"]
 
 
 def chances(rows: Sequence[Sequence[ComparedRun]], metric: str) -> dict[int, RowChance]:
@@ -49,9 +56,17 @@ def chances(rows: Sequence[Sequence[ComparedRun]], metric: str) -> dict[int, Row
     told: dict[int, Comparison] = {}
     if 0 in folds:
         others = [place for place in folds if place != 0]
-        compared_rows = [compared(str(place), folds[place], folds[0], count) for place in others]
-        told = dict(zip(others, corrected(compared_rows), strict=True))
-    return {place: RowChance(interval(group, count), told.get(place)) for place, group in folds.items()}
+        told = dict(zip(others, corrected([_against(folds[0], folds[place], count) for place in others]), strict=True))
+    return {
+        place: RowChance(interval(group, count), known[place][0].signature, told.get(place))
+        for place, group in folds.items()
+    }
+
+
+def _against(best: Folds, other: Folds, count: Mapping[str, int]) -> Comparison:
+    """By t also of single runs: the least p of counted resamples, corrected for a hundred rows, would tell nothing."""
+    found = difference(other, best, count)
+    return Comparison("", found, {"t": found.p})
 
 
 def _statistics(run: ComparedRun, split: str, name: str, metric: str) -> Statistics | None:

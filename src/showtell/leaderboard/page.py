@@ -75,11 +75,12 @@ def _head(board: Leaderboard) -> str:
 def _explained(board: Leaderboard) -> str:
     if not board.chances:
         return ""
-    from showtell.leaderboard.chance import EXPLAINED
+    from showtell.leaderboard.chance import explained
 
+    meaning, signature = explained(board.chances)
     alike = [rank for rank in range(2, len(board.rows) + 1) if _is_alike(board, rank - 1)]
     told = f" Rows that cannot be told from #1: {', '.join(map(str, alike))}." if alike else ""
-    return f"<p class=hint>{escape(EXPLAINED)}.{told}</p>"
+    return f"<p class=hint>{escape(meaning)}.{told}</p><p class=hint>{escape(signature)}</p>"
 
 
 def _is_alike(board: Leaderboard, place: int) -> bool:

@@ -25,9 +25,9 @@ def print_table(board: Leaderboard, console: Console) -> None:
     if any(len(row.runs) > 1 for row in board.rows):
         console.print(REPEATS, highlight=False)
     if board.chances:
-        from showtell.leaderboard.chance import EXPLAINED
+        from showtell.leaderboard.chance import explained
 
-        console.print(f"[ ]: {EXPLAINED}", markup=False, highlight=False)
+        console.print("\n".join(explained(board.chances)), markup=False, highlight=False)
     if len(board.rows) > MAX_ROWS:
         console.print(f"... and {len(board.rows) - MAX_ROWS} more rows in leaderboard.csv", highlight=False)
 
