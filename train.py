@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from showtell.config import register_with_hydra
-from showtell.config.command_line import checked_arguments, composing, print_help
+from showtell.config.command_line import checked_arguments, composing, print_help, ready_directory
 from showtell.config.plugins import take_plugins
 from showtell.config.words import flags_first
 from showtell.errors import one_line_errors
 from showtell.launching.start import arguments_of_rank, start
-from showtell.run import Run, ready_directory, with_parts_of_run
+from showtell.run import Run, at_current_stage, with_parts_of_run
 
 CONF = Path(__file__).parent / "conf"
 
@@ -44,7 +44,7 @@ def main() -> None:
         elif print_help(words, CONF):
             return
         else:
-            asked = checked_arguments(words, CONF)
+            asked = checked_arguments(at_current_stage(words), CONF)
             composed = compose(arguments_of_rank(with_parts_of_run(asked)))
             if not composed:
                 return

@@ -16,7 +16,9 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin: written by python -m benchmarks -->", "<!-- end -->"
 HEAD = "| figure | value | target | reached | command | date | machine |\n|---|---|---|---|---|---|---|"
-HELPERS = ("__main__", "machine", "synthetic", "coco_size", "scaling", "recipes")
+HELPERS = (
+    "__main__", "machine", "synthetic", "coco_size", "encoders", "scaling", "recipes", "feature_dtypes", "int8_price",
+)  # fmt: skip
 
 
 def scripts() -> list[str]:

@@ -106,10 +106,13 @@ def measure(recipe: str, seed: int, data: Path, runs: Path, options: argparse.Na
     if first:
         start = measure(first, seed, data, runs, options)
         words.append(f"init_from={runs / first / str(seed) / 'checkpoints' / 'last.ckpt'}")
-    if status_of(run).get("state") != "finished":
+    status = status_of(run)
+    ended = status_of(run / "second") if status.get("then") else status
+    if ended.get("state") != "finished":
         subprocess.run([sys.executable, ROOT / "train.py", *words], check=True, stdout=sys.stderr)
-    minutes = status_of(run)["seconds"] / 60 + start.get("minutes", 0.0)
-    return {**scores(run), "minutes": minutes} | ({"start_cider": start["cider"]} if start else {})
+    stages = [run, *([run / "second"] if (run / "second").is_dir() else [])]
+    minutes = sum(status_of(stage)["seconds"] for stage in stages) / 60 + start.get("minutes", 0.0)
+    return {**scores(stages[-1]), "minutes": minutes} | ({"start_cider": start["cider"]} if start else {})
 
 
 def status_of(run: Path) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from showtell.config import Config, parse
-from showtell.config.command_line import resume_arguments
+from showtell.config.command_line import ready_directory, resume_arguments
 from showtell.errors import ConfigError
-from showtell.run import Run, ready_directory, with_parts_of_run
+from showtell.run import Run, at_current_stage, with_parts_of_run
 
 COMMAND = {"seed": 7, "resume": None, "training": {"max_epochs": 3}}
 
@@ -131,3 +131,37 @@ def test_a_directory_stands_alone(words: list[str]) -> None:
 @pytest.mark.parametrize("word", ["resume={}", "++resume={}", "resume='{}'", "resume={}/checkpoints/last.ckpt"])
 def test_a_resume_is_sent_to_its_directory(run: Run, word: str) -> None:
     assert f"hydra.run.dir='{run}'" in resume_arguments([word.format(run)])
+
+
+def test_of_two_stages_the_last_one_counts(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.create(parse({"then": "scst"}))
+    run.record(state="running", epoch=3, max_epochs=8, best=0.1, then="scst")
+    assert run.status() == run.stage_status()
+    run.record(state="finished", epoch=8, seconds=60.0)
+    between = run.status()
+    assert between is not None and (between.state, between.best) == ("running", 0.1)
+    run.second.create(parse({}))
+    run.second.record(state="stopped", epoch=1, max_epochs=5, best=0.3, seconds=30.0)
+    whole = run.status()
+    assert whole is not None
+    assert (whole.state, whole.best, whole.epoch, whole.max_epochs) == ("stopped", 0.3, 9, 13)
+    assert (whole.seconds, whole.then) == (90.0, "scst")
+    assert not run.current.is_second and run.second.is_second
+
+
+def test_a_resume_means_the_stage_that_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Run("run")
+    run.create(parse({"then": "scst"}))
+    assert at_current_stage(["resume=run", "seed=2"]) == ["resume=run", "seed=2"]
+    run.second.create(parse({}))
+    run.second.checkpoints.mkdir()
+    run.second.last.touch()
+    assert at_current_stage(["resume=run", "seed=2"]) == ["resume=run/second", "seed=2"]
+    with pytest.raises(ConfigError, match=r"its second stage has begun; resume=run goes on with that"):
+        run.begin(COMMAND | {"resume": "run/checkpoints/last.ckpt"}, ["resume=run/checkpoints/last.ckpt"])
+    run.second.record(state="running")
+    run.record_failure("rank 1 was hung")
+    failed = run.second.stage_status()
+    assert failed is not None and failed.reason == "rank 1 was hung"

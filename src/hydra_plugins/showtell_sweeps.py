@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from showtell.config import Config, ConfigError, monitor_mode, parse
 from showtell.config.command_line import composing, with_groups
+from showtell.config.stages import settled
 from showtell.config.untrusted_yaml import check_words
 from showtell.sweeps.job import Job, check_folders, check_stages, command_environment, job_folder
 
@@ -75,9 +76,10 @@ class ShowtellLauncher(Launcher):
         subdir = str(composed.hydra.sweep.subdir)
         own = subdir == BY_OVERRIDES
         directory = job_folder(self.sweep_dir, overrides, varied) if own else self.sweep_dir / subdir
-        title = " ".join(varied) or directory.name
+        title = " ".join(word.lstrip("+") for word in varied) or directory.name
         told = command_environment(overrides) | (environment or {})
-        return Job(title, directory, parse(_without_hydra(composed)), told)
+        config = settled(parse(_without_hydra(composed)), with_groups(overrides))
+        return Job(title, directory, config, told)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs a grid to its end, and compares its runs.

@@ -44,8 +44,13 @@ def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def _size(number: int) -> str:
-    return f"{number / 1e6:.1f} MB" if number >= 100_000 else f"{number} bytes"
+def size(num_bytes: int) -> str:
+    """A size as people say it: `19.3 GB`, `253 MB`, `12 kB`."""
+    for unit, bytes_per_unit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= bytes_per_unit:
+            units = num_bytes / bytes_per_unit
+            return f"{units:.3g} {unit}" if units < 100 else f"{units:,.0f} {unit}"
+    return f"{num_bytes} bytes"
 
 
 def write_error(path: Path, error: OSError, needed: int) -> WriteError:
@@ -54,7 +59,7 @@ def write_error(path: Path, error: OSError, needed: int) -> WriteError:
     reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
-        reason = f"the disk is full: at least {_size(needed)} needed, {_size(free)} free; make room"
+        reason = f"the disk is full: at least {size(needed)} needed, {size(free)} free; make room"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason += "; make its folder writable or choose another one"
     return WriteError(error.errno or errno.EIO, f"cannot write {path}: {reason}; {kept}")

@@ -26,13 +26,16 @@ from showtell.config.gate import plain
 from showtell.config.migration import migrated
 from showtell.config.plugins import check_origins, origins
 from showtell.config.registry import SECTIONS, names
+from showtell.config.stages import settled
 from showtell.config.untrusted_yaml import load_yaml
+from showtell.config.words import key_of
 from showtell.errors import ConfigError
 from showtell.files import write_text_atomically
 from showtell.processes import program, shortest
 
 STATUS = "status.json"
 CONFIG = "config.yaml"
+SECOND = "second"  # in a run's directory: that of its second stage
 PLUGINS = "plugins"  # in a run's configuration: whose parts it names, for messages
 # what runs had before they had a config.yaml of their own
 OLD_CONFIG = Path(".hydra") / "config.yaml"
@@ -56,6 +59,7 @@ class RunStatus:
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     reason: str | None = None
+    then: str | None = None  # the recipe of a second stage that is to follow
     written: float = 0.0  # when, in seconds since 1970
 
     def seconds_left(self, now: float) -> float | None:
@@ -99,6 +103,21 @@ class Run:
         return str(self.directory)
 
     @property
+    def second(self) -> "Run":
+        """The second stage, a run in this one; whether it has begun is another question."""
+        return Run(self.directory / SECOND)
+
+    @property
+    def is_second(self) -> bool:
+        """Whether it is the second stage of another."""
+        return self.directory.name == SECOND and Run(self.directory.parent).config_file.is_file()
+
+    @property
+    def current(self) -> "Run":
+        """The stage that is gone on with: the second one, once there is something of it to go on from."""
+        return self.second if self.second.has_checkpoint else self
+
+    @property
     def has_checkpoint(self) -> bool:
         """Whether something to go on from lies here."""
         return any(self.checkpoints.glob("*.ckpt"))
@@ -120,7 +139,10 @@ class Run:
         self._begun_here = not composed["resume"]
         config = asked_config(composed, overrides)
         if config.resume is None:
-            self.create(config)
+            self.create(settled(config, overrides))
+        elif self.second.has_checkpoint:
+            remedy = f"resume={self} goes on with that, and a longer first stage is a new run"
+            raise ConfigError(f"resume={config.resume}: its second stage has begun; {remedy}")
         else:
             self.propose(config)
 
@@ -170,7 +192,18 @@ class Run:
         return None
 
     def status(self) -> RunStatus | None:
-        """Where the run stands; None where none has begun."""
+        """Where the run stands; None where none has begun. Of two stages, what the last one reached counts."""
+        own = self.stage_status()
+        if own is None or not own.then or own.state != "finished":
+            return own
+        second = self.second.stage_status()
+        if second is None:
+            return replace(own, state="running")  # between them
+        whole = {name: getattr(own, name) + getattr(second, name) for name in ("epoch", "max_epochs", "seconds")}
+        return replace(second, **whole, then=own.then)
+
+    def stage_status(self) -> RunStatus | None:
+        """Where the stage in this very directory stands."""
         try:
             values = json.loads(self.status_file.read_text(encoding="utf-8"))
             known = {one.name for one in fields(RunStatus)} - {"written"}
@@ -180,16 +213,16 @@ class Run:
             return None
 
     def record(self, **changes: Any) -> None:
-        """Writes where the run stands: what the status said, with these fields changed."""
-        values = asdict(replace(self.status() or RunStatus(), **changes))
+        """Writes where this stage stands: what the status said, with these fields changed."""
+        values = asdict(replace(self.stage_status() or RunStatus(), **changes))
         del values["written"]
         write_text_atomically(self.status_file, json.dumps(values, indent=1) + "\n")
 
     def record_failure(self, reason: str) -> None:
         """Makes the status of a run that has ended say why, where the run itself could not."""
-        status = self.status()
+        status = self.current.stage_status()
         if status and status.state in ("running", "failed"):
-            self.record(state="failed", reason=reason)
+            self.current.record(state="failed", reason=reason)
 
     def _restored(self, files: Sequence[Path]) -> Config:
         values, plugins = self._values(files)
@@ -212,7 +245,8 @@ class Run:
 def runs_below(folder: Path) -> str:
     """For messages: the runs in a folder of them, the best of those that tell first; empty where there are none."""
     runs = [Run(path.parent) for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{STATUS}")]
-    found = sorted(((run.status() or RunStatus(), run) for run in runs), key=lambda pair: _rank(*pair))
+    stages = [(run.status() or RunStatus(), run) for run in runs if not run.is_second]
+    found = sorted(stages, key=lambda pair: _rank(*pair))
     if not found:
         return ""
     scores = [f" ({status.monitor} {status.best:.3f})" if status.best is not None else "" for status, _ in found]
@@ -234,15 +268,12 @@ def asked_config(composed: Mapping[str, Any], overrides: Sequence[str]) -> Confi
     return parse(overridden(started, plain(composed), overrides))
 
 
-def ready_directory(words: Sequence[str]) -> str:
-    """The directory of `--run DIRECTORY`, which stands alone.
-
-    Raises:
-        ConfigError: other words stand beside it, or none.
-    """
-    if len(words) != 2:
-        raise ConfigError("--run DIRECTORY trains what the directory says; change it by resume=DIRECTORY key=value")
-    return words[1]
+def at_current_stage(words: Sequence[str]) -> list[str]:
+    """The words of a command line, whose `resume=RUN` means the second stage of a run that is in it."""
+    path = resumed_from(words)
+    if path is None or not Run(path).second.has_checkpoint:
+        return list(words)
+    return [f"resume={Run(path).second}" if key_of(word) == "resume" else word for word in words]
 
 
 def with_parts_of_run(words: Sequence[str]) -> list[str]:

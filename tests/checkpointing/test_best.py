@@ -49,6 +49,44 @@ def test_what_is_not_a_number_is_never_best():
     assert not best.is_beaten_by(math.nan)
     best.replace({"val/loss": 2.0, "val/cider": 0.1}, epoch=1)
     assert not best.is_beaten_by(math.nan) and not best.is_beaten_by(2.0) and best.is_beaten_by(1.9)
+    assert best.is_beaten_by(2.0, or_equalled=True)
+
+
+def chosen(window, values, mode="max"):
+    """The epochs that became the best, one after the other, by the mean over validations."""
+    best, epochs = Best("val/cider_mean" if window > 1 else "val/cider", mode, window=window), []
+    for epoch, value in enumerate(values, 1):
+        mean = best.mean_with(value)
+        if best.is_beaten_by(mean, or_equalled=True):
+            best.replace({best.monitor: mean}, epoch)
+            epochs.append(epoch)
+    return epochs
+
+
+@pytest.mark.parametrize(
+    ("window", "values", "epochs"),
+    [
+        (1, [0.3, 0.3, 0.2, 0.3], [1, 2, 4]),  # a tie goes to the later
+        (1, [0.0, 0.0, 0.0], [1, 2, 3]),  # CIDEr of one picture
+        (3, [0.5, 0.3, 0.3, 0.4], [1, 3]),  # a lucky first epoch counts until there is a mean of three
+        (3, [0.1, 0.2, 0.9, 0.3, 0.1, 0.5, 0.6, 0.6], [1, 2, 3, 4, 8]),  # one outlier among lower ones
+        (3, [0.2, math.nan, 0.1, 0.1, 0.1], [1, 5]),
+    ],
+)
+def test_an_epoch_is_judged_by_the_mean_of_its_neighbours(window, values, epochs):
+    assert chosen(window, values) == epochs
+
+
+def test_a_run_without_a_better_epoch_ends_and_a_resume_of_it_trains_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy, "BestCheckpoint", lambda *args: BestCheckpoint(*args, window=2, patience=2))
+    monkeypatch.setattr(toy, "outcome", lambda *_: {})
+    hooks = {"optimizer_step": worse_from_the_second_epoch}
+    train(tmp_path, Settings(epochs=9, hooks=hooks))
+    ended = load_checkpoint(tmp_path / "last.ckpt")
+    state = ended["callbacks"]["BestCheckpoint"]
+    assert (ended["global_step"], state["epoch"], state["waited"]) == (28, 2, 2)  # 2, 3 and 4 are worse and worse
+    train(tmp_path, Settings(epochs=9, hooks=hooks), tmp_path / "last.ckpt")
+    assert load_checkpoint(tmp_path / "last.ckpt")["global_step"] == 28
 
 
 def restored(folder, state, monitor):
@@ -63,6 +101,15 @@ def test_another_metric_or_a_lost_file_starts_its_best_anew(tmp_path):
     (tmp_path / "best.ckpt").write_bytes(b"")
     assert restored(tmp_path, best, "val/loss") == Best("val/loss", "min", 0.4, {"val/loss": 0.4}, 3)
     assert restored(tmp_path, best, "val/perplexity") == Best("val/perplexity", "min")
+
+
+def test_what_lightning_counted_of_early_stopping_goes_on(tmp_path):
+    best = {"monitor": "val/loss", "value": 0.4, "metrics": {}, "epoch": 3}
+    old = {"BestCheckpoint": best, "EarlyStopping{'monitor': 'val/loss', 'mode': 'min'}": {"wait_count": 2}}
+    save_checkpoint({"callbacks": old}, tmp_path / "best.ckpt")
+    callbacks = load_checkpoint(tmp_path / "best.ckpt")["callbacks"]
+    assert callbacks.keys() == {"BestCheckpoint"}
+    assert restored(tmp_path, callbacks["BestCheckpoint"], "val/loss").waited == 2
 
 
 @pytest.mark.parametrize(

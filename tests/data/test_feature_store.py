@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from showtell.config import ImageTransform
-from showtell.data import feature_store, store_request
+from showtell.config import AugmentConfig, ImageTransform
+from showtell.data import feature_store, store_request, store_room
+from showtell.data.augmentation import Augmentation
 from showtell.data.feature_store import StoreError, open_or_build
 from showtell.data.store_request import StoreRequest
+from showtell.data.store_room import room_in_words
 
 TRANSFORM = ImageTransform(size=8)
 
@@ -110,9 +113,9 @@ def test_a_disk_that_is_too_small_is_named_before_the_start(
     tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(feature_store.shutil, "disk_usage", lambda _: small)
+    monkeypatch.setattr(store_room.shutil, "disk_usage", lambda _: small)
     encoder = MeanColor()
-    with pytest.raises(StoreError, match=r"need .* GB and 0.00 GB are free; .*features=off"):
+    with pytest.raises(StoreError, match=r"need 288 bytes more and 100 bytes are free; .*features=off"):
         build(tmp_path, request(paths_of(tiny_coco)), encoder)
     assert encoder.seen == 0
 
@@ -207,3 +210,23 @@ def test_a_killed_build_loses_nothing_finished_and_frees_its_lock(tiny_coco: Pat
     features = build(tmp_path, request(paths_of(tiny_coco)), rest)
     assert rest.seen == 24 - 5  # the batch of pictures 6 to 10 was encoded, but not yet stored
     assert (features == build(tmp_path / "whole", request(paths_of(tiny_coco)), MeanColor())).all()
+
+
+def test_the_room_of_a_large_grid_is_told_with_what_makes_it_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """256 tokens of 768 numbers for COCO's pictures."""
+    coco = request([f"{number}.jpg" for number in range(118_287)], dtype="float16", stamps=["x"] * 118_287)
+    views = replace(coco, views=2, augmentation=Augmentation(AugmentConfig(flip=True), 0, np.zeros(1, dtype=bool)))
+    told = {}
+    usage = type("Usage", (), {"free": 40 * 10**9})
+    monkeypatch.setattr(store_room.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(StoreError, match=r"need 46\.5 GB more and 40 GB are free; make room, set encoder\.pooling"):
+        room_in_words(tmp_path, [([coco], (256, 768))])
+    for free in (500, 70):
+        usage.free = free * 10**9
+        (told[free],) = room_in_words(tmp_path, [([coco], (256, 768))])
+    assert told[500] == f"118,287 pictures, each 256 x 768 float16: 46.5 GB in {tmp_path}, 500 GB are free"
+    assert told[70].endswith("70 GB are free; less with encoder.pooling=grid:7 or features.dtype=int8")
+    (small,) = room_in_words(tmp_path, [([replace(one, dtype="int8") for one in (coco, views)], (49, 10))])
+    assert small.startswith("118,287 pictures and 236,574 changed ones, each 49 x 10 int8: 243 MB in ")

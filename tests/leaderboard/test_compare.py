@@ -1,8 +1,12 @@
 import math
+from pathlib import Path
 
 import pytest
 from benchmarks.leaderboard import write_run
 
+from showtell.config import parse
+from showtell.config.setting import flat
+from showtell.config.stages import with_recipe_of_second
 from showtell.leaderboard.compare import compare, varying
 from showtell.leaderboard.runs import ComparedRun, find_runs
 from showtell.run import RunStatus
@@ -11,8 +15,6 @@ from showtell.run import RunStatus
 def run(name="r", state="finished", best=1.0, metrics=None, mode="min", **parameters):
     status = RunStatus(state=state, best=best, metrics=metrics or {}, mode=mode, epoch=3, seconds=10)
     keys = {key.replace("__", "."): value for key, value in parameters.items()}
-    from pathlib import Path
-
     return ComparedRun(Path(name), status, {"seed": 1, "vocab.threshold": 4, **keys})
 
 
@@ -94,3 +96,27 @@ def test_scores_of_the_test_split_are_compared_where_a_run_has_them(tmp_path, br
     assert [run.metric("test/cider") for run in board.runs] == [0.75, None] and board.mode == "max"
     assert board.runs[0].metric("test/bleu4") is None
     assert {"test/cider", "val/cider"} <= set(board.metrics)
+
+
+def judged_by(monitor, **metrics):
+    status = RunStatus(state="finished", monitor=monitor, mode="max", best=metrics[monitor], metrics=metrics)
+    return ComparedRun(Path("r"), status, {"seed": 1})
+
+
+def test_where_some_runs_know_no_mean_the_metric_itself_decides():
+    mean, old = "val/cider_mean", judged_by("val/cider", **{"val/cider": 0.3})
+    new = judged_by(mean, **{mean: 0.4, "val/cider": 0.5})
+    assert compare([new, new]).metric == mean
+    board = compare([new, old, new])
+    assert (board.metric, board.mode) == ("val/cider", "max")
+    assert {run.metric("val/cider") for run in board.runs} == {0.5, 0.3}
+
+
+def test_a_second_stage_is_told_by_what_varies_in_it():
+    def parameters(**second):
+        config = with_recipe_of_second(parse({"then": "scst", "second": second}))
+        return ComparedRun(Path("r"), RunStatus(), flat(config.as_dict()))
+
+    rates = [parameters(training={"learning_rate": rate}) for rate in (0.1, 0.2)]
+    assert varying(rates) == ["second.training.learning_rate"]
+    assert varying([*rates, ComparedRun(Path("r"), RunStatus(), flat(parse({}).as_dict()))])[0] == "then"

@@ -1,6 +1,7 @@
 """The frozen encoder: really frozen, shaped as promised, its weights from four sources."""
 
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +11,10 @@ import torch
 from torch import nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
-from showtell.files import file_sha256
-from showtell.models.encoders.base import (
-    Encoder,
-    build_encoder,
-    colored_regions,
-    find_backbone,
-    find_weights,
-    regions,
-)
+from showtell.files import file_sha256, short_hash
+from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
 from showtell.models.encoders.encoding import encoder_fingerprint
+from showtell.models.encoders.maps import colored_regions, regions
 from showtell.models.encoders.weights import WeightsError, download
 
 
@@ -50,11 +45,75 @@ def test_is_frozen_and_stays_in_evaluation_mode() -> None:
         ("mobilenet_v3_small", "average", (576,)),
         ("squeezenet1_1", "grid", (169, 512)),
         ("densenet121", "average", (1024,)),
-        ("vit_b_16", "average", (768,)),
+        ("vit_b_32", "multi", (49, 2 * 768)),
+        ("swin_t", "multi:3", (9, 384 + 768)),
+        ("shufflenet_v2_x0_5", "grid", (49, 1024)),
+        ("mnasnet0_5", "multi", (49, 48 + 1280)),
+        ("resnet18", "multi", (49, 256 + 512)),
+        ("efficientnet_lite0", "multi:3", (9, 112 + 1280)),
+        ("alexnet", "multi", (36, 256 + 256)),
     ],
 )
 def test_feature_shapes(name: str, pooling: str, shape: tuple[int, ...]) -> None:
     assert build_encoder(config(name, pooling=pooling)).feature_shape() == shape
+
+
+def test_multi_is_the_map_before_the_last_halving_beside_the_last_one() -> None:
+    encoder = build_encoder(config("resnet18", pooling="multi"))
+    pixels = torch.rand(2, 3, 96, 64)
+    earlier = encoder.trunk[:7](pixels)
+    last = encoder.trunk[7:](earlier)
+    expected = torch.cat([nn.functional.avg_pool2d(earlier, 2), last], dim=1)
+    torch.testing.assert_close(encoder(pixels), regions(expected))
+
+
+def test_multi_wants_two_maps() -> None:
+    trunk = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
+    with pytest.raises(ConfigError, match=r"multi: all maps of this encoder have one size; use encoder\.pooling=grid"):
+        Encoder(trunk, "multi", ImageTransform(size=64)).feature_shape()
+
+
+@pytest.mark.parametrize(
+    "name", ["shufflenet_v2_x0_5", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vit_b_32", "swin_t"))]
+)
+def test_a_watched_network_answers_what_torchvisions_does_and_its_map_is_what_its_head_reads(name: str) -> None:
+    from torchvision import models
+
+    average, grid = build_encoder(config(name)), build_encoder(config(name, pooling="grid"))
+    whole = models.get_model(name)
+    weights = {key.removeprefix("trunk."): value for key, value in average.state_dict().items()}
+    whole.load_state_dict(weights, strict=False)
+    linear = [key for key, module in whole.named_modules() if isinstance(module, nn.Linear)][-1]
+    whole.set_submodule(linear, nn.Identity())
+    pixels = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.equal(average(pixels), whole.eval()(pixels))
+        places = grid(pixels)
+        if name == "vit_b_32":
+            whole.encoder.ln.register_forward_hook(lambda *call: torch.testing.assert_close(call[-1][:, 1:], places))
+            whole(pixels)
+        else:
+            torch.testing.assert_close(places.mean(1), average(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_a_vision_transformer_takes_pictures_of_another_size(tmp_path: Path) -> None:
+    from torchvision import models
+
+    state = models.vit_b_32().state_dict()
+    torch.save(state, tmp_path / "vit.pt")
+    given = EncoderConfig(name="vit_b_32", weights=str(tmp_path / "vit.pt"), pooling="grid", image_size=96)
+    encoder = build_encoder(given)
+    assert encoder.feature_shape() == (9, 768)
+    positions = encoder.trunk.get_submodule("encoder").pos_embedding
+    assert torch.equal(positions[:, 0], state["encoder.pos_embedding"][:, 0]) and positions.shape == (1, 10, 768)
+    assert torch.equal(encoder.trunk.get_submodule("encoder.ln").weight, state["encoder.ln.weight"])
+
+
+def test_a_size_that_a_network_does_not_take_is_one_line() -> None:
+    line = r"^encoder.image_size=96: maxvit_t does not take pictures of 96 x 96 \(.+\); use encoder.image_size=224, its"
+    with pytest.raises(ConfigError, match=line) as refused:
+        build_encoder(EncoderConfig(name="maxvit_t", weights="none", pooling="grid", image_size=96))
+    assert "\n" not in str(refused.value)
 
 
 def test_quarters_want_a_first_layer() -> None:
@@ -139,11 +198,6 @@ def test_imagenet_weights_of_the_offline_encoder_know_colours_from_gray() -> Non
     assert find_weights(config("efficientnet_lite0", "imagenet")).sha256.startswith("579344248a93e2")
 
 
-def test_a_grid_of_what_has_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"vit_b_16 does not give; use encoder.pooling=average"):
-        build_encoder(config("vit_b_16", pooling="grid"))
-
-
 def test_unknown_encoders_are_refused_before_anything_is_fetched() -> None:
     with pytest.raises(ConfigError, match=r"resnet51 is no torchvision classifier; did you mean resnet50"):
         find_weights(config("resnet51"))
@@ -194,6 +248,15 @@ def test_fingerprint_follows_what_decides_a_feature() -> None:
         encoder_fingerprint(config("resnet34"), find_weights(config("resnet34")), "float32"),
     }
     assert len(prints) == 4
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vit_b_32", "efficientnet_lite0"])
+def test_stored_features_of_older_versions_keep_their_fingerprint(name: str) -> None:
+    found = find_weights(config(name))
+    transform = {key: getattr(found.transform, key) for key in ("size", "interpolation", "mean", "std")}
+    facts = {"name": name, "pooling": "average", "weights": found.sha256, "transform": transform}
+    expected = short_hash([json.dumps({**facts, "precision": "float32"}, sort_keys=True)])
+    assert encoder_fingerprint(config(name), found, "float32") == expected
 
 
 @pytest.fixture

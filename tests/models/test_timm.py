@@ -1,6 +1,7 @@
 """Networks of timm behind the encoder's contract: their own transform, maps and tokens as regions, their weights."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from tests.conftest import REPOSITORY
 from timm.data import create_transform, resolve_model_data_config
+from torchvision import models
 
 from showtell.config import Config, ConfigError, ImageTransform, parse
 from showtell.config.command_line import config_groups
@@ -17,6 +19,7 @@ from showtell.config.untrusted_yaml import load_yaml
 from showtell.data.images import prepare
 from showtell.models.encoders.base import build_encoder, find_backbone, find_weights
 from showtell.models.encoders.encoding import encoder_fingerprint
+from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.encoders.weights import WeightsError, weights_folder
 
 PRESETS = [path.stem for path in (REPOSITORY / "conf" / "encoder").glob("*.yaml") if "timm/" in path.read_text()]
@@ -35,17 +38,20 @@ def encoder(name: str, decoder: str = "lstm", **values):
 
 def odd_pictures() -> list[Image.Image]:
     rng, noise = random.Random(0), np.random.default_rng(0)
-    sizes = [(1, 1), (1, 40), (40, 1), (224, 224), (257, 255), (17, 900)]
-    sizes += [(rng.randint(20, 700), rng.randint(20, 700)) for _ in range(14)]
+    sizes = [(1, 1), (1, 40), (40, 1), (224, 224), (257, 255), (17, 900), (900, 17), (30, 20)]
+    sizes += [(rng.randint(20, 700), rng.randint(20, 700)) for _ in range(11)]
     pictures = []
     for width, height in sizes:
         small = noise.integers(0, 256, (max(1, height // 4), max(1, width // 4), 3), dtype=np.uint8)
         pictures.append(Image.fromarray(small).resize((width, height)))
-    return pictures
+    return [*pictures, pictures[-1].convert("L").convert("RGB")]
 
 
 def same_as_timm(transform: ImageTransform, data_config: dict) -> None:
-    theirs = create_transform(**data_config, is_training=False)
+    same_pixels(transform, create_transform(**data_config, is_training=False))
+
+
+def same_pixels(transform: ImageTransform, theirs) -> None:
     for picture in odd_pictures():
         ours = prepare(torch.from_numpy(np.array(picture)).permute(2, 0, 1), transform)
         torch.testing.assert_close(ours, theirs(picture), rtol=0, atol=1e-5)
@@ -68,6 +74,13 @@ def test_the_offline_encoders_take_timms_transform_by_choice(name):
         model = timm.create_model(f"tf_{name}")
     transform = find_weights(config(name, fit="center").encoder).transform
     same_as_timm(transform, resolve_model_data_config(model))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vit_b_16", "swin_t", "convnext_tiny"])
+def test_torchvisions_networks_take_its_transform_by_choice(name):
+    given = parse({"encoder": {"name": name, "fit": "center"}}).encoder
+    transform = replace(find_backbone(given).default_transform(), fit="center")
+    same_pixels(transform, models.get_model_weights(name).DEFAULT.transforms())
 
 
 @pytest.mark.parametrize("mode", ["squash", "border"])
@@ -116,7 +129,24 @@ def test_the_vector_is_the_networks_own_or_the_mean():
         torch.testing.assert_close(mean(pixels), tokens[:, 1:].mean(1), atol=1e-5, rtol=1e-5)
 
 
+def test_multi_is_an_earlier_blocks_tokens_beside_the_last_ones():
+    found = encoder("test_vit.r160_in1k", "attention", pooling="multi", image_size=96)
+    pixels = torch.rand(2, 3, 96, 96)
+    with torch.inference_mode():
+        tokens, maps = found.trunk.model.forward_intermediates(pixels, norm=True)
+        earlier = maps[int(len(maps) * 2 / 3) - 1].flatten(2).transpose(1, 2)
+        assert torch.equal(found(pixels), torch.cat([earlier, tokens[:, 1:]], dim=2))
+
+
+def test_the_choice_of_the_vector_is_part_of_what_is_stored():
+    own, mean = (config("test_vit.r160_in1k", vector=vector).encoder for vector in ("auto", "mean"))
+    prints = {encoder_fingerprint(one, find_weights(one), "float32") for one in (own, mean)}
+    assert len(prints) == 2
+
+
 def test_a_grid_finer_than_the_map_is_one_line():
+    with pytest.raises(ConfigError, match=r"multi:7 is finer than the encoder's map of 6 x 6"):
+        encoder("test_vit.r160_in1k", "attention", pooling="multi:7", image_size=96)
     with pytest.raises(ConfigError, match=r"grid:7 is finer than the encoder's map of 6 x 6; use a smaller number"):
         encoder("test_vit.r160_in1k", "attention", pooling="grid:7", image_size=96).feature_shape()
 
@@ -178,6 +208,18 @@ def test_a_library_tells_its_networks_from_anothers():
     prints = [encoder_fingerprint(one, find_weights(one), "float32") for one in (ours, theirs)]
     assert len(set(prints)) == 2
     assert parse(config("resnet18").as_dict()).encoder == ours
+
+
+def test_a_vector_of_another_size_than_the_regions_is_one_line():
+    with pytest.raises(ConfigError, match=r"tokens: .* vector has 1024 features and a region 288; use .*pooling=grid"):
+        encoder("mobilenetv3_small_050", "attention", pooling="tokens", image_size=64)
+
+
+def test_finetuning_is_refused_in_one_line():
+    with pytest.raises(
+        ConfigError, match=r"finetune_blocks=1: timm's ResNet is no chain of blocks; use .*=0, or a netw"
+    ):
+        finetuned_blocks(encoder("resnet10t", image_size=64), 1)
 
 
 def test_presets_are_options(tmp_path: Path):

@@ -109,9 +109,9 @@ def start(job: dict[str, Any]) -> None:
         runpy.run_path(str(ROOT / sys.argv[0]), run_name="__main__")
         return
     from showtell.config import parse
-    from showtell.training.train import train
+    from showtell.training.stages import train_stages
 
-    train(parse(job["config"]), Path(job["run_dir"]))
+    train_stages(parse(job["config"]), Path(job["run_dir"]))
 
 
 def child(job: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ def main() -> None:
     import tensorboard.compat  # noqa: F401
 
     import showtell.prediction
-    import showtell.training.train  # noqa: F401
+    import showtell.training.stages  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

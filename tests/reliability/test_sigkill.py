@@ -18,7 +18,15 @@ WAYS: dict[str, dict[str, Any]] = {
     "store": {},
     "accumulation": {"training": {"accumulate_batches": 3, "schedule": "cosine", "warmup_steps": 2}},
     "plateau": {"training": {"schedule": "plateau", "checkpoint_every_steps": 2}, "decoder": {"dropout": 0.5}},
-    "early stopping": {"training": {"early_stopping_epochs": 1, "monitor": "val/cider", "checkpoint_every_steps": 3}},
+    "early stopping": {
+        "training": {
+            "early_stopping_epochs": 1,
+            "monitor": "val/cider",
+            "monitor_mean": 2,
+            "max_epochs": 4,
+            "checkpoint_every_steps": 3,
+        }
+    },
     "max_steps": {"training": {"max_steps": 7, "gradient_clip": 0.5, "weight_decay": 0.01}},
     "pictures": {"features": {"mode": "off"}},
     "pictures, 2 workers": {

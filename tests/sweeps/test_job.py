@@ -3,6 +3,7 @@ import json
 import pytest
 
 from showtell.config import ConfigError, parse
+from showtell.config.stages import sized
 from showtell.files import write_json
 from showtell.run import Run
 from showtell.sweeps.job import (
@@ -58,6 +59,32 @@ def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(tmp_path):
     assert (asked.resume, asked.training.max_epochs, asked.data.num_workers) == (f"{tmp_path}/run", 9, 0)
     assert (started.resume, started.training.max_epochs) == (None, 5)  # until it is accepted
     assert job(tmp_path / "run", training={"max_epochs": 3}).to_do() is ToDo.NOTHING
+
+
+def test_a_job_of_two_stages_is_done_with_the_last(tmp_path):
+    it = job(tmp_path / "run", then="scst", second={"training": {"max_epochs": 2}})
+    begin(it, "running")
+    run = Run(it.directory)
+    run.record(state="finished", then="scst")
+    assert it.to_do() is ToDo.RESUME
+    begin(Job("second", run.second.directory, parse({})), "stopped", epochs=2)
+    assert it.prepare() is ToDo.RESUME
+    assert (run.second.candidate_file.is_file(), run.candidate_file.is_file()) == (True, False)
+    fix_status(classify_exit(it, 137))
+    run.second.record(state="running")
+    fix_status(classify_exit(it, 137))
+    assert (run.status().state, run.stage_status().state) == ("failed", "finished")
+    run.second.record(state="finished")
+    assert it.to_do() is ToDo.NOTHING
+    with pytest.raises(ConfigError, match=r"max_epochs=9 asks for a longer first stage, and the second has begun"):
+        job(tmp_path / "run", then="scst", second=it.config.second, training={"max_epochs": 9}).to_do()
+
+
+def test_a_job_whose_size_the_data_decided_is_the_same_run(tmp_path):
+    table = {"more": {"training": {"max_epochs": 4}, "decoder": {"hidden_size": 32}}}
+    it = Job("a job", tmp_path / "run", parse({"by_size": table}))
+    begin(Job("sized", tmp_path / "run", sized(it.config, 99)[0]), "finished", epochs=4)
+    assert it.to_do() is ToDo.NOTHING
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path):

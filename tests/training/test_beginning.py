@@ -79,7 +79,7 @@ def test_features_that_do_not_fit_on_the_disk_are_refused_before_the_first(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 + 6 pictures with 512 numbers of 4 bytes: 61,440 bytes for both splits."""
-    monkeypatch.setattr("showtell.data.feature_store.shutil.disk_usage", lambda _: type("Usage", (), {"free": 61_439}))
+    monkeypatch.setattr("showtell.data.store_room.shutil.disk_usage", lambda _: type("Usage", (), {"free": 61_439}))
     with pytest.raises(UserError, match="the features need"):
         train(tiny_config(cache=str(tmp_path / "cache")), tmp_path / "run")
     assert not encoded(tmp_path / "cache")
@@ -105,10 +105,15 @@ def test_a_run_tells_what_it_has(main: Main, tmp_path: Path, capfd: pytest.Captu
     )  # fmt: skip
     lines = capfd.readouterr().out.splitlines()
     first = [line.partition(" ")[0] for line in lines]
-    order = ["run", "device", "drawing", "captions", "data", "words", "encoder", "model", "encoding", "epoch"]
+    order = ["run", "device", "drawing", "captions", "data", "words", "encoder", "model", "store", "encoding", "epoch"]
     assert [word for word in dict.fromkeys(first) if word in order] == order
     assert lines[0].split()[1] == str(run) and not any("\r" in line or "\x1b" in line for line in lines)
     assert "6 + 2 pictures, 30 + 10 captions in " in "\n".join(lines)
+    (told,) = [line for line in lines if line.startswith("store")]
+    assert told.startswith(f"store     8 pictures, each 1 x 640 float16: 10.2 kB in {tmp_path}/cache/features, ")
+    main(*SMALL, "debug=fast", f"data.root={tmp_path}/shapes", f"cache={tmp_path}/cache", "encoder.image_size=32",
+         "data.shapes.train_pictures=6", "data.shapes.val_pictures=2")  # fmt: skip
+    assert "store " not in capfd.readouterr().out
 
 
 def test_a_stop_while_pictures_are_encoded_tells_how_to_go_on(

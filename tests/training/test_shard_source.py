@@ -124,9 +124,10 @@ def test_another_threshold_reads_no_shard_again(
     assert sizes[0] > sizes[1] > 3
 
 
-def written_features(tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path) -> Path:
+def written_features(tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path, dtype: str = "float32") -> Path:
     small = {"image_size": 32}
-    config = tiny_config(cache=str(tmp_path / "cache"), training={"max_steps": 1}, encoder=small)
+    features = {"dtype": dtype}
+    config = tiny_config(cache=str(tmp_path / "cache"), training={"max_steps": 1}, encoder=small, features=features)
     train(config, tmp_path / "stored")
     write_shards(config.data, tmp_path / "features", Limits(6, 1, 0), tmp_path / "cache", "resnet18")
     return tmp_path / "features"
@@ -142,6 +143,32 @@ def test_stored_features_become_shards_of_features(
     run = tmp_path / "run"
     best = train(config(root, training={"max_epochs": 12, "learning_rate": 0.02, "monitor": "val/loss"}), run)
     assert best < 0.7 and (run / "predictions/grid.png").is_file()
+
+
+@pytest.mark.parametrize("dtype", [pytest.param("bfloat16", marks=pytest.mark.slow), "int8"])
+def test_shards_hold_features_of_every_dtype(
+    config: MakeConfig, tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path, dtype: str
+) -> None:
+    found = {}
+    for one in (dtype, "float32"):
+        root, features = written_features(tiny_config, tiny_coco, tmp_path / one, one), {"dtype": one}
+        for way, data in (("written", {"root": root}), ("encoded", {"features": features})):
+            train(config(**data, training={"max_epochs": 1}), tmp_path / one / way)
+            found[one, way] = [
+                *map(float, losses(tmp_path / one / way)),
+                float(rows(tmp_path / one / way)[-1]["val/loss"]),
+            ]
+    for way in ("written", "encoded"):
+        assert found[dtype, way] == pytest.approx(found["float32", way], abs=0.01)
+        assert found[dtype, way] != found["float32", way]
+
+
+def test_a_pair_of_encoders_makes_feature_shards_of_both(config: MakeConfig, tmp_path: Path) -> None:
+    pair = {"name": "pair", "first": "resnet18", "second": "mobilenet_v3_small"}
+    for mode in ("store", "off"):
+        train(config(encoder=pair, features={"mode": mode}, training={"max_epochs": 1}), tmp_path / mode)
+    first, second = (list(map(float, losses(tmp_path / mode))) for mode in ("store", "off"))
+    assert first == pytest.approx(second, abs=1e-3)
 
 
 def test_features_of_another_encoder_are_refused(

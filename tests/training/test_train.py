@@ -121,7 +121,17 @@ def test_the_command_of_every_resume_is_shown_where_it_went_on(
     events.Reload()
     shown = [(point.step, point.tensor_proto.string_val[0]) for point in events.Tensors("run/command/text_summary")]
     assert shown == [(0, b"`python train.py a=1`"), (8, b"`python train.py resume=run`")]
-    assert [point.step for point in events.Scalars("best/cider")] == [7, 15]
+    assert [point.step for point in events.Scalars("best/cider_mean")] == [7, 15]
+
+
+def test_what_a_mean_chose_and_the_epoch_alone_are_told_by_their_names(tiny_run: Path) -> None:
+    status = Run(tiny_run).status()
+    assert status is not None
+    single = [float(row["val/cider"]) for row in rows(tiny_run) if row["val/cider"]]
+    means = [float(row["val/cider_mean"]) for row in rows(tiny_run) if row["val/cider_mean"]]
+    assert means == pytest.approx([single[0], (single[0] + single[1]) / 2])
+    assert status.monitor == "val/cider_mean" and status.best in status.metrics.values()
+    assert status.metrics["val/cider"] == pytest.approx(single[(status.best_epoch or 0) - 1])
 
 
 def test_metrics_file_has_a_row_per_logged_step(tiny_run: Path) -> None:

@@ -4,12 +4,22 @@ Products of float32 matrices in blocks: 5,000 x 80,000 similarities are never in
 features, which may be far larger than memory, one block at a time.
 """
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 Singles = NDArray[np.float32]
 KEYS, QUERIES = 4096, 1024
 """How many pictures are compared at a time."""
+
+
+class Features(Protocol):
+    """Features of K pictures, of which a slice is read when it is asked for: an array, a memory map, a store."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
 
 
 def pooled(features: NDArray[np.floating]) -> Singles:
@@ -22,7 +32,7 @@ def pooled(features: NDArray[np.floating]) -> Singles:
 
 def nearest(
     queries: Singles,
-    keys: NDArray[np.floating],
+    keys: Features,
     usable: NDArray[np.bool_] | None = None,
     own: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], Singles]:
@@ -30,7 +40,7 @@ def nearest(
 
     Args:
         queries: `(Q, D)` as `pooled` makes them.
-        keys: `(K, D)` or `(K, R, D)` features, such as a memory-mapped store.
+        keys: `(K, D)` or `(K, R, D)`.
         usable: `(K,)` keys that count; None: all.
         own: `(Q,)` a key that does not count for the query, because it is the same picture; -1: none.
     """

@@ -18,6 +18,7 @@ import torch
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
 from showtell.files import atomic_write
+from showtell.run import Run
 
 STAMP = "showtell"
 FORMAT_VERSION = 1
@@ -109,7 +110,18 @@ def _migrated(checkpoint: dict[str, Any]) -> dict[str, Any]:
         metrics = status.get("metrics", {}) if isinstance(status, dict) and same else {}
         one = {"monitor": best["monitor"], "value": value, "metrics": metrics, "epoch": None}
         checkpoint = {**checkpoint, "callbacks": {**states, "BestCheckpoint": one}}
-    return checkpoint
+    return _without_early_stopping(checkpoint)
+
+
+def _without_early_stopping(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The epochs without a better one are counted by the owner of "best"; Lightning's callback did so before."""
+    states = checkpoint.get("callbacks")
+    old = [key for key in states if str(key).startswith("EarlyStopping")] if isinstance(states, dict) else []
+    if not isinstance(states, dict) or not old or not isinstance(states.get("BestCheckpoint"), dict):
+        return checkpoint
+    waited = states[old[0]].get("wait_count", 0) if isinstance(states[old[0]], dict) else 0
+    kept = {key: state for key, state in states.items() if key not in old}
+    return {**checkpoint, "callbacks": {**kept, "BestCheckpoint": {**states["BestCheckpoint"], "waited": waited}}}
 
 
 def _renamed(name: object) -> object:
@@ -120,9 +132,14 @@ def _renamed(name: object) -> object:
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet."""
+    """The checkpoint that a path names; of a run directory the best one, or the last where no best is chosen yet.
+
+    Of a run in two stages it is the second one's, once there is one.
+    """
     if not path.is_dir():
         return path
+    if Run(path).second.has_checkpoint:
+        return checkpoint_file(Run(path).second.directory)
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     best = folder / BEST
     return best if best.is_file() else folder / LAST

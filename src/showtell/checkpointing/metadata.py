@@ -33,7 +33,13 @@ def _is_identity(value: object) -> bool:
 
 
 def _is_transform(value: object) -> bool:
-    if not isinstance(value, dict) or set(value) != {"size", "interpolation", "mean", "std"}:
+    names = {"size", "interpolation", "mean", "std"}
+    if not isinstance(value, dict) or set(value) - {"beside"} not in (names, names | {"fit", "crop"}):
+        return False
+    fit, crop = value.get("fit", "stretch"), value.get("crop", 1.0)
+    if fit not in ("stretch", "center", "squash", "pad") or type(crop) not in (float, int) or not 0 < crop <= 1:
+        return False
+    if "beside" in value and ("beside" in value["beside"] or not _is_transform(value["beside"])):
         return False
     means = [value["mean"], value["std"]]
     triples = all(isinstance(part, list | tuple) and len(part) == 3 for part in means)

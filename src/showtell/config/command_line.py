@@ -154,6 +154,17 @@ def resumed_from(arguments: Sequence[str]) -> Path | None:
     return None if path in ("", "null") or {*SWEEP} & set(arguments) else Path(path)
 
 
+def ready_directory(words: Sequence[str]) -> str:
+    """The directory of `--run DIRECTORY`, which stands alone.
+
+    Raises:
+        ConfigError: other words stand beside it, or none.
+    """
+    if len(words) != 2:
+        raise ConfigError("--run DIRECTORY trains what the directory says; change it by resume=DIRECTORY key=value")
+    return words[1]
+
+
 def resume_arguments(arguments: Sequence[str]) -> list[str]:
     """Sends a resumed run to its old directory.
 

@@ -6,7 +6,7 @@ gets one line that names the new one.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 from showtell.config.registry import SECTIONS, lookup, parts, settings
@@ -36,6 +36,8 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
     for section in SECTIONS:
         if isinstance(kept.get(section), dict):
             _drop_foreign(section, kept[section])
+    if isinstance(kept.get("training"), dict):
+        kept["training"].setdefault("monitor_mean", 1)  # no other was known
     _answer_pooling(kept)
     _update_custom(kept)
     return _without_idle_settings(_completed(kept))
@@ -50,7 +52,7 @@ def _without_idle_settings(values: dict[str, Any]) -> dict[str, Any]:
             kind, key = SECTIONS[one.name]
             part = lookup(kind, str(told.get(f"{one.name}.{key}")))
             inner = part.settings if part else None
-        for found in walk(inner, one.name) if inner is not None else ():
+        for found in walk(inner, one.name) if is_dataclass(inner) else ():
             *sections, name = found.key.split(".")
             if found.key in told and not found.setting.has_effect(told):
                 target = values

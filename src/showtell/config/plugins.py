@@ -82,6 +82,7 @@ def origins(config: Config) -> list[dict[str, str]]:
     """The plugins whose parts a configuration names; a run's `config.yaml` and its checkpoints say so."""
     named = [(kind, getattr(getattr(config, section), key)) for section, (kind, key) in registry.SECTIONS.items()]
     named += [("tokenizer", config.vocab.tokenizer), *(("metric", name) for name in config.training.metrics)]
+    named += [("encoder", name) for name in getattr(config.encoder, "names", ())]  # of a pair
     used = [registry.find(kind, name) for kind, name in named]
     return [
         {"kind": part.kind, "name": part.name, "file": Path(part.origin).name, "sha256": part.sha256}

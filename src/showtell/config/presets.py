@@ -4,7 +4,7 @@ For tools that only look at a data set: the same files and the same gate as in t
 accepts is the one that training sees.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from os.path import basename, expanduser, isdir, isfile
@@ -13,7 +13,7 @@ from typing import Any
 
 from showtell.config.gate import overlaid, parse
 from showtell.config.habits import unknown_option
-from showtell.config.registry import names, parts, settings
+from showtell.config.registry import SECTIONS, names, parts, settings
 from showtell.config.sections import DataConfig, VocabConfig
 from showtell.config.words import unquoted
 from showtell.errors import ConfigError
@@ -38,9 +38,8 @@ def data_config(arguments: Sequence[str], conf: Path | None = None, start: DataC
             overrides.append((key, expanduser(value) if value.startswith("~") else value))
         else:
             raise ConfigError(f"{argument}: {_instead(argument)}")
-    conf = conf or _conf_folder()
-    files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
-    values = asdict(start) if start and not name else _preset(name or "shapes", files, conf)
+    conf = conf or conf_folder()
+    values = asdict(start) if start and not name else preset("data", name or "shapes", conf)
     for key, value in overrides:
         _set(values, key, None if value == "null" else value)
     return parse({"data": values}).data
@@ -48,13 +47,13 @@ def data_config(arguments: Sequence[str], conf: Path | None = None, start: DataC
 
 def data_sets(conf: Path | None = None) -> dict[str, DataConfig]:
     """The data sets that `data=` takes without plugins; the one that takes any folder comes last."""
-    conf = conf or _conf_folder()
+    conf = conf or conf_folder()
     files = {file.stem: file for file in (conf / "data").glob("*.yaml")}
     shipped = {part.name for part in parts("format") if part.origin is None} - {"shapes", "coco", "flickr", "folder"}
     found = {}
     for name in [*sorted((files.keys() | shipped) - {"custom"}), "custom" if "custom" in files else "folder"]:
         with suppress(ConfigError, TypeError):  # a faulty preset is told of where it is chosen
-            values = _preset(name, files, conf)
+            values = preset("data", name, conf)
             found[name] = replace(settings("format", values["format"]), **values)
     return found
 
@@ -81,26 +80,35 @@ def _instead(word: str) -> str:
     return "there is no such folder; name one that is there, or write data=NAME or data.key=value"
 
 
-def _conf_folder() -> Path:
+def conf_folder() -> Path:
+    """The folder of presets: that in the working directory, else in this repository."""
     here = Path("conf")
     return here if (here / "data").is_dir() else Path(__file__).parents[3] / "conf"
 
 
-def _preset(name: str, files: Mapping[str, Path], conf: Path) -> dict[str, Any]:
-    """The values of `conf/data/NAME.yaml` and of the presets that it starts from, or a format as it comes."""
+def preset(group: str, name: str, conf: Path, outer: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of `conf/GROUP/NAME.yaml` and of the presets that it starts from, or a part as it comes.
+
+    None starts from itself, or from those that start from it: `outer`.
+
+    Raises:
+        ConfigError: there is none of this name, or it holds no values.
+    """
+    files = {file.stem: file for file in (conf / group).glob("*.yaml") if file.stem not in outer}
+    kind, key = SECTIONS.get(group, (None, ""))
+    shipped = names(kind) if kind else []
     if name not in files:
-        if name in names("format"):
-            return {"format": name}
-        missing = "" if files else f" (there are no presets: {conf}/data is missing; run it beside conf/)"
-        raise ConfigError(unknown_option("data", name, sorted({*files, *names("format")})) + missing)
+        if name in shipped:
+            return {key: name}
+        missing = "" if files else f" (there are no presets: {conf}/{group} is missing; run it beside conf/)"
+        raise ConfigError(unknown_option(group, name, sorted({*files, *shipped})) + missing)
     from showtell.config.untrusted_yaml import load_yaml  # here: reading a file of captions needs no YAML
 
     values = load_yaml(files[name])
     if not isinstance(values, dict):
         raise ConfigError(f"{files[name]}: holds no keys and values; correct the file")
-    others = {other: file for other, file in files.items() if other != name}  # none starts from itself
-    bases = [_preset(str(option), others, conf) for option in values.pop("defaults", []) if option != "_self_"]
-    return overlaid(*bases, values)
+    options = [option for option in values.pop("defaults", []) if option != "_self_"]
+    return overlaid(*(preset(group, str(option), conf, [*outer, name]) for option in options), values)
 
 
 def _set(values: dict[str, Any], key: str, value: str | None) -> None:

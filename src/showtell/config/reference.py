@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from showtell.config.registry import SECTIONS, parts
@@ -34,8 +34,8 @@ def all_settings() -> Iterator[tuple[str, Declared]]:
             for part in parts(SECTIONS[one.name][0]):
                 assert part.settings is not None
                 yield from ((part.name, found) for found in walk(part.settings, one.name, outer))
-        elif callable(one.default_factory):
-            yield from (("", found) for found in walk(one.default_factory(), one.name, outer))
+        elif callable(one.default_factory) and is_dataclass(inner := one.default_factory()):
+            yield from (("", found) for found in walk(inner, one.name, outer))
         else:
             yield "", Declared(one.name, one, outer)
 

@@ -79,8 +79,9 @@ class EncoderConfig(Section):
     pooling: str = setting(
         "auto",
         "average: one vector; grid: every place of the last map is a region; grid:7: averaged to 7 x 7 of them; "
-        "tokens, tokens:7: with the vector as one more; cells: a grid that knows colours; quarters: four regions that "
-        "do; auto: grid for a decoder that reads regions, else average",
+        "tokens, tokens:7: with the vector as one more; multi, multi:7: with an earlier map's features beside the last "
+        "one's; cells: a grid that knows colours; quarters: four regions that do; auto: grid for a decoder that reads "
+        "regions, else average",
     )
     image_size: int = setting(0, "side of the square a picture becomes; 0: what the weights were trained with", low=0)
     fit: str = setting(
@@ -90,19 +91,19 @@ class EncoderConfig(Section):
     )
     finetune_blocks: int = setting(0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0)
 
-    POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "grid", "tokens", "cells", "quarters")
+    POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "grid", "tokens", "multi", "cells", "quarters")
 
     @property
     def gives_regions(self) -> bool:
         """Whether a picture becomes as many regions as its map has places, which only attention reads."""
-        return self.pooling.partition(":")[0] in ("grid", "tokens")
+        return self.pooling.partition(":")[0] in ("grid", "tokens", "multi")
 
     def check(self) -> None:
         """A picture of a few pixels shows nothing; a pooling is a word, and a number behind it."""
         if 0 < self.image_size < 32:
             raise ConfigError(f"encoder.image_size={self.image_size} is out of range; it must be at least 32, or 0")
-        if self.pooling not in self.POOLINGS and not re.fullmatch("(grid|tokens):[1-9][0-9]?", self.pooling):
-            known = ", ".join((*self.POOLINGS, "grid:N", "tokens:N"))
+        if self.pooling not in self.POOLINGS and not re.fullmatch("(grid|tokens|multi):[1-9][0-9]?", self.pooling):
+            known = ", ".join((*self.POOLINGS, "grid:N", "tokens:N", "multi:N"))
             raise ConfigError(f"encoder.pooling={self.pooling!r} is not an option; choose one of {known}")
 
 
@@ -158,9 +159,7 @@ class DeviceConfig(Section):
     )
     devices: int = setting(1, "processes on each machine", low=1)
     num_nodes: int = setting(1, "machines", low=1)
-    timeout_seconds: int = setting(
-        1800, "how long a collective of several processes may wait", low=1, on_resume="ignore"
-    )
+    timeout_seconds: int = setting(1800, "so long a collective of processes may wait", low=1, on_resume="ignore")
     precision: str = setting("32-true", "of training", choices=("32-true", "bf16-mixed", "16-mixed"))
     compile: bool = setting(False, "torch.compile for the decoder")
 
@@ -177,7 +176,7 @@ class FeaturesConfig(Section):
     views: int = setting(
         1, "features kept of a training picture: with data.augment, one as it is, the others changed", low=1, high=1000
     )
-    dtype: str = setting("float16", "how they are kept", choices=("float16", "float32"), needs=_STORED)
+    dtype: str = setting("float16", "type on disk", choices=("float16", "float32", "bfloat16", "int8"), needs=_STORED)
     place: str = setting(
         "auto", "where they lie during training; auto: by size", choices=("auto", "ram", "gpu", "disk"),
         on_resume="ignore", identifies=False, compared=False,
@@ -244,12 +243,9 @@ class TrainingConfig(Section):
     accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1)
     learning_rate: float = setting(1e-3, "Adam's", above=0)
     encoder_learning_rate: float = setting(
-        1e-5,
-        "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them",
-        low=0,
-        on_resume="switch",
-        needs=(Needs("encoder.finetune_blocks"), Needs("init_from")),
-    )
+        1e-5, "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them", low=0,
+        on_resume="switch", needs=(Needs("encoder.finetune_blocks"), Needs("init_from")),
+    )  # fmt: skip
     weight_decay: float = setting(0.0, "Adam's", low=0)
     weight_average: float = setting(
         0.0, "decay of the moving average of the weights (EMA) that validation and prediction use; 0: none",
@@ -261,16 +257,17 @@ class TrainingConfig(Section):
     monitor: str = setting(
         "val/cider", "the metric that the best checkpoint and early stopping go by", on_resume="ignore"
     )
+    monitor_mean: int = setting(
+        0, "an epoch is judged by the mean of `monitor` over it and the validations before, so many in all; "
+        "0: 3, but 1 for a loss", low=0, on_resume="ignore", identifies=False,
+    )  # fmt: skip
     early_stopping_epochs: int = setting(
         0, "stop after so many epochs without a better one; 0: never", low=0, on_resume="ignore"
     )
     checkpoint_every_steps: int = setting(
-        0,
-        "write last.ckpt so often, besides the end of each epoch; 0: not",
-        low=0,
-        on_resume="ignore",
+        0, "write last.ckpt so often, besides the end of each epoch; 0: not", low=0, on_resume="ignore",
         identifies=False,
-    )
+    )  # fmt: skip
     checkpoint_every_minutes: float = setting(0.0, "the same by the clock", low=0, on_resume="ignore", identifies=False)
     log_every_steps: int = setting(
         10, "steps between two lines of metrics", low=1, on_resume="ignore", identifies=False, compared=False
@@ -292,6 +289,11 @@ class TrainingConfig(Section):
         ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
         compared=False,
     )  # fmt: skip
+
+    @property
+    def mean_window(self) -> int:
+        """`monitor_mean` with an answer; a loss of many words jumps less than a score of a hundred captions."""
+        return self.monitor_mean or (1 if self.monitor.endswith(("loss", "perplexity")) else 3)
 
     def check(self) -> None:
         """A plateau schedule has no warm-up."""

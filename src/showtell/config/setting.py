@@ -121,10 +121,15 @@ def setting(
     choices: Collection[object] = (),
     **traits: Any,
 ) -> Any:
-    """A field of a section; arguments as the attributes of `Setting`, lists as defaults are copied."""
+    """A field of a section; arguments as the attributes of `Setting`.
+
+    Lists as defaults are copied; `dict` is a setting of any keys, which stand for themselves.
+    """
     told = Setting(meaning, low, above, high, tuple(choices), **traits)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata={"setting": told})
+    if default is dict:
+        return field(default_factory=dict, metadata={"setting": told})
     return field(default=default, metadata={"setting": told})
 
 
@@ -209,7 +214,7 @@ def walk(schema: Any, prefix: str = "", outer: Setting = ROOT) -> Iterator[Decla
 def refuse_without_effect(settings: Iterable[Declared], values: Mapping[str, Any]) -> None:
     """Refuses, by a ConfigError, a setting that is not at its default and does nothing among these values."""
     for one in settings:
-        value = values[one.key]
+        value = values.get(one.key, one.default)  # of a setting of any keys, these stand there
         if value == one.default or one.setting.has_effect(values):
             continue
         now = " and ".join(f"{need.key}={spelled(values[need.key])}" for need in one.setting.needs)

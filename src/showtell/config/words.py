@@ -124,12 +124,23 @@ def _setting(word: str, before: str, rest: Sequence[str], groups: Groups, sweep:
     if not value and rest and "=" not in rest[0] and not rest[0].startswith("-"):
         raise ConfigError(f"{word} {rest[0]}: write it without blanks around the =: {typed(key, rest[0])}")
     known = known_keys()
+    if key.startswith("second.") and value:
+        return f"++second.{_of_second(key.removeprefix('second.'), value, sweep)}"
     if key not in known and "/" not in key and "@" not in key and key not in groups:
         refuse_unknown(key, value, groups)
     if not value:
         raise ConfigError(f"{word}: its value is missing; write it after the =, or leave {word} out")
     read = _value(key, value, sweep) if key in known else _option(key, value, groups.get(key, ()), sweep)
     return f"{key}={read}"
+
+
+def _of_second(key: str, value: str, sweep: bool) -> str:
+    """`KEY=VALUE` of the second stage, read as the setting KEY is."""
+    try:
+        refuse_unknown(key, value)
+        return f"{key}={_value(key, value, sweep)}"
+    except ConfigError as error:
+        raise ConfigError(f"second stage: {error}") from None
 
 
 def _option(group: str, value: str, options: Sequence[str], sweep: bool) -> str:

@@ -26,7 +26,7 @@ from torchvision.transforms.v2 import functional
 
 from showtell.config import AugmentConfig, ImageTransform
 from showtell.data.caption_set import CaptionSet, CaptionTable
-from showtell.data.images import normalized, resized
+from showtell.data.images import normalized, one_after_the_other, resized
 
 Rows = NDArray[np.int64]
 SEED_OF_VIEWS = 0
@@ -87,10 +87,13 @@ class Augmentation:
         return [asdict(self.config), self.seed, np.packbits(self.sided).tobytes().hex()]
 
     def __call__(self, picture: Tensor, transform: ImageTransform, epoch: int, row: int) -> Tensor:
-        """uint8 `(3, height, width)` to the encoder's input `(3, size, size)`."""
+        """uint8 `(3, height, width)` to the encoder's input `(3, size, size)`; a pair sees the same change."""
         random = draws(self.seed, epoch, row).tolist()
         if self.config.crop_area < 1:
             picture = crop(picture, self.config.crop_area, random[:4])
+        return one_after_the_other([self._seen(picture, one, row, random) for one in transform.parts])
+
+    def _seen(self, picture: Tensor, transform: ImageTransform, row: int, random: Sequence[float]) -> Tensor:
         small = resized(picture, transform)
         if self.config.flip and random[4] < 0.5 and not self.sided[row]:
             small = functional.horizontal_flip(small)

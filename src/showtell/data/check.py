@@ -224,7 +224,7 @@ def render(report: Report) -> str:
         lines.append(f"in full: {in_full(config)}")
         root = shlex.quote(f"data.root={config.root}")
         words = [root, *re.findall(r"use (vocab\.\w+=\w+)", report.vocabulary_fault or "")]
-        lines.append(f"to train: python train.py experiment=small_photos data=custom {' '.join(words)}")
+        lines.append(f"to train: python train.py experiment=photos data=custom {' '.join(words)}")
     lines += dict.fromkeys([*report.train.told, *report.val.told])
     for split in (report.train, report.val):
         lines += ["", *_split_lines(split, config.max_caption_words)]

@@ -10,13 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from showtell.data.feature_dtypes import DTYPES
 from showtell.data.images import PictureError
 from showtell.data.workers import note_done, watched
-from showtell.errors import UserError
-
-
-class StoreError(UserError):
-    """Features that cannot be stored; one line with the remedy."""
 
 
 class PictureEncoder(Protocol):
@@ -42,8 +38,8 @@ def encoded(
     `load` gives the pixels `(3, S, S)` of a row; it notes what it reads, and may raise a `PictureError`.
 
     Yields:
-        For each batch the rows that could be read, their features `(B, *feature_shape)` of dtype `float16` or
-        `float32`, and the others with the reasons.
+        For each batch the rows that could be read, their features as `features.dtype` writes them, and the others
+        with the reasons.
 
     Raises:
         StoreError: an answer of the encoder that cannot be stored.
@@ -56,7 +52,7 @@ def encoded(
     else:
         batches = watched(dataset, batch_size=batch_size, num_workers=workers, collate_fn=_collate)
     for readable, pixels, reasons in batches:
-        yield readable, as_stored(encoder(pixels), dtype) if readable else np.empty(0), reasons
+        yield readable, DTYPES[dtype].encode(encoder(pixels)) if readable else np.empty(0), reasons
 
 
 def _collate(items: list[tuple[int, Tensor | str]]) -> tuple[list[int], Tensor, dict[int, str]]:
@@ -83,12 +79,3 @@ class _Decoding(Dataset[tuple[int, "Tensor | str"]]):
             return row, str(error)
         finally:
             note_done()
-
-
-def as_stored(answer: Tensor, dtype: str) -> NDArray[Any]:
-    """The answer on the CPU in the type of the file; refused where numbers do not fit."""
-    stored = answer.to("cpu", dtype=getattr(torch, dtype))
-    if not torch.isfinite(stored).all():
-        what = "is not finite" if not torch.isfinite(answer).all() else f"is too large for {dtype}"
-        raise StoreError(f"what the encoder says about a picture {what}; use features.dtype=float32 or other weights")
-    return stored.numpy()

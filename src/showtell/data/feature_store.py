@@ -4,7 +4,7 @@ A store is a folder named by a hash of everything its numbers follow from (encod
 list of pictures with their sizes and times), so a change of any of them is another store and nothing is ever stale.
 In it:
 
-- `features.bin`: one row per picture, raw float16 or float32, memory-mapped;
+- `features.bin`: one row per picture, raw, as `features.dtype` says, memory-mapped;
 - `state.bin`: one byte per picture (waiting, stored, unreadable), written after the row, so that a killed build goes
   on;
 - `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
@@ -21,9 +21,8 @@ wait, because two machines that map one file over a network would overwrite each
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.config import ConfigError
-from showtell.data.encoding import PictureEncoder, StoreError, encoded
+from showtell.data.encoding import PictureEncoder, encoded
+from showtell.data.feature_dtypes import DTYPES, StoreError
 from showtell.data.loading import cut
 from showtell.data.store_request import StoreRequest
+from showtell.data.store_room import no_room, present, room_in_words
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
-from showtell.files import atomic_write, remove_stale_temporaries, write_text_atomically
+from showtell.files import atomic_write, remove_stale_temporaries, size, write_text_atomically
 from showtell.terminal import Progress
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
@@ -47,14 +48,15 @@ ABOUT = "about.json"
 
 
 class FeatureStore:
-    """A store: `features` `(P, *feature_shape)` memory-mapped, `unreadable` `(P,)` bool."""
+    """A store: `features` `(P, ...)` memory-mapped, as its `dtype` writes them, and `unreadable` `(P,)` bool."""
 
     def __init__(self, directory: Path) -> None:
         about = json.loads((directory / ABOUT).read_text())
-        shape = (about["pictures"], *about["feature_shape"])
         self.directory = directory
+        self.dtype = DTYPES[about["dtype"]]
+        shape = (about["pictures"], *self.dtype.stored_shape(tuple(about["feature_shape"])))
         # torch wants a writable array; a private mapping is one, and nobody writes to it
-        self.features: NDArray[Any] = np.memmap(directory / "features.bin", about["dtype"], "c", shape=shape)
+        self.features: NDArray[Any] = np.memmap(directory / "features.bin", self.dtype.file, "c", shape=shape)
         self.unreadable: NDArray[np.bool_] = np.fromfile(directory / "state.bin", np.uint8) == UNREADABLE
 
 
@@ -115,22 +117,6 @@ def stored_shape(root: Path, request: StoreRequest) -> tuple[int, ...] | None:
         return None
 
 
-def check_room(root: Path, requests: Sequence[StoreRequest], feature_shape: tuple[int, ...]) -> None:
-    """Refuses, before the first picture is encoded, stores that together do not fit on the disk.
-
-    Raises:
-        StoreError: they do not.
-    """
-    missing = 0
-    for request in requests:
-        features = request.directory(root) / "features.bin"
-        missing += request.num_bytes(feature_shape) - (features.stat().st_size if features.is_file() else 0)
-    root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(root).free
-    if missing > free:
-        raise _no_room(root, f"the features need {missing / 1e9:.2f} GB more and {free / 1e9:.2f} GB are free")
-
-
 def _locked(directory: Path) -> FileLock:
     lock = FileLock(directory / "lock")
     try:
@@ -163,8 +149,9 @@ def _build(
             _prepare(directory, request, encoder.feature_shape)
     # arrays that ranks of one machine share
     state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(request.rows,))
-    shape = (request.rows, *encoder.feature_shape)
-    features = np.memmap(directory / "features.bin", request.dtype, "r+", shape=shape)
+    dtype = DTYPES[request.dtype]
+    shape = (request.rows, *dtype.stored_shape(encoder.feature_shape))
+    features = np.memmap(directory / "features.bin", dtype.file, "r+", shape=shape)
     wanted = request.rows_of(pictures)
     waiting = broadcast(wanted[state[wanted] == WAITING])
     ranks, done = get_ranks(), len(wanted) - len(waiting)
@@ -191,24 +178,21 @@ def _build(
 def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
     """Makes the two files at their full size, so that a disk that is too small is noticed now, and describes them."""
     path = directory / "features.bin"
-    size = request.num_bytes(feature_shape)
-    present = path.stat().st_size if path.is_file() else 0
-    if present != size:
-        free = shutil.disk_usage(directory).free
-        if free < size - present:
-            raise _no_room(directory, f"the features need {size / 1e9:.2f} GB and {free / 1e9:.2f} GB are free")
+    needed = request.num_bytes(feature_shape)
+    if present(directory) != needed:
+        room_in_words(directory.parent, [([request], feature_shape)])
         with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
             file.write(bytes(request.rows))
         try:
             with path.open("ab") as file:
-                file.truncate(size)
+                file.truncate(needed)
                 # takes the room now: a full disk would otherwise kill the process in the middle, by SIGBUS
                 if hasattr(os, "posix_fallocate"):  # macOS has none
-                    os.posix_fallocate(file.fileno(), 0, max(size, 1))
+                    os.posix_fallocate(file.fileno(), 0, max(needed, 1))
         except OSError as error:
             path.unlink(missing_ok=True)
-            what = f"cannot set aside {size / 1e9:.2f} GB for the features ({error.strerror})"
-            raise _no_room(directory, what) from None
+            what = f"cannot set aside {size(needed)} for the features ({error.strerror})"
+            raise no_room(directory, what) from None
     about = {
         "name": request.name,
         "pictures": request.rows,
@@ -219,8 +203,3 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     write_text_atomically(directory / ABOUT, json.dumps(about, indent=1))
-
-
-def _no_room(directory: Path, what: str) -> StoreError:
-    remedy = "make room, set cache=DIR to another disk, or train from pictures with features=off"
-    return StoreError(f"{directory}: {what}; {remedy}")

@@ -12,6 +12,7 @@ Pillow's; exactly as torchvision would, whose import takes longer than captionin
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -119,9 +120,14 @@ def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
     """Makes an encoder's input of an RGB picture.
 
     uint8 (3, height, width) is stretched with antialiasing, as torchvision's own pipelines do, then scaled to [0, 1]
-    and normalized: float32 (3, size, size).
+    and normalized: float32 (3, size, size), or what a pair of encoders takes.
     """
-    return normalized(resized(picture, transform), transform)
+    return one_after_the_other([normalized(resized(picture, one), one) for one in transform.parts])
+
+
+def one_after_the_other(inputs: Sequence[Tensor]) -> Tensor:
+    """The inputs (3, S, S) of the encoders of a pair as one; see `ImageTransform.beside`. A single one as it is."""
+    return inputs[0] if len(inputs) == 1 else torch.cat([one.flatten(1) for one in inputs], dim=1).unsqueeze(-1)
 
 
 def resized(picture: Tensor, transform: ImageTransform) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.augmentation import Augmentation, Rows
+from showtell.data.feature_dtypes import FLOAT32, FeatureDtype
 from showtell.data.images import load_picture, read_picture
 from showtell.data.workers import note_done, note_reading
 
@@ -65,15 +66,25 @@ class CachedFeatures:
     """Reads stored features: `(B, D)` or `(B, R, D)`.
 
     Args:
-        plain: `(P, ...)` features of the pictures as they are.
+        plain: `(P, ...)` features of the pictures as they are, as `dtype` writes them.
         changed: `((V - 1) P, ...)` features of changed ones, view by view.
+        dtype: how they are written; by default they are floating-point numbers.
         captions: N, how many captions there are; only with `changed`.
         seed: of the run.
     """
 
-    def __init__(self, plain: Tensor, changed: Tensor | None = None, *, captions: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        plain: Tensor,
+        changed: Tensor | None = None,
+        *,
+        dtype: FeatureDtype = FLOAT32,
+        captions: int = 0,
+        seed: int = 0,
+    ) -> None:
         self.plain = plain
         self.changed = changed
+        self.dtype = dtype
         self.captions = captions
         self.seed = seed
         self._epoch = -1
@@ -82,18 +93,18 @@ class CachedFeatures:
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`."""
-        return tuple(self.plain.shape[1:])
+        return self.dtype.feature_shape(tuple(self.plain.shape[1:]))
 
     def __call__(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> Tensor:
         """The features of rows of pictures `(B,)`, as rows of captions `(B,)` see them in an epoch."""
         features = self.plain.index_select(0, self._index(pictures))
         if self.changed is None or rows is None:
-            return features
+            return self.dtype.decode(features)
         views = self.views(epoch)[rows]
         is_changed = views > 0
         places = (views - 1) * len(self.plain) + pictures
         features[self._index(is_changed.nonzero()[0])] = self.changed.index_select(0, self._index(places[is_changed]))
-        return features
+        return self.dtype.decode(features)
 
     def views(self, epoch: int) -> NDArray[np.int64]:
         """`(N,)` which view each caption sees in an epoch."""
@@ -107,3 +118,20 @@ class CachedFeatures:
 
     def _index(self, places: NDArray[np.integer]) -> Tensor:
         return torch.from_numpy(places.astype(np.int64, copy=False)).to(self.plain.device)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Stored features of several encoders as one: `(B, D1 + D2)` or `(B, R, D1 + D2)`."""
+
+    parts: Sequence[ReadImages]
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """`(D1 + D2,)` or `(R, D1 + D2)`."""
+        shapes = [part.feature_shape for part in self.parts]
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def __call__(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> Tensor:
+        """The features of rows of pictures `(B,)`, as rows of captions `(B,)` see them in an epoch."""
+        return torch.cat([part(pictures, rows, epoch) for part in self.parts], dim=-1)

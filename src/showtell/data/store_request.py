@@ -15,6 +15,7 @@ from showtell.config import Config, ImageTransform
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation
 from showtell.data.caption_set import CaptionSet
+from showtell.data.feature_dtypes import DTYPES
 from showtell.data.images import load_picture, read_picture
 from showtell.data.paths import stamp
 from showtell.data.workers import note_reading
@@ -27,19 +28,22 @@ def store_label(data: str, split: str, encoder: str) -> str:
 
 
 def split_request(
-    config: Config, split: SplitName, captions: CaptionSet, encoder: str, transform: ImageTransform
+    config: Config, split: SplitName, captions: CaptionSet, encoder: str, fingerprint: str, transform: ImageTransform
 ) -> "StoreRequest":
-    """What a run stores of the pictures of a split, as they are.
+    """What a run stores of the pictures of a split, as they are, for one encoder.
 
     Args:
         config: of the run.
         split: which one.
         captions: its captions, which name the pictures.
-        encoder: the encoder's fingerprint.
+        encoder: the encoder's name.
+        fingerprint: tells its features from others.
         transform: what is made of each picture before it is encoded.
     """
-    label = store_label(config.data.name, split, config.encoder.name)
-    return StoreRequest(label, captions.path_names, encoder, transform, config.features.dtype, stamps=captions.stamps)
+    label = store_label(config.data.name, split, encoder)
+    return StoreRequest(
+        label, captions.path_names, fingerprint, transform, config.features.dtype, stamps=captions.stamps
+    )
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class StoreRequest:
 
     def num_bytes(self, feature_shape: tuple[int, ...]) -> int:
         """How large the features are on the disk."""
-        return self.rows * int(np.prod(feature_shape)) * np.dtype(self.dtype).itemsize
+        return self.rows * DTYPES[self.dtype].num_bytes(feature_shape)
 
     def load(self, row: int) -> Tensor:
         """The pixels `(3, S, S)` that the encoder sees for a row.

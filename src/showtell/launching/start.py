@@ -58,7 +58,9 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
     if composed is not None:
         os.environ[COMMAND_VARIABLE] = shlex.join(["python", "train.py", *overrides])
         run.begin(composed, overrides)
-    elif not ranks:  # as a batch system starts a job anew
+    else:
+        run = run.current
+    if composed is None and not ranks:  # as a batch system starts a job anew
         run.go_on()
     config = run.config()
     if LAUNCHER not in os.environ and not (ranks and ranks.rank):
@@ -79,9 +81,9 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         status = run.status()
         return math.nan if status is None or status.best is None else status.best
     with unfailing_output(), stopped_early(run):
-        from showtell.training.train import train  # late: who only starts others needs no torch
+        from showtell.training.stages import train_stages  # late: who only starts others needs no torch
 
-        return train(config, run.directory)
+        return train_stages(config, run.directory)
 
 
 @contextmanager
@@ -149,14 +151,16 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
     Raises:
         SystemExit: another rank has gone; what is to say about it is others' business.
     """
-    from showtell.training.train import train
+    from showtell.training.stages import sized_by_data, train_stages
 
     try:
         with process_group(ranks, config.device.accelerator, config.device.timeout_seconds):
+            if not ranks.rank:
+                config = sized_by_data(config, run_dir)
             values, directory = broadcast((config.as_dict(), str(run_dir)))
             watch_machines(ranks, run_dir)
             with unfailing_output(), nullcontext() if ranks.rank else stopped_early(Run(directory)):
-                return train(parse(values), Path(directory))
+                return train_stages(parse(values), Path(directory))
     except RuntimeError as error:
         if not _LOST.search(str(error)):
             raise

@@ -42,7 +42,7 @@ class ComparedRun:
     def rows(self) -> list[dict[str, str]]:
         """`metrics.csv`; empty where it cannot be read."""
         try:
-            with Run(self.directory).metrics_file.open(newline="", encoding="utf-8") as file:
+            with Run(self.directory).current.metrics_file.open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
         except (OSError, ValueError, csv.Error):
             return []
@@ -86,7 +86,7 @@ def read_run(directory: Path) -> ComparedRun | None:
     if status is None or config is None:
         return None
     parameters = {key: _plain(value) for key, value in flat(config).items()}
-    return ComparedRun(directory, status, parameters, _test_scores(run))
+    return ComparedRun(directory, status, parameters, _test_scores(run.current))
 
 
 def _test_scores(run: Run) -> dict[str, Any]:
@@ -98,8 +98,10 @@ def _test_scores(run: Run) -> dict[str, Any]:
 
 
 def main_metric(runs: Sequence[ComparedRun]) -> str:
-    """What most runs chose their best epoch by."""
-    return Counter(run.status.monitor for run in runs).most_common(1)[0][0]
+    """What most runs chose their best epoch by; where it is a mean that some runs lack, the metric itself."""
+    name = Counter(run.status.monitor for run in runs).most_common(1)[0][0]
+    lacking = any(run.status.metrics and run.metric(name) is None for run in runs)
+    return name.removesuffix("_mean") if lacking else name
 
 
 def metric_names(runs: Iterable[ComparedRun], first: str) -> list[str]:

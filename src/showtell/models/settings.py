@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from showtell.config.registry import declare, declare_any_other
+from showtell.config.registry import declare, declare_any_other, settings
 from showtell.config.sections import DecoderConfig, EncoderConfig
 from showtell.config.setting import setting
 from showtell.errors import ConfigError
@@ -32,6 +32,49 @@ class TimmConfig(EncoderConfig):
         """The name says whose it is, wherever it is read."""
         super().check()
         self.name = f"timm/{self.name.removeprefix('timm/')}"
+
+
+@dataclass(kw_only=True)
+class PairConfig(EncoderConfig):
+    """Two encoders side by side: encoder=pair encoder.first=efficientnet_lite2 encoder.second=timm/convnext_tiny."""
+
+    KEYS: ClassVar[tuple[str, str]] = ("first", "second")
+
+    name: str = setting("pair", "the network")
+    first: str = setting("efficientnet_lite2", "the first encoder, by the name that it has alone")
+    second: str = setting("efficientnet_lite0", "the second encoder")
+    weights: str = setting("default", "of both; default: those that each has alone; none: random")
+    first_weights: str | None = setting(None, "of the first encoder, a file say; null: as weights")
+    second_weights: str | None = setting(None, "of the second encoder; null: as weights")
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of both."""
+        return self.first, self.second
+
+    @property
+    def parts(self) -> list[EncoderConfig]:
+        """The settings of each, as a run with it alone has them."""
+        found = []
+        for name, own in zip(self.names, (self.first_weights, self.second_weights), strict=True):
+            weights = self.weights if own is None else own
+            values = {} if weights == "default" else {"weights": weights}
+            shared = {"pooling": self.pooling, "image_size": self.image_size, "fit": self.fit}
+            found.append(settings("encoder", name, **values, **shared))
+        return found
+
+    def check(self) -> None:
+        """Two encoders, which stay frozen."""
+        super().check()
+        for key, name in zip(self.KEYS, self.names, strict=True):
+            if name in ("pair", "timm", "torchvision"):
+                raise ConfigError(f"encoder.{key}={name} names no network; give one, such as efficientnet_lite0")
+        if self.finetune_blocks:
+            raise ConfigError(
+                f"encoder.finetune_blocks={self.finetune_blocks}: both encoders of a pair stay frozen; set it to 0, or "
+                "use one encoder"
+            )
+        self.first, self.second = (one.name for one in self.parts)
 
 
 @dataclass(kw_only=True)
@@ -108,6 +151,7 @@ declare_any_other(
     "encoder", TorchvisionConfig, "showtell.models.encoders.torchvision:TorchvisionBackbone", "torchvision"
 )
 declare_any_other("encoder", TimmConfig, "showtell.models.encoders.timm:TimmBackbone", "timm", prefix="timm/")
+declare("encoder", PairConfig, "showtell.models.encoders.pair:Pair")
 declare("decoder", LSTMConfig, "showtell.models.decoders.lstm:LSTMDecoder")
 declare("decoder", AttentionConfig, "showtell.models.decoders.attention:SoftAttentionDecoder")
 declare("decoder", HardAttentionConfig, "showtell.models.decoders.hard_attention:HardAttentionDecoder")

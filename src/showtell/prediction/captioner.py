@@ -34,6 +34,7 @@ from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
 from showtell.models.encoders.base import Encoder, build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
 from showtell.models.encoders.finetuning import finetuned_blocks
+from showtell.models.encoders.pair import in_words, pixels_in_words
 from showtell.prediction.pictures import Pictures, as_list
 from showtell.run import Run
 from showtell.text import Vocabulary, build_tokenizer
@@ -176,8 +177,7 @@ class Captioner(PictureCaptioner):
         seen = f"{shape[0]} regions of {shape[1]} numbers" if len(shape) == 2 else f"{shape[0]} numbers"
         weights = sum(parameter.numel() for parameter in self.decoder.parameters())
         lines = {
-            "encoder": f"{config.encoder.name}, weights {config.encoder.weights}, "
-            f"pictures of {transform.size} x {transform.size} to {seen}",
+            "encoder": f"{in_words(config.encoder)}, pictures of {pixels_in_words(transform)} to {seen}",
             "decoder": f"{config.decoder.name}, {weights:,} parameters",
             "words": f"{len(self.vocabulary):,}",
             "data": config.data.name,
@@ -201,7 +201,7 @@ class Captioner(PictureCaptioner):
         metadata = checked_metadata(checkpoint, path, model_only=True)
         config = restore(metadata["config"])
         vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
-        identity, transform = metadata["encoder"], ImageTransform(**metadata["transform"])
+        identity, transform = metadata["encoder"], ImageTransform.of(metadata["transform"])
         weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)
         encoder = build_encoder(config.encoder, weights)
         if count := config.encoder.finetune_blocks:
@@ -242,7 +242,7 @@ class Captioner(PictureCaptioner):
 def _score(file: Path) -> str:
     """`val/cider 0.947 after epoch 3` of a run's best checkpoint; empty where that is not known."""
     run = Run(file.parent.parent)
-    status = run.status() if file == run.best else None
+    status = run.stage_status() if file == run.best else None
     if status is None or status.best is None:
         return ""
     return f"{status.monitor} {status.best:.3f} after epoch {status.best_epoch}"

@@ -7,6 +7,7 @@ themselves, or those of an annotation file.
 import argparse
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,17 @@ def _is_run(path: Path) -> bool:
         return False
 
 
+def unfinished_stage(file: Path) -> str:
+    """What to know of a checkpoint of a run whose second stage has not come to its end; else empty."""
+    own = Run.of(file)
+    run = Run(own.directory.parent) if own.is_second else own
+    status = run.status()
+    if status is None or not status.then or status.state == "finished":
+        return ""
+    stage = "its second stage is not finished yet" if own.is_second else "only its first stage is there"
+    return f"{stage}; go on with: {run.command}"
+
+
 def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[NamedModel]:
     """Loads the checkpoints; with `--gallery` side by side (and joined as well under `--ensemble`), else joined.
 
@@ -109,6 +121,8 @@ def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[Name
     labels = short_labels(files)
     models = []
     for label, file in zip(labels, files, strict=True):
+        if note := unfinished_stage(file):
+            print(f"note: {label}: {note}", file=sys.stderr, flush=True)
         captioner = Captioner.from_checkpoint(file, options.device)
         decoding = decoding_from_flags(captioner.configs[0].decoding, options)
         models.append(NamedModel(label, (file,), captioner, decoding))

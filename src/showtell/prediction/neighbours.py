@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -53,12 +54,12 @@ def neighbours(
         features: `(P, D)` of the captioned pictures, as `pooled`.
         paths: of these; a picture is not its own neighbour.
     """
-    store = _store(config, captions)
-    if isinstance(store, str):
-        return f"nearest training pictures left out: {store}"
+    stored = _stored(config, captions)
+    if isinstance(stored, str):
+        return f"nearest training pictures left out: {stored}"
     rows = {os.path.abspath(path): row for row, path in enumerate(captions.path_names)}
     own = np.array([rows.get(os.path.abspath(path), -1) for path in paths], np.int64)
-    found, cosines = nearest(features, store.features, ~store.unreadable, own)
+    found, cosines = nearest(features, stored, stored.usable, own)
     near, names = [captions.paths[row] for row in found.tolist()], telling_names(captions.paths)
     ids = captions.picture_ids.tolist()
     return Neighbours(
@@ -69,16 +70,34 @@ def neighbours(
     )
 
 
-def _store(config: Config, captions: CaptionSet) -> FeatureStore | str:
+class _Stored:
+    """What the encoders of a run said of its training pictures, side by side, as floating-point numbers."""
+
+    def __init__(self, stores: Sequence[FeatureStore]) -> None:
+        self._stores = stores
+        self.usable = ~np.logical_or.reduce([store.unreadable for store in stores])
+
+    def __len__(self) -> int:
+        return len(self.usable)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        parts = [store.dtype.decode(torch.from_numpy(store.features[rows])).float() for store in self._stores]
+        return torch.cat(parts, dim=-1).numpy()
+
+
+def _stored(config: Config, captions: CaptionSet) -> _Stored | str:
     """The stored features of the training pictures, or why there are none."""
     if config.features.mode != "store":
         return "the run stores no features (features=off)"
-    encoder = FrozenEncoder(config)
-    try:
-        request = split_request(config, "train", captions, encoder.fingerprint, encoder.weights.transform)
-    except UserError as error:
-        return str(error)
-    directory = request.directory(Path(config.cache) / "features")
-    if not (directory / "complete").is_file():
-        return f"{directory} is not there or not complete; the run stores it again where it is trained"
-    return FeatureStore(directory)
+    stores = []
+    for part in FrozenEncoder(config).parts:
+        try:
+            transform = part.weights.transform
+            request = split_request(config, "train", captions, part.config.name, part.fingerprint, transform)
+        except UserError as error:
+            return str(error)
+        directory = request.directory(Path(config.cache) / "features")
+        if not (directory / "complete").is_file():
+            return f"{directory} is not there or not complete; training the run anew stores it"
+        stores.append(FeatureStore(directory))
+    return _Stored(stores)

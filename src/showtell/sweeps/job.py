@@ -22,6 +22,7 @@ from showtell.config.migration import as_started
 from showtell.config.reference import names_folders, traits
 from showtell.config.schema import ADOPTED
 from showtell.config.setting import flat
+from showtell.config.stages import as_sized
 from showtell.config.words import key_of
 from showtell.leaderboard.compare import short_names
 from showtell.processes import COMMAND_VARIABLE, signal_name
@@ -64,7 +65,14 @@ class Job:
         status = run.status()
         if status and status.state == "pruned":
             return ToDo.NOTHING
-        if status and status.state in DONE and self.config.training.max_epochs <= status.max_epochs:
+        epochs, first = as_sized(self.config, run.values() or {}).training.max_epochs, run.stage_status()
+        is_longer = first is not None and epochs > first.max_epochs
+        if is_longer and run.current.is_second:
+            raise ConfigError(
+                f"{self.directory}: training.max_epochs={epochs} asks for a longer first stage, and the second has "
+                "begun; give this sweep a name of its own (name=...)"
+            )
+        if status and status.state in DONE and not is_longer:
             return ToDo.NOTHING
         return ToDo.RESUME if run.has_checkpoint else ToDo.NEW
 
@@ -99,6 +107,8 @@ class Job:
         with held:
             if to_do is ToDo.NEW:
                 run.create(self.config)
+            elif run.current.is_second:
+                run.current.go_on()
             else:
                 run.propose(replace(self._adopting(run.values()), resume=str(self.directory)))
         return to_do
@@ -107,7 +117,8 @@ class Job:
         """With what the run here has that the command line does not say: a second stage's adoptions, old names."""
         if saved is None:
             return self.config
-        config = self.config.adopting(restore(saved)) if self.config.init_from else self.config
+        config = as_sized(self.config, saved)
+        config = config.adopting(restore(saved)) if config.init_from else config
         return as_started(config, saved)
 
     def _differences(self) -> list[tuple[str, Any, Any]]:
@@ -236,7 +247,7 @@ def fix_status(result: Result) -> None:
     run = Run(result.job.directory)
     status = run.status()
     if result.failed and status is not None and status.state == "running":
-        run.record(state=result.state, reason=result.reason)
+        run.current.record(state=result.state, reason=result.reason)
 
 
 def describe(code: int, line: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 import torch
 
 from showtell.config import Config
+from showtell.models.encoders.pair import in_words
 from showtell.models.module import CaptionModule
 from showtell.text import Vocabulary
 
@@ -29,9 +30,7 @@ def words_kept(vocabulary: Vocabulary, counts: Counter[str], threshold: int) -> 
 
 def encoder_in_words(config: Config, feature_shape: tuple[int, ...]) -> str:
     """Its name and weights, and what it gives."""
-    tuned = f", the last {count} blocks trained" if (count := config.encoder.finetune_blocks) else ""
-    shape = " x ".join(map(str, feature_shape))
-    return f"{config.encoder.name} ({config.encoder.weights}{tuned}), features {shape}"
+    return f"{in_words(config.encoder)}, features {' x '.join(map(str, feature_shape))}"
 
 
 def model_in_words(config: Config, module: CaptionModule) -> str:

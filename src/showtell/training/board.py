@@ -22,6 +22,7 @@ from showtell.config import Config
 from showtell.config.reference import traits
 from showtell.config.setting import flat
 from showtell.evaluation.diversity import MEANINGS
+from showtell.models.encoders.pair import parts_of
 from showtell.models.module import CaptionModule
 from showtell.processes import COMMAND_VARIABLE
 
@@ -30,6 +31,7 @@ CURVES = {
     "train/loss": "what a step minimizes; `train/epoch_loss` is its mean over an epoch",
     "val/perplexity": "the exponential of `val/loss`, the cross-entropy per token",
     "val/cider, bleu4, rouge_l ...": "of the captions that the decoder writes itself, against people's",
+    "val/cider_mean": "over the last validations (`training.monitor_mean`); it chooses `best.ckpt`",
     **{f"val/{name}": meaning for name, meaning in MEANINGS.items()},
     "val/true": "embedded data set alone: the share of captions that are wholly true of their pictures",
 }
@@ -96,7 +98,8 @@ def model_table(module: CaptionModule, config: Config) -> str:
             rows.append([f"`{name}`", f"{type(layer).__name__}({layer.extra_repr()})", f"{count:,}{frozen}"])
     trained = sum(one.numel() for one in module.parameters() if one.requires_grad)
     blocks = config.encoder.finetune_blocks
-    looks = f"Encoder: {config.encoder.name}, frozen" + (f" but for its last {blocks} blocks." if blocks else ".")
+    names = " + ".join(one.name for one in parts_of(config.encoder))
+    looks = f"Encoder: {names}, frozen" + (f" but for its last {blocks} blocks." if blocks else ".")
     return f"{table('layer', 'what', rows, 'parameters')}\n\nTrained parameters: {trained:,}. {looks}"
 
 

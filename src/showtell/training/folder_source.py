@@ -12,18 +12,21 @@ from showtell.config import Config
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, view_augmentation
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import check_room, choose_place, open_or_build, place_features, stored_shape
+from showtell.data.feature_store import choose_place, open_or_build, place_features, stored_shape
 from showtell.data.formats import no_picture_there, resolved
 from showtell.data.module import SplitData, pictures_in_batches
 from showtell.data.paths import sizes_hash
-from showtell.data.readers import CachedFeatures, PictureFiles
+from showtell.data.readers import CachedFeatures, PictureFiles, SideBySide
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.store_request import StoreRequest, split_request
+from showtell.data.store_room import room_in_words
 from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import check_writable, short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.models.encoders.pair import shape_side_by_side
+from showtell.terminal import tell
 from showtell.text import Tokenizer
 from showtell.training.sources import Source, report_left_out
 
@@ -65,11 +68,14 @@ class FolderSource(Source):
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
+        return shape_side_by_side([self._shape_of(part) for part in self.encoder.parts])
+
+    def _shape_of(self, part: FrozenEncoder) -> tuple[int, ...]:
         stored = None
         if self.config.features.mode == "store":
-            request = store_requests(self.config, self.encoder, "train", self.captions["train"])[0]
+            request = store_requests(self.config, part, "train", self.captions["train"])[0]
             stored = stored_shape(Path(self.config.cache) / "features", request)
-        return stored or self.encoder.network.feature_shape()
+        return stored or part.network.feature_shape()
 
     @cached_property
     def train(self) -> SplitData:
@@ -97,14 +103,15 @@ class FolderSource(Source):
 
     @cached_property
     def _room_is_there(self) -> bool:
-        config, encoder = self.config, self.encoder
+        config = self.config
         if config.features.mode == "store":
-            requests = [
-                request for name in self.captions
-                for request in store_requests(config, encoder, name, self.captions[name])
-            ]  # fmt: skip
+            wanted = []
+            for part in self.encoder.parts:
+                requests = (store_requests(config, part, name, self.captions[name]) for name in self.captions)
+                wanted.append(([one for split in requests for one in split], self._shape_of(part)))
             with rank_zero_first():
-                check_room(Path(config.cache) / "features", requests, self.feature_shape)
+                for line in room_in_words(Path(config.cache) / "features", wanted) if is_rank_zero() else ():
+                    tell("store", line)
         return True
 
     @property
@@ -161,8 +168,9 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName, captio
 
 
 def store_requests(config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet) -> list[StoreRequest]:
-    """What is stored of a split; where training changes pictures, also of changed ones."""
-    request = split_request(config, name, captions, encoder.fingerprint, encoder.weights.transform)
+    """What is stored of a split for one encoder; where training changes pictures, also of changed ones."""
+    transform = encoder.weights.transform
+    request = split_request(config, name, captions, encoder.config.name, encoder.fingerprint, transform)
     if name != "train" or not config.data.augment.active:
         return [request]
     change = view_augmentation(config.data.augment, captions)
@@ -178,13 +186,22 @@ def _stored(
     """The split as the encoder answered to it."""
     features, folder = config.features, Path(config.cache) / "features"
     stores = [
-        open_or_build(folder, one, encoder.at_work, features.batch_size, config.data.num_workers, pictures)
-        for one in store_requests(config, encoder, name, captions)
+        [
+            open_or_build(folder, one, part.at_work, features.batch_size, config.data.num_workers, pictures)
+            for one in store_requests(config, part, name, captions)
+        ]
+        for part in encoder.parts
     ]
-    place = choose_place(features.place, sum(store.features.nbytes for store in stores), encoder.device)
-    tensors = [place_features(store.features, place) for store in stores]
-    images = CachedFeatures(tensors[0], *tensors[1:], captions=len(captions.lengths), seed=config.seed)
-    return SplitData(captions, images, stores[0].unreadable)
+    place = choose_place(features.place, sum(one.features.nbytes for own in stores for one in own), encoder.device)
+    images = [
+        CachedFeatures(
+            *(place_features(one.features, place) for one in own),
+            dtype=own[0].dtype, captions=len(captions.lengths), seed=config.seed,
+        )
+        for own in stores
+    ]  # fmt: skip
+    unreadable = np.logical_or.reduce([own[0].unreadable for own in stores])
+    return SplitData(captions, SideBySide(images) if len(images) > 1 else images[0], unreadable)
 
 
 def _decoded(

@@ -31,7 +31,7 @@ from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
 from showtell.processes import program, shortest
-from showtell.run import Run
+from showtell.run import Run, RunStatus
 from showtell.text import Vocabulary, build_tokenizer
 from showtell.training.board import boards, log_picture, logged_at
 from showtell.training.sources import Source
@@ -111,35 +111,42 @@ def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
 
 def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     """Says what the run reached, and what to type next; returns its best value."""
-    status = Run(run_dir).status()
+    status = Run(run_dir).stage_status()
     assert status is not None
     scored = next((one.scored for one in trainer.callbacks if isinstance(one, Scores)), "")  # type: ignore[attr-defined]
-    print(f"\n{what_next(config, shortest(run_dir), status.best, trainer.global_step, scored)}")
+    if config.then and status.state == "finished":
+        print(f"\n{best_line(status, config.training.monitor, scored)}", flush=True)
+    else:
+        print(f"\n{what_next(config, shortest(run_dir), status, trainer.global_step, scored)}")
     return math.nan if status.best is None else status.best
 
 
-def what_next(config: Config, run_dir: Path, best: float | None, step: int, scored: str = "") -> str:
+def what_next(config: Config, run_dir: Path, status: RunStatus, step: int, scored: str = "") -> str:
     """The best value, and the commands that one types after a run; none names a file that is not there."""
-    training = config.training
+    training, best = config.training, status.best
     pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
     checkpoint = Run(run_dir).last if best is None else Run(run_dir).best
     cut = 0 < training.max_steps <= step
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
     watch = f"Watch the curves:   {program('tensorboard')} --logdir {shlex.quote(str(run_dir.parent))}\n"
     return (
-        f"{best_line(training.monitor, best, scored)}{pictures}\n\n"
+        f"{best_line(status, training.monitor, scored)}{pictures}\n\n"
         f"{watch if 'tensorboard' in training.loggers else ''}"
         f"Caption pictures:   {program('python')} predict.py {shlex.quote(str(checkpoint))} PICTURE_OR_FOLDER...\n"
         f"Go on training:     {Run(run_dir).command} training.{longer}"
     )
 
 
-def best_line(monitor: str, value: float | None, scored: str = "") -> str:
-    """The best value in words; `training.max_steps` can end a run before its first validation."""
-    if value is None:
-        return f"No validation has given a {monitor} yet."
-    about = f" ({scored})" if scored and monitor.startswith("val/") else ""
-    return f"{monitor} {value:.4f} at its best{about}."
+def best_line(status: RunStatus, metric: str, scored: str = "") -> str:
+    """The best value in words; `training.max_steps` can end a run before its first validation.
+
+    Where a mean over validations chose the epoch, the metric of that epoch alone is told too.
+    """
+    if status.best is None:
+        return f"No validation has given a {metric} yet."
+    about = f" ({scored})" if scored and metric.startswith("val/") else ""
+    alone = f", epoch {status.best_epoch}: {metric} {status.metrics[metric]:.4f}" if status.monitor != metric else ""
+    return f"{status.monitor} {status.best:.4f} at its best{alone}{about}."
 
 
 class BestStatistics(Callback):

@@ -108,6 +108,7 @@ class Status(Callback):
             metrics=best.metrics,
             seconds=round(self._seconds(), 3),
             reason=reason,
+            then=self.config.then,
         )
 
 
@@ -120,7 +121,7 @@ def _epochs_begun(trainer: pl.Trainer) -> int:
 
 def pruning_callbacks(monitor: str, status: Status) -> list[Callback]:
     """The callback of a run that belongs to a search with pruning; none otherwise."""
-    if STUDY_VARIABLE not in os.environ:
+    if STUDY_VARIABLE not in os.environ or status.run.is_second:  # the search compares first stages, epoch by epoch
         return []
     return [Pruning(open_trial(Path(os.environ[STUDY_VARIABLE]), int(os.environ[TRIAL_VARIABLE])), monitor, status)]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from showtell.checkpointing.best import BestCheckpoint, check_monitor
@@ -85,12 +85,14 @@ def build_callbacks(
 ) -> list[Callback]:
     """In the order in which they must run: counting first, checkpoints last."""
     training = config.training
-    mode = monitor_mode(training.monitor)
     folder = Run(run_dir).checkpoints
     last = LastCheckpoint(
         folder, every_steps=training.checkpoint_every_steps, every_minutes=training.checkpoint_every_minutes
     )
-    best = BestCheckpoint(folder, last, monitor=training.monitor, mode=mode)
+    best = BestCheckpoint(
+        folder, last, monitor=training.monitor, mode=monitor_mode(training.monitor),
+        window=training.mean_window, patience=training.early_stopping_epochs,
+    )  # fmt: skip
     status = Status(config, run_dir, best, stop)
     curves = Curves(training.log_every_steps)
     callbacks = [
@@ -104,10 +106,7 @@ def build_callbacks(
         RunProgress(curves),
         EpochLines(),
     ]
-    callbacks += pruning_callbacks(training.monitor, status)
-    if training.early_stopping_epochs:
-        callbacks.append(EarlyStopping(training.monitor, mode=mode, patience=training.early_stopping_epochs))
-    return [*callbacks, best, last]
+    return [*callbacks, *pruning_callbacks(best.best.monitor, status), best, last]
 
 
 def check_monitored(monitor: str, scores: Scores) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tests.data.fetch.conftest import Handler, Server
 
-from showtell.data.fetch.download import ATTEMPTS, FetchError, Remote, download, size
+from showtell.data.fetch.download import ATTEMPTS, FetchError, Remote, download
+from showtell.files import size
 
 
 def remote(server: Server, **changes) -> Remote:

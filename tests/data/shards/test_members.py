@@ -156,7 +156,7 @@ def test_an_index_holds_words_places_and_features(tmp_path: Path) -> None:
     found = index(tar(tmp_path / "a.tar", members))
     spelled = [[found.words[n] for n in part] for part in np.split(found.word_numbers, found.starts[1:-1])]
     assert spelled == [["a", "red", "box", "."], ["a", "box"], ["a", "red", "red", "disc"]]
-    assert found.picture_of.tolist() == [0, 1, 1] and found.feature_shape == shape and found.feature_dtype == "<f2"
+    assert found.picture_of.tolist() == [0, 1, 1] and found.feature_shape == shape and found.feature_dtype == "float16"
     assert found.usable("features").all() and not found.usable("pictures").any()
     assert found.counts_in(found.usable("features")) == {"a": 3, "red": 3, "box": 2, ".": 1, "disc": 1}
     assert has_features(tmp_path / "a.tar")

@@ -21,10 +21,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from showtell.config.arguments import Parser
 from showtell.config.presets import data_config
 from showtell.data import check
-from showtell.data.fetch.download import FetchError, download, matches, size
+from showtell.data.fetch.download import FetchError, download, matches
 from showtell.data.fetch.sets import ON_REQUEST, PUBLIC_SETS, Archive, PublicSet
 from showtell.data.fetch.unpack import unpack
 from showtell.errors import UserError
+from showtell.files import size
 
 
 def main(arguments: list[str]) -> int:

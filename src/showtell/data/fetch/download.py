@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 
 from showtell import __version__
 from showtell.errors import UserError
-from showtell.files import WriteError, write_error
+from showtell.files import WriteError, size, write_error
 
 ATTEMPTS = 6
 TIMEOUT_SECONDS = 30.0
@@ -256,11 +256,3 @@ def _wrong_content(pieces: _Pieces) -> str:
         f"{pieces.remote.url}: the server sent {size(pieces.position)} that are not this file ({pieces.algorithm} "
         f"{found}... instead of {wanted}...), perhaps a proxy's page; removed; {ELSEWHERE}"
     )
-
-
-def size(num_bytes: int) -> str:
-    """A size as people say it: `19.3 GB`, `253 MB`, `12 kB`."""
-    for unit, bytes_per_unit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if num_bytes >= bytes_per_unit:
-            return f"{num_bytes / bytes_per_unit:.3g} {unit}"
-    return f"{num_bytes} bytes"

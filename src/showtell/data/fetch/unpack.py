@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from showtell.data.fetch.download import FetchError, size
+from showtell.data.fetch.download import FetchError
+from showtell.files import size
 
 
 def unpack(archive: Path, root: Path, advance: Callable[[int], None] = lambda num_bytes: None) -> None:

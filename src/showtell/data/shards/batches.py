@@ -39,7 +39,6 @@ from showtell.text import END, Vocabulary
 
 OPEN_SHARDS = 64
 _CAPTION = np.dtype([("row", np.int64), ("length", np.int64), ("turn", np.float64)])
-_DTYPES = {"<f2": torch.float16, "<f4": torch.float32}
 
 
 class ShardPlan:
@@ -236,8 +235,7 @@ class ShardBatches(Dataset[Batch]):
 
     def _features(self, shard: _Open, sample: int) -> Tensor:
         index = shard.index
-        data = shard.read(index.features[sample], index.feature_header, sample)
-        return torch.frombuffer(bytearray(data), dtype=_DTYPES[index.feature_dtype]).view(index.feature_shape)
+        return index.decoded(shard.read(index.features[sample], index.feature_header, sample))
 
     def _pixels(self, shard: _Open, sample: int) -> Tensor:
         note_reading(name := shard.name(sample))

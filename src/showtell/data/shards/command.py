@@ -143,7 +143,7 @@ def _stored(
     for facts in list_stores(cache):
         about = json.loads((facts.directory / "about.json").read_text(encoding="utf-8"))
         if facts.complete and about["name"] == label:
-            transform = ImageTransform(**about["transform"])  # with lists for tuples; only written out again
+            transform = ImageTransform.of(about["transform"])
             request = StoreRequest(
                 label, captions.path_names, about["encoder"], transform, about["dtype"], stamps=captions.stamps
             )

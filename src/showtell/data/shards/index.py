@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from showtell.data.caption_set import CaptionTable, caption_arrays, caption_columns
+from showtell.data.feature_dtypes import DTYPES, FeatureDtype, dtype_of_array
 from showtell.data.images import PictureError, decode_picture
 from showtell.data.paths import shown, stamp
 from showtell.data.shards.members import Extent, Sample, ShardContent, read_members
@@ -25,7 +28,7 @@ from showtell.data.workers import note_done, note_reading
 from showtell.files import atomic_write, content_key
 from showtell.text import NLTK, Tokenizer
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 NOWHERE = Extent(-1, 0)
 
 
@@ -56,7 +59,7 @@ class ShardIndex(CaptionTable):
         lacking: how many samples came without `pictures`, and without `features`.
         about: what the shard's writer says of it.
         feature_shape: of one sample's features; empty where there are none.
-        feature_dtype: of the features.
+        feature_dtype: how the features are written, by the name in `DTYPES`.
         feature_header: bytes before the numbers.
     """
 
@@ -69,6 +72,12 @@ class ShardIndex(CaptionTable):
     feature_shape: tuple[int, ...]
     feature_dtype: str
     feature_header: int
+
+    def decoded(self, data: bytes) -> Tensor:
+        """The features of a sample by the bytes that follow its header."""
+        dtype = DTYPES[self.feature_dtype]
+        stored = np.frombuffer(bytearray(data), dtype.file).reshape(dtype.stored_shape(self.feature_shape))
+        return dtype.decode(torch.from_numpy(stored))
 
     def there(self, what: str) -> NDArray[np.bool_]:
         """`(P,)` whether a sample has `what`: `pictures` or `features`."""
@@ -162,28 +171,32 @@ def _features(shard: Path, content: ShardContent) -> tuple[NDArray[np.int64], di
         for row, sample in enumerate(content.samples):
             if sample.features is None:
                 continue
-            found = _header(file.fileno(), sample)
+            found = _header(file.fileno(), sample, content.about.get("dtype"))
             first = first or found
             if found is None or found != first:
                 kind = "no array of float16 or float32" if found is None else "features of another shape"
                 content.notes.append(f"{member_name(shard, sample.key)} holds {kind}; left out")
                 extents[row] = (-1, 0)
     if first:
-        facts = {"feature_shape": list(first[0]), "feature_dtype": first[1], "feature_header": first[2]}
+        shape, dtype, header = first
+        facts = {
+            "feature_shape": dtype.feature_shape(shape), "feature_dtype": dtype.name, "feature_header": header
+        }  # fmt: skip
     return extents, facts
 
 
-def _header(descriptor: int, sample: Sample) -> tuple[tuple[int, ...], str, int] | None:
-    """Shape, dtype and length of the header of an array; None if it cannot be used."""
+def _header(descriptor: int, sample: Sample, told: object) -> tuple[tuple[int, ...], FeatureDtype, int] | None:
+    """Shape, dtype and length of the header of an array; None if it cannot be used. `told` is what its writer says."""
     assert sample.features is not None
     start = BytesIO(os.pread(descriptor, min(sample.features.size, 1024), sample.features.offset))
     try:
         version = np.lib.format.read_magic(start)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(start)
+        shape, fortran, numpy_dtype = read(start)
     except (ValueError, UnicodeDecodeError):
         return None
-    length = int(np.prod(shape)) * dtype.itemsize
+    length = int(np.prod(shape)) * numpy_dtype.itemsize
     fits = start.tell() + length == sample.features.size
-    usable = dtype.str in ("<f2", "<f4") and len(shape) in (1, 2) and length > 0 and not (fortran and len(shape) > 1)
-    return (shape, dtype.str, start.tell()) if fits and usable else None
+    dtype = dtype_of_array(numpy_dtype.str, told)
+    usable = len(shape) in (1, 2) and length > 0 and not (fortran and len(shape) > 1)
+    return (shape, dtype, start.tell()) if dtype and fits and usable else None

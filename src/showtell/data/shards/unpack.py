@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -98,10 +99,12 @@ def _unpack(shards: ShardSet, folder: Path) -> None:
                 notes += [{"image_id": number, "caption": text} for text in texts[index.keys[row]]]
                 if shards.what == "features":
                     offset, size = (index.features[row] + np.array([1, -1]) * index.feature_header).tolist()
-                    features.append(np.frombuffer(os.pread(opened.fileno(), size, offset), index.feature_dtype))
+                    decoded = index.decoded(os.pread(opened.fileno(), size, offset))
+                    # numpy has no bfloat16
+                    features.append((decoded.float() if decoded.dtype == torch.bfloat16 else decoded).numpy())
     if features:
         with atomic_write(folder / "features.npy") as target:
-            np.save(target, np.stack(features).reshape(len(features), *shards.feature_shape), allow_pickle=False)
+            np.save(target, np.stack(features), allow_pickle=False)
     annotations = [{"id": number, **note} for number, note in enumerate(notes, 1)]
     write_text_atomically(folder / "captions.json", json.dumps({"images": images, "annotations": annotations}))
     write_text_atomically(folder / "complete", "")

@@ -9,6 +9,7 @@ took 50 to 200.
 
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,14 +25,17 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.encoding import PictureEncoder, encoded
+from showtell.data.feature_dtypes import DTYPES
 from showtell.data.images import decode_picture, prepare
 from showtell.data.paths import stamp
 from showtell.data.shards.index import member_name
 from showtell.data.shards.members import ABOUT, Sample, read_members
 from showtell.data.workers import note_reading
-from showtell.files import atomic_write, content_key, remove_stale_temporaries
-from showtell.terminal import Progress
+from showtell.files import atomic_write, content_key, remove_stale_temporaries, size
+from showtell.terminal import Progress, tell
 
+TAR_HEADERS = 2048
+"""Bytes of a sample's features and captions besides the numbers, where captions are short."""
 _SUFFIXES = ((b"\x89PNG", "png"), (b"RIFF", "webp"))
 
 
@@ -118,6 +122,7 @@ def feature_shards(
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale_temporaries(folder)
         encoder = make_encoder()
+        tell("store", _room_in_words(len(todo), folder, request.dtype, encoder.feature_shape))
         with Progress("encoding shards", len(todo), "shards") as progress:
             for patience in (0, -1):  # first what nobody works at; then wait for what somebody does
                 for path, file in todo:
@@ -126,6 +131,13 @@ def feature_shards(
                             _encode(path, file, request, encoder, batch_size, num_workers)
                             progress.count()
     return files
+
+
+def _room_in_words(shards: int, folder: Path, dtype: str, feature_shape: tuple[int, ...]) -> str:
+    """How many pictures a shard holds is known when it is read; so this is per picture."""
+    each, free = DTYPES[dtype].num_bytes(feature_shape) + TAR_HEADERS, shutil.disk_usage(folder).free
+    shape = " x ".join(f"{side:,}" for side in feature_shape)
+    return f"{shards:,} shards, {size(each)} for each picture ({shape} {dtype}) in {folder}, {size(free)} are free"
 
 
 def _encode(

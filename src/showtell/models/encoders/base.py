@@ -16,12 +16,24 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform, find
+from showtell.models.encoders.composite import find_composite
+from showtell.models.encoders.maps import (
+    as_it_is,
+    colored_regions,
+    pool,
+    regions,
+    side_by_side,
+    two_scales,
+    with_vector,
+)
 from showtell.models.encoders.weights import EncoderWeights, WeightsError
 
 COLORED = ("quarters", "cells")
@@ -38,8 +50,10 @@ class Network:
         stem: so many first parts of the trunk, an `nn.Sequential`, are the first layer; 0: there is none to show.
         head: so many last parts follow the last block.
         has_map: whether the trunk ends in a map, or `to_map` makes one.
-        to_map: from what the trunk gives to a map `(B, D, h, w)`, where it gives something else.
-        to_vector: from what the trunk gives to `(B, D)`; by default the mean over the map.
+        ask: from pixels to what `to_map` and `to_vector` read; by default what the trunk gives.
+        to_map: from that to a map `(B, D, h, w)`, where it is something else.
+        to_vector: from that to `(B, D)`; by default the mean over the map.
+        two_maps: from pixels to an earlier and the last map; by default those of two scales, of a chain of layers.
     """
 
     trunk: nn.Module
@@ -47,8 +61,15 @@ class Network:
     stem: int = 0
     head: int = 0
     has_map: bool = True
-    to_map: Callable[[Tensor], Tensor] | None = None
-    to_vector: Callable[[Tensor], Tensor] | None = None
+    ask: Callable[[Tensor], Any] | None = None
+    to_map: Callable[[Any], Tensor] = as_it_is
+    to_vector: Callable[[Any], Tensor] = pool
+    two_maps: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def __post_init__(self) -> None:
+        """A chain shows what it gave on the way."""
+        if self.two_maps is None and self.has_map and isinstance(self.trunk, nn.Sequential):
+            object.__setattr__(self, "two_maps", partial(two_scales, self.trunk))
 
 
 class Backbone(ABC):
@@ -85,6 +106,10 @@ class Backbone(ABC):
         """
         weights.load_into(network.trunk if network.model is None else network.model, self.renamed)
 
+    def try_out(self, encoder: "Encoder") -> None:
+        """Asks for the features of one picture, so that what cannot be is refused before weights are read."""
+        encoder.feature_shape()
+
     def build_seeded(self) -> Network:
         """`build`, in which the generator is seeded."""
         with torch.random.fork_rng(devices=[]):
@@ -104,6 +129,7 @@ class Encoder(nn.Module):
     - `average`: one vector, the last map's mean, or what the network calls its pooled answer (a class token, say);
     - `grid`: every place of the last map is a region; `grid:N`: averaged to N x N places;
     - `tokens`, `tokens:N`: the same, with the vector as one region more;
+    - `multi`, `multi:N`: the grid of an earlier map, averaged to the last one's size, and of the last side by side;
     - `cells`: the grid, with the extremes of the first layer in each place, which still knows colours;
     - `quarters`: four such regions: the mean of the last block there and the extremes of the first layer.
     """
@@ -115,12 +141,21 @@ class Encoder(nn.Module):
         network = network or Network(trunk)
         self.trunk = trunk
         self.stem, self.head = network.stem, network.head
-        self.to_map = network.to_map or _as_it_is
-        self.to_vector = network.to_vector or pool
+        self.ask = network.ask
+        self.to_map, self.to_vector, self.two_maps = network.to_map, network.to_vector, network.two_maps
         self.pooling = pooling
         self.transform = transform
         self.requires_grad_(False)
         self.eval()
+
+    @property
+    def parts(self) -> tuple["Encoder", ...]:
+        """The encoders that it is made of: itself."""
+        return (self,)
+
+    def inputs(self, pixels: Tensor) -> list[Tensor]:
+        """The pixels `(B, 3, S, S)` of each part."""
+        return [pixels]
 
     def train(self, mode: bool = True) -> "Encoder":
         """Stays in evaluation mode: the statistics of a frozen network's BatchNorm must not drift."""
@@ -134,12 +169,15 @@ class Encoder(nn.Module):
             last = self.trunk[self.stem : len(self.trunk) - self.head](first)
             rows, columns = (2, 2) if self.pooling == "quarters" else last.shape[2:]
             return colored_regions(first, last, (rows, columns))
-        last = self.trunk(pixels)
         kind, _, side = self.pooling.partition(":")
+        if kind == "multi":
+            assert self.two_maps is not None
+            return regions(side_by_side(*self.two_maps(pixels)), int(side or 0), kind)
+        answer = (self.ask or self.trunk)(pixels)
         if kind == "average":
-            return self.to_vector(last)
-        found = regions(self.to_map(last), int(side or 0))
-        return torch.cat([self.to_vector(last).unsqueeze(1), found], dim=1) if kind == "tokens" else found
+            return self.to_vector(answer)
+        found = regions(self.to_map(answer), int(side or 0), kind)
+        return with_vector(self.to_vector(answer), found) if kind == "tokens" else found
 
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`, found by asking for one black picture."""
@@ -148,42 +186,6 @@ class Encoder(nn.Module):
         with torch.inference_mode():
             black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
             return tuple(self(black).shape[1:])
-
-
-def pool(last: Tensor) -> Tensor:
-    """The mean over a map `(B, D, h, w)`; vectors `(B, D)` as they are."""
-    return last if last.ndim == 2 else last.mean(dim=(2, 3))
-
-
-def regions(last: Tensor, side: int = 0) -> Tensor:
-    """The places of a map `(B, D, h, w)`, row by row, as `(B, R, D)`; averaged to `side` x `side` of them first.
-
-    Raises:
-        ConfigError: the map is coarser than that.
-    """
-    if side > min(last.shape[2:]):
-        height, width = last.shape[2:]
-        raise ConfigError(
-            f"encoder.pooling=grid:{side} is finer than the encoder's map of {height} x {width}; use a smaller number, "
-            "or a larger encoder.image_size"
-        )
-    if side:
-        last = nn.functional.adaptive_avg_pool2d(last, side)
-    return last.flatten(2).transpose(1, 2).contiguous()
-
-
-def _as_it_is(last: Tensor) -> Tensor:
-    return last
-
-
-def colored_regions(first: Tensor, last: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Regions `(B, R, C_last + 2 C_first)` row by row: the last map's mean, the first's maximum and minimum in each."""
-    parts = [
-        nn.functional.adaptive_avg_pool2d(last, grid),
-        nn.functional.adaptive_max_pool2d(first, grid),
-        -nn.functional.adaptive_max_pool2d(-first, grid),
-    ]
-    return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous()
 
 
 def find_backbone(config: EncoderConfig) -> Backbone:
@@ -203,6 +205,8 @@ def find_weights(config: EncoderConfig) -> EncoderWeights:
         ConfigError: no such encoder.
         WeightsError: no such weights for it, the file is missing, or there is no network and nothing in the cache.
     """
+    if composite := find_composite(config):
+        return composite.weights()
     backbone = find_backbone(config)
     weights = _random_weights(backbone) if config.weights == "none" else backbone.published()
     if weights is None:
@@ -226,13 +230,20 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) 
         ConfigError: no such network, or a pooling that it cannot give.
         WeightsError: the weights cannot be had, or do not fit; the line tells where to put the file.
     """
-    backbone = find_backbone(config)
     weights = weights or find_weights(config)
+    if composite := find_composite(config):
+        built: Encoder = composite.encoder(weights)
+        return built
+    backbone = find_backbone(config)
     network = backbone.build_seeded()
     _check_pooling(config, network)
-    if weights.path is None:
-        _calibrate(network.trunk, weights.transform.size)
+    training = network.trunk.training
     encoder = Encoder(network.trunk, config.pooling, weights.transform, network)
+    backbone.try_out(encoder)
+    if weights.path is None:
+        network.trunk.train(training)  # stored features of random weights depend on what is drawn here
+        _calibrate(network.trunk, weights.transform.size)
+        encoder.eval()
     if weights.travelled:
         weights.load_into(encoder)
     elif weights.path is not None:
@@ -259,7 +270,12 @@ def _check_pooling(config: EncoderConfig, network: Network) -> None:
     if (config.gives_regions or config.pooling == "cells") and not network.has_map:
         raise ConfigError(
             f"encoder.pooling={config.pooling} needs a grid of regions, which {config.name} does not give; "
-            "use encoder.pooling=average, or a convolutional network such as resnet50"
+            "it gives one vector: use encoder.pooling=average, or a network such as resnet50"
+        )
+    if config.pooling.startswith("multi") and network.two_maps is None:
+        raise ConfigError(
+            f"encoder.pooling={config.pooling} needs an earlier map, which {config.name} does not show; "
+            "use encoder.pooling=grid"
         )
 
 

@@ -22,7 +22,10 @@ from showtell.config import Config, ConfigError, DeviceConfig, EncoderConfig, Im
 from showtell.distributed import rank_zero_first
 from showtell.files import atomic_write, short_hash
 from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
+from showtell.models.encoders.composite import find_composite
+from showtell.models.encoders.pair import parts_of
 from showtell.models.encoders.weights import OFFLINE, EncoderWeights, UnreachableError, WeightsError
+from showtell.models.settings import TimmConfig
 
 CPU_BATCH = 8
 TRAVELLING_WEIGHTS = "encoder.pt"
@@ -62,7 +65,8 @@ class FrozenEncoder(LazyEncoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config.encoder)
-        self.is_given = bool(config.resume or config.init_from)
+        self.run = config
+        self.is_given = bool(config.resume or config.init_from) or len(parts_of(config.encoder)) > 1
         self.device = resolve_device(config.device)
         self.precision = encoding_precision(config.features.precision, self.device)
 
@@ -73,6 +77,12 @@ class FrozenEncoder(LazyEncoder):
             return super().weights
         except UnreachableError as error:
             raise error if self.is_given else WeightsError(f"{error}, or add {OFFLINE}") from None
+
+    @cached_property
+    def parts(self) -> list["FrozenEncoder"]:
+        """One for each feature store that a split has: itself, or both of a pair."""
+        configs = parts_of(self.config)
+        return [self] if len(configs) == 1 else [FrozenEncoder(replace(self.run, encoder=one)) for one in configs]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -93,7 +103,9 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
         "transform": weights.transform.facts(),
         "precision": precision,
     }
-    if code := find_backbone(config).code():
+    if isinstance(config, TimmConfig) and config.vector != "auto":
+        facts["vector"] = config.vector
+    if code := (find_composite(config) or find_backbone(config)).code():
         facts["code"] = code
     return short_hash([json.dumps(facts, sort_keys=True)])
 
@@ -190,8 +202,8 @@ class FastEncoder:
 
     def __init__(self, encoder: Encoder, device: torch.device, precision: str) -> None:
         # a copy: the caller's encoder keeps its names, for files that travel with a run
-        folded: Encoder = folded_copy(encoder).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.encoder = folded
+        self.parts = [_at_work(part, device) for part in encoder.parts]
+        self.inputs = encoder.inputs
         self.device = device
         self.precision = precision
         self.feature_shape = encoder.feature_shape()
@@ -203,10 +215,17 @@ class FastEncoder:
         return torch.cat([self._encode(part) for part in parts])
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        pixels = pixels.to(self.device, memory_format=torch.channels_last)
+        inputs = [own.to(self.device, memory_format=torch.channels_last) for own in self.inputs(pixels)]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            features: Tensor = self.encoder(pixels)
-        return features.float()
+            features = [part(own).float() for part, own in zip(self.parts, inputs, strict=True)]
+        return torch.cat(features, dim=-1) if len(features) > 1 else features[0]
+
+
+def _at_work(encoder: Encoder, device: torch.device) -> Encoder:
+    folded = folded_copy(encoder).to(device)
+    if all(weight.ndim < 5 for weight in encoder.parameters()):  # a convolution over three axes has no such layout
+        folded.to(memory_format=torch.channels_last)
+    return folded
 
 
 def folded_copy(encoder: Encoder) -> Encoder:

@@ -50,13 +50,18 @@ def finetuned_blocks(encoder: Encoder, count: int) -> FinetunedBlocks:
     """
     if not isinstance(encoder.trunk, nn.Sequential):
         raise ConfigError(
-            f"encoder.finetune_blocks={count}: {type(encoder.trunk).__name__} is no chain of blocks; "
+            f"encoder.finetune_blocks={count}: {_kind(encoder.trunk)} is no chain of blocks; "
             "use encoder.finetune_blocks=0, or a network such as resnet50, efficientnet_lite0 or convnext_tiny"
         )
     blocks = _blocks(encoder)
     if count > len(blocks):
         raise ConfigError(f"encoder.finetune_blocks={count}: this encoder has {len(blocks)} blocks; choose no more")
     return FinetunedBlocks({path.replace(".", "-"): part for block in blocks[-count:] for path, part in block.items()})
+
+
+def _kind(trunk: nn.Module) -> str:
+    inner = getattr(trunk, "model", None)  # a network of timm
+    return f"timm's {type(inner).__name__}" if isinstance(inner, nn.Module) else type(trunk).__name__
 
 
 def parameter_groups(

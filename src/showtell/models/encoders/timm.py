@@ -2,14 +2,14 @@
 
 One small protocol for a thousand networks. What `forward_features` gives is a map, `(B, D, h, w)` or with its channels
 last, or tokens `(B, P + h w, D)` of which the first P belong to no place; `forward_head` makes of it the vector that
-the network was trained to answer with. How a picture becomes an input is timm's own rule for the weights
-(`resolve_model_data_config`).
+the network was trained to answer with. Earlier maps, and the last one of networks that end in something else (a class
+token alone, tokens of two sizes), are those of `forward_intermediates`. How a picture becomes an input is timm's own
+rule for the weights (`resolve_model_data_config`).
 
 Weights by timm's name come from its hub, or from `NAME.safetensors` in torch's folder of weights; those of a file pass
 through timm's own conversion, which also fits positions to another `encoder.image_size`.
 """
 
-import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from showtell.config import ConfigError, ImageTransform
 from showtell.config.reference import close
-from showtell.models.encoders.base import Backbone, Network
+from showtell.models.encoders.base import Network
+from showtell.models.encoders.library import LibraryBackbone
+from showtell.models.encoders.maps import tokens_as_map
 from showtell.models.encoders.weights import (
     SAVE,
     EncoderWeights,
@@ -30,46 +32,72 @@ from showtell.models.encoders.weights import (
 )
 from showtell.models.settings import TimmConfig
 
+_FILE = "model.safetensors"
+PLAIN_DEPTH = 2 / 3
+"""Where all maps have one size, as in a plain vision transformer, the earlier one is that of so deep a block."""
+
 
 class TimmTrunk(nn.Module):
     """A network of timm without its classifier: from pixels to what `forward_features` gives."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, size: int) -> None:
         super().__init__()
         self.model = model
+        answer, maps = self._look(torch.zeros(1, 3, size, size), None)
+        sizes = [(one.shape[2], one.shape[3]) for one in maps]
+        self.size = sizes[-1]
+        finer = [place for place, one in enumerate(sizes) if one[0] > self.size[0]]
+        self.earlier = finer[-1] if finer else int(len(maps) * PLAIN_DEPTH) - 1
+        self.last = len(maps) - 1
+        tokens = answer.shape[1] if isinstance(answer, Tensor) and answer.ndim == 3 else 0
+        self.ends_in_map = isinstance(answer, Tensor) and (answer.ndim == 4 or tokens >= self.size[0] * self.size[1])
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """A map or tokens."""
-        found: Tensor = self.model.forward_features(pixels)  # type: ignore[operator]
-        return found
+    def forward(self, pixels: Tensor) -> Any:
+        """The network's own answer, and beside it the last map where that is none."""
+        if self.ends_in_map:
+            return self.model.forward_features(pixels)  # type: ignore[operator]
+        return self._look(pixels, [self.last])
 
-    def to_map(self, found: Tensor) -> Tensor:
+    def to_map(self, found: Any) -> Tensor:
         """`(B, D, h, w)`, without tokens that belong to no place."""
+        last: Tensor
+        if not self.ends_in_map:
+            last = found[1][-1]
+            return last
         if found.ndim == 4:
-            return found.permute(0, 3, 1, 2) if self._channels_last(found) else found
-        places = found[:, getattr(self.model, "num_prefix_tokens", 0) :]
-        height, width = self._grid(places.shape[1])
-        return places.transpose(1, 2).reshape(len(found), -1, height, width)
+            last = found.permute(0, 3, 1, 2) if self._channels_last(found) else found
+            return last
+        return tokens_as_map(found, self.size)
 
-    def to_vector(self, found: Tensor) -> Tensor:
+    def to_vector(self, found: Any) -> Tensor:
         """`(B, D)`, as the network's own head makes it."""
-        answer: Tensor = self.model.forward_head(found, pre_logits=True)  # type: ignore[operator]
-        return answer
+        answer = found if self.ends_in_map else found[0]
+        vector: Tensor = self.model.forward_head(answer, pre_logits=True)  # type: ignore[operator]
+        return vector
 
-    def mean_vector(self, found: Tensor) -> Tensor:
+    def mean_vector(self, found: Any) -> Tensor:
         """`(B, D)`, the mean of all places."""
         return self.to_map(found).mean(dim=(2, 3))
+
+    def two_maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """An earlier map and the last one."""
+        found = self._look(pixels, [self.earlier, self.last])
+        return found[1][0], self.to_map(found[0] if self.ends_in_map else found)
+
+    def _look(self, pixels: Tensor, which: list[int] | None) -> tuple[Any, list[Tensor]]:
+        """The answer, and maps of its layers, normalized as the last one where the network does that."""
+        normalizes = type(self.model).__name__ not in ("Hiera", "HieraDet")
+        found: tuple[Any, list[Tensor]] = self.model.forward_intermediates(  # type: ignore[operator]
+            pixels, indices=which, norm=normalizes
+        )
+        return found
 
     def _channels_last(self, found: Tensor) -> bool:
         told = getattr(self.model, "output_fmt", None)
         return str(told).endswith("NHWC") if told else found.shape[1] != self.model.num_features
 
-    def _grid(self, count: int) -> tuple[int, int]:
-        side = math.isqrt(count)
-        return side, count // side
 
-
-class TimmBackbone(Backbone):
+class TimmBackbone(LibraryBackbone):
     """A network of timm.
 
     Raises:
@@ -98,11 +126,15 @@ class TimmBackbone(Backbone):
 
     def build(self) -> Network:
         """The network with its classifier, which is in a file of weights, and the trunk without."""
-        model = self._create()
-        _drop_classifier(model)
-        trunk = TimmTrunk(model)
+        try:
+            model = self._create().eval()
+            _drop_classifier(model)
+            with torch.no_grad():
+                trunk = TimmTrunk(model, self.default_transform().size)
+        except Exception as error:  # whatever a library's network raises is a matter of that network
+            raise self.refused(error) from error
         vector = trunk.mean_vector if self.config.vector == "mean" else trunk.to_vector
-        return Network(trunk, has_map=self._has_map(trunk), to_map=trunk.to_map, to_vector=vector)
+        return Network(trunk, to_map=trunk.to_map, to_vector=vector, two_maps=trunk.two_maps)
 
     def load(self, network: Network, weights: EncoderWeights) -> None:
         """By timm's own conversion: another library's names, positions of another picture size."""
@@ -137,6 +169,11 @@ class TimmBackbone(Backbone):
             fit=fit, crop=found["crop_pct"],
         )  # fmt: skip
 
+    def own_size(self) -> int:
+        """As there."""
+        side: int = self.published_config.input_size[-1]
+        return side
+
     @cached_property
     def _sized(self) -> dict[str, Any]:
         size = self.config.image_size
@@ -150,14 +187,6 @@ class TimmBackbone(Backbone):
             self.name, pretrained=state is not None, pretrained_cfg_overlay=overlay, **self._sized
         )
         return model
-
-    def _has_map(self, trunk: TimmTrunk) -> bool:
-        size = self.default_transform().size
-        with torch.inference_mode():
-            found = trunk.eval()(torch.zeros(1, 3, size, size))
-        if not isinstance(found, Tensor):
-            raise ConfigError(f"encoder.name={self.config.name} gives several maps of features; use another network")
-        return found.ndim >= 3
 
     def _fetched(self) -> Path:
         """The file of the published weights: put beside torch's by hand, or from timm's hub or address."""
@@ -177,18 +206,20 @@ def hub_file(repository: str | None, wanted_by: str, by_hand: Path) -> Path:
     Raises:
         WeightsError: there is no such file, or no network; the line says where to put it by hand.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     if not repository:
         raise WeightsError(
             f"encoder.name={wanted_by}: timm publishes no weights of it; give a file or encoder.weights=none"
         )
+    if isinstance(cached := try_to_load_from_cache(repository, _FILE), str):
+        return Path(cached)
     try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(". ")
+        get_hf_file_metadata(hf_hub_url(repository, _FILE))  # asks once; the download tries for half a minute, aloud
+        return Path(hf_hub_download(repository, _FILE))
+    except Exception as error:  # its client's own, which changes with the version
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise UnreachableError(
-            f"encoder.name={wanted_by}: cannot fetch model.safetensors of {repository} from the hub ({reason}); "
+            f"encoder.name={wanted_by}: cannot fetch {_FILE} of {repository} from the hub ({reason}); "
             f"put it there as {by_hand}"
         ) from None
