@@ -52,15 +52,25 @@ def test_words_are_confused_where_no_reference_says_the_one_and_half_say_the_oth
     found = confused_words(material_of(captions, references))
     pairs = {(one.said, one.meant) for one in found}
     assert ("cat", "dog") in pairs and ("road", "dog") not in pairs
+    assert not any(meant == "road" for _, meant in pairs)  # the captions say it
     assert next(one for one in found if (one.said, one.meant) == ("cat", "dog")).pictures.tolist() == [0, 1]
 
 
 def test_things_are_confused_whatever_their_words_and_what_is_shown_is_not_wrong() -> None:
-    captions = ["a kitten", "a cat", "a cat", "a sofa"]
-    references = [["a puppy", "dogs"], ["a hound", "the sky"], ["a dog", "a puppy"], ["a couch"]]
+    captions = ["a kitten", "a cat", "a cat", "a sofa", "a cat", "a cat", *["a sky"] * 3]
+    few = ["a horse", "the sky", "a tree"]  # one of three people sees the horse
+    references = [
+        ["a puppy", "dogs"],
+        ["a hound", "the sky"],
+        ["a dog", "a puppy"],
+        ["a couch"],
+        few,
+        few,
+        *[["the sky"]] * 3,
+    ]
     made = material_of(captions, references)
     found = confused_things(made, Things(coco_lexicon(), None, ""))
     assert [(one.said, one.meant, one.pictures.tolist()) for one in found] == [("cat", "dog", [0, 1, 2])]
-    shown = [frozenset[str]()] * 2 + [frozenset({"cat"}), frozenset[str]()]
+    shown = [frozenset[str]()] * 2 + [frozenset({"cat"})] + [frozenset[str]()] * 6
     found = confused_things(made, Things(coco_lexicon(), shown, ""))
     assert [one.pictures.tolist() for one in found] == [[0, 1]]

@@ -82,7 +82,6 @@ def cut(values: NDArray[Any], most: int = MOST_BINS, least: int = LEAST_PICTURES
             cuts.append(end)
     if not cuts or len(values) - cuts[-1] >= max(size / 2, least):
         cuts.append(len(values))
-    cuts[-1] = len(values)
     return [np.sort(part) for part in np.split(order, cuts[:-1])]
 
 
