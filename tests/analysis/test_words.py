@@ -45,7 +45,7 @@ def test_words_are_confused_where_no_reference_says_the_one_and_half_say_the_oth
     captions = ["a cat on the road", "a cat on the road", "a cats on the road", "a sky"]
     references = [
         ["a dog on the road", "dogs near the cars"],
-        ["a dog on roads", "the car"],
+        ["a dog on the road", "the car on roads"],
         ["a dog and a cat", "one dog here"],  # somebody sees the cat
         ["the sky"],
     ]
