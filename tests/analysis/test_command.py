@@ -1,6 +1,9 @@
 """`python -m showtell.score ... --analysis`: the page, the terminal, and files that cannot be used."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests.gallery.conftest import HOSTILE
+from tests.score.test_score import BLOCKED
 
 from showtell.data.settings import ShapesConfig
 from showtell.data.shapes import ensure_shapes, load_scenes
@@ -166,6 +170,18 @@ def test_what_belongs_to_the_analysis_needs_it(score: Callable[..., Any]) -> Non
 def test_other_languages_need_words_for_things(score: Callable[..., Any]) -> None:
     said = score("--tokenizer", "words")
     assert "CHAIR" not in said.out and "name the words for things in this language by --things FILE" in said.err
+
+
+def test_a_page_without_pictures_needs_numpy_and_nltk_alone(score: Callable[..., Any], tmp_path: Path) -> None:
+    blocker = (
+        f"import sys\nfor name in {BLOCKED!r}: sys.modules[name] = None\n"
+        "from showtell.score.__main__ import main\n"
+        "main(['res.json', '--references', 'ref.json', '--analysis', 'page.html'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", blocker], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert panel(tmp_path / "page.html", "Said too often")
 
 
 def test_hostile_captions_stay_data(score: Callable[..., Any], tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from showtell.analysis.material import Things
 from showtell.data.annotations import AnnotationFile
 from showtell.data.paths import counted, shown, why_unreadable
-from showtell.data.shapes.scenes import NOUNS
 from showtell.errors import UserError
 from showtell.evaluation.things import Lexicon, coco_lexicon, read_lexicon
 from showtell.text import Tokenizer
@@ -31,6 +30,12 @@ def lexicon_file(path: Path) -> Lexicon:
         return read_lexicon(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"--things {shown(path)}: {error}") from None
+
+
+def _drawn_lexicon() -> Lexicon:
+    from showtell.data.shapes.scenes import NOUNS  # here: its package draws, with Pillow
+
+    return Lexicon(NOUNS)
 
 
 class Instances:
@@ -103,7 +108,7 @@ def things_of(
         return None, [f"invented things left out: name the words for things in this language by --things FILE{given}"]
     known = Instances(instances) if instances else None
     drawn = known is not None and known.drawn
-    lexicon = lexicon_file(words) if words else Lexicon(NOUNS) if drawn else coco_lexicon()
+    lexicon = lexicon_file(words) if words else _drawn_lexicon() if drawn else coco_lexicon()
     if known is None:
         return Things(lexicon, None, REFERENCES_ALONE), []
     found = [known.of(picture, name) for picture, name in pictures.items()]

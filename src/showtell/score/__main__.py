@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
@@ -10,13 +11,15 @@ from showtell.config.registry import find
 from showtell.errors import UserError, one_line_errors
 from showtell.evaluation.metrics import WITHOUT_JAVA
 from showtell.evaluation.resampling import RESAMPLES, SEED
-from showtell.score.analysis import Sources, write_analyses
 from showtell.score.files import read_references
 from showtell.score.judge import judge
 from showtell.score.output import SUFFIXES, write
 from showtell.score.systems import systems_of
 from showtell.score.table import lines
 from showtell.text import build_tokenizer
+
+if TYPE_CHECKING:
+    from showtell.score.analysis import Sources
 
 EXAMPLES = """
 python -m showtell.score res.json --references captions_val2017.json
@@ -74,13 +77,15 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--output {options.output}: is a folder; name a file to write")
 
 
-def _sources(options: argparse.Namespace) -> Sources | None:
+def _sources(options: argparse.Namespace) -> "Sources | None":
     """What `--analysis` is made from; None where it is not asked for."""
     others = {name: getattr(options, name) for name in ("images", "instances", "things", "train")}
     if options.analysis is None:
         if given := next((name for name, value in others.items() if value), None):
             raise UserError(f"--{given} belongs to --analysis FILE.html; add that, or leave it out")
         return None
+    from showtell.score.analysis import Sources  # here: scoring alone is quicker to start
+
     sources = Sources(options.analysis, **others)
     sources.check()
     return sources
@@ -108,6 +113,8 @@ def main(arguments: list[str]) -> None:
     print("\n".join(lines(found, tokenizer, options.resamples, options.seed)))
     notes = [*(note for one in references for note in one.notes), *found.notes]
     if sources:
+        from showtell.score.analysis import write_analyses
+
         told, more = write_analyses(found, sources, tokenizer)
         print("\n".join(told))
         notes += more
