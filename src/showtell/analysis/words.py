@@ -55,7 +55,7 @@ def overused(material: Material) -> list[Overused]:
     all_ours, all_theirs = max(1, said.total()), max(1, people.total())
     prior = PRIOR_WORDS * (ours + theirs) / (all_ours + all_theirs)
     odds = [
-        np.log((counts + prior) / (total + PRIOR_WORDS - counts - prior))
+        np.log((counts + prior) / np.maximum(total + PRIOR_WORDS - counts - prior, 1e-9))
         for counts, total in ((ours, all_ours), (theirs, all_theirs))
     ]
     z = (odds[0] - odds[1]) / np.sqrt(1 / (ours + prior) + 1 / (theirs + prior))

@@ -224,7 +224,7 @@ def report(
         if output.evaluation.scores and (options.scores or options.output):
             write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
     notes = list(dict.fromkeys(note for output in outputs for note in output.evaluation.notes))
-    for output in outputs if options.analysis else ():
+    for output in [one for one in outputs if options.analysis and one.evaluation.scores]:
         label = output.model.label if len(outputs) > 1 else ""
         told, more = write_analysis(output, pictures, listed, options, labelled(options.analysis, label))
         print("\n".join(["", *([f"{label}:"] if label else []), *told]))
