@@ -1,5 +1,6 @@
 """The configuration of a run: its schema, the gate, what each setting says of itself, and the parts by name."""
 
+from showtell.config.decoding import DecodingConfig
 from showtell.config.gate import parse, register_with_hydra, restore
 from showtell.config.registry import declare, find, names, register, settings
 from showtell.config.schema import Config, ImageTransform, monitor_mode
@@ -7,7 +8,6 @@ from showtell.config.sections import (
     AugmentConfig,
     DataConfig,
     DecoderConfig,
-    DecodingConfig,
     DeviceConfig,
     EncoderConfig,
     FeaturesConfig,

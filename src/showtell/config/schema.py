@@ -11,12 +11,12 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from showtell.config.decoding import DecodingConfig
 from showtell.config.registry import NAMED, find, parts, settings
 from showtell.config.sections import (
     AugmentConfig,
     DataConfig,
     DecoderConfig,
-    DecodingConfig,
     DeviceConfig,
     EncoderConfig,
     FeaturesConfig,
