@@ -114,9 +114,25 @@ def chair(
 @cache
 def coco_lexicon() -> Lexicon:
     """The words for COCO's 80 things."""
-    text = files("showtell.evaluation").joinpath("coco_things.txt").read_text(encoding="utf-8")
-    rows = (line.partition(":") for line in text.splitlines() if line and not line.startswith("#"))
-    return Lexicon({thing: [word.strip() for word in words.split(",")] for thing, _, words in rows})
+    return read_lexicon(files("showtell.evaluation").joinpath("coco_things.txt").read_text(encoding="utf-8"))
+
+
+def read_lexicon(text: str) -> Lexicon:
+    """A lexicon of lines `thing: word, word ...`, as `coco_things.txt` explains them.
+
+    Raises:
+        ValueError: a line is not like that; it says which.
+    """
+    words: dict[str, list[str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        thing, _, phrases = (part.strip() for part in line.lower().partition(":"))
+        found = [phrase.strip() for phrase in phrases.split(",") if phrase.strip(" =")]
+        if not thing or not found:
+            raise ValueError(f"line {number}: must be like `dog: dog, puppy`")
+        words.setdefault(thing, []).extend(found)
+    return Lexicon(words)
 
 
 def plural(phrase: str) -> str:
