@@ -1,5 +1,7 @@
 """Each reader on a fixture in its data set's real layout; missing files, policies, splits."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from showtell.config import DataConfig
 from showtell.data.annotations import AnnotationError, check_split
 from showtell.data.formats import read_split
+from showtell.data.formats.coco import read_coco
 from showtell.data.settings import FlickrConfig, KarpathyConfig, ShapesDataConfig, ShardsConfig
 
 
@@ -278,3 +281,23 @@ def test_real_files(shared_data, folder, settings, expected):
     config = DataConfig(name=folder, format="coco", root=str(shared_data / folder), bad_pictures="fail", **settings)
     splits = [read_split(config, split) for split in ("train", "val")]
     assert [(len(s.pictures), sum(len(p.captions) for p in s.pictures)) for s in splits] == expected
+
+
+def test_captions_belong_to_pictures_as_pycocotools_has_them(tmp_path: Path) -> None:
+    """The reference implementation; the annotations of a picture lie apart, and a picture has none."""
+    from pycocotools.coco import COCO
+
+    images = [{"id": number, "file_name": f"{number}.jpg"} for number in (9, 4, 70, 5)]
+    order = [70, 9, 70, 4, 9, 70]
+    notes = [
+        {"id": 100 - place, "image_id": image, "caption": f"caption {place}."} for place, image in enumerate(order)
+    ]
+    file = tmp_path / "captions.json"
+    file.write_text(json.dumps({"images": images, "annotations": notes}))
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = COCO(str(file))
+    found = read_coco(file, tmp_path).pictures
+    assert [picture.id for picture in found] == reference.getImgIds()
+    for picture in found:
+        told = [note["caption"] for note in reference.loadAnns(reference.getAnnIds([picture.id]))]
+        assert list(picture.captions) == told
