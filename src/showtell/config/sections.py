@@ -14,7 +14,7 @@ _IN_FILES = (Needs("data.format", other_than=("shards",)),)
 _STORED = (Needs("features.mode", ("store",)),)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, unsafe_hash=True)  # nobody changes one, and looks at a picture are told apart by it
 class AugmentConfig(Section):
     """How training pictures are changed at random; with these values, not at all."""
 
