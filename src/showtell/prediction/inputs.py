@@ -120,6 +120,9 @@ def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[Name
         if note := unfinished_stage(file):
             print(f"note: {label}: {note}", file=sys.stderr, flush=True)
         captioner = Captioner.from_checkpoint(file, options.device)
+        if options.views > 1 and not captioner.configs[0].data.augment.active:
+            told = "training changed no pictures; views are crops of 70% or more, with colours changed a little"
+            print(f"note: {label}: {told}", file=sys.stderr, flush=True)
         decoding = decoding_from_flags(captioner.configs[0].decoding, options)
         models.append(NamedModel(label, (file,), captioner, decoding, options.views))
     if len(files) == 1:
