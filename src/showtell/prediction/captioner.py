@@ -12,7 +12,7 @@ blocks that were fine-tuned then take their weights from the checkpoint.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -181,6 +181,7 @@ class Captioner(PictureCaptioner):
         self.configs = [config]
         self.transform = encoder.transform
         self.file = file
+        self.watcher: Callable[[Tensor], object] | None = None  # sees the features of what is captioned
 
     def __str__(self) -> str:
         (config,), shape = self.configs, self.encoder.feature_shape
@@ -234,8 +235,10 @@ class Captioner(PictureCaptioner):
 
     def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
         """The decoder's step, and its state after the picture; of several looks, their states side by side."""
-        states = [self.decoder.initial_state(self.encoder(one)) for one in pixels]
-        step = self.decoder.step
+        encoded = [self.encoder(one) for one in pixels]
+        if self.watcher:
+            self.watcher(encoded[0])  # of the picture as it is
+        step, states = self.decoder.step, [self.decoder.initial_state(one) for one in encoded]
         return ensemble_step([step] * len(states), states) if len(states) > 1 else (step, states[0])
 
     @property

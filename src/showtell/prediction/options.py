@@ -8,6 +8,7 @@ carried along. Nothing here imports torch.
 import argparse
 import re
 from dataclasses import asdict, fields
+from pathlib import Path
 
 from showtell.config import ConfigError, DecodingConfig
 from showtell.config.setting import declared
@@ -45,6 +46,14 @@ def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", type=int, metavar="N", help="of sampling and of views (0): the same seed, the same captions"
     )
+
+
+def add_analysis_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--analysis` and what belongs to it."""
+    group = parser.add_argument_group("what went wrong", "A page for each model; docs/analysis.md explains it.")
+    group.add_argument("--analysis", type=Path, metavar="FILE.html", help="write it: bins, words, things, memory")
+    group.add_argument("--instances", type=Path, metavar="FILE", help="what is in the pictures: COCO's instances JSON")
+    group.add_argument("--things", type=Path, metavar="FILE", help="words for things of your own: `dog: dog, puppy`")
 
 
 def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
@@ -16,6 +17,9 @@ from showtell.score.output import SUFFIXES, write
 from showtell.score.systems import systems_of
 from showtell.score.table import lines
 from showtell.text import build_tokenizer
+
+if TYPE_CHECKING:
+    from showtell.score.analysis import Sources
 
 EXAMPLES = """
 python -m showtell.score res.json --references captions_val2017.json
@@ -50,6 +54,14 @@ def _parser() -> Parser:
     parser.add_argument("--tokenizer", default="nltk", help="whose words are compared; for other languages: words")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the pictures (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="of the resampling (default: %(default)s)")
+    group = parser.add_argument_group(
+        "what went wrong", "A page for each file of captions; docs/analysis.md explains it."
+    )
+    group.add_argument("--analysis", type=Path, metavar="FILE.html", help="write it: bins, words, things, confusions")
+    group.add_argument("--images", type=Path, metavar="DIR", help="show the references' pictures, which lie there")
+    group.add_argument("--instances", type=Path, metavar="FILE", help="what is in the pictures: COCO's instances JSON")
+    group.add_argument("--things", type=Path, metavar="FILE", help="words for things of your own: `dog: dog, puppy`")
+    group.add_argument("--train", type=Path, metavar="FILE", help="the training captions: how rare words are there")
     parser.add_argument("--plugins", metavar="DIR", help="folder of metrics or tokenizers of your own")
     return parser
 
@@ -65,6 +77,20 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--output {options.output}: is a folder; name a file to write")
 
 
+def _sources(options: argparse.Namespace) -> "Sources | None":
+    """What `--analysis` is made from; None where it is not asked for."""
+    others = {name: getattr(options, name) for name in ("images", "instances", "things", "train")}
+    if options.analysis is None:
+        if given := next((name for name, value in others.items() if value), None):
+            raise UserError(f"--{given} belongs to --analysis FILE.html; add that, or leave it out")
+        return None
+    from showtell.score.analysis import Sources  # here: scoring alone is quicker to start
+
+    sources = Sources(options.analysis, **others)
+    sources.check()
+    return sources
+
+
 def main(arguments: list[str]) -> None:
     """The command.
 
@@ -73,6 +99,7 @@ def main(arguments: list[str]) -> None:
     """
     options = _parser().parse_args(take_plugins(arguments))
     _check(options)
+    sources = _sources(options)
     metrics = [*WITHOUT_JAVA, *(name for name in options.metrics.split(",") if name and name not in WITHOUT_JAVA)]
     for name in metrics:
         find("metric", name)
@@ -84,7 +111,14 @@ def main(arguments: list[str]) -> None:
         subset=options.subset, resamples=options.resamples, seed=options.seed,
     )  # fmt: skip
     print("\n".join(lines(found, tokenizer, options.resamples, options.seed)))
-    for note in dict.fromkeys([*(note for one in references for note in one.notes), *found.notes]):
+    notes = [*(note for one in references for note in one.notes), *found.notes]
+    if sources:
+        from showtell.score.analysis import write_analyses
+
+        told, more = write_analyses(found, sources, tokenizer)
+        print("\n".join(told))
+        notes += more
+    for note in dict.fromkeys(notes):
         print(f"note: {note}", file=sys.stderr)
     if options.output:
         write(found, options.output)
