@@ -51,7 +51,7 @@ def test_beam_without_a_width_keeps_the_trained_one() -> None:
         ("--beam 4 --groups 3", "--groups 3 does not divide --beam 4; make it a divisor"),
         ("--method beam", "--method beam: say how wide the beam is, such as --beam 5"),
         ("--beam 3 --top-k 5", "--top-k belongs to sampling and --beam to beam search; leave one of them out"),
-        ("--seed 1", "--seed has no effect with --method greedy; add --method sample, or leave it out"),
+        ("--seed 1", "--seed has no effect with --method greedy; add --method sample or --views N, or leave it out"),
         ("--beam 2 --diversity 1", "--diversity has no effect without groups; add --groups N, or leave it out"),
     ],
 )

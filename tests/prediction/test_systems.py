@@ -12,7 +12,8 @@ from showtell.config import ConfigError, DecodingConfig, ImageTransform
 from showtell.data.images import load_picture
 from showtell.evaluation.diversity import caption_variety
 from showtell.evaluation.report import Evaluation, table
-from showtell.prediction.captioner import Captioner, Ensemble
+from showtell.prediction.captioner import Captioner
+from showtell.prediction.ensemble import Ensemble
 from showtell.prediction.inputs import short_labels, split_arguments
 from showtell.text import START, Vocabulary
 
@@ -78,7 +79,7 @@ def test_a_checkpoint_given_twice_is_one_line() -> None:
 def two(tiny_run: Path, other_run: Path) -> list[Captioner]:
     found = [Captioner.from_checkpoint(run / "checkpoints/best.ckpt", "cpu") for run in (tiny_run, other_run)]
     # an encoder of its own would bring a transform of its own
-    found[1].transforms = [ImageTransform(size=96)]
+    found[1].transform = ImageTransform(size=96)
     return found
 
 
@@ -86,13 +87,13 @@ def test_an_ensemble_averages_probabilities_and_transforms_for_each_member(
     two: list[Captioner], tiny_coco: Path
 ) -> None:
     ensemble = Ensemble([("a", two[0]), ("b", two[1])])
-    assert [transform.size for transform in ensemble.transforms] == [224, 96]
+    assert [look.transform.size for look in ensemble.looks()] == [224, 96]
     picture = min((tiny_coco / "val").iterdir())
     (captioned,) = ensemble.stream([picture], DecodingConfig(), 1, 0)
     start = torch.tensor([START])
     first = captioned.hypotheses[0].tokens[0]
     with torch.inference_mode():
-        begun = [one.start([load_picture(picture, one.transforms[0])[None]]) for one in two]
+        begun = [one.start([load_picture(picture, one.transform)[None]]) for one in two]
         probabilities = [step(start, state)[0].softmax(1)[0, first] for step, state in begun]
     mean = sum(probabilities) / 2
     assert captioned.hypotheses[0].word_log_probs[0] == pytest.approx(float(mean.log()), abs=1e-5)

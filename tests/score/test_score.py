@@ -206,7 +206,7 @@ def test_captions_that_are_missing_are_refused_or_left_out(files, capsys):
     [
         (["no.json"], None, "no.json: there is no such file"),
         (["x.json"], [], "x.json: holds no captions"),
-        (["x.json"], coco(REFERENCES), "holds references"),
+        (["x.json"], coco(REFERENCES), "holds `images`, as annotation files do; give references by --references"),
         (["x.json"], [{"image_id": 0, "caption": "a"}, {"image_id": 0, "caption": "b"}], "a second caption of 0"),
         (["x.json"], {"0000.jpg": "a", "val/0000.jpg": "b"}, "two captions are of 0000.jpg"),
         (["x.json"], [{"image_id": 999, "caption": "a"}], "none of its pictures, such as 999, is in ref.json"),

@@ -14,7 +14,8 @@ from showtell.checkpointing.io import load_checkpoint
 from showtell.checkpointing.resume import ResumeError
 from showtell.config import Config, ConfigError, parse
 from showtell.data.shards.command import Limits, write_shards
-from showtell.prediction.captioner import Captioner, Ensemble
+from showtell.prediction.captioner import Captioner
+from showtell.prediction.ensemble import Ensemble
 from showtell.run import Run
 from showtell.training.data_module import CaptionDataModule
 from showtell.training.train import train

@@ -68,7 +68,10 @@ def data_and_vocab(arguments: Sequence[str], conf: Path | None = None) -> tuple[
     words = [argument.partition("=") for argument in arguments if argument.startswith("vocab.")]
     vocab = {key.removeprefix("vocab."): value for key, _, value in words}
     others = [argument for argument in arguments if not argument.startswith("vocab.")]
-    return data_config(others, conf), parse({"vocab": vocab}).vocab
+    found = data_config(others, conf)
+    if found.extra_captions:
+        raise ConfigError("data.extra_captions: what people wrote is looked at alone; leave it out")
+    return found, parse({"vocab": vocab}).vocab
 
 
 def _instead(word: str) -> str:

@@ -14,7 +14,7 @@ _IN_FILES = (Needs("data.format", other_than=("shards",)),)
 _STORED = (Needs("features.mode", ("store",)),)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, unsafe_hash=True)  # nobody changes one, and looks at a picture are told apart by it
 class AugmentConfig(Section):
     """How training pictures are changed at random; with these values, not at all."""
 
@@ -54,6 +54,10 @@ class DataConfig(Section):
     )
     bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
     max_caption_words: int = setting(50, "longer captions are cut", low=1)
+    extra_captions: str | None = setting(
+        None, "file with further captions of training pictures, as predict.py --output writes them; words are counted "
+        "and rewards given without them; the path starts at the working directory", needs=_IN_FILES,
+    )  # fmt: skip
     augment: AugmentConfig = section(AugmentConfig, "how training pictures are changed at random")
 
     @property

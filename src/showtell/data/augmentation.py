@@ -3,7 +3,7 @@
 What happens to a picture is drawn from a counter-based generator (Philox, Salmon et al. 2011) whose key is (seed,
 epoch) and whose counter begins with the caption's row. There is no state to keep: worker processes, a resumed run and
 a run that nobody interrupted draw the same numbers. torchvision's random transforms draw from a generator that lives
-as long as its process, so only its functions are used; and a picture meets each of its captions in another shape.
+as long as its process; and a picture meets each of its captions in another shape.
 
 What may change is bounded by what captions say. Brightness, contrast and saturation, but not hue: "red" must stay
 true. A crop, but a large one: what is cut away was perhaps mentioned. A mirror image makes "left" false, so it is off
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from showtell.config import AugmentConfig, ImageTransform
 from showtell.data.caption_set import CaptionSet, CaptionTable
@@ -89,15 +88,19 @@ class Augmentation:
     def __call__(self, picture: Tensor, transform: ImageTransform, epoch: int, row: int) -> Tensor:
         """uint8 `(3, height, width)` to the encoder's input `(3, size, size)`; a pair sees the same change."""
         random = draws(self.seed, epoch, row).tolist()
-        if self.config.crop_area < 1:
-            picture = crop(picture, self.config.crop_area, random[:4])
-        return one_after_the_other([self._seen(picture, one, row, random) for one in transform.parts])
+        return changed(picture, transform, self.config, random, may_flip=not self.sided[row])
 
-    def _seen(self, picture: Tensor, transform: ImageTransform, row: int, random: Sequence[float]) -> Tensor:
-        small = resized(picture, transform)
-        if self.config.flip and random[4] < 0.5 and not self.sided[row]:
-            small = functional.horizontal_flip(small)
-        return normalized(jitter(small, self.config.jitter, random[5:8]) if self.config.jitter else small, transform)
+
+def changed(
+    picture: Tensor, transform: ImageTransform, config: AugmentConfig, random: Sequence[float], *, may_flip: bool
+) -> Tensor:
+    """`prepare` for a picture that eight random numbers change."""
+    if config.crop_area < 1:
+        picture = crop(picture, config.crop_area, random[:4])
+    mirrored = may_flip and config.flip and random[4] < 0.5
+    small = [one.flip(2) if mirrored else one for one in (resized(picture, part) for part in transform.parts)]
+    colours = [jitter(one, config.jitter, random[5:8]) if config.jitter else one for one in small]
+    return one_after_the_other([normalized(one, part) for one, part in zip(colours, transform.parts, strict=True)])
 
 
 def says_left_or_right(captions: CaptionTable) -> NDArray[np.bool_]:

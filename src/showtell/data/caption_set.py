@@ -105,12 +105,19 @@ class CaptionSet(CaptionTable):
         texts_file: JSON with the paths of the pictures, the captions as written, and what reading told and skipped.
         source: the `source_hash` of the split.
         cut: how many captions were longer than `data.max_caption_words`.
+        extra: how many of the captions, the last ones, are further ones that nobody wrote (`data.extra_captions`).
     """
 
     picture_ids: NDArray[np.int64]
     texts_file: Path
     source: str = ""
     cut: int = 0
+    extra: int = 0
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often each word occurs in what people wrote."""
+        return self.counts_in(np.arange(len(self.lengths)) < len(self.lengths) - self.extra)
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -165,9 +172,9 @@ class CaptionSet(CaptionTable):
 
     @cached_property
     def references(self) -> dict[int, list[str]]:
-        """The captions as they were written, by picture id."""
+        """The captions as people wrote them, by picture id."""
         references: dict[int, list[str]] = {int(picture): [] for picture in self.picture_ids}
-        ids = self.picture_ids[self.picture_of].tolist()
+        ids = self.picture_ids[self.picture_of[: len(self.lengths) - self.extra]].tolist()
         for picture, text in zip(ids, self._texts["captions"], strict=True):
             references[picture].append(text)
         return references

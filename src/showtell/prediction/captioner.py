@@ -35,7 +35,7 @@ from showtell.models.encoders.base import Encoder, build_encoder
 from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.encoders.pair import in_words, pixels_in_words
-from showtell.prediction.pictures import Pictures, as_list
+from showtell.prediction.pictures import Look, Pictures, as_list, looks_at
 from showtell.run import Run
 from showtell.text import Vocabulary, build_tokenizer
 
@@ -70,16 +70,18 @@ class PictureCaptioner(ABC):
     Attributes:
         vocabulary: what the tokens mean.
         configs: of the training runs; captions are read off as the first one says.
-        transforms: what is made of each picture before it is encoded.
     """
 
     vocabulary: Vocabulary
     configs: Sequence[Config]
-    transforms: Sequence[ImageTransform]
+
+    @abstractmethod
+    def looks(self, views: int = 1, seed: int = 0) -> list[Look]:
+        """What is made of each picture before it is encoded: for each model as many looks as views are wanted."""
 
     @abstractmethod
     def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
-        """What decoding needs once normalized pixels `(B, 3, S, S)` are seen, one tensor per entry of `transforms`."""
+        """What decoding needs once normalized pixels `(B, 3, S, S)` are seen, one tensor per entry of `looks`."""
 
     @property
     def attends(self) -> bool:
@@ -100,6 +102,8 @@ class PictureCaptioner(ABC):
         batch_size: int = 16,
         num_workers: int = 0,
         generator: torch.Generator | None = None,
+        views: int = 1,
+        seed: int = 0,
     ) -> list[Captioned]:
         """Captions pictures, a list of results in their order, also for a single picture.
 
@@ -112,8 +116,12 @@ class PictureCaptioner(ABC):
             batch_size: pictures at a time.
             num_workers: processes that read the pictures; 0: this one.
             generator: where sampling takes its random numbers; torch's global one when None.
+            views: in each step the mean of the word probabilities over so many views of the picture: as it is, and
+                changed as much as `data.augment` changed training pictures. It takes as many times as long.
+            seed: of the changes.
         """
-        return list(self.stream(as_list(pictures), decoding, batch_size, num_workers, generator))
+        looks = self.looks(views, seed)
+        return list(self.stream(as_list(pictures), decoding, batch_size, num_workers, generator, looks))
 
     def stream(
         self,
@@ -122,14 +130,17 @@ class PictureCaptioner(ABC):
         batch_size: int,
         num_workers: int,
         generator: torch.Generator | None = None,
+        looks: Sequence[Look] = (),
     ) -> Iterator[Captioned]:
         """Like `caption`, batch by batch, in the order of the pictures; without workers this process reads them."""
-        files = Pictures(pictures, self.transforms)
+        looks = looks or self.looks()
+        distinct = list(dict.fromkeys(looks))
+        files = Pictures(pictures, distinct)
         load: Any = partial(watched, num_workers=num_workers) if num_workers else DataLoader
         for batch in load(files, batch_size=batch_size, collate_fn=list):
             readable = [pixels for _, pixels, _ in batch if pixels is not None]
-            per_transform = [torch.stack(part) for part in zip(*readable, strict=True)]
-            hypotheses = iter(self.decode(per_transform, decoding, generator) if readable else [])
+            seen = dict(zip(distinct, map(torch.stack, zip(*readable, strict=True)), strict=False))
+            hypotheses = iter(self.decode([seen[look] for look in looks], decoding, generator) if readable else [])
             for place, pixels, error in batch:
                 path, picture = files.names[place], pictures[place]
                 if pixels is None:
@@ -168,16 +179,16 @@ class Captioner(PictureCaptioner):
         self.decoder = decoder.to(place).eval()
         self.vocabulary = vocabulary
         self.configs = [config]
-        self.transforms = [encoder.transform]
+        self.transform = encoder.transform
         self.file = file
         self.watcher: Callable[[Tensor], object] | None = None  # sees the features of what is captioned
 
     def __str__(self) -> str:
-        (config,), (transform,), shape = self.configs, self.transforms, self.encoder.feature_shape
+        (config,), shape = self.configs, self.encoder.feature_shape
         seen = f"{shape[0]} regions of {shape[1]} numbers" if len(shape) == 2 else f"{shape[0]} numbers"
         weights = sum(parameter.numel() for parameter in self.decoder.parameters())
         lines = {
-            "encoder": f"{in_words(config.encoder)}, pictures of {pixels_in_words(transform)} to {seen}",
+            "encoder": f"{in_words(config.encoder)}, pictures of {pixels_in_words(self.transform)} to {seen}",
             "decoder": f"{config.decoder.name}, {weights:,} parameters",
             "words": f"{len(self.vocabulary):,}",
             "data": config.data.name,
@@ -218,12 +229,17 @@ class Captioner(PictureCaptioner):
         decoder = copy.deepcopy(module.inference_decoder)  # which is put into evaluation mode
         return cls(module.inference_encoder(), decoder, module.vocabulary, config, device)
 
+    def looks(self, views: int = 1, seed: int = 0) -> list[Look]:
+        """See `PictureCaptioner`."""
+        return looks_at(self.transform, self.configs[0].data.augment, views, seed)
+
     def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
-        """The decoder's step, and its state after the picture."""
-        features = self.encoder(pixels[0])
+        """The decoder's step, and its state after the picture; of several looks, their states side by side."""
+        encoded = [self.encoder(one) for one in pixels]
         if self.watcher:
-            self.watcher(features)
-        return self.decoder.step, self.decoder.initial_state(features)
+            self.watcher(encoded[0])  # of the picture as it is
+        step, states = self.decoder.step, [self.decoder.initial_state(one) for one in encoded]
+        return ensemble_step([step] * len(states), states) if len(states) > 1 else (step, states[0])
 
     @property
     def attends(self) -> bool:
@@ -232,10 +248,10 @@ class Captioner(PictureCaptioner):
 
     @torch.inference_mode()
     def look(self, captioned: Captioned, rank: int = 0) -> NDArray[np.float32] | None:
-        """See `PictureCaptioner`. The picture is encoded anew, so that captioning need not keep regions."""
+        """See `PictureCaptioner`. The unchanged picture is encoded anew, so that captioning need not keep regions."""
         if not self.attends:
             return None
-        pixels = prepare(pixels_of(captioned.picture), self.transforms[0]).unsqueeze(0)
+        pixels = prepare(pixels_of(captioned.picture), self.transform).unsqueeze(0)
         return attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[rank].tokens])[0].numpy()
 
 
@@ -246,43 +262,6 @@ def _score(file: Path) -> str:
     if status is None or status.best is None:
         return ""
     return f"{status.monitor} {status.best:.3f} after epoch {status.best_epoch}"
-
-
-class Ensemble(PictureCaptioner):
-    """Several models as one: in each step of any decoding, the mean of their word probabilities.
-
-    Members may differ in encoder, decoder and picture transform, not in vocabulary. A picture file is decoded once and
-    transformed once per distinct transform. Names are for messages.
-
-    Raises:
-        ConfigError: the tokenizers or the vocabularies differ; one line.
-    """
-
-    def __init__(self, members: Sequence[tuple[str, Captioner]]) -> None:
-        (first_name, first), *others = members
-        for name, other in others:
-            ours, theirs = (one.vocabulary.tokenizer.name for one in (other, first))
-            if ours != theirs:
-                raise ConfigError(
-                    f"{name} was trained with vocab.tokenizer={ours}, {first_name} with {theirs}: their words "
-                    "cannot be averaged; give models of one tokenizer, or add --gallery to compare them"
-                )
-            if other.vocabulary.words != first.vocabulary.words:
-                sizes = f"{len(other.vocabulary)} words, the other {len(first.vocabulary)}"
-                raise ConfigError(
-                    f"{name} and {first_name} have different vocabularies ({sizes}); "
-                    "average checkpoints of one data set and vocab.threshold, or compare them by --gallery FILE alone"
-                )
-        self.members = [captioner for _, captioner in members]
-        self.vocabulary = first.vocabulary
-        self.configs = [config for member in self.members for config in member.configs]
-        self.transforms = list(dict.fromkeys(member.transforms[0] for member in self.members))
-
-    def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
-        """The members' steps as one, over their states side by side."""
-        places = [self.transforms.index(member.transforms[0]) for member in self.members]
-        parts = [member.start([pixels[place]]) for place, member in zip(places, self.members, strict=True)]
-        return ensemble_step([step for step, _ in parts], [state for _, state in parts])
 
 
 def _captioned(path: Path, picture: PictureLike, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:

@@ -158,6 +158,7 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (one_folder, "--attention and --save-pictures would write the same files; name two folders"),
         (options.ensemble and checkpoints == 1, "--ensemble needs several checkpoints, and only one is named"),
         (options.batch_size < 1, f"--batch-size {options.batch_size} is out of range; it must be at least 1"),
+        (options.views < 1, f"--views {options.views} is out of range; it must be at least 1"),
         (options.gallery_pictures < 1, f"--gallery-pictures {options.gallery_pictures}: it must be at least 1"),
         (
             options.save_pictures and options.gallery and checkpoints > 1,
@@ -188,7 +189,8 @@ def caption_all(
     generator = torch.Generator().manual_seed(options.seed or 0)
     workers = min(2, os.cpu_count() or 1) if len(pictures) > 4 * options.batch_size else 0
     paths = [picture.path for picture in pictures]
-    stream = model.captioner.stream(paths, model.decoding, options.batch_size, workers, generator)
+    looks = model.captioner.looks(model.views, options.seed or 0)
+    stream = model.captioner.stream(paths, model.decoding, options.batch_size, workers, generator, looks)
     done, failed = {}, {}
     watched = (bool(listed.name) or not sys.stdout.isatty()) and len(pictures) > options.batch_size
     with Progress(f"captioning with {model.label}", len(pictures), "pictures", shown=watched) as progress:

@@ -23,7 +23,8 @@ from showtell.data.paths import find_pictures, shown, why_unreadable
 from showtell.data.settings import FolderConfig
 from showtell.evaluation.report import Evaluation
 from showtell.files import PICTURE_SUFFIXES
-from showtell.prediction.captioner import Captioned, Captioner, Ensemble, PictureCaptioner
+from showtell.prediction.captioner import Captioned, Captioner, PictureCaptioner
+from showtell.prediction.ensemble import Ensemble
 from showtell.prediction.options import decoding_from_flags
 from showtell.run import Run, runs_below
 
@@ -37,12 +38,14 @@ class NamedModel:
         files: its checkpoint, or an ensemble's.
         captioner: the model.
         decoding: how its captions are read off.
+        views: of each picture, over which word probabilities are averaged.
     """
 
     label: str
     files: tuple[Path, ...]
     captioner: PictureCaptioner
     decoding: DecodingConfig
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -124,14 +127,17 @@ def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[Name
         if note := unfinished_stage(file):
             print(f"note: {label}: {note}", file=sys.stderr, flush=True)
         captioner = Captioner.from_checkpoint(file, options.device)
+        if options.views > 1 and not captioner.configs[0].data.augment.active:
+            told = "training changed no pictures; views are crops of 70% or more, with colours changed a little"
+            print(f"note: {label}: {told}", file=sys.stderr, flush=True)
         decoding = decoding_from_flags(captioner.configs[0].decoding, options)
-        models.append(NamedModel(label, (file,), captioner, decoding))
+        models.append(NamedModel(label, (file,), captioner, decoding, options.views))
     if len(files) == 1:
         return models
     if options.gallery and not options.ensemble:
         return models
     joined = Ensemble([(str(m.files[0]), m.captioner) for m in models if isinstance(m.captioner, Captioner)])
-    together = NamedModel("ensemble", tuple(files), joined, models[0].decoding)
+    together = NamedModel("ensemble", tuple(files), joined, models[0].decoding, options.views)
     return [*models, together] if options.gallery else [together]
 
 

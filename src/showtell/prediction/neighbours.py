@@ -22,7 +22,8 @@ from showtell.data.paths import telling_names
 from showtell.data.store_request import split_request
 from showtell.errors import UserError
 from showtell.models.encoders.encoding import FrozenEncoder
-from showtell.prediction.captioner import Captioner, Ensemble, PictureCaptioner
+from showtell.prediction.captioner import Captioner, PictureCaptioner
+from showtell.prediction.ensemble import Ensemble
 
 
 def member(captioner: PictureCaptioner) -> Captioner:

@@ -39,7 +39,13 @@ def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
         choices, metavar = (told.choices, None) if told.choices else (None, "N")
         flag = _flag(field.name)
         group.add_argument(flag, dest=field.name, type=kind, choices=choices, metavar=metavar, help=told.meaning)
-    group.add_argument("--seed", type=int, metavar="N", help="of sampling (0): the same seed, the same captions")
+    group.add_argument(
+        "--views", type=int, default=1, metavar="N",
+        help="average over N views of each picture: as it is, and changed as training changed pictures (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--seed", type=int, metavar="N", help="of sampling and of views (0): the same seed, the same captions"
+    )
 
 
 def add_analysis_flags(parser: argparse.ArgumentParser) -> None:
@@ -73,9 +79,9 @@ def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) ->
         decoding = DecodingConfig(**{**before, **given})
     except ConfigError as error:
         raise ConfigError(_in_flags(str(error))) from None
-    if options.seed is not None and decoding.method != "sample":
+    if options.seed is not None and decoding.method != "sample" and options.views == 1:
         method = f"--method {decoding.method}"
-        raise ConfigError(f"--seed has no effect with {method}; add --method sample, or leave it out")
+        raise ConfigError(f"--seed has no effect with {method}; add --method sample or --views N, or leave it out")
     return decoding
 
 

@@ -54,7 +54,8 @@ def write_scores(output: ModelOutput, pictures: Sequence[Picture], path: Path) -
         row = {"image_id": picture.id, "file_name": name, **_told(found)}
         rows.append({**row, "log_prob": found.hypotheses[0].log_prob})
     about = model.label, model.files, model.decoding
-    write_json(path, scores_content(output.evaluation, rows, *about))
+    content = scores_content(output.evaluation, rows, *about)
+    write_json(path, {**content, "views": model.views} if model.views > 1 else content)
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
@@ -185,4 +186,5 @@ def _description(model: NamedModel) -> str:
         settings = [f"beam {decoding.beam_size}", *([f"{decoding.groups} groups"] if decoding.groups > 1 else [])]
     if decoding.method == "sample":
         settings += [f"temperature {decoding.temperature:g}", f"top-k {decoding.top_k}", f"top-p {decoding.top_p:g}"]
+    settings += [f"{model.views} views"] if model.views > 1 else []
     return f"{' + '.join(str(file) for file in model.files)} · {', '.join(settings)}"

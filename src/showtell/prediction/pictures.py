@@ -1,13 +1,20 @@
-"""What a caller wants captioned, one picture or many, in a file or in memory, as encoder input."""
+"""What a caller wants captioned, one picture or many, in a file or in memory, as input of encoders.
 
+A captioner may average over several looks at a picture: as it is, and changed as training pictures are. A change
+follows from its number, a seed and the picture's content alone, so neither order, batch nor file name matters.
+"""
+
+import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from torch import Tensor
 
-from showtell.config import ImageTransform
+from showtell.config import AugmentConfig, ConfigError, ImageTransform
+from showtell.data.augmentation import changed, draws
 from showtell.data.images import PictureError, PictureLike, pixels_of, prepare
 from showtell.data.workers import note_reading
 
@@ -24,16 +31,50 @@ def _is_one(pictures: object) -> bool:
     return isinstance(pictures, str | bytes | bytearray | memoryview) or not isinstance(pictures, Iterable)
 
 
-class Pictures:
-    """Decodes pictures where the loader's workers can do it; each once, whatever the number of transforms."""
+USUAL_CHANGE = AugmentConfig(crop_area=0.7, jitter=0.2)
+"""How much views differ where training changed no pictures."""
 
-    def __init__(self, pictures: Sequence[PictureLike], transforms: Sequence[ImageTransform]) -> None:
+
+@dataclass(frozen=True)
+class Look:
+    """Makes encoder input of an RGB picture, as it is or, with a `change`, the changed view of a number above 0."""
+
+    transform: ImageTransform
+    change: AugmentConfig | None = None
+    number: int = 0
+    seed: int = 0
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """uint8 `(3, height, width)` to `(3, size, size)`."""
+        if self.change is None:
+            return prepare(picture, self.transform)
+        content = zlib.crc32(picture.permute(1, 2, 0).contiguous().numpy().data)
+        random = draws(self.seed % 2**63, self.number, content).tolist()
+        return changed(picture, self.transform, self.change, random, may_flip=True)
+
+
+def looks_at(transform: ImageTransform, augment: AugmentConfig, views: int, seed: int) -> list[Look]:
+    """A picture as it is, and `views - 1` times changed as much as in training.
+
+    Raises:
+        ConfigError: no view is wanted.
+    """
+    if views < 1:
+        raise ConfigError(f"views={views} is out of range; it must be at least 1")
+    change = augment if augment.active else USUAL_CHANGE
+    return [Look(transform), *(Look(transform, change, number, seed) for number in range(1, views))]
+
+
+class Pictures:
+    """Decodes pictures where the loader's workers can do it; each once, however often it is looked at."""
+
+    def __init__(self, pictures: Sequence[PictureLike], looks: Sequence[Look]) -> None:
         self.pictures = pictures
         self.names = [
             Path(picture) if isinstance(picture, str | Path) else Path(f"picture {number}")
             for number, picture in enumerate(pictures, start=1)
         ]
-        self.transforms = transforms
+        self.looks = looks
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -44,4 +85,4 @@ class Pictures:
             picture = pixels_of(self.pictures[i], str(self.names[i]))
         except PictureError as error:
             return i, None, str(error)
-        return i, [prepare(picture, transform) for transform in self.transforms], None
+        return i, [look(picture) for look in self.looks], None

@@ -1,22 +1,14 @@
-"""Reads references and results, and finds for each caption the picture that it belongs to.
+"""Reads references and results, and finds for each caption the picture that it belongs to."""
 
-Results are COCO's (a list of `image_id` and `caption`), JSON Lines, CSV or TSV, or names (or ids) with captions. A
-number means the id of a picture, which in layouts without ids is its place in the file, as `predict.py` numbers them; a
-text means its file name, with or without folder and suffix.
-"""
-
-import posixpath
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from showtell.data.annotations import AnnotationError, AnnotationFile, Picture, SplitName, clean_caption
-from showtell.data.formats.captions_file import read_captions_file, read_rows
-from showtell.data.formats.records import json_records
-from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Row
-from showtell.data.paths import counted, is_url, shown
+from showtell.data.annotations import AnnotationFile, Picture, SplitName, clean_caption
+from showtell.data.formats.captions_file import read_captions_file
+from showtell.data.formats.results import NamedPictures, picture_named, result_rows, without_settings
+from showtell.data.paths import counted, shown
 from showtell.errors import UserError
 
 
@@ -55,26 +47,11 @@ class ReferenceFile:
 
     def find(self, name: int | str) -> int | None:
         """The id of the picture that a result names; None where it is none of these."""
-        if isinstance(name, int):
-            return name if name in self.texts else None
-        for spelling in (name, posixpath.basename(name), posixpath.splitext(posixpath.basename(name))[0]):
-            if (found := self._by_name.get(spelling.lower())) is not None:
-                return found
-        return int(name) if name.isdecimal() and int(name) in self.texts else None
+        return self._named.find(name)
 
     @cached_property
-    def _by_name(self) -> dict[str, int]:
-        """Names, also without folder and suffix where only one picture has that."""
-        found: dict[str, int] = {}
-        spellings: list[Iterable[tuple[str, int]]] = [
-            ((name.lower(), key) for key, name in self.names.items()),
-            ((posixpath.basename(name).lower(), key) for key, name in self.names.items()),
-            ((LOOKS_LIKE_PICTURE.sub("", posixpath.basename(name)).lower(), key) for key, name in self.names.items()),
-        ]
-        for pairs in map(list, spellings):
-            several = Counter(name for name, _ in pairs)
-            found = {**{name: key for name, key in pairs if several[name] == 1}, **found}
-        return found
+    def _named(self) -> NamedPictures:
+        return NamedPictures(self.names)
 
 
 def read_references(file: Path, split: SplitName | None) -> ReferenceFile:
@@ -83,7 +60,7 @@ def read_references(file: Path, split: SplitName | None) -> ReferenceFile:
     Raises:
         UserError: the file cannot be used, or nobody described a picture; one line.
     """
-    with _remedies():
+    with without_settings():
         found, is_divided = read_captions_file(file, split)
     described = [picture for picture in found.pictures if picture.captions]
     notes = [*found.told, *_summary(found.skipped)]
@@ -118,11 +95,10 @@ def read_results(file: Path) -> Results:
         UserError: the file cannot be used, or a picture has two captions; one line.
     """
     source = AnnotationFile(file)
-    with _remedies():
-        rows = list(_rows(source))
+    rows = result_rows(source, "give references by --references")
     captions: dict[int | str, str] = {}
     for row in rows:
-        name = _name(source, row)
+        name = picture_named(source, row)
         if name in captions or len(row.texts) > 1:
             raise source.refused(f"{row.where}: a second caption of {shown(name)}; a run says one caption per picture")
         if not isinstance(row.texts[0], str):
@@ -132,42 +108,6 @@ def read_results(file: Path) -> Results:
     return Results(
         file, captions, [f"{shown(file.name)}: {counted(empty, 'empty caption')}, scored 0"] if empty else []
     )
-
-
-def _rows(source: AnnotationFile) -> Iterable[Row]:
-    text = source.text()
-    if source.path.suffix.lower() == ".json":
-        content = source.any_json(text)
-        if isinstance(content, dict) and all(isinstance(said, str) for said in content.values()):
-            return [Row(shown(name), name, [said]) for name, said in content.items()]
-        if isinstance(content, list) and not content:
-            raise source.refused("holds no captions; write it again")
-        if json_records(source, content) is None:
-            raise source.refused("holds references (`images`), not results; give it by --references")
-    rows = read_rows(source)
-    assert not isinstance(rows, dict)
-    return rows
-
-
-def _name(source: AnnotationFile, row: Row) -> int | str:
-    if type(row.name) is int:
-        return row.name
-    if type(row.name) is not str or not row.name.strip():
-        raise source.refused(f"{row.where}: the picture is {shown(row.name)}, it must be an id or a file name")
-    name = row.name.strip().replace("\\", "/")
-    return posixpath.basename(name.partition("?")[0]) if is_url(name) else posixpath.normpath(name).lstrip("/")
-
-
-class _remedies:
-    """A block whose errors about columns name a remedy that a file of its own has."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, AnnotationError):
-            what, setting, _ = str(error).partition("; say which, e.g. data.")
-            raise AnnotationError(f"{what}; call them `image` and `caption`" if setting else what) from None
 
 
 def _summary(lines: Sequence[str], most: int = 3) -> Iterator[str]:

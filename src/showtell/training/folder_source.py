@@ -12,6 +12,7 @@ from showtell.config import Config
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, view_augmentation
 from showtell.data.caption_set import CaptionSet, load_captions
+from showtell.data.extra_captions import read_extra_captions
 from showtell.data.feature_store import choose_place, open_or_build, place_features, stored_shape
 from showtell.data.formats import no_picture_there, resolved
 from showtell.data.module import SplitData, pictures_in_batches
@@ -27,7 +28,7 @@ from showtell.files import check_writable, short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.models.encoders.pair import shape_side_by_side
 from showtell.terminal import tell
-from showtell.text import Tokenizer
+from showtell.text import Tokenizer, Vocabulary
 from showtell.training.sources import Source, report_left_out
 
 
@@ -46,7 +47,21 @@ class FolderSource(Source):
                 # drawing takes longer than finding out whether what follows has a place
                 check_writable(Path(config.cache), "cache")
                 ensure_shapes(Path(config.data.root), config.data.shapes)
-            return {name: read_captions(config, self.tokenizer, name) for name in ("train", "val")}
+            found: dict[SplitName, CaptionSet] = {
+                name: read_captions(config, self.tokenizer, name) for name in ("train", "val")
+            }
+            if config.data.extra_captions:
+                found["train"] = self._with_extra(found["train"], config.data.extra_captions)
+            return found
+
+    def _with_extra(self, captions: CaptionSet, file: str) -> CaptionSet:
+        """The training captions with those of a file; says what was found, and how many of its words are `<unk>`."""
+        config = self.config
+        extra = read_extra_captions(Path(file), captions, config.data, Path(config.cache), self.tokenizer)
+        vocabulary = Vocabulary.from_counts(captions.counts, config.vocab.threshold, self.tokenizer)
+        for line in extra.notes(vocabulary) if is_rank_zero() else ():
+            print(f"{config.data.name} train: {line}")
+        return extra.behind(captions)
 
     @property
     def counts(self) -> Counter[str]:
@@ -63,6 +78,7 @@ class FolderSource(Source):
         return (
             f"{len(train.picture_ids):,} + {len(val.picture_ids):,} pictures, "
             f"{len(train.lengths):,} + {len(val.lengths):,} captions"
+            + (f", {train.extra:,} of them extra" if train.extra else "")
         )
 
     @property

@@ -102,6 +102,8 @@ def write_shards(config: DataConfig, output: Path, limits: Limits, cache: Path, 
     """
     if config.format == "shards":
         raise ShardError("data=shards is written already; give the data set that the shards are to be made of")
+    if config.extra_captions:
+        raise ShardError("data.extra_captions: shards hold what people wrote; leave it out")
     if isinstance(config, ShapesDataConfig):
         ensure_shapes(Path(config.root), config.shapes)
     sources = [_source(config, name, cache, encoder) for name in SPLITS]

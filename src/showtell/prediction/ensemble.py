@@ -1,0 +1,51 @@
+"""Several models as one: in each step of any decoding, the mean of their word probabilities."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from showtell.config import ConfigError
+from showtell.decoding import State, StepFunction, ensemble_step
+from showtell.prediction.captioner import Captioner, PictureCaptioner
+from showtell.prediction.pictures import Look
+
+
+class Ensemble(PictureCaptioner):
+    """Several models as one: in each step of any decoding, the mean of their word probabilities.
+
+    Members may differ in encoder, decoder and picture transform, not in vocabulary. A picture file is decoded once and
+    looked at once per distinct look. Names are for messages.
+
+    Raises:
+        ConfigError: the tokenizers or the vocabularies differ; one line.
+    """
+
+    def __init__(self, members: Sequence[tuple[str, Captioner]]) -> None:
+        (first_name, first), *others = members
+        for name, other in others:
+            ours, theirs = (one.vocabulary.tokenizer.name for one in (other, first))
+            if ours != theirs:
+                raise ConfigError(
+                    f"{name} was trained with vocab.tokenizer={ours}, {first_name} with {theirs}: their words "
+                    "cannot be averaged; give models of one tokenizer, or add --gallery to compare them"
+                )
+            if other.vocabulary.words != first.vocabulary.words:
+                sizes = f"{len(other.vocabulary)} words, the other {len(first.vocabulary)}"
+                raise ConfigError(
+                    f"{name} and {first_name} have different vocabularies ({sizes}); "
+                    "average checkpoints of one data set and vocab.threshold, or compare them by --gallery FILE alone"
+                )
+        self.members = [captioner for _, captioner in members]
+        self.vocabulary = first.vocabulary
+        self.configs = [config for member in self.members for config in member.configs]
+
+    def looks(self, views: int = 1, seed: int = 0) -> list[Look]:
+        """Those of one member after the other."""
+        return [look for member in self.members for look in member.looks(views, seed)]
+
+    def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
+        """The members' steps as one, over their states side by side."""
+        views = len(pixels) // len(self.members)
+        shares = [pixels[first : first + views] for first in range(0, len(pixels), views)]
+        parts = [member.start(own) for member, own in zip(self.members, shares, strict=True)]
+        return ensemble_step([step for step, _ in parts], [state for _, state in parts])
