@@ -1,4 +1,4 @@
-"""Student's t distribution, of which nothing that is installed anyway has more than the normal one."""
+"""Student's t and Fisher's F, of which nothing that is installed anyway has more than the normal distribution."""
 
 from math import atan, exp, lgamma, pi, sqrt
 
@@ -26,3 +26,15 @@ def quantile(freedom: float, confidence: float = 0.95) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if two_sided_p(middle, freedom) > 1 - confidence else (low, middle)
     return low
+
+
+def f_p(f: float, numerator: float, denominator: float) -> float:
+    """The probability of an F ratio at least as large, with these degrees of freedom; of 1 and n, it is t's of n."""
+    # tan^2(angle) = n / (m f) makes it a beta integral over a finite range
+    end = atan(sqrt(denominator / (numerator * f))) if f else pi / 2
+    peak = atan(sqrt(denominator / numerator))
+    low = max(0.0, min(end, peak) - 20 / sqrt(numerator + denominator))
+    angles = low + (end - low) * (_NODES + 1) / 2
+    heights = np.sin(angles) ** (denominator - 1) * np.cos(angles) ** (numerator - 1)
+    scale = exp(lgamma((numerator + denominator) / 2) - lgamma(numerator / 2) - lgamma(denominator / 2))
+    return min(1.0, scale * float(np.sum(_WEIGHTS * heights)) * (end - low))

@@ -6,12 +6,14 @@ Runs are compared where they were scored on the same pictures, references and to
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isclose
+
+import numpy as np
 
 from showtell.evaluation.comparison import Comparison, corrected, interval
 from showtell.evaluation.groups import Folds, difference
-from showtell.evaluation.resampling import Interval, Sample, samples
+from showtell.evaluation.resampling import Floats, Interval, Sample, samples
 from showtell.evaluation.sums import Statistics, Sums, load_statistics
 from showtell.leaderboard.runs import ComparedRun
 from showtell.run import Run
@@ -24,10 +26,20 @@ EXPLAINED = (
 
 @dataclass(frozen=True)
 class RowChance:
-    """The interval of a row's score, its signature, and how it compares with the best one; None for that itself."""
+    """How much of a row's score is chance.
+
+    Attributes:
+        interval: of the score.
+        signature: of the score.
+        pictures: that were scored.
+        resampled: `(R,)` the mean of its runs over resampled pictures, which are the same ones for all rows.
+        against_best: how it compares with the best row; None for that itself.
+    """
 
     interval: Interval
     signature: str
+    pictures: int
+    resampled: Floats = field(compare=False, repr=False)
     against_best: Comparison | None = None
 
     @property
@@ -52,15 +64,19 @@ def chances(rows: Sequence[Sequence[ComparedRun]], metric: str) -> dict[int, Row
     pictures = _pictures(next(iter(known.values()))[0])  # the best row's that has any
     known = {place: some for place, some in known.items() if {_pictures(one) for one in some} == {pictures}}
     folds = _folds(known, name)
-    count = {"": len(next(iter(known.values()))[0].picture_ids)}
+    number = len(next(iter(known.values()))[0].picture_ids)
+    count = {"": number}
     told: dict[int, Comparison] = {}
     if 0 in folds:
         others = [place for place in folds if place != 0]
         told = dict(zip(others, corrected([_against(folds[0], folds[place], count) for place in others]), strict=True))
     return {
-        place: RowChance(interval(group, count), known[place][0].signature, told.get(place))
+        place: RowChance(
+            interval(group, count), known[place][0].signature, number,
+            np.mean([run.resampled for run in group[""]], axis=0), told.get(place),
+        )
         for place, group in folds.items()
-    }
+    }  # fmt: skip
 
 
 def _against(best: Folds, other: Folds, count: Mapping[str, int]) -> Comparison:

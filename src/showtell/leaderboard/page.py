@@ -31,6 +31,7 @@ def render(board: Leaderboard, folder: Path) -> str:
         f"<title>Leaderboard: {len(board.runs)} runs</title><style>{_asset('page.css')}</style></head><body><main>",
         _head(board),
         _table(board, folder),
+        _decides(board),
         _sections(plots) if script else NO_PLOTS,
         f"<script>{script}</script>" if script else "",
         f'<script type="application/json" id="figures">{_json(plots)}</script>' if script else "",
@@ -86,6 +87,13 @@ def _explained(board: Leaderboard) -> str:
 def _is_alike(board: Leaderboard, place: int) -> bool:
     one = board.chances.get(place)
     return one is not None and one.against_best is not None and not one.against_best.is_told
+
+
+def _decides(board: Leaderboard) -> str:
+    from showtell.leaderboard.decides import sentences
+
+    lines = "".join(f"<li>{escape(line)}</li>" for line in sentences(board))
+    return f"<section id=decides><h2>What this decides</h2><ul>{lines}</ul></section>" if lines else ""
 
 
 def _table(board: Leaderboard, folder: Path) -> str:

@@ -28,6 +28,10 @@ def print_table(board: Leaderboard, console: Console) -> None:
         from showtell.leaderboard.chance import explained
 
         console.print("\n".join(explained(board.chances)), markup=False, highlight=False)
+    if board.parameters:
+        from showtell.leaderboard.decides import sentences  # here: a sweep's display needs no numpy
+
+        console.print(*sentences(board), sep="\n", markup=False, highlight=False)
     if len(board.rows) > MAX_ROWS:
         console.print(f"... and {len(board.rows) - MAX_ROWS} more rows in leaderboard.csv", highlight=False)
 
