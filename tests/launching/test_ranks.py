@@ -50,7 +50,7 @@ def test_two_ranks_train_as_one_process(start: Start) -> None:
     training = start.ranks("ranks")
     assert training.wait() == 0, training.said
     check_equal(start, training)
-    assert training.said.count("epoch 1/13") == 1  # one of them speaks
+    assert training.said.count("epoch 1/13  loss") == 1  # one of them speaks
     assert not training.left()
 
 
@@ -163,7 +163,7 @@ def test_torchrun(start: Start, machines: int) -> None:
     assert [training.wait() for training in started] == [0] * machines, "\n".join(t.said for t in started)
     (run_dir,) = (training.run_dir for training in started if training.run_dir.exists())
     assert numbers(run_dir) == numbers(expected.run_dir)
-    assert sum(training.said.count("epoch 1/13") for training in started) == 1
+    assert sum(training.said.count("epoch 1/13  loss") for training in started) == 1
     if machines == 2:
         assert "torchrun decides: device.devices=1 device.num_nodes=2" in "".join(t.said for t in started)
     assert not (start.folder / "config.yaml").exists() and not list(start.folder.glob("*.log"))
