@@ -50,6 +50,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scores", type=Path, metavar="FILE", help="write scores, of each picture too (RES.scores.json for RES.json)"
     )
+    parser.add_argument(
+        "--metrics",
+        default="",
+        metavar="NAME,...",
+        help="score these too: clipscore (pip install '.[clip]'), a plugin's",
+    )
+    parser.add_argument("--clip-model", metavar="NAME/WEIGHTS|DIR", help="of open_clip, for clipscore")
     parser.add_argument("--gallery", type=Path, metavar="FILE", help="write one HTML page with pictures and captions")
     parser.add_argument(
         "--gallery-pictures", type=int, default=500, metavar="N", help="most pictures on the page (%(default)s)"

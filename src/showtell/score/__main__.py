@@ -8,8 +8,10 @@ from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.config.registry import find
 from showtell.errors import UserError, one_line_errors
+from showtell.evaluation.metric import CLIP_MODEL
 from showtell.evaluation.metrics import WITHOUT_JAVA
 from showtell.evaluation.resampling import RESAMPLES, SEED
+from showtell.score.export import EXPORTS, export
 from showtell.score.files import read_references
 from showtell.score.judge import judge
 from showtell.score.output import SUFFIXES, write
@@ -45,7 +47,17 @@ def _parser() -> Parser:
     parser.add_argument("--subset", action="store_true", help="score the captioned pictures where some have no caption")
     parser.add_argument("--output", type=Path, metavar="FILE", help="each picture (.csv), or all figures too (.json)")
     parser.add_argument(
-        "--metrics", default="", metavar="NAME,...", help="further ones: meteor,spice (Java), or a plugin's"
+        "--metrics",
+        default="",
+        metavar="NAME,...",
+        help="further ones: meteor,spice (Java), clipscore (--images), a plugin's",
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures lie, for clipscore")
+    parser.add_argument(
+        "--clip-model", default=CLIP_MODEL, metavar="NAME/WEIGHTS|DIR", help="of open_clip (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--export-for", nargs=2, metavar=("capevalkit", "DIR"), help="write what another program scores, into a folder"
     )
     parser.add_argument("--tokenizer", default="nltk", help="whose words are compared; for other languages: words")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the pictures (default: %(default)s)")
@@ -61,8 +73,22 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--seed {options.seed}: must be at least 0")
     if options.output and options.output.suffix.lower() not in SUFFIXES:
         raise UserError(f"--output {options.output}: name a file that ends in {' or '.join(SUFFIXES)}")
+    if options.export_for and options.export_for[0] not in EXPORTS:
+        raise UserError(f"--export-for {options.export_for[0]}: choose one of {', '.join(EXPORTS)}, then a folder")
     if options.output and options.output.is_dir():
         raise UserError(f"--output {options.output}: is a folder; name a file to write")
+
+
+def _metrics(options: argparse.Namespace) -> list[str]:
+    names = [*WITHOUT_JAVA, *(name for name in options.metrics.split(",") if name and name not in WITHOUT_JAVA)]
+    looking = [name for name in names if find("metric", name).load().looks_at_pictures]
+    if looking and not options.images:
+        raise UserError(f"--metrics {looking[0]}: it looks at the pictures; say with --images DIR where they lie")
+    if options.images and not options.images.is_dir():
+        raise UserError(f"--images {options.images}: no such folder; give the one that the file names start from")
+    if options.images and not looking and not options.export_for:
+        raise UserError("--images has no effect on these scores; add --metrics clipscore, or leave it out")
+    return names
 
 
 def main(arguments: list[str]) -> None:
@@ -73,19 +99,21 @@ def main(arguments: list[str]) -> None:
     """
     options = _parser().parse_args(take_plugins(arguments))
     _check(options)
-    metrics = [*WITHOUT_JAVA, *(name for name in options.metrics.split(",") if name and name not in WITHOUT_JAVA)]
-    for name in metrics:
-        find("metric", name)
+    metrics = _metrics(options)
     tokenizer = build_tokenizer(options.tokenizer)
     systems = systems_of(options.systems)
     references = [read_references(file, options.split) for file in options.references]
     found = judge(
         systems, references, metrics, tokenizer,
         subset=options.subset, resamples=options.resamples, seed=options.seed,
+        images=options.images, clip_model=options.clip_model,
     )  # fmt: skip
     print("\n".join(lines(found, tokenizer, options.resamples, options.seed)))
     for note in dict.fromkeys([*(note for one in references for note in one.notes), *found.notes]):
         print(f"note: {note}", file=sys.stderr)
+    if options.export_for:
+        for line in export(found, Path(options.export_for[1]), options.images):
+            print(line, file=sys.stderr)
     if options.output:
         write(found, options.output)
         print(f"written: {options.output}", file=sys.stderr)

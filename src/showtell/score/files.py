@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from showtell.data.annotations import AnnotationError, AnnotationFile, Picture, SplitName, clean_caption
 from showtell.data.formats.captions_file import read_captions_file, read_rows
 from showtell.data.formats.records import json_records
 from showtell.data.formats.rows import LOOKS_LIKE_PICTURE, Row
 from showtell.data.paths import counted, is_url, shown
 from showtell.errors import UserError
+from showtell.evaluation.metric import Pictures
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,27 @@ def read_references(file: Path, split: SplitName | None) -> ReferenceFile:
     if split and not is_divided:
         notes.append(f"{shown(file.name)}: names no splits; all its pictures are taken for the {split} split")
     return ReferenceFile(file, split, found.layout, described, notes)
+
+
+def pictures_of(source: ReferenceFile, folder: Path, model: str, ids: Iterable[int]) -> Pictures:
+    """The pictures of references, in a folder that the file names start from, or where all lie side by side.
+
+    Raises:
+        UserError: one is not there.
+    """
+    found = {}
+    for picture in ids:
+        name = Path(source.names[picture])
+        found[picture] = next((file for file in (folder / name, folder / name.name) if file.is_file()), None)
+        if found[picture] is None:
+            raise UserError(f"--images {shown(folder)}: {shown(name)} is not there; give the folder of the pictures")
+
+    def load(picture: int) -> NDArray[np.uint8]:
+        from showtell.data.images import picture_pixels  # late: other scores need no torch
+
+        return picture_pixels(str(found[picture]))
+
+    return Pictures(load, model)
 
 
 @dataclass(frozen=True)
