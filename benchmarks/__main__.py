@@ -17,7 +17,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin: written by python -m benchmarks -->", "<!-- end -->"
 HEAD = "| figure | value | target | reached | command | date | machine |\n|---|---|---|---|---|---|---|"
 HELPERS = (
-    "__main__", "machine", "synthetic", "coco_size", "encoders", "scaling", "recipes", "feature_dtypes", "int8_price",
+    "__main__", "machine", "synthetic", "coco_size", "encoders", "scaling", "recipes", "large_recipes", "feature_dtypes", "int8_price",
 )  # fmt: skip
 
 

@@ -5,7 +5,8 @@
 Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the self-critical second stage started from
 A's last checkpoint. Scores are those of the last epoch, which no validation picture has chosen; that of the best epoch,
 which `best.ckpt` holds, stands beside it. With `--write` these recipes' cards in docs/recipes.md are written anew; the
-others stay. `--folds 1 2 3 4` leaves the folder's own split, and trains and validates on others: all pictures are dealt
+others stay. Several recipes on the same folds are compared with the first one, by CIDEr of the epoch that a run's name
+means: the best one, as `training.monitor_mean` chooses it. `--folds 1 2 3 4` leaves the folder's own split, and trains and validates on others: all pictures are dealt
 into eight parts, and part K is the validation set of fold K, so that a figure does not hang on one hundred pictures.
 """
 
@@ -17,8 +18,14 @@ import random
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from showtell.evaluation.groups import Folds, difference
+from showtell.evaluation.resampling import samples
+from showtell.evaluation.sums import load_statistics
+from showtell.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "recipes.md"
@@ -49,6 +56,14 @@ def main() -> None:
         if options.write:
             new = {recipe: card(recipe, rows, options.set)}
             PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), new), encoding="utf-8")
+    groups, pictures = best_epochs(options.recipes, [runs for _, runs in places], options.seeds)
+    first, *others = options.recipes
+    for recipe in others:
+        gain = difference(groups[recipe], groups[first], pictures)
+        start = statistics.mean(statistics.mean(run.value for run in runs) for runs in groups[first].values())
+        share = " to ".join(f"{value / start:+.1%}" for value in gain.bounds)
+        print(f"{recipe} over {first}: CIDEr {gain.value:+.4f} {gain.text}, {gain.value / start:+.1%} ({share}), "
+              f"p = {gain.p:.4f}{'' if gain.seeds else '; seeds are not covered'}")  # fmt: skip
 
 
 def told(rows: list[Row]) -> str:
@@ -58,6 +73,21 @@ def told(rows: list[Row]) -> str:
         start = statistics.mean(row["start_cider"] for row in rows)
         line += f", over {start:.3f}: {gain_over_start(rows)}"
     return line
+
+
+def best_epochs(recipes: Sequence[str], folders: Sequence[Path], seeds: int) -> tuple[dict[str, Folds], dict[str, int]]:
+    """The CIDEr of each recipe's runs by fold, over the same resampled pictures, and the number of these."""
+    groups: dict[str, Folds] = {recipe: {} for recipe in recipes}
+    pictures = {}
+    for place, folder in enumerate(folders):
+        runs = [
+            (recipe, Run(folder / recipe / str(seed)).current) for recipe in recipes for seed in range(1, seeds + 1)
+        ]
+        found = [load_statistics(run.statistics("val")) for _, run in runs]
+        for (recipe, _), one in zip(runs, samples([one.sums for one in found if one], seed=place), strict=True):
+            groups[recipe] = {**groups[recipe], str(folder): [*groups[recipe].get(str(folder), []), one["cider"]]}
+        pictures[str(folder)] = len(found[0].picture_ids) if found[0] else 0
+    return groups, pictures
 
 
 def another_split(data: Path, fold: int, folder: Path) -> Path:

@@ -19,7 +19,9 @@ ALLOWED: dict[str, set[str]] = {
     "decoding": set(),
     "evaluation": set(),
     "checkpointing": set(),
-    "score": {"data", "evaluation"},
+    "analysis": {"data", "evaluation", "gallery"},
+    "score": {"data", "evaluation", "analysis"},
+    "rate": {"data", "evaluation", "gallery", "score"},
     "sweeps": {"leaderboard"},
     "leaderboard": {"evaluation"},
     "gallery": {"data"},
@@ -27,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "objectives": {"models", "decoding", "evaluation"},
     "training": {"data", "models", "objectives", "decoding", "evaluation", "checkpointing", "gallery", "sweeps"},
     "launching": {"training"},
-    "prediction": {"data", "models", "decoding", "evaluation", "checkpointing", "gallery"},
+    "prediction": {"data", "models", "decoding", "evaluation", "checkpointing", "gallery", "analysis"},
     "__init__": {"data", "evaluation", "models", "objectives", "prediction", "training"},  # parts by name, and `load`
 }
 ONLY_IN = {

@@ -209,3 +209,10 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content, as text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def labelled(path: Path, label: str) -> Path:
+    """`res.json` or, where several models caption, `res-LABEL.json`."""
+    name = re.sub(r"[^\w.-]+", "_", label)
+    head, dot, tail = path.name.partition(".")
+    return path.with_name(f"{head}-{name}{dot}{tail}") if name else path

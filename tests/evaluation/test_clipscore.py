@@ -107,7 +107,7 @@ def test_without_the_extra_a_note_names_it(files, capsys):
         (["--metrics", "clipscore"], "it looks at the pictures; say with --images DIR"),
         (["--metrics", "clipscore", "--images", "nowhere"], "no such folder"),
         (["--metrics", "clipscore", "--images", "."], "0001.jpg is not there"),
-        (["--images", "pictures"], "no effect"),
+        (["--images", "pictures"], "belongs to --analysis FILE.html or --metrics clipscore"),
     ],
 )
 def test_mistakes_about_pictures_are_one_line(files, options, message):

@@ -50,6 +50,18 @@ def test_stepping_gives_the_logits_of_teacher_forcing(name, settings):
 
 
 @each_decoder
+def test_several_captions_of_a_picture_are_told_as_those_of_several_pictures(name):
+    decoder, features = small(name), pictures(name, 3).requires_grad_()
+    captions = torch.cat([CAPTIONS, CAPTIONS.flip(0)])
+    assert decoder.takes_several
+    repeated = decoder(features.repeat_interleave(2, 0), captions)
+    torch.testing.assert_close(decoder(features, captions), repeated, atol=1e-5, rtol=1e-5)
+    seen = torch.autograd.grad(decoder(features, captions).square().sum(), features)[0]
+    expected = torch.autograd.grad(repeated.square().sum(), features)[0]
+    torch.testing.assert_close(seen, expected, atol=1e-3, rtol=1e-4)
+
+
+@each_decoder
 def test_the_batch_gives_what_its_pictures_give_one_by_one(name):
     decoder, features = small(name, num_layers=1), pictures(name, 5)
     config = DecodingConfig(method="beam", beam_size=3, num_captions=2, max_length=6)

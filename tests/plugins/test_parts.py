@@ -46,7 +46,11 @@ def test_a_sweep_trains_with_all_of_them(swept: list[Path]) -> None:
     first, second = map(Run, swept)
     for run in (first, second):
         status = run.status()
-        assert status is not None and (status.state, status.monitor, status.mode) == ("finished", "val/length", "min")
+        assert status is not None and (status.state, status.monitor, status.mode) == (
+            "finished",
+            "val/length_mean",
+            "min",
+        )
         lengths = [row["val/length"] for row in logged(run) if "val/length" in row]
         assert len(lengths) == 2 and status.best == pytest.approx(min(lengths))
         assert "val/length" in run.metrics_file.read_text().splitlines()[0]

@@ -116,9 +116,16 @@ def test_other_words_cannot_be_averaged(two: list[Captioner]) -> None:
 
 
 def test_side_by_side_every_system_has_its_files(
-    call: Call, tiny_run: Path, other_run: Path, val: list[object], tmp_path: Path, no_java: None
+    call: Call,
+    tiny_run: Path,
+    other_run: Path,
+    val: list[object],
+    tmp_path: Path,
+    no_java: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = tmp_path / "page.html"
+    monkeypatch.setenv("COLUMNS", "400")  # wide enough for names instead of letters, whatever the folder is called
     said = call(tiny_run, other_run, *val, "--ensemble", "--gallery", page, "--output", tmp_path / "r.json")
     labels = said.out.splitlines()[1].split()
     assert [label.rpartition("/")[2] for label in labels] == ["tiny", "other", "ensemble"]

@@ -45,7 +45,7 @@ def test_the_statistics_are_those_of_the_best_epoch(
 ) -> None:
     """Of three epochs the second one is made the best."""
     config = tiny_config(training={"max_epochs": 3, "monitor": "val/cider"})
-    monkeypatch.setattr(Best, "is_beaten_by", lambda best, value: best.epoch is None or best.epoch < 2)
+    monkeypatch.setattr(Best, "is_beaten_by", lambda best, value, ties: best.epoch is None or best.epoch < 2)
     train(config, tmp_path)
     kept, status = load_statistics(Run(tmp_path).statistics("val")), Run(tmp_path).status()
     assert kept is not None and status is not None and kept.epoch == status.best_epoch == 2

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from showtell.config import ImageTransform
+from showtell.config import Config, ImageTransform
+from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation
+from showtell.data.caption_set import CaptionSet
 from showtell.data.feature_dtypes import DTYPES
 from showtell.data.images import load_picture, read_picture
 from showtell.data.paths import stamp
@@ -23,6 +25,25 @@ from showtell.files import short_hash
 def store_label(data: str, split: str, encoder: str) -> str:
     """How a store's folder begins: for people."""
     return f"{data}-{split}-{encoder.replace('/', '-')}"
+
+
+def split_request(
+    config: Config, split: SplitName, captions: CaptionSet, encoder: str, fingerprint: str, transform: ImageTransform
+) -> "StoreRequest":
+    """What a run stores of the pictures of a split, as they are, for one encoder.
+
+    Args:
+        config: of the run.
+        split: which one.
+        captions: its captions, which name the pictures.
+        encoder: the encoder's name.
+        fingerprint: tells its features from others.
+        transform: what is made of each picture before it is encoded.
+    """
+    label = store_label(config.data.name, split, encoder)
+    return StoreRequest(
+        label, captions.path_names, fingerprint, transform, config.features.dtype, stamps=captions.stamps
+    )
 
 
 @dataclass(frozen=True)

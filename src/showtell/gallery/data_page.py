@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.files import atomic_write
-from showtell.gallery.page import frame, safe_json
+from showtell.gallery.frame import frame, safe_json
 
 MOST_WORDS = 20_000
 MOST_LINES = 200

@@ -24,9 +24,13 @@ FREQUENCIES = 3
 
 
 def attention_weights(energy: nn.Module, keys: Tensor, query: Tensor) -> Tensor:
-    """Weights `(N, R)` by additive attention (Bahdanau et al. 2015) of a query `(N, A)` over keys `(N, R, A)`."""
-    weights: Tensor = energy((keys + query.unsqueeze(1)).tanh()).squeeze(2).softmax(dim=1)
-    return weights
+    """Weights `(N, R)` by additive attention (Bahdanau et al. 2015) of a query `(N, A)` over keys `(N, R, A)`.
+
+    A processor takes six times as long for a tanh as for a sigmoid, and tanh(z) = 2 sigmoid(2 z) - 1, whose constant
+    the softmax does not feel. So keys are given twice as large as they are, once per picture.
+    """
+    energies: Tensor = energy((keys + 2 * query.unsqueeze(1)).sigmoid())
+    return (2 * energies.squeeze(2)).softmax(dim=1)
 
 
 def coverage_penalty(strength: float, weights: Tensor) -> Tensor:

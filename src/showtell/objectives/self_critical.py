@@ -92,7 +92,7 @@ class SelfCritical(Objective):
             critic = (rewards.sum(dim=1, keepdim=True) - rewards) / (samples - 1)
         tokens, mask = padded([caption.tokens for captions in drawn for caption in captions], features.device)
         mask[:, LONGEST:] = 0  # the `<end>` after the last possible word was not drawn
-        log_probs = log_probabilities(decoder, features.repeat_interleave(samples, 0), tokens, temperature)
+        log_probs = log_probabilities(decoder, features, tokens, temperature)
         decoder.train(was_training)
         advantage = (rewards - critic).flatten().unsqueeze(1)
         return -(advantage * log_probs * mask).sum() / mask.sum(), rewards.mean()
@@ -125,7 +125,12 @@ def without_channels(features: Tensor, share: float) -> Tensor:
 
 
 def log_probabilities(decoder: Decoder, features: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
-    """Of each token `(N, T)` given those before it, among the words that decoding may say there."""
+    """Of each token `(N, T)` given those before it, among the words that decoding may say there.
+
+    Each of the `(B, ...)` features has N / B captions, side by side.
+    """
+    if not decoder.takes_several:
+        features = features.repeat_interleave(len(tokens) // len(features), 0)
     logits = decoder(features, tokens).float() / temperature
     never = torch.zeros(logits.shape[2], dtype=torch.bool, device=logits.device)
     never[[START, UNK]] = True

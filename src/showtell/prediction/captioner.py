@@ -12,7 +12,7 @@ blocks that were fine-tuned then take their weights from the checkpoint.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -170,6 +170,7 @@ class Captioner(PictureCaptioner):
         self.configs = [config]
         self.transforms = [encoder.transform]
         self.file = file
+        self.watcher: Callable[[Tensor], object] | None = None  # sees the features of what is captioned
 
     def __str__(self) -> str:
         (config,), (transform,), shape = self.configs, self.transforms, self.encoder.feature_shape
@@ -219,7 +220,10 @@ class Captioner(PictureCaptioner):
 
     def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
         """The decoder's step, and its state after the picture."""
-        return self.decoder.step, self.decoder.initial_state(self.encoder(pixels[0]))
+        features = self.encoder(pixels[0])
+        if self.watcher:
+            self.watcher(features)
+        return self.decoder.step, self.decoder.initial_state(features)
 
     @property
     def attends(self) -> bool:

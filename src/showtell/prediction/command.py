@@ -7,15 +7,19 @@ import time
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 
+import numpy as np
 import torch
 
+from showtell.analysis.nearest import Singles
 from showtell.config import ConfigError
 from showtell.config.registry import find
 from showtell.data.annotations import Picture
 from showtell.data.paths import shown
 from showtell.evaluation.metric import CLIP_MODEL
 from showtell.evaluation.report import Evaluation, table
+from showtell.files import labelled
 from showtell.gallery.page import write_gallery
+from showtell.prediction.analysis import write_analysis
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import evaluation_of
 from showtell.prediction.inputs import (
@@ -27,9 +31,9 @@ from showtell.prediction.inputs import (
     plain_pictures,
     split_arguments,
 )
+from showtell.prediction.neighbours import watch
 from showtell.prediction.outputs import (
     gallery_page,
-    labelled,
     output_names,
     save_attention,
     save_picture,
@@ -61,7 +65,7 @@ def predict(options: argparse.Namespace) -> int:
 
 def what_is_written(options: argparse.Namespace, began: float) -> str:
     """Of the files that are asked for, those that a stop left unwritten, and where finished pictures lie."""
-    files = [file for file in (options.output, options.scores, options.gallery) if file]
+    files = [file for file in (options.output, options.scores, options.gallery, options.analysis) if file]
     folders = [shown(folder) for folder in (options.save_pictures, options.attention) if folder and folder.is_dir()]
     missing = [shown(file) for file in files if not file.is_file() or file.stat().st_mtime < began]
     return "; ".join(
@@ -84,13 +88,16 @@ def caption_and_report(options: argparse.Namespace) -> int:
         listed = plain_pictures(words, recursive=options.recursive)
         if not listed.pictures and listed.problems:
             raise ConfigError(listed.problems[0])
-    if options.scores and not any(picture.captions for picture in listed.pictures):
-        raise ConfigError(f"--scores: {listed.called} has no captions to score against; leave it out")
+    against = "--scores" if options.scores else "--analysis" if options.analysis else ""
+    if against and not any(picture.captions for picture in listed.pictures):
+        raise ConfigError(f"{against}: {listed.called} has no captions to score against; leave it out")
     if options.attention:
         refuse_blind(models[0])
     captioned: list[dict[int, Captioned]] = []
     unreadable: dict[int, str] = {}
+    seen: list[list[Singles]] = []
     for model in models:
+        seen.append(watch(model.captioner) if options.analysis else [])
         found, failed = caption_all(model, listed, options, named=len(models) > 1)
         captioned.append(found)
         unreadable |= failed
@@ -99,8 +106,11 @@ def caption_and_report(options: argparse.Namespace) -> int:
         place = f"--images {options.images}" if options.annotations else f"--split {options.split}"
         first = next(iter(unreadable.values()))
         raise ConfigError(f"{place}: no picture of {listed.called} can be read there; {first}")
-    pairs = zip(models, captioned, strict=True) if readable else ()
-    outputs = [ModelOutput(model, found, _evaluation(model, found, listed, options)) for model, found in pairs]
+    triples = zip(models, captioned, seen, strict=True) if readable else ()
+    outputs = [
+        ModelOutput(model, found, _evaluation(model, found, listed, options), np.concatenate(some) if some else None)
+        for model, found, some in triples
+    ]
     notes = [*listed.notes, *report(outputs, readable, listed, options)]
     if listed.name and options.output and unreadable:
         missing = f"{len(unreadable):,} of the {len(listed.pictures):,} pictures are missing in {options.output}"
@@ -115,7 +125,8 @@ def caption_and_report(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
     """Refuses, by a ConfigError, combinations of options that cannot be meant."""
     folders = [folder.resolve() for folder in (options.attention, options.save_pictures) if folder]
-    written = [file for file in (options.output, options.scores, options.gallery) if file and file.is_dir()]
+    files = (options.output, options.scores, options.gallery, options.analysis)
+    written = [file for file in files if file and file.is_dir()]
     blocked = [folder for folder in folders if folder.exists() and not folder.is_dir()]
     one_folder = len(folders) > len(set(folders))
     settings = [word for word in words if is_data_setting(word)]
@@ -130,6 +141,18 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
         (listed and options.recursive, "--recursive is for folders that are named themselves; leave it out"),
         (options.images and not options.annotations, "--images belongs to --annotations FILE; name folders directly"),
         (options.scores and not listed, "--scores: nothing to score against; give --annotations FILE or --split test"),
+        (
+            options.analysis and not listed,
+            "--analysis: nothing to compare; give --annotations FILE or --split val",
+        ),
+        (
+            (options.instances or options.things) and not options.analysis,
+            "--instances and --things belong to --analysis FILE.html; add that, or leave them out",
+        ),
+        (
+            options.analysis and options.analysis.suffix.lower() not in (".html", ".htm"),
+            f"--analysis {shown(options.analysis)}: name a file that ends in .html",
+        ),
         (not listed and not words, "no picture is named; name pictures or folders after the checkpoint"),
         (
             options.metrics and not listed,
@@ -211,6 +234,11 @@ def report(
         if output.evaluation.scores and (options.scores or options.output):
             write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
     notes = list(dict.fromkeys(note for output in outputs for note in output.evaluation.notes))
+    for output in [one for one in outputs if options.analysis and one.evaluation.scores]:
+        label = output.model.label if len(outputs) > 1 else ""
+        told, more = write_analysis(output, pictures, listed, options, labelled(options.analysis, label))
+        print("\n".join(["", *([f"{label}:"] if label else []), *told]))
+        notes = list(dict.fromkeys([*notes, *more]))
     if options.gallery:
         title = f"Captions of {listed.called}" if listed.name else "Captioned pictures"
         write_gallery(gallery_page(title, outputs, pictures, options.gallery_pictures, notes), options.gallery)

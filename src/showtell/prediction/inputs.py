@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.config import ConfigError, DataConfig, DecodingConfig
 from showtell.data.annotations import Picture, SplitName
@@ -44,11 +47,15 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a model said about the pictures that could be read, by picture id, and what that is worth."""
+    """What a model said about the pictures that could be read, by picture id, and what that is worth.
+
+    `features` are the average-pooled ones of these pictures, in their order, where they are asked for.
+    """
 
     model: NamedModel
     captioned: Mapping[int, Captioned]
     evaluation: Evaluation
+    features: NDArray[np.float32] | None = None
 
 
 def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -178,6 +185,7 @@ class PictureList:
         split: train, val or test, where one is named.
         form: how the captions are written down, for the signature of scores.
         moved: data that models were trained on, and the same as the command line changed it.
+        scenes: the file that says what was drawn, where pictures are.
     """
 
     pictures: list[Picture]
@@ -187,6 +195,7 @@ class PictureList:
     split: SplitName | None = None
     form: str = ""
     moved: tuple[DataConfig, DataConfig] | None = None
+    scenes: Path | None = None
 
     @property
     def called(self) -> str:

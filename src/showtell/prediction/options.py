@@ -8,6 +8,7 @@ carried along. Nothing here imports torch.
 import argparse
 import re
 from dataclasses import asdict, fields
+from pathlib import Path
 
 from showtell.config import ConfigError, DecodingConfig
 from showtell.config.setting import declared
@@ -25,6 +26,17 @@ _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 
 
+def add_score_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what is scored besides."""
+    parser.add_argument(
+        "--metrics",
+        default="",
+        metavar="NAME,...",
+        help="score these too: clipscore (pip install '.[clip]'), a plugin's",
+    )
+    parser.add_argument("--clip-model", metavar="NAME/WEIGHTS|DIR", help="of open_clip, for clipscore")
+
+
 def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags; one that is not given is None."""
     group = parser.add_argument_group(
@@ -39,6 +51,14 @@ def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
         flag = _flag(field.name)
         group.add_argument(flag, dest=field.name, type=kind, choices=choices, metavar=metavar, help=told.meaning)
     group.add_argument("--seed", type=int, metavar="N", help="of sampling (0): the same seed, the same captions")
+
+
+def add_analysis_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--analysis` and what belongs to it."""
+    group = parser.add_argument_group("what went wrong", "A page for each model; docs/analysis.md explains it.")
+    group.add_argument("--analysis", type=Path, metavar="FILE.html", help="write it: bins, words, things, memory")
+    group.add_argument("--instances", type=Path, metavar="FILE", help="what is in the pictures: COCO's instances JSON")
+    group.add_argument("--things", type=Path, metavar="FILE", help="words for things of your own: `dog: dog, puppy`")
 
 
 def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:

@@ -1,7 +1,6 @@
 """What `predict.py` writes: COCO results, scores, pictures with their captions, and the content of the gallery."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,13 +18,6 @@ from showtell.gallery.drawing import attention_sheet, caption_card, contact_shee
 from showtell.prediction.captioner import Captioned, PictureCaptioner
 from showtell.prediction.inputs import ModelOutput, NamedModel, coco_id
 from showtell.text import Tokenizer
-
-
-def labelled(path: Path, label: str) -> Path:
-    """`res.json` or, where several models caption, `res-LABEL.json`."""
-    name = re.sub(r"[^\w.-]+", "_", label)
-    head, dot, tail = path.name.partition(".")
-    return path.with_name(f"{head}-{name}{dot}{tail}") if name else path
 
 
 def scores_file(output: Path) -> Path:

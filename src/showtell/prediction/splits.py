@@ -7,7 +7,8 @@ from showtell.config import Config, DataConfig
 from showtell.config.presets import data_config
 from showtell.data.annotations import Split, SplitName
 from showtell.data.formats import read_split
-from showtell.data.settings import ShardsConfig
+from showtell.data.settings import ShapesDataConfig, ShardsConfig
+from showtell.data.shapes import scenes_file
 from showtell.data.shards.unpack import unpacked_split
 from showtell.prediction.inputs import NamedModel, PictureList
 
@@ -37,7 +38,10 @@ def split_pictures(split: SplitName, models: Sequence[NamedModel], words: Sequen
     notes = [*found.skipped, *(_trained_elsewhere(config, trained) if is_own else [])]
     name = f"{split} split of {config.name}"
     moved = (own, config) if is_own else None
-    return PictureList(found.pictures, notes=notes, name=name, split=split, form=config.format, moved=moved)
+    scenes = scenes_file(Path(config.root), split) if isinstance(config, ShapesDataConfig) else None
+    return PictureList(
+        found.pictures, notes=notes, name=name, split=split, form=config.format, moved=moved, scenes=scenes
+    )
 
 
 def read_pictures(config: DataConfig, split: SplitName, cache: Path) -> Split:

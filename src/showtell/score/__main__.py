@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
@@ -18,6 +19,9 @@ from showtell.score.output import SUFFIXES, write
 from showtell.score.systems import systems_of
 from showtell.score.table import lines
 from showtell.text import build_tokenizer
+
+if TYPE_CHECKING:
+    from showtell.score.analysis import Sources
 
 EXAMPLES = """
 python -m showtell.score res.json --references captions_val2017.json
@@ -52,7 +56,9 @@ def _parser() -> Parser:
         metavar="NAME,...",
         help="further ones: meteor,spice (Java), clipscore (--images), a plugin's",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures lie, for clipscore")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="where the pictures lie, for clipscore and the analysis"
+    )
     parser.add_argument(
         "--clip-model", default=CLIP_MODEL, metavar="NAME/WEIGHTS|DIR", help="of open_clip (default: %(default)s)"
     )
@@ -62,6 +68,13 @@ def _parser() -> Parser:
     parser.add_argument("--tokenizer", default="nltk", help="whose words are compared; for other languages: words")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the pictures (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="of the resampling (default: %(default)s)")
+    group = parser.add_argument_group(
+        "what went wrong", "A page for each file of captions; docs/analysis.md explains it."
+    )
+    group.add_argument("--analysis", type=Path, metavar="FILE.html", help="write it: bins, words, things, confusions")
+    group.add_argument("--instances", type=Path, metavar="FILE", help="what is in the pictures: COCO's instances JSON")
+    group.add_argument("--things", type=Path, metavar="FILE", help="words for things of your own: `dog: dog, puppy`")
+    group.add_argument("--train", type=Path, metavar="FILE", help="the training captions: how rare words are there")
     parser.add_argument("--plugins", metavar="DIR", help="folder of metrics or tokenizers of your own")
     return parser
 
@@ -79,16 +92,35 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--output {options.output}: is a folder; name a file to write")
 
 
+def looks(metric: str) -> bool:
+    """Whether a metric, by registered name, needs the pictures."""
+    return bool(find("metric", metric).load().looks_at_pictures)
+
+
 def _metrics(options: argparse.Namespace) -> list[str]:
     names = [*WITHOUT_JAVA, *(name for name in options.metrics.split(",") if name and name not in WITHOUT_JAVA)]
-    looking = [name for name in names if find("metric", name).load().looks_at_pictures]
+    looking = [name for name in names if looks(name)]
     if looking and not options.images:
         raise UserError(f"--metrics {looking[0]}: it looks at the pictures; say with --images DIR where they lie")
-    if options.images and not options.images.is_dir():
+    if options.images and not (looking or options.export_for or options.analysis):
+        raise UserError("--images belongs to --analysis FILE.html or --metrics clipscore; add one, or leave it out")
+    if looking and not options.images.is_dir():
         raise UserError(f"--images {options.images}: no such folder; give the one that the file names start from")
-    if options.images and not looking and not options.export_for:
-        raise UserError("--images has no effect on these scores; add --metrics clipscore, or leave it out")
     return names
+
+
+def _sources(options: argparse.Namespace) -> "Sources | None":
+    """What `--analysis` is made from; None where it is not asked for."""
+    others = {name: getattr(options, name) for name in ("instances", "things", "train")}
+    if options.analysis is None:
+        if given := next((name for name, value in others.items() if value), None):
+            raise UserError(f"--{given} belongs to --analysis FILE.html; add that, or leave it out")
+        return None
+    from showtell.score.analysis import Sources  # here: scoring alone is quicker to start
+
+    sources = Sources(options.analysis, images=options.images, **others)
+    sources.check()
+    return sources
 
 
 def main(arguments: list[str]) -> None:
@@ -99,6 +131,7 @@ def main(arguments: list[str]) -> None:
     """
     options = _parser().parse_args(take_plugins(arguments))
     _check(options)
+    sources = _sources(options)
     metrics = _metrics(options)
     tokenizer = build_tokenizer(options.tokenizer)
     systems = systems_of(options.systems)
@@ -106,10 +139,17 @@ def main(arguments: list[str]) -> None:
     found = judge(
         systems, references, metrics, tokenizer,
         subset=options.subset, resamples=options.resamples, seed=options.seed,
-        images=options.images, clip_model=options.clip_model,
+        images=options.images if any(map(looks, metrics)) else None, clip_model=options.clip_model,
     )  # fmt: skip
     print("\n".join(lines(found, tokenizer, options.resamples, options.seed)))
-    for note in dict.fromkeys([*(note for one in references for note in one.notes), *found.notes]):
+    notes = [*(note for one in references for note in one.notes), *found.notes]
+    if sources:
+        from showtell.score.analysis import write_analyses
+
+        told, more = write_analyses(found, sources, tokenizer)
+        print("\n".join(told))
+        notes += more
+    for note in dict.fromkeys(notes):
         print(f"note: {note}", file=sys.stderr)
     if options.export_for:
         for line in export(found, Path(options.export_for[1]), options.images):

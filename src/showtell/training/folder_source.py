@@ -19,7 +19,7 @@ from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles, SideBySide
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
-from showtell.data.store_request import StoreRequest, store_label
+from showtell.data.store_request import StoreRequest, split_request
 from showtell.data.store_room import room_in_words
 from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
@@ -169,19 +169,15 @@ def folder_split(config: Config, encoder: FrozenEncoder, name: SplitName, captio
 
 def store_requests(config: Config, encoder: FrozenEncoder, name: SplitName, captions: CaptionSet) -> list[StoreRequest]:
     """What is stored of a split for one encoder; where training changes pictures, also of changed ones."""
-    features, label = config.features, store_label(config.data.name, name, encoder.config.name)
-    request = StoreRequest(
-        label,
-        captions.path_names,
-        encoder.fingerprint,
-        encoder.weights.transform,
-        features.dtype,
-        stamps=captions.stamps,
-    )
+    transform = encoder.weights.transform
+    request = split_request(config, name, captions, encoder.config.name, encoder.fingerprint, transform)
     if name != "train" or not config.data.augment.active:
         return [request]
     change = view_augmentation(config.data.augment, captions)
-    return [request, replace(request, name=f"{label}-views", augmentation=change, views=features.views - 1)]
+    return [
+        request,
+        replace(request, name=f"{request.name}-views", augmentation=change, views=config.features.views - 1),
+    ]
 
 
 def _stored(

@@ -26,7 +26,7 @@ from showtell.data.shapes.scenes import CANVAS, Scene, describe, think_up
 from showtell.data.shapes.truth import constant_caption_floor, is_true, truth_shares
 from showtell.terminal import Progress
 
-__all__ = ["constant_caption_floor", "ensure_shapes", "is_true", "load_scenes", "truth_shares"]
+__all__ = ["constant_caption_floor", "ensure_shapes", "is_true", "load_scenes", "scenes_file", "truth_shares"]
 
 GENERATOR_VERSION = 1
 """Raise it when the generator's pictures or captions change: sets on disk are then drawn anew."""
@@ -60,8 +60,13 @@ def ensure_shapes(root: Path, config: ShapesConfig) -> None:
 
 def load_scenes(root: Path, split: str) -> dict[int, Scene]:
     """The truth of a split, `train` or `val`, by image id."""
-    scenes: list[Scene] = json.loads((root / "annotations" / f"scenes_{split}.json").read_text("utf-8"))
+    scenes: list[Scene] = json.loads(scenes_file(root, split).read_text("utf-8"))
     return {scene["image_id"]: scene for scene in scenes}
+
+
+def scenes_file(root: Path, split: str) -> Path:
+    """Where the truth of a split lies."""
+    return root / "annotations" / f"scenes_{split}.json"
 
 
 def _manifest(root: Path) -> dict[str, Any] | None:
@@ -103,7 +108,7 @@ def _write_split(root: Path, split: str, count: int, seed: int, progress: Progre
             for number, caption in enumerate(describe(scene, key))
         ]
     (root / "annotations").mkdir(exist_ok=True)
-    _write_json(root / "annotations" / f"scenes_{split}.json", scenes)
+    _write_json(scenes_file(root, split), scenes)
     _write_json(
         root / "annotations" / f"captions_{split}.json",
         {"info": _INFO, "licenses": [_LICENSE], "images": images, "annotations": annotations},

@@ -29,13 +29,15 @@ from showtell.models.layers import (
 from showtell.models.settings import AttentionConfig
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
-"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, their keys `(N, R, A)`."""
+"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, keys `(N, R, A)` doubled."""
 Look = Callable[[Tensor], Tensor]
 """From weights `(N, R)` to what the regions count for in the context, of the same shape."""
 
 
 class SoftAttentionDecoder(Decoder):
     """An LSTM that looks at a mixture of regions before each word."""
+
+    takes_several = True
 
     def __init__(self, config: AttentionConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -59,7 +61,7 @@ class SoftAttentionDecoder(Decoder):
 
         Args:
             features: `(B, R, D)`, or `(B, D)` for a single region.
-            captions: `(B, T)` tokens, `<end>` last.
+            captions: `(B, T)` tokens, `<end>` last; `(k B, T)`: k per picture, side by side.
 
         Returns:
             Logits `(B, T, V)` of each token given the ones before it.
@@ -73,7 +75,7 @@ class SoftAttentionDecoder(Decoder):
 
     def unrolled(self, features: Tensor, captions: Tensor, look: Look | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits `(B, T, V)`, weights alpha and what `look` made of them for the context, both `(B, T, R)`."""
-        hidden, cell, _, regions, keys = self.initial_state(features)
+        hidden, cell, _, regions, keys = self.begin(features, captions)
         words = self.word_embedding(given_words(captions))
         columns = []
         for word in self.from_word(words).unbind(1):
@@ -86,7 +88,7 @@ class SoftAttentionDecoder(Decoder):
         """The state after the picture was seen; h_0 and c_0 come from the mean region (section 3.1.2)."""
         regions: Tensor = self.regions(features)
         hidden, cell = self.initial(regions.mean(dim=1)).tanh().chunk(2, dim=1)
-        return hidden, cell, regions.new_zeros(regions.shape[:2]), regions, self.key(regions)
+        return hidden, cell, regions.new_zeros(regions.shape[:2]), regions, 2 * self.key(regions)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(N,)` to logits `(N, V)`."""

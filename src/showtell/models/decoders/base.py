@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig, find
-from showtell.decoding import State
+from showtell.decoding import State, repeat_rows
 from showtell.models.layers import given_words, grid_shape, padded
 
 
@@ -28,9 +28,11 @@ class Decoder(nn.Module, ABC):
 
     Attributes:
         learns_by_extra_loss: some weights have a gradient only where training adds what `teacher_forced` adds.
+        takes_several: `forward` takes `(k B, T)` captions, k of each picture side by side, and sees a picture once.
     """
 
     learns_by_extra_loss: ClassVar[bool] = False
+    takes_several: ClassVar[bool] = False
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing, word by word; who can say all words at once overrides it.
@@ -42,11 +44,15 @@ class Decoder(nn.Module, ABC):
         Returns:
             Logits `(B, T, V)` of each token given the ones before it.
         """
-        state, spoken = self.initial_state(features), []
+        state, spoken = self.begin(features, captions), []
         for column in given_words(captions).unbind(1):
             logits, state = self.step(column, state)
             spoken.append(logits)
         return torch.stack(spoken, dim=1)
+
+    def begin(self, features: Tensor, captions: Tensor) -> State:
+        """The initial state of each caption, of which there may be several per picture."""
+        return repeat_rows(self.initial_state(features), len(captions) // len(features))
 
     @abstractmethod
     def initial_state(self, features: Tensor) -> State:

@@ -13,7 +13,7 @@ layers.
 import torch
 from torch import Tensor, nn
 
-from showtell.decoding import State
+from showtell.decoding import State, repeat_rows
 from showtell.models.decoders.base import Decoder
 from showtell.models.layers import WordEmbedding, WordOutput, feature_dropout, given_words
 from showtell.models.settings import LSTMConfig
@@ -21,6 +21,8 @@ from showtell.models.settings import LSTMConfig
 
 class LSTMDecoder(Decoder):
     """Image feature -> linear -> first input of an LSTM -> words."""
+
+    takes_several = True
 
     def __init__(self, config: LSTMConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -38,7 +40,7 @@ class LSTMDecoder(Decoder):
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing: features `(B, D)`, or `(B, R, D / R)` read as one vector, and `(B, T)` to `(B, T, V)`."""
         words = self.word_embedding(given_words(captions))
-        image = self._image(features)
+        image = repeat_rows((self._image(features),), len(captions) // len(features))[0]
         if self.image_every_step:
             words = words + image
         hidden, _ = self.lstm(torch.cat([image, words], dim=1))

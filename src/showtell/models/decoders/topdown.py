@@ -30,6 +30,8 @@ WEIGHTS = 4
 class TopDownDecoder(Decoder):
     """A top-down attention LSTM and a language LSTM."""
 
+    takes_several = True
+
     def __init__(self, config: TopDownConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden = config.hidden_size
@@ -52,7 +54,7 @@ class TopDownDecoder(Decoder):
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and doubly stochastic attention's term (Xu et al. 2015, eq. 14) where it is asked for."""
-        state = self.initial_state(features)
+        state = self.begin(features, captions)
         hiddens, weights = [], []
         for word in self.from_word(self.word_embedding(given_words(captions))).unbind(1):
             state = self._recur(word, state)
@@ -67,7 +69,7 @@ class TopDownDecoder(Decoder):
         zeros = regions.new_zeros(len(regions), self.hidden_size)
         weights = regions.new_zeros(regions.shape[:2])
         fixed = self.from_mean(regions.mean(dim=1))
-        return zeros, zeros, zeros, zeros, weights, fixed, regions, self.key(regions)
+        return zeros, zeros, zeros, zeros, weights, fixed, regions, 2 * self.key(regions)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(N,)` to logits `(N, V)`."""

@@ -26,6 +26,8 @@ class TransformerDecoder(Decoder):
     State: past `(N, T, L, 2H)`, keys and values of words; memory `(N, L, R, 2H)`, those of regions; weights `(N, R)`.
     """
 
+    takes_several = True
+
     def __init__(self, config: TransformerConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         hidden = config.hidden_size
@@ -39,7 +41,7 @@ class TransformerDecoder(Decoder):
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing: features `(B, R, D)` and captions `(B, T)` to logits `(B, T, V)`."""
-        past, memory, _ = self.initial_state(features)
+        past, memory, _ = self.begin(features, captions)
         return self._run(given_words(captions), past, memory)[0]
 
     def initial_state(self, features: Tensor) -> State:
