@@ -7,7 +7,7 @@ from pathlib import Path
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
-from showtell.prediction.options import INSTEAD, NEEDS, add_analysis_flags, add_decoding_flags
+from showtell.prediction.options import INSTEAD, NEEDS, add_analysis_flags, add_decoding_flags, add_score_flags
 
 USAGE = """\
 predict.py CHECKPOINT [CHECKPOINT ...] PICTURE ... [options]
@@ -60,6 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add_analysis_flags(parser)
+    add_score_flags(parser)
     add_decoding_flags(parser)
     parser.add_argument("--plugins", metavar="DIR", help="a folder of plugins, or a file; `plugins/` is taken anyway")
     return parser.parse_intermixed_args(take_plugins(sys.argv[1:], __file__))

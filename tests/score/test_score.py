@@ -233,3 +233,23 @@ def test_references_whose_numbers_agree_are_told_apart_by_names_only(files, caps
     write("named.json", {f"other{p:04}.jpg": text for p, text in CANDIDATES.items()})
     main(["named.json", "--references", "ref.json", "other.json"])
     assert capsys.readouterr().out.startswith("other.json: 40 pictures scored")
+
+
+def test_capevalkit_reads_what_is_written_for_it(files, capsys):
+    """The fields that its metrics read: a row by `id` with `caption` and `image`, and one with `references`."""
+    write("one.json", results(CANDIDATES))
+    main(["one.json", "--references", "ref.json", "--export-for", "capevalkit", "kit"])
+    rows = {
+        name: [json.loads(line) for line in Path(f"kit/{name}.jsonl").read_text().splitlines()]
+        for name in ("predictions", "references")
+    }
+    said = [(str(picture), text.strip(), f"{picture:04}.jpg") for picture, text in CANDIDATES.items()]
+    assert [(row["id"], row["caption"], row["image"]) for row in rows["predictions"]] == said
+    written = {row["id"]: row["references"] for row in rows["references"]}
+    assert written == {str(picture): [text.strip() for text in texts] for picture, texts in REFERENCES.items()}
+    assert "capevalkit score --metric clipscore --predictions kit/predictions.jsonl" in capsys.readouterr().err
+    write("two.json", results(worse(CANDIDATES, 2)))
+    main(["one.json", "two.json", "--references", "ref.json", "--export-for", "capevalkit", "both"])
+    assert sorted(path.name for path in Path("both").iterdir()) == ["one", "two"]
+    with pytest.raises(UserError, match="--export-for other: choose one of capevalkit"):
+        main(["one.json", "--references", "ref.json", "--export-for", "other", "kit"])

@@ -11,7 +11,7 @@ return of_pictures("length", candidates.captions.lengths / self.mean)
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -29,6 +29,22 @@ class UnavailableError(Exception):
     """Why a metric gives no score on this machine, as one line."""
 
 
+CLIP_MODEL = "ViT-B-32-quickgelu/openai"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a metric sees of the pictures.
+
+    Attributes:
+        load: from a picture's id to its `(H, W, 3)` pixels, uint8.
+        model: the network that looks at them: NAME/WEIGHTS, or a folder.
+    """
+
+    load: Callable[[int], NDArray[np.uint8]]
+    model: str = CLIP_MODEL
+
+
 class References:
     """What people said about P pictures, tokenized and counted once; all metrics of a corpus share it.
 
@@ -39,6 +55,7 @@ class References:
         captions: all captions as numbers.
         first: `(P + 1,)`; picture `p` has captions `first[p]` to `first[p + 1] - 1`.
         tokenizer: of the model; `scored_tokens` says what is made of it.
+        pictures: for metrics that look at them; None where they are not at hand.
     """
 
     def __init__(
@@ -47,11 +64,13 @@ class References:
         picture_ids: Sequence[int],
         first: Ints,
         tokenizer: Tokenizer = NLTK,
+        pictures: Pictures | None = None,
     ) -> None:
         self.picture_ids = picture_ids
         self.texts = texts
         self.first = first
         self.tokenizer = tokenizer
+        self.pictures = pictures
         self.index = NgramIndex([self.tokens(text) for picture in picture_ids for text in texts[picture]])
 
     def tokens(self, caption: str) -> list[str]:
@@ -76,10 +95,11 @@ class References:
 
 @dataclass(frozen=True)
 class Candidates:
-    """One caption per picture, in the pictures' order: its tokens, and all as numbers."""
+    """One caption per picture, in the pictures' order: its tokens, all as numbers, and as they were said."""
 
     tokens: Sequence[Sequence[str]]
     captions: Captions
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -107,10 +127,12 @@ class Metric(ABC):
     Attributes:
         names: of its scores, and how tables call them.
         smaller_is_better: those of its scores that a run which monitors them makes small.
+        looks_at_pictures: whether it needs `references.pictures`.
     """
 
     names: ClassVar[Mapping[str, str]]
     smaller_is_better: ClassVar[Collection[str]] = ()
+    looks_at_pictures: ClassVar[bool] = False
 
     def __init__(self, references: References) -> None:
         self.references = references

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from showtell.config import find
 from showtell.errors import UserError
 from showtell.evaluation.cider import CiderD
-from showtell.evaluation.metric import Candidates, Metric, References, UnavailableError
+from showtell.evaluation.metric import Candidates, Metric, Pictures, References, UnavailableError
 from showtell.evaluation.ngrams import Ints
 from showtell.evaluation.sums import Sums
 from showtell.text import NLTK, Tokenizer
@@ -55,13 +55,18 @@ class ReferenceCorpus:
         CandidateError: no picture at all, or one without references.
     """
 
-    def __init__(self, references: Mapping[int, Sequence[str]], tokenizer: Tokenizer = NLTK) -> None:
+    def __init__(
+        self,
+        references: Mapping[int, Sequence[str]],
+        tokenizer: Tokenizer = NLTK,
+        pictures: Pictures | None = None,
+    ) -> None:
         _check_references(references)
         self.picture_ids = sorted(references)
         self._places = {picture: place for place, picture in enumerate(self.picture_ids)}
         first: Ints = np.cumsum([0, *(len(references[picture]) for picture in self.picture_ids)])
         self.tokenizer = tokenizer
-        self._references = References(references, self.picture_ids, first, tokenizer)
+        self._references = References(references, self.picture_ids, first, tokenizer, pictures)
         self._cider = CiderD(self._references)
         # a corpus that only gives rewards never needs BLEU's tables
         self._metrics: dict[str, Metric] = {"cider": self._cider}
@@ -78,7 +83,8 @@ class ReferenceCorpus:
         """
         _check_pictures(candidates, self._places)
         tokens = [self._references.tokens(candidates[picture]) for picture in self.picture_ids]
-        given = Candidates(tokens, self._references.index.count(tokens))
+        texts = [candidates[picture] for picture in self.picture_ids]
+        given = Candidates(tokens, self._references.index.count(tokens), texts)
         corpus: dict[str, float] = {}
         columns: dict[str, list[float]] = {}
         sums: list[Sums] = []
@@ -137,13 +143,14 @@ def score_captions(
     references: Mapping[int, Sequence[str]],
     metrics: Iterable[str] = WITHOUT_JAVA,
     tokenizer: Tokenizer = NLTK,
+    pictures: Pictures | None = None,
 ) -> CaptionScores:
     """Scores one caption per picture against the picture's references, once.
 
     Raises:
         CandidateError: the two do not name the same pictures, or a picture has no references.
     """
-    return ReferenceCorpus(references, tokenizer).score(candidates, metrics)
+    return ReferenceCorpus(references, tokenizer, pictures).score(candidates, metrics)
 
 
 def _check_references(references: Mapping[int, Sequence[str]]) -> None:

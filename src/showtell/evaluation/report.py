@@ -15,6 +15,7 @@ from showtell.config import DecodingConfig
 from showtell.config.registry import find, parts
 from showtell.evaluation.comparison import compared, corrected
 from showtell.evaluation.diversity import CaptionVariety, caption_variety
+from showtell.evaluation.metric import Pictures
 from showtell.evaluation.metrics import score_captions
 from showtell.evaluation.resampling import Sample, samples
 from showtell.evaluation.signature import signature
@@ -116,6 +117,7 @@ def evaluate(
     domains: Mapping[int, str] | None = None,
     tokenizer: Tokenizer = NLTK,
     form: str = "",
+    seen: Pictures | None = None,
 ) -> Evaluation:
     """Scores one caption per picture, of those pictures that have references.
 
@@ -128,23 +130,24 @@ def evaluate(
         domains: by picture id, of pictures that have one.
         tokenizer: the model's.
         form: how the references are written down, for the signature.
+        seen: the pictures, for metrics that look at them.
     """
     variety = caption_variety(captions.values(), training, tokenizer)
     subject = Subject.of(*named, [references.get(picture, ()) for picture in captions])
     described = {picture: references[picture] for picture in captions if references.get(picture)}
     if not described:
         return Evaluation({}, {}, variety, ["nobody described these pictures: captioned without scores"], subject)
-    shipped = [part.name for part in parts("metric") if part.origin is None]
+    shipped = [part.name for part in parts("metric") if part.origin is None and not part.load().looks_at_pictures]
     said = {picture: captions[picture] for picture in described}
     chosen = dict.fromkeys([*shipped, *metrics])
-    found = score_captions(said, described, chosen, tokenizer)
+    found = score_captions(said, described, chosen, tokenizer, seen)
     scores = {name: value for name, value in found.corpus.items() if name != "cider_d"}  # the same number as cider
     notes = list(found.notes)
     if bare := len(captions) - len(described):
         notes.append(f"nobody described {bare:,} of the {len(captions):,} pictures: captioned, left out of the scores")
     had = [name for name in chosen if find("metric", name).load().names.keys() & scores.keys()]
     by_domain = _by_domain(said, described, chosen, domains or {}, tokenizer)
-    about = signature(described, tokenizer, named[1], form).of(had)
+    about = signature(described, tokenizer, named[1], form).of(had, seen.model if seen else "")
     return Evaluation(scores, found.pictures, variety, notes, subject, by_domain, found.sums, about)
 
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from showtell.config.registry import parts
 from showtell.text import Tokenizer
@@ -37,9 +38,11 @@ class Signature:
     form: str
     set: str
 
-    def of(self, metrics: Iterable[str]) -> str:
-        """The line for scores by these registered names."""
+    def of(self, metrics: Iterable[str], model: str = "") -> str:
+        """The line for scores by these registered names, `model` being the network that looks at the pictures."""
         versions = {part.name: part.sha256[:8] or getattr(part.load(), "version", "1") for part in parts("metric")}
+        looking = {part.name for part in parts("metric") if model and part.load().looks_at_pictures}
+        versions |= {name: f"{versions[name]}-{Path(model).as_posix()}" for name in looking}
         named = "+".join(f"{name}:{versions.get(name, '?')}" for name in sorted(metrics))
         facts = "|".join(f"{key}:{value}" for key, value in vars(self).items())
         return f"{named}|{facts}|v:{__version__}"

@@ -37,8 +37,8 @@ class Sums:
 
 
 def mean(sums: Floats) -> Floats:
-    """`(..., 1)` of the sum of a score and the number of pictures, `(..., 2)`."""
-    return sums[..., :1] / sums[..., 1:]
+    """`(..., S)` of the sums of scores and the number of pictures, `(..., S + 1)`."""
+    return sums[..., :-1] / sums[..., -1:]
 
 
 def bleu(counts: Floats) -> Floats:

@@ -12,8 +12,10 @@ import torch
 
 from showtell.analysis.nearest import Singles
 from showtell.config import ConfigError
+from showtell.config.registry import find
 from showtell.data.annotations import Picture
 from showtell.data.paths import shown
+from showtell.evaluation.metric import CLIP_MODEL
 from showtell.evaluation.report import Evaluation, table
 from showtell.files import labelled
 from showtell.gallery.page import write_gallery
@@ -152,6 +154,14 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
             f"--analysis {shown(options.analysis)}: name a file that ends in .html",
         ),
         (not listed and not words, "no picture is named; name pictures or folders after the checkpoint"),
+        (
+            options.metrics and not listed,
+            "--metrics: nothing to score against; give --annotations FILE or --split test",
+        ),
+        (
+            options.clip_model and "clipscore" not in named_metrics(options),
+            "--clip-model has no effect without --metrics clipscore; add that, or leave it out",
+        ),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
         (written, f"{shown(written[0]) if written else ''}: is a folder; name a file to write"),
         (blocked, f"{shown(blocked[0]) if blocked else ''}: is a file; name a folder to write into"),
@@ -241,7 +251,20 @@ def _evaluation(
     model: NamedModel, captioned: Mapping[int, Captioned], listed: PictureList, options: argparse.Namespace
 ) -> Evaluation:
     configs = model.captioner.configs if listed.name or options.gallery else []
-    metrics = [name for config in configs for name in config.training.metrics]
+    metrics = [*(name for config in configs for name in config.training.metrics), *named_metrics(options)]
     return evaluation_of(
-        captioned, listed, training_data(listed, configs), metrics, model.captioner.vocabulary.tokenizer
+        captioned,
+        listed,
+        training_data(listed, configs),
+        metrics,
+        model.captioner.vocabulary.tokenizer,
+        options.clip_model or CLIP_MODEL,
     )
+
+
+def named_metrics(options: argparse.Namespace) -> list[str]:
+    """What `--metrics` names, each of which is there."""
+    names = [name for name in options.metrics.split(",") if name]
+    for name in names:
+        find("metric", name)
+    return names

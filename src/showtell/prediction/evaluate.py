@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from showtell.config import DataConfig
+from showtell.config.registry import find
 from showtell.data.formats import read_split
+from showtell.data.images import picture_pixels
 from showtell.errors import UserError
 from showtell.evaluation.diversity import caption_forms, caption_variety
+from showtell.evaluation.metric import CLIP_MODEL, Pictures
 from showtell.evaluation.report import Evaluation, Forms, evaluate
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.inputs import PictureList
@@ -19,6 +22,7 @@ def evaluation_of(
     data: Sequence[DataConfig],
     metrics: Sequence[str],
     tokenizer: Tokenizer,
+    clip_model: str = CLIP_MODEL,
 ) -> Evaluation:
     """What a model's captions are worth.
 
@@ -28,6 +32,7 @@ def evaluation_of(
         data: what the model was trained on, as far as it matters.
         metrics: what its training asked for besides.
         tokenizer: the model's.
+        clip_model: what looks at the pictures, for metrics that do.
     """
     best = {picture: found.captions[0] for picture, found in captioned.items()}
     forms, note = training_forms(data, tokenizer)
@@ -36,7 +41,12 @@ def evaluation_of(
         return Evaluation({}, {}, caption_variety(best.values(), forms, tokenizer), notes)
     references = {picture.id: picture.captions for picture in listed.pictures}
     domains = {picture.id: picture.domain for picture in listed.pictures if picture.domain}
-    found = evaluate(best, references, (listed.name, listed.split), forms, metrics, domains, tokenizer, listed.form)
+    files = {picture.id: picture.path for picture in listed.pictures}
+    looked_at = Pictures(lambda picture: picture_pixels(files[picture]), clip_model)
+    seen = looked_at if any(find("metric", name).load().looks_at_pictures for name in metrics) else None
+    found = evaluate(
+        best, references, (listed.name, listed.split), forms, metrics, domains, tokenizer, listed.form, seen
+    )
     return replace(found, notes=[*found.notes, *notes])
 
 

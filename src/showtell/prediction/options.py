@@ -26,6 +26,17 @@ _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 
 
+def add_score_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what is scored besides."""
+    parser.add_argument(
+        "--metrics",
+        default="",
+        metavar="NAME,...",
+        help="score these too: clipscore (pip install '.[clip]'), a plugin's",
+    )
+    parser.add_argument("--clip-model", metavar="NAME/WEIGHTS|DIR", help="of open_clip, for clipscore")
+
+
 def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags; one that is not given is None."""
     group = parser.add_argument_group(

@@ -9,8 +9,10 @@ from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.config.registry import find
 from showtell.errors import UserError, one_line_errors
+from showtell.evaluation.metric import CLIP_MODEL
 from showtell.evaluation.metrics import WITHOUT_JAVA
 from showtell.evaluation.resampling import RESAMPLES, SEED
+from showtell.score.export import EXPORTS, export
 from showtell.score.files import read_references
 from showtell.score.judge import judge
 from showtell.score.output import SUFFIXES, write
@@ -49,7 +51,19 @@ def _parser() -> Parser:
     parser.add_argument("--subset", action="store_true", help="score the captioned pictures where some have no caption")
     parser.add_argument("--output", type=Path, metavar="FILE", help="each picture (.csv), or all figures too (.json)")
     parser.add_argument(
-        "--metrics", default="", metavar="NAME,...", help="further ones: meteor,spice (Java), or a plugin's"
+        "--metrics",
+        default="",
+        metavar="NAME,...",
+        help="further ones: meteor,spice (Java), clipscore (--images), a plugin's",
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="where the pictures lie, for clipscore and the analysis"
+    )
+    parser.add_argument(
+        "--clip-model", default=CLIP_MODEL, metavar="NAME/WEIGHTS|DIR", help="of open_clip (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--export-for", nargs=2, metavar=("capevalkit", "DIR"), help="write what another program scores, into a folder"
     )
     parser.add_argument("--tokenizer", default="nltk", help="whose words are compared; for other languages: words")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the pictures (default: %(default)s)")
@@ -58,7 +72,6 @@ def _parser() -> Parser:
         "what went wrong", "A page for each file of captions; docs/analysis.md explains it."
     )
     group.add_argument("--analysis", type=Path, metavar="FILE.html", help="write it: bins, words, things, confusions")
-    group.add_argument("--images", type=Path, metavar="DIR", help="show the references' pictures, which lie there")
     group.add_argument("--instances", type=Path, metavar="FILE", help="what is in the pictures: COCO's instances JSON")
     group.add_argument("--things", type=Path, metavar="FILE", help="words for things of your own: `dog: dog, puppy`")
     group.add_argument("--train", type=Path, metavar="FILE", help="the training captions: how rare words are there")
@@ -73,20 +86,39 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--seed {options.seed}: must be at least 0")
     if options.output and options.output.suffix.lower() not in SUFFIXES:
         raise UserError(f"--output {options.output}: name a file that ends in {' or '.join(SUFFIXES)}")
+    if options.export_for and options.export_for[0] not in EXPORTS:
+        raise UserError(f"--export-for {options.export_for[0]}: choose one of {', '.join(EXPORTS)}, then a folder")
     if options.output and options.output.is_dir():
         raise UserError(f"--output {options.output}: is a folder; name a file to write")
 
 
+def looks(metric: str) -> bool:
+    """Whether a metric, by registered name, needs the pictures."""
+    return bool(find("metric", metric).load().looks_at_pictures)
+
+
+def _metrics(options: argparse.Namespace) -> list[str]:
+    names = [*WITHOUT_JAVA, *(name for name in options.metrics.split(",") if name and name not in WITHOUT_JAVA)]
+    looking = [name for name in names if looks(name)]
+    if looking and not options.images:
+        raise UserError(f"--metrics {looking[0]}: it looks at the pictures; say with --images DIR where they lie")
+    if options.images and not (looking or options.export_for or options.analysis):
+        raise UserError("--images belongs to --analysis FILE.html or --metrics clipscore; add one, or leave it out")
+    if looking and not options.images.is_dir():
+        raise UserError(f"--images {options.images}: no such folder; give the one that the file names start from")
+    return names
+
+
 def _sources(options: argparse.Namespace) -> "Sources | None":
     """What `--analysis` is made from; None where it is not asked for."""
-    others = {name: getattr(options, name) for name in ("images", "instances", "things", "train")}
+    others = {name: getattr(options, name) for name in ("instances", "things", "train")}
     if options.analysis is None:
         if given := next((name for name, value in others.items() if value), None):
             raise UserError(f"--{given} belongs to --analysis FILE.html; add that, or leave it out")
         return None
     from showtell.score.analysis import Sources  # here: scoring alone is quicker to start
 
-    sources = Sources(options.analysis, **others)
+    sources = Sources(options.analysis, images=options.images, **others)
     sources.check()
     return sources
 
@@ -100,15 +132,14 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(take_plugins(arguments))
     _check(options)
     sources = _sources(options)
-    metrics = [*WITHOUT_JAVA, *(name for name in options.metrics.split(",") if name and name not in WITHOUT_JAVA)]
-    for name in metrics:
-        find("metric", name)
+    metrics = _metrics(options)
     tokenizer = build_tokenizer(options.tokenizer)
     systems = systems_of(options.systems)
     references = [read_references(file, options.split) for file in options.references]
     found = judge(
         systems, references, metrics, tokenizer,
         subset=options.subset, resamples=options.resamples, seed=options.seed,
+        images=options.images if any(map(looks, metrics)) else None, clip_model=options.clip_model,
     )  # fmt: skip
     print("\n".join(lines(found, tokenizer, options.resamples, options.seed)))
     notes = [*(note for one in references for note in one.notes), *found.notes]
@@ -120,6 +151,9 @@ def main(arguments: list[str]) -> None:
         notes += more
     for note in dict.fromkeys(notes):
         print(f"note: {note}", file=sys.stderr)
+    if options.export_for:
+        for line in export(found, Path(options.export_for[1]), options.images):
+            print(line, file=sys.stderr)
     if options.output:
         write(found, options.output)
         print(f"written: {options.output}", file=sys.stderr)

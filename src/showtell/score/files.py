@@ -1,15 +1,19 @@
 """Reads references and results, and finds for each caption the picture that it belongs to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from showtell.data.annotations import AnnotationFile, Picture, SplitName, clean_caption
 from showtell.data.formats.captions_file import read_captions_file
 from showtell.data.formats.results import NamedPictures, picture_named, result_rows, without_settings
 from showtell.data.paths import counted, shown
 from showtell.errors import UserError
+from showtell.evaluation.metric import Pictures
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,27 @@ def read_references(file: Path, split: SplitName | None) -> ReferenceFile:
     if split and not is_divided:
         notes.append(f"{shown(file.name)}: names no splits; all its pictures are taken for the {split} split")
     return ReferenceFile(file, split, found.layout, described, notes)
+
+
+def pictures_of(source: ReferenceFile, folder: Path, model: str, ids: Iterable[int]) -> Pictures:
+    """The pictures of references, in a folder that the file names start from, or where all lie side by side.
+
+    Raises:
+        UserError: one is not there.
+    """
+    found = {}
+    for picture in ids:
+        name = Path(source.names[picture])
+        found[picture] = next((file for file in (folder / name, folder / name.name) if file.is_file()), None)
+        if found[picture] is None:
+            raise UserError(f"--images {shown(folder)}: {shown(name)} is not there; give the folder of the pictures")
+
+    def load(picture: int) -> NDArray[np.uint8]:
+        from showtell.data.images import picture_pixels  # late: other scores need no torch
+
+        return picture_pixels(str(found[picture]))
+
+    return Pictures(load, model)
 
 
 @dataclass(frozen=True)

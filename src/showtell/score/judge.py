@@ -6,15 +6,17 @@ they share its references, its document frequencies and its resamples. Systems a
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from showtell.data.paths import counted, shown
 from showtell.errors import UserError
 from showtell.evaluation.comparison import Comparison, compared, corrected, interval
 from showtell.evaluation.groups import Folds
+from showtell.evaluation.metric import CLIP_MODEL
 from showtell.evaluation.metrics import WITHOUT_JAVA, CaptionScores, ReferenceCorpus
 from showtell.evaluation.resampling import Interval, Sample, randomization_p, samples
 from showtell.evaluation.signature import signature
-from showtell.score.files import Matched, ReferenceFile, Results, match, read_results
+from showtell.score.files import Matched, ReferenceFile, Results, match, pictures_of, read_results
 from showtell.score.systems import System
 from showtell.text import NLTK, Tokenizer
 
@@ -66,6 +68,8 @@ def judge(
     subset: bool = False,
     resamples: int = 1000,
     seed: int = 0,
+    images: Path | None = None,
+    clip_model: str = CLIP_MODEL,
 ) -> Judgement:
     """Scores systems and compares all of them with the first.
 
@@ -77,6 +81,8 @@ def judge(
         subset: score those pictures that a run captions, where it leaves some out.
         resamples: of the pictures.
         seed: of the resampling.
+        images: where the pictures lie, for metrics that look at them.
+        clip_model: the network that looks at them.
 
     Raises:
         UserError: captions that belong to no references or leave pictures out; systems on different folds.
@@ -94,8 +100,9 @@ def judge(
             facts = signature(texts, tokenizer, source.split, source.layout)
             name = f"{source.name} {facts.pics} {facts.set}"
             if name not in corpora:
-                corpora[name] = ReferenceCorpus(texts, tokenizer)
-                folds[name] = Fold(source, len(texts), facts.of(metrics))
+                seen = pictures_of(source, images, clip_model, texts) if images else None
+                corpora[name] = ReferenceCorpus(texts, tokenizer, seen)
+                folds[name] = Fold(source, len(texts), facts.of(metrics, clip_model if seen else ""))
             scores = corpora[name].score(matched.captions, metrics)
             runs[system.name].append(ScoredRun(results, matched, name, scores))
     _refuse_other_folds(runs)
