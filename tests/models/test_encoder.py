@@ -2,12 +2,12 @@
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from tests.loopback import serving
 from torch import nn
 
 from showtell.config import ConfigError, EncoderConfig, ImageTransform
@@ -272,12 +272,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}", folder
-        running.shutdown()
-        thread.join()
+    with serving(Quiet) as address:
+        yield address, folder
 
 
 @pytest.fixture(autouse=True)

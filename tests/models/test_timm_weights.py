@@ -4,7 +4,6 @@ import http.server
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from tests.loopback import serving
 from torch import nn
 
 from showtell.config import EncoderConfig, parse
@@ -106,12 +106,8 @@ def hub(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}", asked
-        running.shutdown()
-        thread.join()
+    with serving(Hub) as address:
+        yield address, asked
 
 
 def test_published_weights_come_from_the_hub_once(hub: tuple[str, list[str]], tmp_path: Path) -> None:

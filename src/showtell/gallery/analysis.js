@@ -94,12 +94,6 @@ function nearElement(near) {
   }
   return box;
 }
-function showMore() {
-  const next = order.slice(shown, shown + STEP);
-  byId("pictures").append(...next.map(card));
-  shown += next.length;
-  byId("more").hidden = shown >= order.length;
-}
 function update() {
   const wanted = byId("query").value.toLowerCase().split(/\s+/).filter(Boolean);
   const pictures = chosen ? chosen.row.pictures.map(place => data.pictures[place]) : data.pictures;

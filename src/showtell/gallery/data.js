@@ -177,13 +177,6 @@ function card(picture) {
   const text = make("div", "text", make("p", "name", `${picture.split} · ${picture.name}`), make("ul", "captions", ...lines));
   return make("article", "", figure, text);
 }
-function showMore() {
-  const next = order.slice(shown, shown + STEP);
-  byId("pictures").append(...next.map(card));
-  shown += next.length;
-  byId("more").hidden = shown >= order.length;
-}
-
 const longest = picture => Math.max(0, ...picture.captions.map(caption => caption[1]));
 const shortest = picture => Math.min(1e9, ...picture.captions.map(caption => caption[1]));
 const rarest = picture => Math.min(1e9, ...picture.captions.flatMap(([, , places]) => places.filter((_, i) => i % 3 === 2 && places[i] >= 0)));

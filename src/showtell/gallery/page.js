@@ -93,13 +93,6 @@ function card(picture) {
   return make("article", "", make("figure", "", frame), text);
 }
 
-function showMore() {
-  const next = order.slice(shown, shown + STEP);
-  byId("pictures").append(...next.map(card));
-  shown += next.length;
-  byId("more").hidden = shown >= order.length;
-}
-
 function update() {
   const wanted = byId("query").value.toLowerCase().split(/\s+/).filter(Boolean);
   order = data.pictures.filter(picture => wanted.every(word => picture.haystack.includes(word)));
