@@ -9,8 +9,8 @@ from io import TextIOWrapper
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from showtell.analysis.nearest import Singles
 from showtell.config import ConfigError
 from showtell.config.registry import find
 from showtell.data.annotations import Picture
@@ -19,7 +19,6 @@ from showtell.evaluation.metric import CLIP_MODEL
 from showtell.evaluation.report import Evaluation, table
 from showtell.files import labelled
 from showtell.gallery.page import write_gallery
-from showtell.prediction.analysis import write_analysis
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import evaluation_of
 from showtell.prediction.inputs import (
@@ -31,7 +30,6 @@ from showtell.prediction.inputs import (
     plain_pictures,
     split_arguments,
 )
-from showtell.prediction.neighbours import watch
 from showtell.prediction.outputs import (
     gallery_page,
     output_names,
@@ -95,9 +93,9 @@ def caption_and_report(options: argparse.Namespace) -> int:
         refuse_blind(models[0])
     captioned: list[dict[int, Captioned]] = []
     unreadable: dict[int, str] = {}
-    seen: list[list[Singles]] = []
+    seen: list[list[NDArray[np.float32]]] = []
     for model in models:
-        seen.append(watch(model.captioner) if options.analysis else [])
+        seen.append(_watched(model) if options.analysis else [])
         found, failed = caption_all(model, listed, options, named=len(models) > 1)
         captioned.append(found)
         unreadable |= failed
@@ -236,14 +234,33 @@ def report(
         if output.evaluation.scores and (options.scores or options.output):
             write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
     notes = list(dict.fromkeys(note for output in outputs for note in output.evaluation.notes))
-    for output in [one for one in outputs if options.analysis and one.evaluation.scores]:
-        label = output.model.label if len(outputs) > 1 else ""
-        told, more = write_analysis(output, pictures, listed, options, labelled(options.analysis, label))
-        print("\n".join(["", *([f"{label}:"] if label else []), *told]))
-        notes = list(dict.fromkeys([*notes, *more]))
+    if options.analysis:
+        notes = list(dict.fromkeys([*notes, *_analysed(outputs, pictures, listed, options)]))
     if options.gallery:
         title = f"Captions of {listed.called}" if listed.name else "Captioned pictures"
         write_gallery(gallery_page(title, outputs, pictures, options.gallery_pictures, notes), options.gallery)
+    return notes
+
+
+def _watched(model: NamedModel) -> list[NDArray[np.float32]]:
+    """A list that gets the features of what the model captions, for its neighbours."""
+    from showtell.prediction.neighbours import watch  # late: captions alone need no feature store
+
+    return watch(model.captioner)
+
+
+def _analysed(
+    outputs: Sequence[ModelOutput], pictures: Sequence[Picture], listed: PictureList, options: argparse.Namespace
+) -> list[str]:
+    """Writes a page for each model whose captions were scored, and prints what it found; notes."""
+    from showtell.prediction.analysis import write_analysis  # late, as above
+
+    notes: list[str] = []
+    for output in [one for one in outputs if one.evaluation.scores]:
+        label = output.model.label if len(outputs) > 1 else ""
+        told, more = write_analysis(output, pictures, listed, options, labelled(options.analysis, label))
+        print("\n".join(["", *([f"{label}:"] if label else []), *told]))
+        notes += more
     return notes
 
 
