@@ -41,7 +41,7 @@ TRAINING = [
     ("-m decoder.hidden_size=[100,200]", "decoder.hidden_size=[100,200]: values of a sweep have no brackets; write decoder.hidden_size=100,200", "-m decoder.hidden_size=100,200"),
     ("data.train_annotations=a,b", "data.train_annotations=a,b is a list of values; add -m to train with each, or quote what is one: \"data.train_annotations='a,b'\"", "\"data.train_annotations='a,b'\""),
     ("training.metrics=cider", "training.metrics=cider: a list is written in brackets; give \"training.metrics=[cider]\"", "\"training.metrics=[cider]\""),
-    ("training.metrics=[blue]", "training.metrics='blue' is not an option; choose one of bleu, cider, meteor, rouge_l, spice, or give --plugins with the folder of the plugin that has it", "training.metrics=[bleu]"),
+    ("training.metrics=[blue]", "training.metrics='blue' is not an option; choose one of bleu, cider, clipscore, meteor, rouge_l, spice, or give --plugins with the folder of the plugin that has it", "training.metrics=[bleu]"),
     ("decoder.hidden_size=abc", "decoder.hidden_size=abc: must be a whole number", ""),
     ("decoder.hidden_size=1e3", "decoder.hidden_size=1e3: must be a whole number; write decoder.hidden_size=1000", "decoder.hidden_size=1000"),
     ("decoder.hidden_size=0", "decoder.hidden_size=0 is out of range; it must be at least 1", "decoder.hidden_size=1"),

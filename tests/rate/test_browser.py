@@ -45,7 +45,12 @@ def test_keys_rate_go_back_and_are_kept(desktop: Browser, page: Path, tmp_path: 
     assert captions(desktop) == ["B1", f"A1 {HOSTILE}"]
     assert desktop.run("return document.querySelector('#right').className") == "on"
     press(desktop, LEFT)
-    desktop.open(page)  # again, after it was closed
+
+    def goes_on() -> bool:
+        desktop.open(page)
+        return desktop.texts("#count") == ["3 of 5 rated"]
+
+    assert wait_until(goes_on)  # what a page kept reaches the next one through another process of the browser
     assert captions(desktop) == ["B3", f"A3 {HOSTILE}"] and desktop.texts("#count") == ["3 of 5 rated"]
     desktop.run("document.getElementById('equal').click(); document.getElementById('right').click()")
     assert desktop.run("return [document.getElementById('task').hidden, document.getElementById('done').hidden]") == [
