@@ -93,6 +93,10 @@ class Run:
         """What each picture of a split adds to the scores: of `val` after the best epoch, of `test` at the end."""
         return self.predictions / f"statistics_{split}.npz"
 
+    def tracked(self, logger: str) -> Path:
+        """What an experiment tracker calls the run, and how far it has come there."""
+        return self.directory / f"{logger}.json"
+
     @classmethod
     def of(cls, path: str | Path) -> "Run":
         """The run that a path names: a run directory, or a checkpoint in one."""
