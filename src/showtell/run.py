@@ -85,6 +85,7 @@ class Run:
         self.lock_file = self.directory / ".job.lock"
         self.test_scores = self.directory / "test.scores.json"
         self.predictions = self.directory / "predictions"
+        self.trackers = self.directory / "trackers"  # NAME.json: what a tracker calls the run, and what it has of it
         self.checkpoints = self.directory / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
@@ -92,10 +93,6 @@ class Run:
     def statistics(self, split: str) -> Path:
         """What each picture of a split adds to the scores: of `val` after the best epoch, of `test` at the end."""
         return self.predictions / f"statistics_{split}.npz"
-
-    def tracked(self, logger: str) -> Path:
-        """What an experiment tracker calls the run, and how far it has come there."""
-        return self.directory / f"{logger}.json"
 
     @classmethod
     def of(cls, path: str | Path) -> "Run":

@@ -1,7 +1,7 @@
 """Experiment trackers beside TensorBoard: Weights & Biases, MLflow and Trackio, each an extra of its name.
 
 What was sent to a tracker cannot be cut as a file can. So a resume goes on in the same run there, and sends a metric
-for later steps alone: what comes again after a kill is, to the bit, what was sent before. `RUN/NAME.json` remembers
+for later steps alone: what comes again after a kill is, to the bit, what was sent before. `RUN/trackers/NAME.json` remembers
 what the run is called there, and how far each metric has come.
 """
 
@@ -84,6 +84,7 @@ class Sent:
         found = {name: value for name, value in values.items() if self.steps.get(name, -1) < step}
         if found:
             self.steps |= dict.fromkeys(found, step)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
             # whole or not at all, but not forced to the disk: it is written at every step that is logged
             temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}.tmp")  # as `files` names them
             temporary.write_text(json.dumps({"id": self.id, "steps": self.steps}), encoding="utf-8")
@@ -105,7 +106,7 @@ class Wandb(Tracker, WandbLogger):
     def __init__(self, run: Run, config: Config, resumed_at: LogPoint | None = None) -> None:
         import wandb
 
-        self.sent = Sent(run.tracked("wandb"))
+        self.sent = Sent(run.trackers / "wandb.json")
         self.sent.id = self.sent.id or secrets.token_hex(4)
         self.run = run
         mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
@@ -148,7 +149,7 @@ class Mlflow(Tracker, MLFlowLogger):
 
     def __init__(self, run: Run, config: Config, resumed_at: LogPoint | None = None) -> None:
         beside = run.directory.resolve().parent
-        self.sent = Sent(run.tracked("mlflow"))
+        self.sent = Sent(run.trackers / "mlflow.json")
         self.uri = os.environ.get("MLFLOW_TRACKING_URI")
         pictures = None if self.uri else (beside / "mlruns").as_uri()
         super().__init__(
@@ -199,7 +200,7 @@ class Trackio(Tracker, RunLogger):
 
     def __init__(self, run: Run, config: Config, resumed_at: LogPoint | None = None) -> None:
         RunLogger.__init__(self, run, config, resumed_at)
-        self.sent = Sent(run.tracked("trackio"))
+        self.sent = Sent(run.trackers / "trackio.json")
         self.sent.id = self.sent.id or f"{name_of(run)}-{secrets.token_hex(3)}"  # names are all that tells runs apart
         self.told: dict[str, Any] = {}
         self.opened: Any = None
