@@ -1,8 +1,8 @@
 """Experiment trackers beside TensorBoard: Weights & Biases, MLflow and Trackio, each an extra of its name.
 
 What was sent to a tracker cannot be cut as a file can. So a resume goes on in the same run there, and sends a metric
-for later steps alone: what comes again after a kill is, to the bit, what was sent before. `RUN/trackers/NAME.json` remembers
-what the run is called there, and how far each metric has come.
+for later steps alone: what comes again after a kill is, to the bit, what was sent before. `RUN/trackers/NAME.json`
+remembers what the run is called there, and how far each metric has come.
 """
 
 import html
