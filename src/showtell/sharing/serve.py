@@ -1,0 +1,58 @@
+"""Starts the server of a model, and ends it by Ctrl-C."""
+
+import argparse
+import errno
+import html
+import os
+from importlib.resources import files
+
+from showtell.config import ConfigError
+from showtell.prediction.inputs import NamedModel
+from showtell.sharing.desk import Desk
+from showtell.sharing.readers import Readers
+from showtell.sharing.server import CaptionServer, Files
+
+_TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+
+
+def serve(model: NamedModel, options: argparse.Namespace) -> None:
+    """Captions what is sent to it until Ctrl-C.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    server = start(model, options)
+    try:
+        print(f"{server.url} captions pictures with {model.label}; Ctrl-C ends it", flush=True)
+        if not server.is_local:
+            print("note: whoever reaches this machine can send pictures to it, unencrypted, without a password")
+        server.serve_forever()
+    finally:
+        server.server_close()
+        server.readers.close()
+
+
+def start(model: NamedModel, options: argparse.Namespace) -> CaptionServer:
+    """The server, which listens already; errors as `serve`."""
+    looks = model.captioner.looks(model.views, options.seed or 0)
+    distinct = list(dict.fromkeys(looks))
+    numbers = [distinct.index(look) for look in looks]
+    desk = Desk(model.captioner, model.decoding, numbers, options.batch_size, options.seed or 0)
+    readers = Readers(distinct)
+    try:
+        return CaptionServer((options.host, options.serve), desk, readers, page(model.label))
+    except OSError as error:
+        readers.close()
+        told = "another program has this port; choose another one, or 0 for any that is free"
+        if error.errno != errno.EADDRINUSE:
+            told = f"{os.strerror(error.errno) if error.errno else error}; give an address of this machine to --host"
+        raise ConfigError(f"--serve {options.serve} --host {options.host}: {told}") from None
+
+
+def page(label: str) -> Files:
+    """The page, its style and its script."""
+    folder, found = files("showtell.sharing"), {}
+    for name, path in (("page.html", "/"), ("page.css", "/page.css"), ("page.js", "/page.js")):
+        text = folder.joinpath(name).read_text(encoding="utf-8").replace("{{MODEL}}", html.escape(label))
+        found[path] = _TYPES[name.partition(".")[2]], text.encode()
+    return found
