@@ -15,8 +15,8 @@ from showtell.prediction.captioner import PictureCaptioner, captioned_as
 from showtell.prediction.outputs import captions_of
 
 Answer = dict[str, Any]
-"""`captions`: best first, each with `text`, `logprob`, `end` and `words`, of which each has `word`, `p`, `glued` and,
-where the model attends, `map`: weights over `grid`, rows and columns, row by row."""
+"""`captions`: best first, each with `text`, `logprob`, `end` (the probability that it ends there) and `words`, of which
+each has `word`, `p` and, where the model attends, `map`: weights over `grid`, rows and columns, row by row."""
 
 
 class Desk:
@@ -70,15 +70,12 @@ class Desk:
     def _answer(self, hypotheses: Sequence[Hypothesis], maps: Sequence[Tensor | None]) -> Answer:
         captioned = captioned_as(hypotheses, self._captioner.vocabulary)
         told = captions_of(captioned, self._captioner.vocabulary.tokenizer)
-        captions = []
+        captions, answer = [], Answer()
         for text, caption, hypothesis, own in zip(captioned.captions, told, hypotheses, maps, strict=True):
-            words: list[dict[str, Any]] = [
-                {"word": word.text, "p": word.p, "glued": word.glued} for word in caption.words
-            ]
-            answer: Answer = {"text": text, "logprob": hypothesis.log_prob, "end": caption.end, "words": words}
+            words: list[dict[str, Any]] = [{"word": word.text, "p": word.p} for word in caption.words]
+            captions.append({"text": text, "logprob": hypothesis.log_prob, "end": caption.end, "words": words})
             if own is not None:
                 answer["grid"] = list(own.shape[1:])
                 for word, weights in zip(words, own.flatten(1).tolist(), strict=True):
                     word["map"] = [round(weight, 5) for weight in weights]
-            captions.append(answer)
-        return {"captions": captions}
+        return {"captions": captions, **answer}

@@ -27,12 +27,12 @@ function light(canvas, weights, grid) {
   canvas.getContext("2d").drawImage(small, 0, 0, canvas.width, canvas.height);
 }
 
-function wordElement(word, told, canvas, fact) {
+function wordElement(word, grid, canvas, fact) {
   const element = make("button", "", word.word);
   const sure = `${word.word}: ${(100 * word.p).toPrecision(2)} %`;
   element.style.backgroundColor = `rgba(var(--unsure), ${(.6 * (1 - word.p) ** 1.5).toFixed(3)})`;
   element.ariaLabel = sure;
-  const show = () => { fact.textContent = sure; if (word.map) light(canvas, word.map, told.grid); };
+  const show = () => { fact.textContent = sure; if (word.map) light(canvas, word.map, grid); };
   const hide = () => { fact.textContent = ""; canvas.width = 0; };
   element.addEventListener("pointerenter", show);
   element.addEventListener("focus", show);
@@ -41,9 +41,9 @@ function wordElement(word, told, canvas, fact) {
   return element;
 }
 
-function captionElement(told, canvas, fact) {
+function captionElement(told, grid, canvas, fact) {
   const line = make("p", "caption");
-  told.words.forEach((word, i) => line.append(i && !word.glued ? " " : "", wordElement(word, told, canvas, fact)));
+  told.words.forEach((word, i) => line.append(i ? " " : "", wordElement(word, grid, canvas, fact)));
   return line;
 }
 
@@ -62,7 +62,7 @@ async function add(picture) {
     return;
   }
   image.alt = answer.captions[0].text;
-  text.append(...answer.captions.map(told => captionElement(told, canvas, fact)), fact);
+  text.append(...answer.captions.map(told => captionElement(told, answer.grid, canvas, fact)), fact);
   byId("hint").hidden = false;
 }
 

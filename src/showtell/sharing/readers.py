@@ -9,10 +9,12 @@ line of text, never a pickle.
 import multiprocessing
 import os
 import signal
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from queue import Queue
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,16 +25,21 @@ from showtell.prediction.pictures import Look
 
 SECONDS = 10.0
 _INPUTS, _REFUSAL = b"i", b"r"
+_HEAD = struct.Struct("<4sII")
 NAME = "the upload"  # what a picture is called in messages
 
-Read = Callable[[bytes], list[Tensor]]
-"""From a file's content to an encoder's inputs, one per look."""
+
+class Read(NamedTuple):
+    """An upright picture's width and height, and what the looks made of it."""
+
+    size: tuple[int, int]
+    inputs: list[Tensor]
 
 
-def read_picture(data: bytes, looks: Sequence[Look]) -> list[Tensor]:
+def read_picture(data: bytes, looks: Sequence[Look]) -> Read:
     """What the encoders see of a picture; raises a PictureError in one line."""
     pixels = pixels_of(data, NAME)
-    return [look(pixels) for look in looks]
+    return Read((pixels.shape[2], pixels.shape[1]), [look(pixels) for look in looks])
 
 
 class Reader:
@@ -48,15 +55,16 @@ class Reader:
         self,
         looks: Sequence[Look],
         seconds: float = SECONDS,
-        read: Callable[[bytes, Sequence[Look]], list[Tensor]] = read_picture,
+        read: Callable[[bytes, Sequence[Look]], Read] = read_picture,
     ) -> None:
         self._looks, self._seconds, self._read = looks, seconds, read
         black = torch.zeros(3, 8, 8, dtype=torch.uint8)
         self._shapes = [tuple(look(black).shape) for look in looks]
+        self.transform = looks[0].transform
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would inherit locks that other threads hold
+        context = _context()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, self._looks, self._read), daemon=True)
         self._process.start()
@@ -66,8 +74,8 @@ class Reader:
         """Returns once the process has imported what it needs."""
         self._pipe.recv_bytes()
 
-    def __call__(self, data: bytes) -> list[Tensor]:
-        """The inputs.
+    def __call__(self, data: bytes) -> Read:
+        """The picture that a file's content is.
 
         Raises:
             PictureError: no picture, or one that takes too long; one line.
@@ -84,18 +92,28 @@ class Reader:
         self.wait_until_ready()
         raise PictureError(f"{NAME}: {reason}")
 
-    def _unpacked(self, answer: bytes) -> list[Tensor]:
+    def _unpacked(self, answer: bytes) -> Read:
         if answer[:1] != _INPUTS:
             raise PictureError(answer[1:].decode(errors="replace"))
-        numbers = torch.from_numpy(np.frombuffer(answer, np.float32, offset=4).copy())
+        _, width, height = _HEAD.unpack_from(answer)
+        numbers = torch.from_numpy(np.frombuffer(answer, np.float32, offset=_HEAD.size).copy())
         parts = torch.split(numbers, [int(np.prod(shape)) for shape in self._shapes])
-        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        return Read((width, height), [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)])
 
     def close(self) -> None:
         """Ends the process."""
         self._process.kill()
         self._process.join()
         self._pipe.close()
+
+
+def _context() -> Any:
+    """How processes are started: never by a fork of this one, whose other threads hold locks."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # torch is imported once and its memory shared
+    return context
 
 
 class Readers:
@@ -109,7 +127,7 @@ class Readers:
             self._free.put(reader)
 
     @contextmanager
-    def one(self) -> Iterator[Read]:
+    def one(self) -> Iterator[Reader]:
         """A block in which a reader is one's own."""
         reader = self._free.get()
         try:
@@ -123,7 +141,7 @@ class Readers:
             reader.close()
 
 
-def _work(pipe: Connection, looks: Sequence[Look], read: Callable[[bytes, Sequence[Look]], list[Tensor]]) -> None:
+def _work(pipe: Connection, looks: Sequence[Look], read: Callable[[bytes, Sequence[Look]], Read]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends this process
     torch.set_num_threads(1)
     pipe.send_bytes(b"ready")
@@ -133,7 +151,7 @@ def _work(pipe: Connection, looks: Sequence[Look], read: Callable[[bytes, Sequen
         except EOFError:  # the server is gone
             return
         try:
-            inputs = [one.contiguous().numpy().tobytes() for one in read(data, looks)]
-            pipe.send_bytes(b"".join([_INPUTS.ljust(4), *inputs]))
+            size, inputs = read(data, looks)
+            pipe.send_bytes(_HEAD.pack(_INPUTS, *size) + b"".join(one.contiguous().numpy().tobytes() for one in inputs))
         except PictureError as error:
             pipe.send_bytes(_REFUSAL + str(error).encode())

@@ -34,19 +34,19 @@ def serve(model: NamedModel, options: argparse.Namespace) -> None:
 
 def start(model: NamedModel, options: argparse.Namespace) -> CaptionServer:
     """The server, which listens already; errors as `serve`."""
-    looks = model.captioner.looks(model.views, options.seed or 0)
-    distinct = list(dict.fromkeys(looks))
-    numbers = [distinct.index(look) for look in looks]
-    desk = Desk(model.captioner, model.decoding, numbers, options.batch_size, options.seed or 0)
-    readers = Readers(distinct)
     try:
-        return CaptionServer((options.host, options.serve), desk, readers, page(model.label))
+        server = CaptionServer((options.host, options.serve), page(model.label))
     except OSError as error:
-        readers.close()
         told = "another program has this port; choose another one, or 0 for any that is free"
         if error.errno != errno.EADDRINUSE:
             told = f"{os.strerror(error.errno) if error.errno else error}; give an address of this machine to --host"
         raise ConfigError(f"--serve {options.serve} --host {options.host}: {told}") from None
+    looks = model.captioner.looks(model.views, options.seed or 0)
+    distinct = list(dict.fromkeys(looks))
+    numbers = [distinct.index(look) for look in looks]
+    server.desk = Desk(model.captioner, model.decoding, numbers, options.batch_size, options.seed or 0)
+    server.readers = Readers(distinct)
+    return server
 
 
 def page(label: str) -> Files:

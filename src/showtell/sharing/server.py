@@ -28,6 +28,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
+from showtell.data.images import view_of
 from showtell.errors import UserError, one_line
 from showtell.files import size
 from showtell.sharing.desk import Answer, Desk
@@ -88,20 +89,25 @@ class CaptionServer(ThreadingMixIn, TCPServer):
 
     Args:
         address: host and port; port 0 is any that is free.
+        files: what is served.
+
+    Attributes:
         desk: who captions.
         readers: who decode.
-        files: what is served.
     """
+
+    desk: Desk
+    readers: Readers
 
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, address: tuple[str, int], desk: Desk, readers: Readers, files: Files) -> None:
+    def __init__(self, address: tuple[str, int], files: Files) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, Handler)
-        self.desk, self.readers, self.files = desk, readers, files
+        self.files = files
         self.budget = Budget(MAX_READING)
         self.host, self.port = str(self.server_address[0]), int(self.server_address[1])
         self.is_local = ipaddress.ip_address(self.host).is_loopback
@@ -224,9 +230,11 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.budget.taken(length):
             data = self._body(length)
             with self.server.readers.one() as read:
-                inputs = read(data)
+                (width, height), inputs = read(data)
             del data
         answer: Answer = self.server.desk.caption(inputs)
+        if "grid" in answer:
+            answer["view"] = view_of(width, height, read.transform)
         return "application/json", json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
     def _length(self) -> int:
