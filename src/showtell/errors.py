@@ -46,11 +46,21 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in PLACES:
         name = f"{error.filename}: " if error.filename else ""
         return one_line(f"{name}{error.strerror}; make room, or choose a place that can be used")
-    if isinstance(error, MemoryError):
-        return "there is not enough memory; use a smaller training.batch_size, fewer data.num_workers"
-    if type(error).__name__ == "OutOfMemoryError" and type(error).__module__ == "torch":
-        return f"{one_line(str(error))[:200]}; use a smaller training.batch_size, or device=cpu"
-    return None
+    wanted = refused_memory(error)
+    return f"{wanted} could not be had; use a smaller batch (in training, training.batch_size)" if wanted else None
+
+
+def refused_memory(error: BaseException) -> str | None:
+    """How much memory an allocation wanted that failed, in words; None for any other error, and for a plugin's."""
+    is_torch = isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error) or "alloc_cpu" in str(error)
+    )
+    if not (isinstance(error, MemoryError) or is_torch) or _passed_through_plugin(error):
+        return None
+    told = re.search(r"(?:tried to allocate|[Uu]nable to allocate) ([\d.]+) ?(bytes|[KMGT]iB)", str(error))
+    if told is None:
+        return "the memory that this takes"
+    return f"{int(told[1]) / 1e9:.3g} GB of memory" if told[2] == "bytes" else f"{told[1]} {told[2]} of memory"
 
 
 def one_line(text: str) -> str:
