@@ -238,4 +238,4 @@ def _named(kind: Kind, settings: type[Section] | None, name: str) -> type[Sectio
     told = {one.name: declared(one) for one in fields(base)}
     keys = {"name", _key_of(kind)}  # a format's name also names its data set in caches
     own = [(key, str, setting(name, **vars(told[key]))) for key in sorted(keys)]
-    return make_dataclass(base.__name__, own, bases=(base,), kw_only=True)
+    return make_dataclass(base.__name__, own, bases=(base,), namespace={"__doc__": base.__doc__}, kw_only=True)
