@@ -47,20 +47,21 @@ def explained(error: BaseException) -> str | None:
         name = f"{error.filename}: " if error.filename else ""
         return one_line(f"{name}{error.strerror}; make room, or choose a place that can be used")
     wanted = refused_memory(error)
-    return f"{wanted} could not be had; use a smaller batch (in training, training.batch_size)" if wanted else None
+    return f"{wanted}; use a smaller batch (in training, training.batch_size)" if wanted else None
 
 
 def refused_memory(error: BaseException) -> str | None:
-    """How much memory an allocation wanted that failed, in words; None for any other error, and for a plugin's."""
+    """What to say of an allocation that failed, with its size where that is known; None for any other error."""
     is_torch = isinstance(error, RuntimeError) and (
         type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error) or "alloc_cpu" in str(error)
     )
     if not (isinstance(error, MemoryError) or is_torch) or _passed_through_plugin(error):
         return None
-    told = re.search(r"(?:tried to allocate|[Uu]nable to allocate) ([\d.]+) ?(bytes|[KMGT]iB)", str(error))
+    told = re.search(r"(?:tried|[Uu]nable) to allocate ([\d.]+) ?(bytes|[KMGT]iB)", str(error))
     if told is None:
-        return "the memory that this takes"
-    return f"{int(told[1]) / 1e9:.3g} GB of memory" if told[2] == "bytes" else f"{told[1]} {told[2]} of memory"
+        return "there is not enough memory"
+    wanted = f"{int(told[1]) / 1e9:.3g} GB" if told[2] == "bytes" else f"{told[1].rstrip('.')} {told[2]}"
+    return f"there is not enough memory for another {wanted}"
 
 
 def one_line(text: str) -> str:

@@ -48,7 +48,7 @@ def naming_memory(config: Config) -> Iterator[None]:
         wanted = refused_memory(error)
         if wanted is None:
             raise
-        raise UserError(f"{wanted} could not be had with {', '.join(_largest(config))}; make one smaller") from None
+        raise UserError(f"{wanted} with {', '.join(_largest(config))}; make one of them smaller") from None
 
 
 def _largest(config: Config) -> Sequence[str]:

@@ -88,7 +88,7 @@ class Setting:
         if value is None:
             return
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{key}={value} is no number that can be used; it must be {self.limits() or 'finite'}")
+            raise ConfigError(f"{key}={value} is out of range; it must be {self.limits() or 'finite'}")
         if self.choices and value not in self.choices:
             raise ConfigError(f"{key}={value!r} is not an option; choose one of {', '.join(map(str, self.choices))}")
         low_is_met = (self.low is None or value >= self.low) and (self.above is None or value > self.above)

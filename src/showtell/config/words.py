@@ -55,7 +55,9 @@ def read_words(words: Sequence[str], groups: Groups) -> list[str]:
             if word in FLAGS_WITH_VALUE and rest:
                 read.append(rest.pop(0))
         elif re.match(r"hydra\b[^=]*=", word.lstrip("+")):
-            read.append(word if re.match(_FREE_KEYS, word.lstrip("+")) else word.lstrip("+"))  # what is unknown, Hydra tells
+            read.append(
+                word if re.match(_FREE_KEYS, word.lstrip("+")) else word.lstrip("+")
+            )  # what is unknown, Hydra tells
         else:
             read.append(_setting(word, read[-1] if read else "", rest, groups, sweep))
     return read
