@@ -7,12 +7,13 @@ from pathlib import Path
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
-from showtell.prediction.options import INSTEAD, NEEDS, add_analysis_flags, add_decoding_flags, add_score_flags
+from showtell.prediction.options import INSTEAD, NEEDS, add_decoding_flags, add_other_flags
 
 USAGE = """\
 predict.py CHECKPOINT [CHECKPOINT ...] PICTURE ... [options]
        predict.py CHECKPOINT [CHECKPOINT ...] --split test [data.KEY=VALUE ...] [options]
-       predict.py CHECKPOINT [CHECKPOINT ...] --annotations FILE --images DIR [options]"""
+       predict.py CHECKPOINT [CHECKPOINT ...] --annotations FILE --images DIR [options]
+       predict.py CHECKPOINT --export DIR [options]"""
 DESCRIPTION = """\
 Captions pictures with trained models.
 
@@ -23,6 +24,7 @@ Captions pictures with trained models.
                                                                  without scores where nobody described the pictures
   predict.py CKPT1 CKPT2 ... PICTURES                            an ensemble: word probabilities are averaged
   predict.py CKPT1 CKPT2 ... PICTURES --gallery page.html        side by side on one page; --ensemble adds the average
+  predict.py RUN --export DIR                                    the model as ONNX files; a script that needs no torch
 """
 EPILOG = "Exit status: 0 all went well, 1 some pictures were skipped (named on stderr), 2 nothing could be done."
 
@@ -59,8 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--attention", type=Path, metavar="DIR", help="write where the model looked, word by word")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    add_analysis_flags(parser)
-    add_score_flags(parser)
+    add_other_flags(parser)
     add_decoding_flags(parser)
     parser.add_argument("--plugins", metavar="DIR", help="a folder of plugins, or a file; `plugins/` is taken anyway")
     return parser.parse_intermixed_args(take_plugins(sys.argv[1:], __file__))

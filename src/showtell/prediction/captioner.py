@@ -193,11 +193,20 @@ class Captioner(PictureCaptioner):
             "words": f"{len(self.vocabulary):,}",
             "data": config.data.name,
             "decoding": config.decoding.method,
-            "best": _score(self.file) if self.file else "",
+            "best": self.score,
             "device": str(self.encoder.device),
         }
         described = [f"  {key:<9} {text}" for key, text in lines.items() if text]
         return "\n".join([f"Captioner of {self.file or 'a module'}", *described])
+
+    @property
+    def score(self) -> str:
+        """`val/cider 0.947 after epoch 3` of a run's best checkpoint; empty where that is not known."""
+        run = Run(self.file.parent.parent) if self.file else None
+        status = run.stage_status() if run and self.file == run.best else None
+        if status is None or status.best is None:
+            return ""
+        return f"{status.monitor} {status.best:.3f} after epoch {status.best_epoch}"
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str = "auto") -> "Captioner":
@@ -253,15 +262,6 @@ class Captioner(PictureCaptioner):
             return None
         pixels = prepare(pixels_of(captioned.picture), self.transform).unsqueeze(0)
         return attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[rank].tokens])[0].numpy()
-
-
-def _score(file: Path) -> str:
-    """`val/cider 0.947 after epoch 3` of a run's best checkpoint; empty where that is not known."""
-    run = Run(file.parent.parent)
-    status = run.stage_status() if file == run.best else None
-    if status is None or status.best is None:
-        return ""
-    return f"{status.monitor} {status.best:.3f} after epoch {status.best_epoch}"
 
 
 def _captioned(path: Path, picture: PictureLike, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:

@@ -26,8 +26,8 @@ _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 
 
-def add_score_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds what is scored besides."""
+def add_other_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what is scored besides, the analysis, the export."""
     parser.add_argument(
         "--metrics",
         default="",
@@ -35,6 +35,8 @@ def add_score_flags(parser: argparse.ArgumentParser) -> None:
         help="score these too: clipscore (pip install '.[clip]'), a plugin's",
     )
     parser.add_argument("--clip-model", metavar="NAME/WEIGHTS|DIR", help="of open_clip, for clipscore")
+    _add_analysis_flags(parser)
+    _add_export_flags(parser)
 
 
 def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +61,19 @@ def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_analysis_flags(parser: argparse.ArgumentParser) -> None:
+def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
     """Adds `--analysis` and what belongs to it."""
     group = parser.add_argument_group("what went wrong", "A page for each model; docs/analysis.md explains it.")
     group.add_argument("--analysis", type=Path, metavar="FILE.html", help="write it: bins, words, things, memory")
     group.add_argument("--instances", type=Path, metavar="FILE", help="what is in the pictures: COCO's instances JSON")
     group.add_argument("--things", type=Path, metavar="FILE", help="words for things of your own: `dog: dog, puppy`")
+
+
+def _add_export_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--export` and what belongs to it."""
+    group = parser.add_argument_group("for other programs", "docs/export.md explains it; pip install '.[export]'.")
+    group.add_argument("--export", type=Path, metavar="DIR", help="write the model as ONNX files, with a script")
+    group.add_argument("--quantize", action="store_true", help="with 8-bit weights: a quarter of the size")
 
 
 def decoding_from_flags(trained: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:

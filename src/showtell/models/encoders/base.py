@@ -90,6 +90,10 @@ class Backbone(ABC):
         """The names that `published` knows, for messages."""
         return ()
 
+    def licence(self) -> str:
+        """Under which terms the published weights are; empty where that is not known."""
+        return ""
+
     def default_transform(self) -> ImageTransform:
         """What pictures need for random weights, and for a file of unknown origin."""
         return ImageTransform()

@@ -129,6 +129,10 @@ class EfficientNetLite(Backbone):
         """One."""
         return ["imagenet"]
 
+    def licence(self) -> str:
+        """As timm, which converted them, says of TensorFlow's."""
+        return "Apache-2.0; trained on ImageNet"
+
     def default_transform(self) -> ImageTransform:
         """As the published weights were trained."""
         size, crop = SIZES[self.config.name], _CROPS[self.config.name]

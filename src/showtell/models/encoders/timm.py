@@ -155,6 +155,10 @@ class TimmBackbone(LibraryBackbone):
             return None
         return EncoderWeights.of_file(self._fetched(), self.default_transform(), public=True)
 
+    def licence(self) -> str:
+        """As timm says of this name."""
+        return self.published_config.license or ""
+
     def default_transform(self) -> ImageTransform:
         """What timm says for the weights of this name."""
         from timm.data.config import resolve_data_config

@@ -131,6 +131,10 @@ class TorchvisionBackbone(LibraryBackbone):
         """`imagenet`, and torchvision's."""
         return ["imagenet", *(one.name for one in models.get_model_weights(self.config.name))]
 
+    def licence(self) -> str:
+        """Torchvision's own, under which it gives them out."""
+        return "BSD-3-Clause; trained on ImageNet"
+
     def default_transform(self) -> ImageTransform:
         """Of the best published weights."""
         best = self._named("DEFAULT")
