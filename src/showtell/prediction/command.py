@@ -54,10 +54,6 @@ def predict(options: argparse.Namespace) -> int:
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a name that a terminal cannot show must not end the rest
-    if options.export:
-        from showtell.prediction.export.command import export  # late: captions need none of it
-
-        return export(options)
     began = time.time()
     try:
         return caption_and_report(options)
@@ -164,7 +160,6 @@ def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -
             options.clip_model and "clipscore" not in named_metrics(options),
             "--clip-model has no effect without --metrics clipscore; add that, or leave it out",
         ),
-        (options.quantize, "--quantize belongs to --export DIR; add that, or leave it out"),
         (options.attention and checkpoints > 1, "--attention shows where one model looks; name one checkpoint"),
         (written, f"{shown(written[0]) if written else ''}: is a folder; name a file to write"),
         (blocked, f"{shown(blocked[0]) if blocked else ''}: is a file; name a folder to write into"),

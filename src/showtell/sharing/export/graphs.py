@@ -23,11 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import ConfigError, ImageTransform
-from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
 from showtell.models.encoders.base import Encoder
 from showtell.prediction.captioner import Captioner
-from showtell.prediction.export.caption import answers, session
+from showtell.sharing.export.caption import answers, session
 from showtell.text import END, START
 
 ENCODER, BEGIN, STEP = GRAPHS = ("encoder.onnx", "decoder_init.onnx", "decoder_step.onnx")
@@ -64,7 +63,7 @@ class Beginning(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, features: Tensor) -> State:
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """Features to the state."""
         return self.decoder.initial_state(features)
 

@@ -25,8 +25,9 @@ from showtell.prediction.captioner import Captioner
 from showtell.text import SPECIAL_TOKENS, Vocabulary, build_tokenizer
 
 pytest.importorskip("onnxruntime")
-from showtell.prediction.export import caption, command, graphs
-from showtell.prediction.export.description import glued, shown_otherwise
+from showtell.sharing.export import caption, graphs
+from showtell.sharing.export import folder as folders
+from showtell.sharing.export.description import glued, shown_otherwise
 
 GREEDY = DecodingConfig(max_length=8)
 BEAM = DecodingConfig(method="beam", beam_size=5, num_captions=5, max_length=8, min_length=2, block_ngram=2)
@@ -107,14 +108,7 @@ def test_the_description_tells_where_the_model_comes_from(exported: Path) -> Non
     told = json.loads((exported / "captioner.json").read_text(encoding="utf-8"))
     assert told["words"][:3] == list(SPECIAL_TOKENS)
     assert told["decoding"]["beam_size"] == 3
-    assert told["model"]["encoder"] == "resnet18 (none)" and told["model"]["encoder_licence"] == ""
-
-
-def test_licences_are_told_of_published_weights() -> None:
-    from showtell.models.encoders.pair import licences
-
-    told = licences(settings("encoder", "pair", first="efficientnet_lite0", second="timm/vit_tiny_patch16_224"))
-    assert told.startswith("efficientnet_lite0 (imagenet): Apache-2.0; trained on ImageNet, timm/vit_tiny_patch16_224")
+    assert told["model"]["encoder"] == "resnet18 (none)"
 
 
 def test_resizing_is_to_the_bit_torchs() -> None:
@@ -169,7 +163,7 @@ def encoder_of(config: Config, name: str, **values: Any) -> Encoder:
 
 def check_small(name: str, encoder: Encoder, config: Config, folder: Path, pictures: list[Path]) -> None:
     captioner = small_captioner(name, encoder, config)
-    command.write_model(captioner, BEAM, folder, quantized=False)
+    folders.write_model(captioner, BEAM, folder, quantized=False)
     assert_same(captioner, folder, pictures, GREEDY, BEAM)
 
 
@@ -232,9 +226,9 @@ def test_a_decoder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["photo.jpg"], "photo.jpg: --export writes a model and captions nothing; leave one of them out"),
-        (["--split", "val"], "--split: --export writes a model and captions nothing"),
-        (["--views", "2"], "--views 2: --export writes a model and captions nothing"),
+        (["photo.jpg"], "photo.jpg: --export captions nothing; leave pictures out"),
+        (["--split", "val"], "--split has no effect with --export; leave it out"),
+        (["--views", "2"], "--views 2 has no effect with --export; leave it out"),
     ],
 )
 def test_what_has_no_part_in_an_export_is_refused(
@@ -257,13 +251,13 @@ def test_a_folder_with_other_things_is_left_alone(tiny_run: Path, tmp_path: Path
 
 def test_a_missing_package_is_named(tiny_run: Path, tmp_path: Path, call: Callable[..., Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "find_spec", lambda name: None if name == "onnxscript" else name)
+        patch.setattr(folders, "find_spec", lambda name: None if name == "onnxscript" else name)
         with pytest.raises(ConfigError, match=r"--export: onnxscript is not installed; pip install '\.\[export\]'"):
             call(tiny_run, "--export", tmp_path / "out")
 
 
 def test_8_bit_weights_take_a_quarter_and_change_little(exported: Path, tmp_path: Path, pictures: list[Path]) -> None:
-    from showtell.prediction.export.quantize import quantize
+    from showtell.sharing.export.quantize import quantize
 
     (tmp_path / "small").mkdir()
     small = tmp_path / "small" / "encoder.onnx"

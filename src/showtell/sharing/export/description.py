@@ -5,7 +5,8 @@ from typing import Any
 
 from showtell import __version__
 from showtell.config import DecodingConfig
-from showtell.models.encoders.pair import in_words, licences
+from showtell.models.encoders.encoding import licence_of
+from showtell.models.encoders.pair import in_words
 from showtell.models.layers import grid_shape
 from showtell.prediction.captioner import Captioner
 from showtell.text import UNK, Vocabulary
@@ -21,12 +22,12 @@ def description(captioner: Captioner, decoding: DecodingConfig) -> dict[str, Any
         "made_by": f"showtell {__version__}",
         "model": {
             "encoder": in_words(config.encoder),
-            "encoder_licence": licences(config.encoder),
+            "encoder_licence": licence_of(config.encoder),
             "pooling": config.encoder.pooling,
             "decoder": config.decoder.name,
             "data": config.data.name,
             "tokenizer": config.vocab.tokenizer,
-            "best": captioner.score,
+            "best": captioner.best,
         },
         "decoding": asdict(decoding),
         "grid": list(grid_shape(shape[0])) if captioner.attends and len(shape) == 2 else None,
