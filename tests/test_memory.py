@@ -8,7 +8,8 @@ import pytest
 
 from showtell.config import Config
 from showtell.errors import UserError, explained
-from showtell.memory import free_memory, naming_memory, refuse_too_large
+from showtell.memory import free_memory, refuse_too_large
+from showtell.training.room import naming_memory
 
 TORCH = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"

@@ -6,12 +6,10 @@ uses it by SIGKILL, without a word. Nothing here imports torch.
 
 import re
 import resource
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from showtell.config import Config
-from showtell.errors import UserError, refused_memory
+from showtell.errors import UserError
 from showtell.files import size
 
 PROCESS = 200 << 20
@@ -37,30 +35,6 @@ def refuse_too_large(needed: int, free: int, what: str, remedy: str) -> None:
     """Refuses, by a UserError, what takes more memory than is free; `what` names the setting."""
     if needed > free:
         raise UserError(f"{what}: at least {size(needed)} of memory are needed, {size(free)} are free; {remedy}")
-
-
-@contextmanager
-def naming_memory(config: Config) -> Iterator[None]:
-    """A block of training in which an allocation that fails is one line with its size and the settings behind it."""
-    try:
-        yield
-    except Exception as error:
-        wanted = refused_memory(error)
-        if wanted is None:
-            raise
-        raise UserError(f"{wanted} with {', '.join(_largest(config))}; make one of them smaller") from None
-
-
-def _largest(config: Config) -> Sequence[str]:
-    """The settings that memory grows with."""
-    found = {"training.batch_size": config.training.batch_size, "decoder.hidden_size": config.decoder.hidden_size}
-    if config.features.mode == "off":
-        found["encoder.image_size"] = config.encoder.image_size
-    else:
-        found["features.batch_size"] = config.features.batch_size
-    if config.decoding.method != "greedy":
-        found["decoding.beam_size"] = config.decoding.beam_size
-    return [f"{key}={value}" for key, value in found.items() if value]
 
 
 def _figures(file: Path) -> dict[str, int]:

@@ -6,7 +6,8 @@ besides depends on the network and is not guessed.
 """
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from showtell.config import Config, ConfigError
 from showtell.distributed import get_ranks
+from showtell.errors import UserError, refused_memory
 from showtell.files import size
 from showtell.memory import free_memory, refuse_too_large
 from showtell.models.decoders.base import build_decoder
@@ -44,6 +46,30 @@ def check_room(source: Source, run_dir: Path) -> None:
             f"{sizes}: last.ckpt and best.ckpt take at least {size(needed)}, {size(left)} are free in {run_dir}; make "
             "room, or make the decoder smaller"
         )
+
+
+@contextmanager
+def naming_memory(config: Config) -> Iterator[None]:
+    """A block of training in which an allocation that fails is one line with its size and the settings behind it."""
+    try:
+        yield
+    except Exception as error:
+        wanted = refused_memory(error)
+        if wanted is None:
+            raise
+        raise UserError(f"{wanted} with {', '.join(_largest(config))}; make one of them smaller") from None
+
+
+def _largest(config: Config) -> Sequence[str]:
+    """The settings that memory grows with."""
+    found = {"training.batch_size": config.training.batch_size, "decoder.hidden_size": config.decoder.hidden_size}
+    if config.features.mode == "off":
+        found["encoder.image_size"] = config.encoder.image_size
+    else:
+        found["features.batch_size"] = config.features.batch_size
+    if config.decoding.method != "greedy":
+        found["decoding.beam_size"] = config.decoding.beam_size
+    return [f"{key}={value}" for key, value in found.items() if value]
 
 
 def _decoder_weights(config: Config, feature_shape: tuple[int, ...], vocabulary_size: int) -> int:

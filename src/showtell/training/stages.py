@@ -15,12 +15,12 @@ from showtell.data.caption_set import load_captions
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.distributed import broadcast, is_rank_zero
-from showtell.memory import naming_memory
 from showtell.processes import shortest
 from showtell.run import Run
 from showtell.terminal import tell
 from showtell.text import build_tokenizer
 from showtell.training.reports import imagined_scores
+from showtell.training.room import naming_memory
 from showtell.training.train import train
 from showtell.training.trainer import check_monitored
 
