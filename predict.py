@@ -58,7 +58,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
-    if options.pack or options.serve is not None or options.host:
+    serving = options.serve is not None or options.host
+    if serving or options.pack or options.export or options.quantize:
         from showtell.sharing.command import share
 
         return share(options)

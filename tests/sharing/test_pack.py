@@ -143,10 +143,10 @@ def test_it_is_written_and_told(call: Call, tiny_run, tmp_path):
     ("words", "message"),
     [
         (["RUN", "--pack", "x"], "--pack x: a pack is a zip file; name it x.zip"),
-        (["RUN", "dog.jpg", "--pack", "x.zip"], "dog.jpg: --pack takes no pictures"),
+        (["RUN", "dog.jpg", "--pack", "x.zip"], "dog.jpg: --pack captions nothing; leave pictures out"),
         (["RUN", "--pack", "x.zip", "--beam", "5"], "--beam has no effect with --pack; leave it out"),
         (["RUN", "--pack", "x.zip", "--gallery", "p.html"], "--gallery has no effect with --pack; leave it out"),
-        (["RUN", "PACK", "--pack", "x.zip"], "--pack: a pack holds one model"),
+        (["RUN", "PACK", "--pack", "x.zip"], "--pack x.zip: a pack holds one model"),
         (["PACK", "--pack", "x.zip"], "is a pack already"),
         (["no.zip", "--pack", "x.zip"], "cannot read the pack no.zip: No such file"),
     ],

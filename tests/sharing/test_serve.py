@@ -284,8 +284,8 @@ def test_a_decoder_that_hangs_or_dies_is_started_anew(server):
         (["--host", "0.0.0.0"], "--host belongs to --serve"),
         (["--serve", "--output", "x.json"], "--output has no effect with --serve"),
         (["--serve", "--batch-size", "0"], "--batch-size 0 is out of range"),
-        (["dog.jpg", "--serve"], "dog.jpg: --serve takes no pictures"),
-        (["--serve", "--pack", "x.zip"], "--serve has no effect with --pack"),
+        (["dog.jpg", "--serve"], "dog.jpg: with --serve pictures are dropped on its page"),
+        (["--serve", "--pack", "x.zip"], "--pack has no effect with --serve"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(call, tiny_run, words, message):

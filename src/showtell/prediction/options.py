@@ -88,6 +88,10 @@ def add_sharing_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sharing", "In the place of pictures; docs/sharing.md explains it.")
     group.add_argument("--pack", type=Path, metavar="FILE.zip", help="write the model as one file that travels")
     group.add_argument(
+        "--export", type=Path, metavar="DIR", help="write it as ONNX files, with a script; docs/export.md"
+    )
+    group.add_argument("--quantize", action="store_true", help="with --export: 8-bit weights, a quarter of the size")
+    group.add_argument(
         "--serve", type=int, nargs="?", const=8000, metavar="PORT", help="caption on a page of this machine (8000)"
     )
     group.add_argument("--host", metavar="ADDRESS", help="with --serve: let other machines in, by 0.0.0.0 say")

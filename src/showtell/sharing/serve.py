@@ -3,10 +3,13 @@
 import argparse
 import errno
 import html
+import ipaddress
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 
 from showtell.config import ConfigError
+from showtell.data.paths import shown
 from showtell.prediction.inputs import NamedModel
 from showtell.sharing.desk import Desk
 from showtell.sharing.readers import Readers
@@ -30,6 +33,27 @@ def serve(model: NamedModel, options: argparse.Namespace) -> None:
     finally:
         server.server_close()
         server.readers.close()
+
+
+def check(options: argparse.Namespace, words: Sequence[str], others: Sequence[str]) -> None:
+    """Refuses, by a ConfigError, what cannot be meant; `others` are options that have no effect here."""
+    if options.serve is None:
+        raise ConfigError("--host belongs to --serve; add that, or leave it out")
+    if words:
+        raise ConfigError(f"{shown(' '.join(words))}: with --serve pictures are dropped on its page; leave them out")
+    for name in others:
+        if getattr(options, name) not in (None, False, ""):
+            raise ConfigError(f"--{name.replace('_', '-')} has no effect with --serve; leave it out")
+    options.host = {None: "127.0.0.1", "localhost": "127.0.0.1"}.get(options.host, options.host)
+    try:
+        ipaddress.ip_address(options.host)
+    except ValueError:
+        raise ConfigError(f"--host {shown(options.host)}: give an address, such as 127.0.0.1 or 0.0.0.0") from None
+    if not 0 <= options.serve < 1 << 16:
+        raise ConfigError(f"--serve {options.serve}: a port is a number from 0 to 65535; 8000 is usual")
+    for name in ("batch_size", "views"):
+        if (value := getattr(options, name)) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {value} is out of range; it must be at least 1")
 
 
 def start(model: NamedModel, options: argparse.Namespace) -> CaptionServer:
