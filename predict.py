@@ -7,6 +7,7 @@ from pathlib import Path
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
+from showtell.imports import quick_imports
 from showtell.prediction.options import INSTEAD, NEEDS, add_analysis_flags, add_decoding_flags, add_score_flags
 
 USAGE = """\
@@ -47,9 +48,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a captions file")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")
-    parser.add_argument(
-        "--scores", type=Path, metavar="FILE", help="write scores, of each picture too (RES.scores.json for RES.json)"
-    )
+    scores = "write scores, of each picture too (RES.scores.json for RES.json)"
+    parser.add_argument("--scores", type=Path, metavar="FILE", help=scores)
     parser.add_argument("--gallery", type=Path, metavar="FILE", help="write one HTML page with pictures and captions")
     parser.add_argument(
         "--gallery-pictures", type=int, default=500, metavar="N", help="most pictures on the page (%(default)s)"
@@ -69,8 +69,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
-    from showtell.prediction.command import predict  # late: --help must not wait for torch
-
+    with quick_imports():
+        from showtell.prediction.command import predict  # late: --help must not wait for torch
     return predict(options)
 
 
