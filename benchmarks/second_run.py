@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BARE = "import os, torch, pytorch_lightning; os._exit(0)"
 FIRST_STEP = """
 import os, runpy, sys
-from showtell.imports import postpone_torchmetrics, quick_imports
+from showtell.launching.imports import postpone_torchmetrics, quick_imports
 with quick_imports():  # as launching.start does
     postpone_torchmetrics()
     import showtell.training.train as training

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,9 @@ class Network:
 class Backbone(ABC):
     """The contract; a class is built by `(config)`, the settings of the section `encoder`."""
 
+    installs: ClassVar[bool] = False
+    """Whether its published weights are a package that comes with Showtell."""
+
     def __init__(self, config: EncoderConfig) -> None:
         self.config = config
 
@@ -86,6 +89,10 @@ class Backbone(ABC):
     def published(self) -> EncoderWeights | None:
         """The weights that go by the name `config.weights`, fetched where need be; None where none are called so."""
         return None
+
+    def licence(self) -> str:
+        """Under which licence the weights that `config.weights` names may be passed on; empty where nobody knows."""
+        return "random numbers, which are nobody's" if self.config.weights == "none" else ""
 
     def published_names(self) -> Sequence[str]:
         """The names that `published` knows, for messages."""
@@ -111,9 +118,9 @@ class Backbone(ABC):
         """Asks for the features of one picture, so that what cannot be is refused before weights are read."""
         encoder.feature_shape()
 
-    def build_seeded(self) -> Network:
-        """`build`, in which the generator is seeded."""
-        with torch.random.fork_rng(devices=[]):
+    def build_seeded(self, draw: bool = True) -> Network:
+        """`build`, in which the generator is seeded, or draws nothing."""
+        with torch.random.fork_rng(devices=[]), nullcontext() if draw else DrawNothing():
             torch.manual_seed(0)
             return self.build()
 
@@ -141,8 +148,7 @@ class Encoder(nn.Module):
         super().__init__()
         network = network or Network(trunk)
         self.trunk = trunk
-        self.stem, self.head = network.stem, network.head
-        self.ask = network.ask
+        self.stem, self.head, self.ask = network.stem, network.head, network.ask
         self.to_map, self.to_vector, self.two_maps = network.to_map, network.to_vector, network.two_maps
         self.pooling = pooling
         self.transform = transform
@@ -184,8 +190,7 @@ class Encoder(nn.Module):
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`, found by asking for one black picture, once."""
         if self._feature_shape is None:
-            size = self.transform.size
-            weight = next(self.parameters())
+            size, weight = self.transform.size, next(self.parameters())
             with torch.inference_mode():
                 black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
                 self._feature_shape = tuple(self(black).shape[1:])
@@ -239,14 +244,12 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) 
         built: Encoder = composite.encoder(weights)
         return built
     backbone = find_backbone(config)
-    # what a plugin draws, it may keep
-    with nullcontext() if weights.path is None or backbone.code() else DrawNothing():
-        network = backbone.build_seeded()
+    network = backbone.build_seeded(draw=weights.path is None or bool(backbone.code()))  # a plugin may keep some
     _check_pooling(config, network)
     training = network.trunk.training
     encoder = Encoder(network.trunk, config.pooling, weights.transform, network)
     backbone.try_out(encoder)
-    if weights.path is None:
+    if weights.path is None and not weights.travelled:
         network.trunk.train(training)  # stored features of random weights depend on what is drawn here
         _calibrate(network.trunk, weights.transform.size)
         encoder.eval()

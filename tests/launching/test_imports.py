@@ -10,7 +10,7 @@ import pytest
 from showtell.config import Config
 from showtell.run import Run
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 UNUSED = "torchvision", "timm", "transformers", "torchmetrics.functional", "hydra"
 UNUSED_BY_PREDICTION = (
     *UNUSED, "pytorch_lightning", "lightning_fabric", "torchmetrics", "tensorboard", "torch._dynamo", "nltk",
@@ -49,7 +49,7 @@ def test_training_and_captioning_with_the_offline_encoder_import_what_they_use(
 def test_of_torchmetrics_lightning_gets_what_it_needs_and_others_all_of_it() -> None:
     code = """
 import sys
-from showtell.imports import postpone_torchmetrics
+from showtell.launching.imports import postpone_torchmetrics
 postpone_torchmetrics()
 import pytorch_lightning.core.module as lightning
 assert "torchmetrics.functional" not in sys.modules
