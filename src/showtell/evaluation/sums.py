@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.evaluation.ngrams import ORDERS
-from showtell.files import atomic_write
-from showtell.run_status import MAX_BYTES, read_regular
+from showtell.files import MAX_READ, atomic_write, read_regular
 
 Floats = NDArray[np.float64]
 _TINY, _SMALL = 1e-15, 1e-9
@@ -92,7 +91,7 @@ def load_statistics(file: Path) -> Statistics | None:
     try:
         content = io.BytesIO(read_regular(file))
         with ZipFile(content) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+            if sum(member.file_size for member in archive.infolist()) > MAX_READ:
                 return None
         with np.load(content, allow_pickle=False) as arrays:
             found = dict(arrays)

@@ -12,7 +12,7 @@ from typing import Any
 from showtell.config import monitor_mode
 from showtell.config.setting import flat
 from showtell.run import STATUS, Run
-from showtell.run_status import RunStatus
+from showtell.run.status import RunStatus
 
 Value = str | int | float | bool | None
 

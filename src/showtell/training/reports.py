@@ -32,7 +32,7 @@ from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, cont
 from showtell.models.scores import Scores
 from showtell.processes import program, shortest
 from showtell.run import Run
-from showtell.run_status import RunStatus
+from showtell.run.status import RunStatus
 from showtell.text import Vocabulary, build_tokenizer
 from showtell.training.board import logged_at, viewers
 from showtell.training.sources import Source

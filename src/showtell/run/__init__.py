@@ -32,7 +32,7 @@ from showtell.config.words import key_of
 from showtell.errors import ConfigError
 from showtell.files import write_text_atomically
 from showtell.processes import program, shortest
-from showtell.run_status import RunStatus, read_rows, read_scores, read_status
+from showtell.run.status import RunStatus, read_rows, read_scores, read_status
 
 STATUS = "status.json"
 CONFIG = "config.yaml"

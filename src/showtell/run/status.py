@@ -8,14 +8,12 @@ has another type than it must have counts as missing.
 import csv
 import io
 import json
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-MAX_BYTES = 64 << 20
+from showtell.files import read_regular
 
 
 @dataclass(frozen=True)
@@ -91,20 +89,6 @@ def read_object(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def read_regular(file: Path, most: int = MAX_BYTES) -> bytes:
-    """The content of a regular file of at most so many bytes.
-
-    Raises:
-        OSError: it is none, or cannot be read.
-    """
-    if not stat.S_ISREG(os.stat(file).st_mode):
-        raise OSError(f"{file}: not a regular file")
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        if os.fstat(opened.fileno()).st_size > most:
-            raise OSError(f"{file}: more than {most} bytes")
-        return opened.read(most)
 
 
 def _fits(value: object, kind: Any) -> bool:
