@@ -6,6 +6,7 @@ import sys
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
+from showtell.launching.imports import quick_imports
 from showtell.prediction.options import (
     INSTEAD,
     NEEDS,
@@ -14,6 +15,7 @@ from showtell.prediction.options import (
     add_picture_flags,
     add_score_flags,
     add_sharing_flags,
+    shares,
 )
 
 USAGE = """\
@@ -58,13 +60,12 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
-    serving = options.serve is not None or options.host
-    if serving or options.pack or options.export or options.quantize:
+    if shares(options):
         from showtell.sharing.command import share
 
         return share(options)
-    from showtell.prediction.command import predict  # late: --help must not wait for torch
-
+    with quick_imports():
+        from showtell.prediction.command import predict  # late: --help must not wait for torch
     return predict(options)
 
 

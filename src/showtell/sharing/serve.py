@@ -2,20 +2,27 @@
 
 import argparse
 import errno
-import html
 import ipaddress
+import json
 import os
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 
 from showtell.config import ConfigError
 from showtell.data.paths import shown
+from showtell.models.encoders.pair import in_words
+from showtell.prediction.captioner import PictureCaptioner
 from showtell.prediction.inputs import NamedModel
 from showtell.sharing.desk import Desk
 from showtell.sharing.readers import Readers
 from showtell.sharing.server import CaptionServer, Files
 
-_TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
 
 
 def serve(model: NamedModel, options: argparse.Namespace) -> None:
@@ -59,7 +66,7 @@ def check(options: argparse.Namespace, words: Sequence[str], others: Sequence[st
 def start(model: NamedModel, options: argparse.Namespace) -> CaptionServer:
     """The server, which listens already; errors as `serve`."""
     try:
-        server = CaptionServer((options.host, options.serve), page(model.label))
+        server = CaptionServer((options.host, options.serve), page(model.captioner, model.label))
     except OSError as error:
         told = "another program has this port; choose another one, or 0 for any that is free"
         if error.errno != errno.EADDRINUSE:
@@ -73,10 +80,18 @@ def start(model: NamedModel, options: argparse.Namespace) -> CaptionServer:
     return server
 
 
-def page(label: str) -> Files:
-    """The page, its style and its script."""
-    folder, found = files("showtell.sharing"), {}
-    for name, path in (("page.html", "/"), ("page.css", "/page.css"), ("page.js", "/page.js")):
-        text = folder.joinpath(name).read_text(encoding="utf-8").replace("{{MODEL}}", html.escape(label))
-        found[path] = _TYPES[name.partition(".")[2]], text.encode()
-    return found
+def page(captioner: PictureCaptioner, label: str) -> Files:
+    """The page that `--web` writes too, with a script that asks this server in the place of the model."""
+    folder = files("showtell.sharing")
+    found = {
+        path: (_TYPES[Path(name).suffix], folder.joinpath(name).read_bytes())
+        for path, name in (
+            ("/", "page/index.html"), ("/page.css", "page/page.css"), ("/page.js", "page/page.js"),
+            ("/captioner.js", "served.js"),
+        )
+    }  # fmt: skip
+    decoders = " + ".join(config.decoder.name for config in captioner.configs)
+    encoders = " + ".join(dict.fromkeys(in_words(config.encoder) for config in captioner.configs))
+    facts = f"Encoder {encoders}, decoder {decoders}, {len(captioner.vocabulary):,} words."
+    about = json.dumps({"about": f"By {label}.", "facts": facts})
+    return {**found, "/about.json": ("application/json", about.encode())}

@@ -42,6 +42,7 @@ SECONDS_TO_ARRIVE = 30.0
 _SECONDS_TO_LEAVE = 5.0  # what follows a refusal is thrown away so long; a closed door would cut the answer off
 _CHUNK = 1 << 16
 _SOURCES = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'"
+_SOURCES += "; media-src 'self' blob:"
 _HEADERS = {
     "Content-Security-Policy": f"{_SOURCES}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
