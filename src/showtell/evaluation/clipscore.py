@@ -34,7 +34,9 @@ class ClipScore(Metric):
         """See `Metric.score`."""
         pictures = self.references.pictures
         if pictures is None:
-            raise UnavailableError("it looks at the pictures: predict.py --metrics clipscore, or showtell.score with --images DIR")
+            raise UnavailableError(
+                "it looks at the pictures: predict.py --metrics clipscore, or showtell.score with --images DIR"
+            )
         network = _Clip(pictures)
         ids = self.references.picture_ids
         seen, said = network.pictures(ids), network.captions(candidates.texts)
