@@ -14,6 +14,7 @@ from tests.data.test_feature_store import MeanColor, paths_of, request
 
 from showtell.config import DataConfig
 from showtell.data import derived as derived_module
+from showtell.data import store_rows
 from showtell.data.caption_set import load_captions
 from showtell.data.contents import Contents
 from showtell.data.derived import CHECKED_FOR_SECONDS, Checked
@@ -205,6 +206,19 @@ def test_a_picture_that_was_replaced_is_encoded_again(
     assert "1 of 24 features are damaged, lost, or of changed pictures" in capsys.readouterr().out
     os.utime(paths[5], ns=(1, 1))
     assert Contents(paths, tmp_path / "contents").of().tolist() == asked().contents.of().tolist()  # type: ignore[union-attr]
+
+
+def test_a_large_store_is_read_whole_once(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(store_rows, "MEMO_BYTES", 0)
+    wanted, whole = cache.wanted(), cache.read()
+    real, calls = store_rows.StoreRows.expected, []
+    monkeypatch.setattr(store_rows.StoreRows, "expected", lambda *of: (calls.append(1), real(*of))[1])
+    cache.read()
+    assert not calls
+    flip(wanted.directory(cache.root / "features") / "features.bin", random.Random(1))
+    assert cache.read() == whole and calls and "1 of 24 features are damaged" in capsys.readouterr().out
 
 
 def test_what_was_found_whole_is_believed_for_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,21 +123,22 @@ class Checked:
             found = {}
         self._found = found if isinstance(found, dict) else {}
 
-    def holds(self, files: Iterable[Path]) -> bool:
-        """Whether all of them need no check."""
-        return all(self._is_fresh(file) for file in files)
+    def holds(self, files: Iterable[Path], seen: int = 0) -> bool:
+        """Whether all of them need no check; `seen` stands for what they were compared with."""
+        return all(self._is_fresh(file, seen) for file in files)
 
-    def add(self, files: Iterable[Path]) -> None:
+    def add(self, files: Iterable[Path], seen: int = 0) -> None:
         """Notes that they are whole. Where that cannot be written, they are checked again next time."""
         now = time.time()
-        self._found |= {file.name: [now, *file_facts(file)] for file in files}
+        self._found |= {file.name: [now, seen, *file_facts(file)] for file in files}
         with suppress(OSError):
             write_text_atomically(self._file, json.dumps(self._found))
 
-    def _is_fresh(self, file: Path) -> bool:
+    def _is_fresh(self, file: Path, seen: int) -> bool:
         match self._found.get(file.name):
             case [int() | float() as when, *facts]:
-                return 0 <= time.time() - when < CHECKED_FOR_SECONDS and facts == list(file_facts(file))
+                is_recent = 0 <= time.time() - when < CHECKED_FOR_SECONDS
+                return is_recent and facts == [seen, *file_facts(file)]
         return False
 
 

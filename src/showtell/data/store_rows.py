@@ -100,7 +100,8 @@ def read_about(directory: Path, request: StoreRequest) -> dict[str, Any] | None:
         said = {name: value for name, value in about.items() if name != "checksum"}
         fits = all(about[name] == value for name, value in _facts(request).items())
         is_whole = about.get("checksum", _about_sum(said)) == _about_sum(said)  # an older version's has none
-        return about if fits and is_whole and said.keys() == _SAID else None
+        has_shape = all(type(side) is int and side > 0 for side in about["feature_shape"])
+        return about if fits and is_whole and has_shape and said.keys() == _SAID else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
@@ -120,12 +121,12 @@ def is_ready(directory: Path, request: StoreRequest, wanted: NDArray[np.int64]) 
     if (rows.state[wanted] == WAITING).any():
         return False
     files, checked = [directory / name for name in (FEATURES, STATE, SUMS)], Checked(directory)
-    is_large = rows.features.nbytes > MEMO_BYTES
-    if is_large and checked.holds(files):
+    is_large, seen = rows.features.nbytes > MEMO_BYTES, zlib.crc32(request.contents_of(wanted).tobytes())
+    if is_large and checked.holds(files, seen):
         return True
     found = not len(rows.damaged(wanted))
-    if is_large and found and len(wanted) == request.rows:
-        checked.add(files)
+    if is_large and found:
+        checked.add(files, seen)
     return found
 
 
