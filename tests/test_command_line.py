@@ -1,6 +1,7 @@
 """What a user sees of train.py before anything is trained: help, and one line for each mistake."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,17 @@ def test_answers_without_importing_torch(words: list[str]) -> None:
     assert "showtell.config" in answer.stderr
     assert "| torch" not in answer.stderr.replace("|   ", "| ").replace("  ", " ")
     assert not any(line.split("|")[-1].strip() == "torch" for line in answer.stderr.splitlines())
+
+
+def test_help_of_a_group_says_what_each_option_is() -> None:
+    text = run("--help", "encoder").stdout
+    for option, what in (
+        ("dinov2_s", "DINOv2 ViT-S/14, self-supervised on 142 M pictures; 22 M weights"),
+        ("efficientnet_lite2", "EfficientNet-Lite; its ImageNet weights install with Showtell"),
+        ("timm", "Any network of timm by its name"),
+    ):
+        assert re.search(rf"^  {option} +{re.escape(what)}", text, re.M), option
+    assert re.search(r"^  lstm512 +lstm, embedding_size: 512, hidden_size: 512", run("--help", "decoder").stdout, re.M)
 
 
 def test_help_names_every_group_with_an_example() -> None:

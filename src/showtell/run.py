@@ -85,6 +85,7 @@ class Run:
         self.lock_file = self.directory / ".job.lock"
         self.test_scores = self.directory / "test.scores.json"
         self.predictions = self.directory / "predictions"
+        self.trackers = self.directory / "trackers"  # NAME.json: what a tracker calls the run, and what it has of it
         self.checkpoints = self.directory / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"

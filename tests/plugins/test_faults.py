@@ -91,7 +91,7 @@ def test_settings_of_ones_own_and_of_the_kind(written: Callable[..., Path]) -> N
         parse({"decoder": {"name": "one", "rank": 0}})
     with pytest.raises(UserError, match="rank"):
         parse({"decoder": {"name": "bare", "rank": 1}})
-    for key, known in (("metrics", "bleu, cider"), ("loggers", "csv, tensorboard")):
+    for key, known in (("metrics", "bleu, cider"), ("loggers", "csv, mlflow, tensorboard, trackio, wandb")):
         with pytest.raises(UserError, match=rf"training\.{key}='none_such' is not an option; choose one of {known}"):
             parse({"training": {key: ["none_such"]}})
 

@@ -189,6 +189,11 @@ def test_other_data_than_the_runs_own(call: Call, tiny_run: Path, tiny_coco: Pat
     assert said.out.startswith("test split of flickr8k: 3 pictures, 3 references\n")
 
 
+def test_a_further_metric_is_scored_or_a_note_says_why_not(call: Call, tiny_run: Path) -> None:
+    said = call(tiny_run, "--split", "val", "--metrics", "clipscore", "--clip-model", "nowhere/none")
+    assert "CLIPSCORE left out: " in said.out + said.err and "CIDEr" in said.out
+
+
 def test_a_split_in_shards_is_unpacked(call: Call, tiny_run: Path, tiny_coco: Path, tmp_path: Path) -> None:
     from showtell.data.shards.command import Limits, write_shards
 
@@ -227,6 +232,9 @@ def test_the_wrong_folder_is_one_line(call: Call, tiny_run: Path, val: Words, ti
         (["--split", "test"], "data=tiny has no test split, only train and val; name its captions by data.test_annota"),
         (["--split", "val", "data.root=nowhere"], "data.root=nowhere is no folder; set it to where tiny lies"),
         (["--split", "val", "data.rot=x"], "data.rot: there is no such setting"),
+        (["--split", "val", "data.extra_captions=x.json"], "data.extra_captions: pictures are captioned as they are"),
+        (["--split", "val", "--clip-model", "dir"], "--clip-model has no effect without --metrics clipscore"),
+        (["--split", "val", "--metrics", "clipscroe"], "--metrics clipscroe is not an option; choose one of bleu"),
         (["x.jpg", "--ensemble"], "--ensemble needs several checkpoints, and only one is named"),
         ([], "no picture is named; name pictures or folders after the checkpoint"),
     ],

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import yaml
 
 from showtell.config.habits import refuse_unknown, unknown_option
 from showtell.config.reference import all_settings, explained_setting
-from showtell.config.registry import SECTIONS, names
+from showtell.config.registry import SECTIONS, lookup, names
 from showtell.config.untrusted_yaml import check_folders, check_words, given_folders
 from showtell.config.words import SWEEP, TYPES, check_flags, key_of, quoted, read_words, unquoted
 from showtell.errors import ConfigError, one_line
@@ -82,8 +83,7 @@ def print_help(arguments: Sequence[str], conf: Path) -> bool:
     words = list(arguments)
     if len(words) == 2 and words[0] in ("--help", "-h") and "=" not in words[1] and not words[1].startswith("-"):
         options = options_of_groups(conf)
-        chosen = f"{words[1]}= chooses one of {', '.join(options[words[1]])}" if words[1] in options else ""
-        text = "\n\n".join(filter(None, (chosen, explained_setting(words[1]))))
+        text = "\n\n".join(filter(None, (explained_group(words[1], conf), explained_setting(words[1]))))
         if not text:
             refuse_unknown(words[1], groups=options)
         print(text)
@@ -98,6 +98,30 @@ def print_help(arguments: Sequence[str], conf: Path) -> bool:
 def config_groups(conf: Path) -> str:
     """One line for each group of options: `data: coco2014, coco2017, ...`; registered parts are options too."""
     return "".join(f"{group}: {', '.join(options)}\n" for group, options in options_of_groups(conf).items())
+
+
+def explained_group(group: str, conf: Path) -> str:
+    """What `group=` chooses from, a line for each option; empty if there is no such group."""
+    options = options_of_groups(conf).get(group, [])
+    width = max(map(len, options), default=0)
+    told = {option: shorten(_explained_option(group, option, conf), 140, placeholder=" ...") for option in options}
+    lines = [f"  {option:{width}}  {told[option]}".rstrip() for option in options]
+    return "\n".join([f"{group}= chooses one of", *lines]) if options else ""
+
+
+def _explained_option(group: str, option: str, conf: Path) -> str:
+    """The comment that its file begins with, or its values; the first line about a registered part's settings."""
+    file = conf / group / f"{option}.yaml"
+    if not file.is_file():
+        part = lookup(SECTIONS[group][0], option)
+        return (getattr(part and part.settings, "__doc__", None) or "").partition("\n")[0].rstrip(".")
+    text = re.sub(r"# @package.*\n", "", file.read_text(encoding="utf-8"))
+    comment = re.match(r"(# .*\n)+", text)
+    if comment:
+        told = " ".join(line.removeprefix("# ").strip() for line in comment[0].splitlines())
+        return re.split(r":? python |(?<=\w\w\w[.])", told)[0].rstrip(".")
+    lines = [re.sub(r" +#.*", "", line) for line in text.splitlines()]
+    return ", ".join(line.removeprefix("  - ") for line in lines if line != "defaults:")
 
 
 def options_of_groups(*folders: Path) -> dict[str, list[str]]:

@@ -126,8 +126,8 @@ def register(kind: Kind, settings: type[Section] | None = None, *, name: str = "
     return registered
 
 
-def find(kind: Kind, name: str) -> Part:
-    """The part of this name.
+def find(kind: Kind, name: str, option: str = "") -> Part:
+    """The part of this name; `option` is what of a command line named it, where no setting did.
 
     Raises:
         ConfigError: there is none; the line lists those that are there.
@@ -136,8 +136,9 @@ def find(kind: Kind, name: str) -> Part:
     if found is None:
         keys = [f"{section}.{key}" for section, (one, key) in SECTIONS.items() if one == kind]
         key = (keys or [key for key, one in NAMED.items() if one == kind])[0]
+        said = f"{option} {name}" if option else f"{key}={name!r}"
         raise ConfigError(
-            f"{key}={name!r} is not an option; choose one of {', '.join(names(kind))}"
+            f"{said} is not an option; choose one of {', '.join(names(kind))}"
             f"{broken() or ', or give --plugins with the folder of the plugin that has it'}"
         )
     return found
@@ -238,4 +239,4 @@ def _named(kind: Kind, settings: type[Section] | None, name: str) -> type[Sectio
     told = {one.name: declared(one) for one in fields(base)}
     keys = {"name", _key_of(kind)}  # a format's name also names its data set in caches
     own = [(key, str, setting(name, **vars(told[key]))) for key in sorted(keys)]
-    return make_dataclass(base.__name__, own, bases=(base,), kw_only=True)
+    return make_dataclass(base.__name__, own, bases=(base,), namespace={"__doc__": base.__doc__}, kw_only=True)

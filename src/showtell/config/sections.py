@@ -245,8 +245,8 @@ class TrainingConfig(Section):
         False, "score the test split at the end, with the best checkpoint", hyperparameter=False, **SCORED_ONLY
     )
     loggers: list[str] = setting(
-        ["tensorboard", "csv"], "who writes the curves down, by registered name", on_resume="ignore", identifies=False,
-        compared=False,
+        ["tensorboard", "csv"], "who writes the curves down: tensorboard, csv, wandb, mlflow, trackio, a plugin's; "
+        "logger=[...] for short (docs/loggers.md)", on_resume="ignore", identifies=False, compared=False,
     )  # fmt: skip
 
     @property

@@ -123,6 +123,8 @@ def _setting(word: str, before: str, rest: Sequence[str], groups: Groups, sweep:
         raise ConfigError(_no_setting(word, before, rest, groups))
     if not value and rest and "=" not in rest[0] and not rest[0].startswith("-"):
         raise ConfigError(f"{word} {rest[0]}: write it without blanks around the =: {typed(key, rest[0])}")
+    if key == "logger" and value:
+        return _setting(f"training.loggers=[{value.strip('[]')}]", before, rest, groups, sweep)
     known = known_keys()
     if key.startswith("second.") and value:
         return f"++second.{_of_second(key.removeprefix('second.'), value, sweep)}"

@@ -283,5 +283,5 @@ def named_metrics(options: argparse.Namespace) -> list[str]:
     """What `--metrics` names, each of which is there."""
     names = [name for name in options.metrics.split(",") if name]
     for name in names:
-        find("metric", name)
+        find("metric", name, "--metrics")
     return names

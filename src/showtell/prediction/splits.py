@@ -10,6 +10,7 @@ from showtell.data.formats import read_split
 from showtell.data.settings import ShapesDataConfig, ShardsConfig
 from showtell.data.shapes import scenes_file
 from showtell.data.shards.unpack import unpacked_split
+from showtell.errors import ConfigError
 from showtell.prediction.inputs import NamedModel, PictureList
 
 
@@ -30,6 +31,10 @@ def split_pictures(split: SplitName, models: Sequence[NamedModel], words: Sequen
     Raises:
         UserError: there is no such split, or it cannot be read; one line.
     """
+    for word in words:
+        if word.startswith(("data.extra_captions=", "data.augment.")):
+            key = word.partition("=")[0]
+            raise ConfigError(f"{key}: pictures are captioned as they are, nothing is trained; leave it out")
     trained = [config for model in models for config in model.captioner.configs]
     own = trained[0].data
     config = data_config(words, start=own)

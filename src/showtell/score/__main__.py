@@ -94,7 +94,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def looks(metric: str) -> bool:
     """Whether a metric, by registered name, needs the pictures."""
-    return bool(find("metric", metric).load().looks_at_pictures)
+    return bool(find("metric", metric, "--metrics").load().looks_at_pictures)
 
 
 def _metrics(options: argparse.Namespace) -> list[str]:

@@ -1,20 +1,17 @@
-"""What TensorBoard shows of a run besides its curves: hyper-parameters, how it was made, pictures.
+"""What TensorBoard and its like show of a run besides its curves: hyper-parameters, how it was made, pictures.
 
 No `Experiment` is written: without one TensorBoard looks itself at all the runs of a folder, lists what differs between
 them first, and then their curves by name, of which `best/...` comes first. Pictures are drawn for the 350 pixels that
 its Images page gives them.
 """
 
-import io
 import os
 from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from PIL import Image
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+from pytorch_lightning.loggers import Logger
 from torch.utils.tensorboard.summary import hparams
 
 from showtell.checkpointing.best import BestCheckpoint
@@ -25,6 +22,7 @@ from showtell.evaluation.diversity import MEANINGS
 from showtell.models.encoders.pair import parts_of
 from showtell.models.module import CaptionModule
 from showtell.processes import COMMAND_VARIABLE
+from showtell.training.logs import Shows, TensorBoard
 
 CURVES = {
     "best/...": "the best value so far of what chooses `best.ckpt`; HParams shows it first",
@@ -45,10 +43,14 @@ class Board(Callback):
         self.owner = owner
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Says with what the run is trained; a resume has removed what was said before."""
-        _, start, _ = hparams(hyperparameters(self.config), {})  # type: ignore[no-untyped-call]
-        for writer in boards(trainer):
-            writer.file_writer.add_summary(start, 0)
+        """Says with what the run is trained; TensorBoard's resume has removed what was said before."""
+        told = hyperparameters(self.config)
+        _, start, _ = hparams(told, {})  # type: ignore[no-untyped-call]
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, TensorBoard):
+                logger.experiment.file_writer.add_summary(start, 0)
+            else:
+                logger.log_hyperparams(told)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the Text page of a new run, and the command of every resume."""
@@ -59,23 +61,25 @@ class Board(Callback):
             texts["run/configuration"] = "".join(f"    {line}\n" for line in settings.splitlines())
             texts["run/curves"] = table("curve", "meaning", [[f"`{name}`", text] for name, text in CURVES.items()])
             texts["run/model"] = model_table(pl_module, self.config)
-        for writer in boards(trainer):
+        for viewer in viewers(trainer):
             for tag, text in texts.items():
                 if text:
-                    writer.add_text(tag, text, trainer.global_step)
+                    viewer.show_text(tag, text, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Goes on with the best value."""
         best = self.owner.best
         if best.value is not None:
-            for writer in boards(trainer):
-                writer.add_scalar(f"best/{best.monitor.rpartition('/')[2]}", best.value, logged_at(trainer))
+            for viewer in viewers(trainer):
+                assert isinstance(viewer, Logger)
+                viewer.log_metrics({f"best/{best.monitor.rpartition('/')[2]}": best.value}, logged_at(trainer))
 
     def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Says that the run has come to its end."""
         _, _, end = hparams({}, {})  # type: ignore[no-untyped-call]
-        for writer in boards(trainer):
-            writer.file_writer.add_summary(end, trainer.global_step)
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, TensorBoard):
+                logger.experiment.file_writer.add_summary(end, trainer.global_step)
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
@@ -110,23 +114,9 @@ def table(first: str, second: str, rows: list[list[str]], *further: str) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def log_picture(trainer: pl.Trainer, tag: str, picture: Image.Image) -> None:
-    """Shows a picture, as JPEG; `docs/decisions/logging.md` says why not by `SummaryWriter.add_image`."""
-    writers, encoded = boards(trainer), io.BytesIO()
-    if not writers:
-        return
-    picture.save(encoded, format="JPEG", quality=90, subsampling=0)  # whole colours, for the letters' sake
-    image = Summary.Image(
-        width=picture.width, height=picture.height, colorspace=3, encoded_image_string=encoded.getvalue()
-    )
-    for writer in writers:
-        writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), logged_at(trainer))
-
-
-def boards(trainer: pl.Trainer) -> list[Any]:
-    """TensorBoard's writers of this run; none on other ranks than the first."""
-    loggers = trainer.loggers if trainer.is_global_zero else []
-    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+def viewers(trainer: pl.Trainer) -> list[Shows]:
+    """This run's loggers that show pictures and texts; none on other ranks than the first."""
+    return [logger for logger in trainer.loggers if trainer.is_global_zero and isinstance(logger, Shows)]
 
 
 def logged_at(trainer: pl.Trainer) -> int:

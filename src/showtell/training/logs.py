@@ -10,23 +10,27 @@ A logger of one's own: `@showtell.register("logger", name="mine") class Mine(Run
 """
 
 import csv
+import io
 import struct
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 from tensorboard.plugins.hparams.metadata import (  # type: ignore[import-untyped]
     EXPERIMENT_TAG,
     SESSION_END_INFO_TAG,
     SESSION_START_INFO_TAG,
 )
 
-from showtell.config import Config, find
+from showtell.config import Config, ConfigError, find
 from showtell.distributed import is_rank_zero
 from showtell.files import atomic_write, write_text_atomically
 from showtell.run import Run
@@ -89,8 +93,26 @@ class RunLogger(Logger):
 
 def build_loggers(config: Config, run_dir: Path, resumed_at: LogPoint | None) -> list[Logger]:
     """Those that `training.loggers` names."""
-    builders: list[BuildLogger] = [find("logger", name).load() for name in dict.fromkeys(config.training.loggers)]
-    return [build(Run(run_dir), config, resumed_at) for build in builders]
+    return [build(Run(run_dir), config, resumed_at) for build in logger_builders(config)]
+
+
+def logger_builders(config: Config) -> list[BuildLogger]:
+    """What builds them.
+
+    Raises:
+        ConfigError: one wants a package that is not installed.
+    """
+    found: list[BuildLogger] = []
+    for name in dict.fromkeys(config.training.loggers):
+        build = find("logger", name).load()
+        package = getattr(build, "package", None)
+        if package and find_spec(package) is None:
+            raise ConfigError(
+                f"training.loggers: {name} wants the package {package}, which is not installed; "
+                f"pip install '.[{name}]', or leave it out"
+            )
+        found.append(build)
+    return found
 
 
 def tensorboard(run: Run, config: Config, resumed_at: LogPoint | None) -> Logger:
@@ -101,12 +123,36 @@ def tensorboard(run: Run, config: Config, resumed_at: LogPoint | None) -> Logger
     return TensorBoard(run.directory, name="", version="", default_hp_metric=False, purge_step=step)
 
 
+@runtime_checkable
+class Shows(Protocol):
+    """A logger that shows pictures and texts too; one of one's own does that has these methods."""
+
+    def show_picture(self, tag: str, picture: Image.Image, step: int) -> None:
+        """Shows a picture under a name, at a step; called on rank 0 alone."""
+
+    def show_text(self, tag: str, text: str, step: int) -> None:
+        """Shows a text in Markdown."""
+
+
 class TensorBoard(TensorBoardLogger):
     """Lightning's, without what Lightning adds: a chart of the epoch's number, and a copy of the hyper-parameters."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Writes the curves."""
         super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+
+    def show_text(self, tag: str, text: str, step: int) -> None:
+        """On the Text page."""
+        self.experiment.add_text(tag, text, step)
+
+    def show_picture(self, tag: str, picture: Image.Image, step: int) -> None:
+        """As JPEG; `docs/decisions/logging.md` says why not by `SummaryWriter.add_image`."""
+        encoded = io.BytesIO()
+        picture.save(encoded, format="JPEG", quality=90, subsampling=0)  # whole colours, for the letters' sake
+        image = Summary.Image(
+            width=picture.width, height=picture.height, colorspace=3, encoded_image_string=encoded.getvalue()
+        )
+        self.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def save(self) -> None:
         """Flushes."""

@@ -35,8 +35,9 @@ from showtell.models.scores import Scores
 from showtell.processes import program, shortest
 from showtell.run import Run, RunStatus
 from showtell.text import Vocabulary, build_tokenizer
-from showtell.training.board import boards, log_picture, logged_at
+from showtell.training.board import logged_at, viewers
 from showtell.training.sources import Source
+from showtell.training.trackers import Tracker
 
 
 @dataclass(frozen=True)
@@ -121,21 +122,25 @@ def finish(trainer: pl.Trainer, config: Config, run_dir: Path) -> float:
     if config.then and status.state == "finished":
         print(f"\n{best_line(status, config.training.monitor, scored)}", flush=True)
     else:
-        print(f"\n{what_next(config, shortest(run_dir), status, trainer.global_step, scored)}")
+        seen = [one.command for one in trainer.loggers if isinstance(one, Tracker) and one.command]
+        print(f"\n{what_next(config, shortest(run_dir), status, trainer.global_step, scored, seen)}")
     return math.nan if status.best is None else status.best
 
 
-def what_next(config: Config, run_dir: Path, status: RunStatus, step: int, scored: str = "") -> str:
+def what_next(
+    config: Config, run_dir: Path, status: RunStatus, step: int, scored: str = "", further: Sequence[str] = ()
+) -> str:
     """The best value, and the commands that one types after a run; none names a file that is not there."""
     training, best = config.training, status.best
     pictures = "" if best is None else f" Captioned pictures: {run_dir}/predictions/grid.png"
     checkpoint = Run(run_dir).last if best is None else Run(run_dir).best
     cut = 0 < training.max_steps <= step
     longer = f"max_steps={training.max_steps * 2}" if cut else f"max_epochs={training.max_epochs * 2}"
-    watch = f"Watch the curves:   {program('tensorboard')} --logdir {shlex.quote(str(run_dir.parent))}\n"
+    board = f"{program('tensorboard')} --logdir {shlex.quote(str(run_dir.parent))}"
+    watch = [*([board] if "tensorboard" in training.loggers else []), *further]
     return (
         f"{best_line(status, training.monitor, scored)}{pictures}\n\n"
-        f"{watch if 'tensorboard' in training.loggers else ''}"
+        f"{''.join(f'Watch the curves:   {command}{chr(10)}' for command in watch)}"
         f"Caption pictures:   {program('python')} predict.py {shlex.quote(str(checkpoint))} PICTURE_OR_FOLDER...\n"
         f"Go on training:     {Run(run_dir).command} training.{longer}"
     )
@@ -205,17 +210,18 @@ class Samples(Callback):
         told = [(s.pixels, looked[s.id][0], looked[s.id][1].numpy()) for s in shown[:6]]
         self._keep(contact_sheet([attention_sheet(*one, side=120) for one in told], columns=1), "attention.png")
         small = [attention_sheet(*one, side=120, columns=3, text_size=18) for one in told[:3]]
-        log_picture(trainer, "val/attention", contact_sheet(small, columns=1))
+        for viewer in viewers(trainer):
+            viewer.show_picture("val/attention", contact_sheet(small, columns=1), logged_at(trainer))
 
     def _show(self, trainer: pl.Trainer, shown: Sequence[SamplePicture], captions: Mapping[int, str]) -> None:
         told = [(s.pixels, captions[s.id], s.references[0] if s.references else "") for s in shown]
         self._keep(contact_sheet([caption_card(*one) for one in told]), "grid.png")
-        log_picture(
-            trainer, "val/captions", contact_sheet([caption_card(*one, text_size=26) for one in told], columns=2)
-        )
         texts = [f"**{captions[s.id]}** ({s.id})\n\n{' / '.join(s.references)}" for s in shown]
-        for writer in boards(trainer):
-            writer.add_text("val/captions", "\n\n---\n\n".join(texts), logged_at(trainer))
+        if found := viewers(trainer):
+            cards = contact_sheet([caption_card(*one, text_size=26) for one in told], columns=2)
+            for viewer in found:
+                viewer.show_picture("val/captions", cards, logged_at(trainer))
+                viewer.show_text("val/captions", "\n\n---\n\n".join(texts), logged_at(trainer))
 
     def _keep(self, sheet: Image.Image, file_name: str) -> None:
         with atomic_write(self.directory / file_name) as file:

@@ -28,7 +28,7 @@ from showtell.terminal import tell
 from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept
 from showtell.training.data_module import CaptionDataModule, build_module, open_source
 from showtell.training.final_test import FinalTest
-from showtell.training.logs import LogPoint
+from showtell.training.logs import LogPoint, logger_builders
 from showtell.training.reports import (
     build_scores,
     finish,
@@ -63,6 +63,7 @@ def train(config: Config, run_dir: Path) -> float:
         config = config.adopting(parse(resume.metadata["config"]))  # older versions did not write down what is adopted
     if not config.training.metrics:  # what a metric of one's own is called, it says of real captions below
         check_monitored(config.training.monitor, imagined_scores(config))
+    logger_builders(config)  # a package that is missing is said now
     source = open_source(config)
     tell("device", device_in_words(config, source.encoder.device))
     sha256 = source.encoder.weights.sha256
