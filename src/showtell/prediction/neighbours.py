@@ -99,6 +99,6 @@ def _stored(config: Config, captions: CaptionSet) -> _Stored | str:
             return str(error)
         directory = request.directory(Path(config.cache) / "features")
         if not is_complete(directory, request):
-            return f"{directory} is not there or not whole; training the run anew stores it"
+            return f"{directory} is not there or not complete, or damaged; training the run anew stores it"
         stores.append(FeatureStore(directory))
     return _Stored(stores)
