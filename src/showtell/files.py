@@ -169,6 +169,14 @@ def make_once(file: Path, make: Callable[[], None]) -> None:
                 make()
 
 
+def trailer(checksum: int, length: int) -> bytes:
+    """The line behind a file's content that tells its CRC-32 and length; its size never changes."""
+    return b"\nShowtell-CRC32 %08x %016x\n" % (checksum, length)
+
+
+TRAILER_BYTES = len(trailer(0, 0))
+
+
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
