@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from showtell.errors import UserError
+from showtell.ownership import is_alive
 
 PICTURE_SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
@@ -166,16 +167,6 @@ def make_once(file: Path, make: Callable[[], None]) -> None:
                 make()
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
 def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
     """Removes what killed writers left in `directory` (not below it); a living process's files stay.
 
@@ -185,7 +176,7 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
     removed = []
     for path in sorted(Path(directory).glob(".*.tmp")):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not _is_alive(int(match["pid"])):
+        if match and path.is_file() and not is_alive(int(match["pid"])):
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed.append(path)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -70,6 +70,15 @@ def thread_limits(processes: int) -> dict[str, str]:
     # MKL goes by OMP_NUM_THREADS where it has no number of its own
     names = () if "OMP_NUM_THREADS" in os.environ else ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     return {name: str(max(1, cores // processes)) for name in names if name not in os.environ}
+
+
+def processes_of(session: int) -> Iterator[tuple[int, str]]:
+    """The processes of a session, and their states as `ps` tells them; none where there is no /proc."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, _, _, owner = entry.read_text(errors="replace").rpartition(")")[2].split()[:4]
+            if int(owner) == session:
+                yield int(entry.parent.name), state
 
 
 def program(name: str) -> str:
