@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "showtell"
 LEAVES = {
-    "errors", "files", "memory", "ownership", "text", "config", "run", "processes", "distributed", "terminal", "version",
+    "errors", "files", "memory", "ownership", "text", "config", "run", "processes", "distributed", "terminal",
+    "version",
 }  # fmt: skip
 # room -> rooms of ours that it may import, besides itself and the leaves; no leaf imports a room that is none
 ALLOWED: dict[str, set[str]] = {
