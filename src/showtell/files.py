@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -26,6 +27,8 @@ from typing import IO, Any
 from showtell.errors import UserError
 from showtell.ownership import is_alive
 
+MAX_READ = 64 << 20
+"""Bytes of a file that somebody else may have written, and that is read whole."""
 PICTURE_SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
 )  # fmt: skip
@@ -167,6 +170,14 @@ def make_once(file: Path, make: Callable[[], None]) -> None:
                 make()
 
 
+def trailer(checksum: int, length: int) -> bytes:
+    """The line behind a file's content that tells its CRC-32 and length; its size never changes."""
+    return b"\nShowtell-CRC32 %08x %016x\n" % (checksum, length)
+
+
+TRAILER_BYTES = len(trailer(0, 0))
+
+
 def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
     """Removes what killed writers left in `directory` (not below it); a living process's files stay.
 
@@ -181,6 +192,20 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
                 path.unlink()
                 removed.append(path)
     return removed
+
+
+def read_regular(file: Path, most: int = MAX_READ) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(file).st_mode):
+        raise OSError(f"{file}: not a regular file")
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        if os.fstat(opened.fileno()).st_size > most:
+            raise OSError(f"{file}: more than {most} bytes")
+        return opened.read(most)
 
 
 def content_key(*facts: Any) -> str:

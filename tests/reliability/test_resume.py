@@ -102,11 +102,31 @@ def test_other_captions_are_refused(forge, copy, pictures, tmp_path):
     assert "is not the one of the checkpoint" in one_line(forge)
 
 
+def test_other_pictures_of_the_same_names_and_sizes_are_refused(forge, copy, pictures, tmp_path):
+    data = Path(shutil.copytree(pictures, tmp_path / "data"))
+    files = sorted((data / "train").iterdir(), key=lambda file: file.stat().st_size)
+    kept = files[-1].stat()
+    files[-1].write_bytes(files[0].read_bytes().ljust(kept.st_size, b"\0"))
+    os.utime(files[-1], ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert resume(forge, copy, f"data.root={data}", "training.max_epochs=3") == CODE, forge.said
+    assert "have the names and sizes that they had, but not the content; restore them" in one_line(forge)
+
+
 @pytest.mark.slow
 def test_the_same_data_elsewhere_is_the_same(forge, copy, pictures, tmp_path):
     data = Path(shutil.copytree(pictures, tmp_path / "data"))
     assert resume(forge, copy, f"data.root={data}", "training.max_epochs=3") == 0, forge.said
     assert "note: " not in forge.said
+
+
+def test_contents_are_compared_where_both_tell_them():
+    from showtell.checkpointing.resume import ResumeError, _check_data
+
+    for old, new in (("names", "names-one"), ("names-one", "names"), ("names-one", "names-one")):
+        _check_data(old, new)
+    for old, new in (("names", "others-one"), ("names-one", "names-two")):
+        with pytest.raises(ResumeError):
+            _check_data(old, new)
 
 
 def test_words_in_another_order_are_refused():
