@@ -155,22 +155,14 @@ def _resizes_bytes() -> bool:
 def fitted(picture: Tensor, transform: ImageTransform) -> Tensor:
     """`resized` by timm's rules, to the pixel: Pillow resizes, and roundings are those of its and torchvision's."""
     size, (_, height, width) = transform.size, picture.shape
-    new, (left, top) = _placed(width, height, transform)
+    new, (left, top) = placed(width, height, transform)
     scaled = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(new, _RESAMPLING[transform.interpolation])
     canvas = Image.new("RGB", (size, size), tuple(round(255 * value) for value in transform.mean))
     canvas.paste(scaled, (-left, -top))
     return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
 
 
-def view_of(width: int, height: int, transform: ImageTransform) -> tuple[float, float, float, float]:
-    """What of a picture of this size the encoder sees: left, top, width and height in shares of the picture's."""
-    if transform.fit == "stretch":
-        return 0.0, 0.0, 1.0, 1.0
-    (wide, high), (left, top) = _placed(width, height, transform)
-    return left / wide, top / high, transform.size / wide, transform.size / high
-
-
-def _placed(width: int, height: int, transform: ImageTransform) -> tuple[tuple[int, int], tuple[int, int]]:
+def placed(width: int, height: int, transform: ImageTransform) -> tuple[tuple[int, int], tuple[int, int]]:
     """Width and height of the scaled picture, and where in it the square begins: left, top."""
     size, around = transform.size, math.floor(transform.size / transform.crop + 1e-6)
     if transform.fit == "squash":

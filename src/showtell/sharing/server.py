@@ -28,9 +28,9 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from showtell.data.images import view_of
 from showtell.errors import UserError, one_line
 from showtell.files import size
+from showtell.prediction.pictures import view_of
 from showtell.sharing.desk import Answer, Desk
 from showtell.sharing.readers import Readers
 
