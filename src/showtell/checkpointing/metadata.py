@@ -74,6 +74,8 @@ def checked_metadata(
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
+    if not _is_text(metadata.setdefault("tokenizer", "")):
+        raise CheckpointError(f"the checkpoint {os.fspath(path)}: its tokenizer is of a wrong kind; pass one of a run")
     plugins = metadata.setdefault("plugins", [])
     check_origins(plugins, path, *([MODEL] if model_only else []))  # before a name that only a plugin knows is refused
     if model_only:

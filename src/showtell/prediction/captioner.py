@@ -37,7 +37,7 @@ from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.encoders.pair import in_words, pixels_in_words
 from showtell.prediction.pictures import Look, Pictures, as_list, looks_at
 from showtell.run import Run
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary, tokenizer_of
 
 if TYPE_CHECKING:
     from showtell.models.module import CaptionModule
@@ -211,7 +211,7 @@ class Captioner(PictureCaptioner):
         checkpoint = load_checkpoint(path)
         metadata = checked_metadata(checkpoint, path, model_only=True)
         config = restore(metadata["config"])
-        vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
+        vocabulary = Vocabulary(metadata["vocabulary"], tokenizer_of(config.vocab, metadata["tokenizer"]))
         identity, transform = metadata["encoder"], ImageTransform.of(metadata["transform"])
         weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)
         encoder = build_encoder(config.encoder, weights)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from showtell.checkpointing.io import checkpoint_file, load_checkpoint
 from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
 from showtell.config import Config, ConfigError, restore
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary, tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,6 @@ def load_start(path: str) -> Start:
     metadata = checked_metadata(checkpoint, file, model_only=True)
     state = checkpoint["state_dict"]
     config = restore(metadata["config"])
-    vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
+    vocabulary = Vocabulary(metadata["vocabulary"], tokenizer_of(config.vocab, metadata["tokenizer"]))
     sha256 = str(metadata["encoder"]["sha256"])
     return Start(file, config, vocabulary, inference_weights(state), finetuned_weights(state), sha256)
