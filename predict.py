@@ -2,12 +2,19 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
-from showtell.prediction.options import INSTEAD, NEEDS, add_analysis_flags, add_decoding_flags, add_score_flags
+from showtell.prediction.options import (
+    INSTEAD,
+    NEEDS,
+    add_analysis_flags,
+    add_decoding_flags,
+    add_picture_flags,
+    add_score_flags,
+    add_sharing_flags,
+)
 
 USAGE = """\
 predict.py CHECKPOINT [CHECKPOINT ...] PICTURE ... [options]
@@ -34,33 +41,15 @@ def arguments() -> argparse.Namespace:
         "words",
         nargs="+",
         metavar="CHECKPOINT|PICTURE",
-        help="first a checkpoint, .ckpt or run directory (its best one is taken), then further checkpoints, "
-        "and pictures, folders or glob patterns in quotes",
+        help="first a run directory (its best checkpoint is taken), a checkpoint (.ckpt) or a pack (.zip), then "
+        "further ones, and pictures, folders or glob patterns in quotes",
     )
-    parser.add_argument("--recursive", action="store_true", help="take the pictures of folders' sub-folders too")
-    parser.add_argument(
-        "--split",
-        choices=("train", "val", "test"),
-        help="caption and score this split of the data that the (first) run was trained on; data.root=DIR where it "
-        "lies elsewhere now, data=NAME for other data",
-    )
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a captions file")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")
-    parser.add_argument(
-        "--scores", type=Path, metavar="FILE", help="write scores, of each picture too (RES.scores.json for RES.json)"
-    )
-    parser.add_argument("--gallery", type=Path, metavar="FILE", help="write one HTML page with pictures and captions")
-    parser.add_argument(
-        "--gallery-pictures", type=int, default=500, metavar="N", help="most pictures on the page (%(default)s)"
-    )
-    parser.add_argument("--ensemble", action="store_true", help="with --gallery: show the models' average as well")
-    parser.add_argument("--save-pictures", type=Path, metavar="DIR", help="write each picture with its caption on it")
-    parser.add_argument("--attention", type=Path, metavar="DIR", help="write where the model looked, word by word")
+    add_picture_flags(parser)
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add_analysis_flags(parser)
     add_score_flags(parser)
+    add_sharing_flags(parser)
     add_decoding_flags(parser)
     parser.add_argument("--plugins", metavar="DIR", help="a folder of plugins, or a file; `plugins/` is taken anyway")
     return parser.parse_intermixed_args(take_plugins(sys.argv[1:], __file__))
@@ -69,6 +58,10 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
+    if options.pack or options.export or options.quantize:
+        from showtell.sharing.command import share
+
+        return share(options)
     from showtell.prediction.command import predict  # late: --help must not wait for torch
 
     return predict(options)

@@ -8,7 +8,8 @@ from tests.small_settings import DECODERS, REGION_DECODERS, decoder_settings
 from torch import nn
 
 from showtell.config import DecodingConfig
-from showtell.decoding import decode
+from showtell.decoding import decode, ensemble_step
+from showtell.decoding.hypothesis import split_state
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder, word_attention
 from showtell.models.layers import given_words
 
@@ -47,6 +48,45 @@ def test_stepping_gives_the_logits_of_teacher_forcing(name, settings):
         answer, state = decoder.step(column, state)
         logits.append(answer)
     torch.testing.assert_close(torch.stack(logits, 1), decoder(features, CAPTIONS), atol=1e-5, rtol=1e-5)
+
+
+@each_decoder
+@pytest.mark.parametrize("settings", [{}, {"num_layers": 1}, {"image_every_step": True, "tie_embeddings": True}])
+def test_decoding_steps_with_the_numbers_of_training(name, settings):
+    """Beams of a picture share its row of what never changes, and words come from a table."""
+    decoder, features = small(name, **settings), pictures(name, 3)
+    captions = torch.stack([CAPTIONS, CAPTIONS.flip(0)], dim=1).flatten(0, 1)  # two of each picture, side by side
+    with torch.no_grad():
+        stepper, state, logits = decoder.stepper(), decoder.begin(features, captions), []
+        for column in given_words(captions).unbind(1):
+            answer, state = stepper(column, state)
+            logits.append(answer)
+    own, shared = split_state(stepper, state)
+    assert {len(tensor) for tensor in own} == {6}
+    assert {len(tensor) for tensor in shared} <= {3}
+    repeated = decoder(features.repeat_interleave(2, 0), captions)
+    torch.testing.assert_close(torch.stack(logits, 1), repeated, atol=1e-5, rtol=1e-5)
+
+
+@each_decoder
+@pytest.mark.parametrize("groups", [1, 2])
+def test_beams_that_share_their_picture_find_what_beams_with_copies_find(name, groups):
+    decoder, features = small(name, num_layers=2, image_every_step=True), pictures(name, 5)
+    config = DecodingConfig(method="beam", beam_size=4, groups=groups, num_captions=3, max_length=6)
+    shared = decode(decoder.stepper(), decoder.initial_state(features), config)
+    copied = decode(decoder.step, decoder.initial_state(features), config)
+    both = ensemble_step([decoder.stepper()] * 2, [decoder.initial_state(features)] * 2)
+    for found in (copied, decode(*both, config)):
+        assert [[h.tokens for h in caption] for caption in found] == [[h.tokens for h in c] for c in shared]
+
+
+def test_no_table_where_dropout_draws_or_a_plugin_steps():
+    decoder = small("lstm", word_dropout=0.9).train()
+    assert decoder.stepper().step == decoder.step
+    own = type("Own", (type(decoder),), {"step": lambda self, tokens, state: None})(
+        decoder_settings("lstm", embedding_size=8, hidden_size=8), D, V
+    )
+    assert own.eval().stepper().step == own.step
 
 
 @each_decoder

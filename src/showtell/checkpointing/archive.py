@@ -20,6 +20,7 @@ from showtell.errors import UserError
 
 CHUNK = 1 << 20
 MAX_BYTES = 16 << 30
+PACK_SUFFIX = ".zip"
 _DIRECTORY_END = b"PK\x05\x06"
 _DIRECTORY_END_BYTES = 22
 
@@ -39,6 +40,12 @@ class CheckpointError(UserError):
 
 class DamagedError(CheckpointError):
     """A checkpoint whose bytes are not the ones that were written: torn or rotten."""
+
+
+def called(path: str | os.PathLike[str]) -> str:
+    """`the checkpoint FILE`, for messages; or `the pack FILE.zip`."""
+    name = os.fspath(path)
+    return f"the {'pack' if name.endswith(PACK_SUFFIX) else 'checkpoint'} {name}"
 
 
 def trailer(checksum: int, length: int) -> bytes:
@@ -92,12 +99,12 @@ def open_local(path: str | os.PathLike[str]) -> IO[bytes]:
     except OSError as error:
         denied = isinstance(error, PermissionError)
         remedy = "check its permissions" if denied else "pass a run, or a file of its checkpoints/"
-        raise CheckpointError(f"cannot read the checkpoint {name}: {os.strerror(error.errno or 0)}; {remedy}") from None
+        raise CheckpointError(f"cannot read {called(name)}: {os.strerror(error.errno or 0)}; {remedy}") from None
     size = os.fstat(file.fileno()).st_size
     if size == 0 or size > MAX_BYTES or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         reason = "is empty; its writing was cut" if size == 0 else f"is {size} bytes big, more than {MAX_BYTES}"
-        raise DamagedError(f"the checkpoint {name} {reason}; use another one")
+        raise DamagedError(f"{called(name)} {reason}; use another one")
     return file
 
 
@@ -126,7 +133,7 @@ def check_bytes(file: IO[bytes], name: str) -> bool:
     if written == trailer(checksum, length):
         return True
     if written[:15] == trailer(0, 0)[:15]:
-        raise DamagedError(f"the checkpoint {name} is rotten: its bytes changed after it was written; use another one")
+        raise DamagedError(f"{called(name)} is rotten: its bytes changed after it was written; use another one")
     return False
 
 
@@ -139,11 +146,11 @@ def _directory(file: IO[bytes], name: str, end: int) -> zipfile.ZipFile:
     if head != b"PK\x03\x04":
         raise CheckpointError(f"{name} is not a checkpoint file of Showtell; pass one that a run wrote")
     if tail[:4] != _DIRECTORY_END or tail[-2:] != b"\0\0":
-        raise DamagedError(f"the checkpoint {name} is torn: its end is missing; use another one")
+        raise DamagedError(f"{called(name)} is torn: its end is missing; use another one")
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
-        raise DamagedError(f"the checkpoint {name} is torn: its table of contents is broken; use another one") from None
+        raise DamagedError(f"{called(name)} is torn: its table of contents is broken; use another one") from None
     return archive
 
 
@@ -155,18 +162,23 @@ def check_archive(file: IO[bytes], name: str, end: int) -> None:
     Raises:
         CheckpointError: compressed, overlapping or duplicate entries, or a forbidden global.
     """
-    entries = _directory(file, name, end).infolist()
+    stored_entries(file, name, end)
+    check_globals(_pickle(file, name), name)
+
+
+def stored_entries(file: IO[bytes], name: str, end: int) -> zipfile.ZipFile:
+    """The archive, which holds no more than its size, each entry once and uncompressed; as `check_archive`."""
+    archive = _directory(file, name, end)
+    entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise CheckpointError(
-            f"the checkpoint {name} holds compressed data, which Showtell never writes; it is not opened"
-        )
+        raise CheckpointError(f"{called(name)} holds compressed data, which Showtell never writes; it is not opened")
     declared = sum(entry.file_size for entry in entries)
     if declared > end or any(entry.file_size != entry.compress_size for entry in entries):
-        raise CheckpointError(f"the checkpoint {name} declares {declared} bytes in a file of {end}; it is not opened")
-    if len(set(names)) != len(names) or min(entry.header_offset for entry in entries) != 0:
-        raise CheckpointError(f"the checkpoint {name} is not laid out as torch does it; it is not opened")
-    check_globals(_pickle(file, name), name)
+        raise CheckpointError(f"{called(name)} declares {declared} bytes in a file of {end}; it is not opened")
+    if len(set(names)) != len(names) or min((entry.header_offset for entry in entries), default=1) != 0:
+        raise CheckpointError(f"{called(name)} is not laid out as Showtell does it; it is not opened")
+    return archive
 
 
 def _pickle(file: IO[bytes], name: str) -> bytes:
@@ -177,7 +189,7 @@ def _pickle(file: IO[bytes], name: str) -> bytes:
     try:
         return bytes(torch._C.PyTorchFileReader(file).get_record("data.pkl"))
     except RuntimeError:
-        raise DamagedError(f"the checkpoint {name} is torn: torch finds no data in it; use another one") from None
+        raise DamagedError(f"{called(name)} is torn: torch finds no data in it; use another one") from None
 
 
 def check_globals(pickle: bytes, name: str) -> None:
@@ -193,8 +205,8 @@ def check_globals(pickle: bytes, name: str) -> None:
             if opcode.name in {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
         }
     except Exception:  # pickletools raises whatever the broken bytes lead to
-        raise DamagedError(f"the checkpoint {name} is unreadable: its pickle is broken; use another one") from None
+        raise DamagedError(f"{called(name)} is unreadable: its pickle is broken; use another one") from None
     if forbidden := sorted(named - ALLOWED_GLOBALS):
         raise CheckpointError(
-            f"the checkpoint {name} asks for {forbidden[0]!r}, more than tensors and plain containers; it is not opened"
+            f"{called(name)} asks for {forbidden[0]!r}, more than tensors and plain containers; it is not opened"
         )

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from showtell.checkpointing.archive import CheckpointError
+from showtell.checkpointing.archive import CheckpointError, called
 from showtell.checkpointing.io import STAMP
 from showtell.config import ConfigError, restore
 from showtell.config.plugins import MODEL, check_origins, without_missing
 from showtell.text import SPECIAL_TOKENS
+
+RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 
 def _is_text(value: object) -> bool:
@@ -44,7 +46,8 @@ def _is_transform(value: object) -> bool:
     means = [value["mean"], value["std"]]
     triples = all(isinstance(part, list | tuple) and len(part) == 3 for part in means)
     numbers = triples and all(isinstance(number, float | int) for part in means for number in part)
-    return numbers and type(value["size"]) is int and 0 < value["size"] <= 4096 and _is_text(value["interpolation"])
+    resized = ("bilinear", "bicubic") if fit == "stretch" else RESAMPLING
+    return numbers and type(value["size"]) is int and 0 < value["size"] <= 4096 and value["interpolation"] in resized
 
 
 _METADATA: dict[str, Callable[[object], bool]] = {
@@ -70,12 +73,12 @@ def checked_metadata(
     for key, fits in _METADATA.items():
         if key not in metadata or not fits(metadata[key]):
             state = "is of a wrong kind" if key in metadata else "is missing"
-            raise CheckpointError(f"the checkpoint {os.fspath(path)}: its {key} {state}; pass one that a run wrote")
+            raise CheckpointError(f"{called(path)}: its {key} {state}; pass one that a run wrote")
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise CheckpointError(f"the checkpoint {os.fspath(path)} holds no weights; pass one that a run wrote")
+        raise CheckpointError(f"{called(path)} holds no weights; pass one that a run wrote")
     if not _is_text(metadata.setdefault("tokenizer", "")):
-        raise CheckpointError(f"the checkpoint {os.fspath(path)}: its tokenizer is of a wrong kind; pass one of a run")
+        raise CheckpointError(f"{called(path)}: its tokenizer is of a wrong kind; pass one that a run wrote")
     plugins = metadata.setdefault("plugins", [])
     check_origins(plugins, path, *([MODEL] if model_only else []))  # before a name that only a plugin knows is refused
     if model_only:
@@ -83,7 +86,7 @@ def checked_metadata(
     try:
         restore(metadata["config"])
     except ConfigError as error:
-        raise CheckpointError(f"the checkpoint {os.fspath(path)} cannot be used: {error}") from None
+        raise CheckpointError(f"{called(path)} cannot be used: {error}") from None
     return metadata
 
 

@@ -7,10 +7,18 @@ import torch
 
 from showtell.config import DecodingConfig
 from showtell.decoding.beam import beam_search
-from showtell.decoding.hypothesis import DecodingError, Hypothesis, State, StepFunction, ensemble_step, repeat_rows
+from showtell.decoding.hypothesis import (
+    DecodingError,
+    Hypothesis,
+    State,
+    StepFunction,
+    Stepper,
+    ensemble_step,
+    repeat_rows,
+)
 from showtell.decoding.sampling import greedy, sample
 
-__all__ = ["DecodingError", "Hypothesis", "State", "StepFunction", "decode", "ensemble_step", "repeat_rows"]
+__all__ = ["DecodingError", "Hypothesis", "State", "StepFunction", "Stepper", "decode", "ensemble_step", "repeat_rows"]
 
 
 @torch.no_grad()

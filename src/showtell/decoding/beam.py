@@ -41,6 +41,7 @@ from showtell.decoding.hypothesis import (
     log_normalizer,
     repeat_rows,
     select_rows,
+    split_state,
 )
 from showtell.text import END, START
 
@@ -81,9 +82,11 @@ def beam_search(
     finished = _nothing(pictures, config.groups, min(width, config.num_captions), device, key=FORBIDDEN)
     results: list[list[Hypothesis]] = [[] for _ in range(pictures)]
     waiting = torch.arange(pictures, device=device)
+    state, seen = split_state(step, state)
     state, tokens = repeat_rows(state, config.groups), torch.full((pictures * config.groups,), START, device=device)
     for _ in range(config.max_length + 1):
-        logits, state = step(tokens, state)
+        logits, state = step(tokens, state + seen)
+        state, seen = split_state(step, state)
         live, parents = _extend(logits.float(), live, config)
         live, finished = _part(live, finished, config)
         settled = _settled(live, finished, config, early_stop)
@@ -93,7 +96,7 @@ def beam_search(
                 results[picture] = captions
             left = (~settled).nonzero().squeeze(1)
             live, finished = live.of_pictures(left), finished.of_pictures(left)
-            waiting, parents = waiting[left], parents[left]
+            waiting, parents, seen = waiting[left], parents[left], select_rows(seen, left)
         if len(waiting) == 0:
             break
         state, tokens = select_rows(state, parents.flatten()), live.tokens[..., -1].flatten()

@@ -2,7 +2,8 @@
 
 A decoding algorithm sees a decoder only as a `StepFunction` and its memory only as a `State`, a tuple of tensors with
 one row per caption that is being written. It moves rows about (`index_select`, `repeat_interleave` along dimension 0)
-and never looks inside, so an LSTM's two matrices, a grid of regions or a transformer's growing cache are all one to it.
+and never looks inside, so an LSTM's two matrices or a transformer's growing cache are all one to it. A `Stepper` may
+say of the last tensors, such as a grid of regions, that they are the picture's: beams of a picture then share one row.
 
 Legend of shapes: P pictures, G groups of beams, W beams of a group, N = P x G x W rows, T words so far, V vocabulary.
 """
@@ -31,6 +32,24 @@ class StepFunction(Protocol):
     def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """From the last tokens (N,), int64, and the state to the next word's logits (N, V) and the new state."""
         ...
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """A step function that takes beams of one picture beside a single row of what it knows of the picture.
+
+    Attributes:
+        step: the step function.
+        of_picture: so many tensors at the end of the state never change, and may have P rows where the others have
+            P x k: those of a picture's k captions, side by side.
+    """
+
+    step: StepFunction
+    of_picture: int = 0
+
+    def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `StepFunction`."""
+        return self.step(tokens, state)
 
 
 @dataclass(frozen=True)
@@ -72,6 +91,12 @@ def repeat_rows(state: State, times: int) -> State:
     return state if times == 1 else tuple(tensor.repeat_interleave(times, 0) for tensor in state)
 
 
+def split_state(step: StepFunction, state: State) -> tuple[State, State]:
+    """The tensors of a state that are the captions', and those that are the pictures'."""
+    own = len(state) - (step.of_picture if isinstance(step, Stepper) else 0)
+    return state[:own], state[own:]
+
+
 def log_normalizer(logits: Tensor) -> Tensor:
     """What turns logits (N, V) into log-probabilities when subtracted: (N, 1).
 
@@ -100,17 +125,23 @@ def ensemble_step(steps: Sequence[StepFunction], states: Sequence[State]) -> tup
     Returns:
         The step function, whose logits are log-probabilities, and the state it starts from.
     """
-    ends = [0]
-    for state in states:
-        ends.append(ends[-1] + len(state))
+    own, shared = zip(*(split_state(step, state) for step, state in zip(steps, states, strict=True)), strict=True)
 
     def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        answers = [one(tokens, state[ends[i] : ends[i + 1]]) for i, one in enumerate(steps)]
+        tensors = iter(state)
+        given = [tuple(next(tensors) for _ in part) for part in (*own, *shared)]
+        pairs = zip(steps, given[: len(own)], given[len(own) :], strict=True)
+        answers = [one(tokens, (*captions, *pictures)) for one, captions, pictures in pairs]
         sizes = {logits.shape[1] for logits, _ in answers}
         if len(sizes) > 1:
             raise DecodingError(f"the decoders' vocabularies hold {sorted(sizes)} words; join only equal ones")
         log_probs = torch.stack([logits.float().log_softmax(dim=1) for logits, _ in answers])
         mean = log_probs.logsumexp(dim=0) - math.log(len(steps))
-        return mean, tuple(tensor for _, part in answers for tensor in part)
+        after = [split_state(one, state) for one, (_, state) in zip(steps, answers, strict=True)]
+        return mean, _flat([own for own, _ in after], [shared for _, shared in after])
 
-    return step, tuple(tensor for state in states for tensor in state)
+    return Stepper(step, sum(map(len, shared))), _flat(own, shared)
+
+
+def _flat(*groups: Sequence[State]) -> State:
+    return tuple(tensor for group in groups for state in group for tensor in state)

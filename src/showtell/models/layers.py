@@ -24,13 +24,25 @@ FREQUENCIES = 3
 
 
 def attention_weights(energy: nn.Module, keys: Tensor, query: Tensor) -> Tensor:
-    """Weights `(N, R)` by additive attention (Bahdanau et al. 2015) of a query `(N, A)` over keys `(N, R, A)`.
+    """Weights `(N, R)` by additive attention (Bahdanau et al. 2015) of queries `(N, A)` over keys `(P, R, A)`.
 
-    A processor takes six times as long for a tanh as for a sigmoid, and tanh(z) = 2 sigmoid(2 z) - 1, whose constant
-    the softmax does not feel. So keys are given twice as large as they are, once per picture.
+    Of each of the P pictures there are N / P queries, side by side. A processor takes six times as long for a tanh as
+    for a sigmoid, and tanh(z) = 2 sigmoid(2 z) - 1, whose constant the softmax does not feel. So keys are given twice
+    as large as they are, once per picture.
     """
-    energies: Tensor = energy((keys + 2 * query.unsqueeze(1)).sigmoid())
-    return (2 * energies.squeeze(2)).softmax(dim=1)
+    queries = 2 * by_picture(query, keys).unsqueeze(2)
+    energies: Tensor = energy((keys.unsqueeze(1) + queries).sigmoid())
+    return (2 * energies.squeeze(3)).softmax(dim=2).flatten(0, 1)
+
+
+def mean_region(weights: Tensor, regions: Tensor) -> Tensor:
+    """The mean `(N, D)` of regions `(P, R, D)` with weights `(N, R)`; of each picture N / P, side by side."""
+    return torch.bmm(by_picture(weights, regions), regions).flatten(0, 1)
+
+
+def by_picture(rows: Tensor, pictures: Tensor) -> Tensor:
+    """Rows `(N, ...)` as `(P, N / P, ...)`, where `pictures` has P rows."""
+    return rows.view(len(pictures), -1, *rows.shape[1:])
 
 
 def coverage_penalty(strength: float, weights: Tensor) -> Tensor:
@@ -89,9 +101,9 @@ def padded(captions: Sequence[Sequence[int]], device: torch.device) -> tuple[Ten
     return torch.tensor(rows, device=device), mask.float()
 
 
-def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Hidden and cell `(N, H)` from the sums `(N, 4H)` that enter the input, forget, output gate and the candidate."""
-    enter, forget, leave, candidate = gates.chunk(4, dim=1)
+def lstm_cell(sums: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Hidden and cell `(N, H)` from the sums `(N, H)` that enter the input, forget, output gate and the candidate."""
+    enter, forget, leave, candidate = sums
     cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
     return leave.sigmoid() * cell.tanh(), cell
 

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from showtell.config import DecodingConfig, TrainingConfig
-from showtell.decoding import Hypothesis, decode
+from showtell.decoding import Hypothesis, Stepper, decode
 from showtell.models.decoders.base import Decoder, attention_maps
 from showtell.models.encoders.base import Encoder
 from showtell.models.encoders.encoding import LazyEncoder
@@ -78,6 +78,7 @@ class CaptionModule(pl.LightningModule):
         self.vocabulary = vocabulary
         self.metadata = dict(metadata or {})
         self.captions: dict[int, str] = {}
+        self._stepper: Stepper | None = None
         # pictures whose attention is kept, and for each of these the words and maps of the last validation
         self.attention_ids: set[int] = set()
         self.attention: dict[int, tuple[list[str], Tensor]] = {}
@@ -134,7 +135,8 @@ class CaptionModule(pl.LightningModule):
     def caption(self, images: Tensor, config: DecodingConfig | None = None) -> list[list[Hypothesis]]:
         """The n-best captions of each picture, best first."""
         decoder = self.inference_decoder
-        return decode(decoder.step, decoder.initial_state(self.features(images)), config or self.decoding_config)
+        step = self._stepper or decoder.stepper()
+        return decode(step, decoder.initial_state(self.features(images)), config or self.decoding_config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | float]:
         """One batch; `training.curves` logs the loss and, as this rank found it, what the objective adds."""
@@ -172,8 +174,13 @@ class CaptionModule(pl.LightningModule):
             self.attention[ids[row]] = ([self.vocabulary.words[token] for token in tokens], looked)
 
     def on_validation_epoch_start(self) -> None:
-        """Forgets the captions of the epoch before."""
+        """Forgets the captions of the epoch before; the weights stay as they are until the end."""
         self.captions, self.attention = {}, {}
+        self._stepper = self.inference_decoder.stepper()
+
+    def on_validation_epoch_end(self) -> None:
+        """The weights move on."""
+        self._stepper = None
 
     def configure_callbacks(self) -> list[Callback]:
         """Scores the captions of a validation, where the trainer has nothing that does."""

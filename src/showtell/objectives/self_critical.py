@@ -143,4 +143,4 @@ def log_probabilities(decoder: Decoder, features: Tensor, tokens: Tensor, temper
 
 def _captions(decoder: Decoder, features: Tensor, config: DecodingConfig) -> list[list[Hypothesis]]:
     with torch.no_grad():
-        return decode(decoder.step, decoder.initial_state(features), replace(config, max_length=LONGEST))
+        return decode(decoder.stepper(), decoder.initial_state(features), replace(config, max_length=LONGEST))

@@ -1,4 +1,4 @@
-"""Captions for pictures from a checkpoint file alone: what `predict.py`, the gallery and a notebook use.
+"""Captions for pictures from a checkpoint or a pack alone: what `predict.py`, the gallery and a notebook use.
 
     captioner = showtell.load("runs/demo/STAMP")
     print(captioner)
@@ -6,7 +6,8 @@
         print(found.path, found.captions)
 
 The checkpoint brings configuration, vocabulary, transform and the decoder's weights. The encoder is built by name;
-public weights are found or fetched again and compared by hash, others lie beside the checkpoint as `encoder.pt`;
+public weights are found or fetched again and compared by hash, others lie beside the checkpoint as `encoder.pt`, and a
+pack holds all that do not install with Showtell;
 blocks that were fine-tuned then take their weights from the checkpoint.
 """
 
@@ -24,19 +25,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from showtell.checkpointing.io import checkpoint_file, load_checkpoint
-from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
-from showtell.config import Config, ConfigError, DecodingConfig, ImageTransform, restore
+from showtell.checkpointing.stored import StoredModel, load_model
+from showtell.config import Config, ConfigError, DecodingConfig, restore
 from showtell.data.images import PictureLike, pixels_of, prepare
 from showtell.data.workers import watched
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
-from showtell.models.decoders.base import Decoder, attention_maps, build_decoder
-from showtell.models.encoders.base import Encoder, build_encoder
-from showtell.models.encoders.encoding import FastEncoder, encoding_precision, recorded_weights
-from showtell.models.encoders.finetuning import finetuned_blocks
+from showtell.models.decoders.base import Decoder, attention_maps
+from showtell.models.encoders.base import Encoder
+from showtell.models.encoders.encoding import FastEncoder, encoding_precision
 from showtell.models.encoders.pair import in_words, pixels_in_words
+from showtell.prediction.building import best_score, stored_decoder, stored_encoder
 from showtell.prediction.pictures import Look, Pictures, as_list, looks_at
-from showtell.run import Run
 from showtell.text import Vocabulary, tokenizer_of
 
 if TYPE_CHECKING:
@@ -177,10 +176,12 @@ class Captioner(PictureCaptioner):
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.encoder = FastEncoder(encoder, place, encoding_precision(config.features.precision, place))
         self.decoder = decoder.to(place).eval()
+        self.stepper = self.decoder.stepper()
         self.vocabulary = vocabulary
         self.configs = [config]
         self.transform = encoder.transform
         self.file = file
+        self.best = ""  # its score, where that is known
         self.watcher: Callable[[Tensor], object] | None = None  # sees the features of what is captioned
 
     def __str__(self) -> str:
@@ -193,7 +194,7 @@ class Captioner(PictureCaptioner):
             "words": f"{len(self.vocabulary):,}",
             "data": config.data.name,
             "decoding": config.decoding.method,
-            "best": _score(self.file) if self.file else "",
+            "best": self.best,
             "device": str(self.encoder.device),
         }
         described = [f"  {key:<9} {text}" for key, text in lines.items() if text]
@@ -201,25 +202,24 @@ class Captioner(PictureCaptioner):
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str = "auto") -> "Captioner":
-        """Loads a checkpoint; of a run directory the best one.
+        """Loads a checkpoint or a pack; of a run directory the best checkpoint.
 
         Raises:
-            CheckpointError: no intact checkpoint of Showtell's.
+            CheckpointError: no intact one of Showtell's.
             WeightsError: the frozen encoder's weights cannot be had.
         """
-        path = checkpoint_file(Path(path))
-        checkpoint = load_checkpoint(path)
-        metadata = checked_metadata(checkpoint, path, model_only=True)
-        config = restore(metadata["config"])
-        vocabulary = Vocabulary(metadata["vocabulary"], tokenizer_of(config.vocab, metadata["tokenizer"]))
-        identity, transform = metadata["encoder"], ImageTransform.of(metadata["transform"])
-        weights = recorded_weights(config.encoder, identity["sha256"], identity["public"], transform, path.parent)
-        encoder = build_encoder(config.encoder, weights)
-        if count := config.encoder.finetune_blocks:
-            load_weights(finetuned_blocks(encoder, count), finetuned_weights(checkpoint["state_dict"]), path)
-        decoder = build_decoder(config.decoder, tuple(metadata["feature_shape"]), len(vocabulary))
-        load_weights(decoder, inference_weights(checkpoint["state_dict"]), path)
-        return cls(encoder, decoder, vocabulary, config, device, path)
+        stored = load_model(Path(path))
+        return cls.of(stored, stored_encoder(stored), device)
+
+    @classmethod
+    def of(cls, stored: StoredModel, encoder: Encoder, device: str = "auto") -> "Captioner":
+        """The captioner of a file that is open, and its encoder; errors as `from_checkpoint`."""
+        config = restore(stored.metadata["config"])
+        vocabulary = Vocabulary(stored.metadata["vocabulary"], tokenizer_of(config.vocab, stored.metadata["tokenizer"]))
+        decoder = stored_decoder(stored, config)
+        captioner = cls(encoder, decoder, vocabulary, config, device, stored.path)
+        captioner.best = str(stored.metadata.get("best"))[:200] if stored.is_packed else best_score(stored.path)
+        return captioner
 
     @classmethod
     def from_module(cls, module: "CaptionModule", device: str = "auto") -> "Captioner":
@@ -238,7 +238,7 @@ class Captioner(PictureCaptioner):
         encoded = [self.encoder(one) for one in pixels]
         if self.watcher:
             self.watcher(encoded[0])  # of the picture as it is
-        step, states = self.decoder.step, [self.decoder.initial_state(one) for one in encoded]
+        step, states = self.stepper, [self.decoder.initial_state(one) for one in encoded]
         return ensemble_step([step] * len(states), states) if len(states) > 1 else (step, states[0])
 
     @property
@@ -253,15 +253,6 @@ class Captioner(PictureCaptioner):
             return None
         pixels = prepare(pixels_of(captioned.picture), self.transform).unsqueeze(0)
         return attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[rank].tokens])[0].numpy()
-
-
-def _score(file: Path) -> str:
-    """`val/cider 0.947 after epoch 3` of a run's best checkpoint; empty where that is not known."""
-    run = Run(file.parent.parent)
-    status = run.stage_status() if file == run.best else None
-    if status is None or status.best is None:
-        return ""
-    return f"{status.monitor} {status.best:.3f} after epoch {status.best_epoch}"
 
 
 def _captioned(path: Path, picture: PictureLike, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:

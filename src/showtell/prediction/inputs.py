@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.checkpointing.io import BEST, checkpoint_file
+from showtell.checkpointing.pack import is_pack
 from showtell.config import ConfigError, DataConfig, DecodingConfig
 from showtell.data.annotations import Picture, SplitName
 from showtell.data.formats import read_split
@@ -64,12 +65,13 @@ class ModelOutput:
 def split_arguments(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Parts the command line's words into checkpoint files and pictures.
 
-    Checkpoints end in `.ckpt` or are run directories; where none does, the first word is meant to be one.
+    Checkpoints end in `.ckpt`, packs in `.zip`, or they are run directories; where none does, the first word is meant
+    to be one.
 
     Raises:
         ConfigError: the first word is neither.
     """
-    named = [word for word in words if word.endswith(".ckpt") or _is_run(Path(word))]
+    named = [word for word in words if word.endswith(".ckpt") or is_pack(word) or _is_run(Path(word))]
     if not named:
         named = [words[0]]
         refuse_no_checkpoint(Path(words[0]))

@@ -26,6 +26,30 @@ _SAMPLING = ("temperature", "top_k", "top_p")
 _EVERY_METHOD = ("max_length", "min_length", "length_penalty", "block_ngram")
 
 
+def add_picture_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds where pictures come from, and what is written about them."""
+    parser.add_argument("--recursive", action="store_true", help="take the pictures of folders' sub-folders too")
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        help="caption and score this split of the data that the (first) run was trained on; data.root=DIR where it "
+        "lies elsewhere now, data=NAME for other data",
+    )
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="caption the pictures of a captions file")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where the pictures of --annotations lie")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write COCO's result format: image_id, caption")
+    parser.add_argument(
+        "--scores", type=Path, metavar="FILE", help="write scores, of each picture too (RES.scores.json for RES.json)"
+    )
+    parser.add_argument("--gallery", type=Path, metavar="FILE", help="write one HTML page with pictures and captions")
+    parser.add_argument(
+        "--gallery-pictures", type=int, default=500, metavar="N", help="most pictures on the page (%(default)s)"
+    )
+    parser.add_argument("--ensemble", action="store_true", help="with --gallery: show the models' average as well")
+    parser.add_argument("--save-pictures", type=Path, metavar="DIR", help="write each picture with its caption on it")
+    parser.add_argument("--attention", type=Path, metavar="DIR", help="write where the model looked, word by word")
+
+
 def add_score_flags(parser: argparse.ArgumentParser) -> None:
     """Adds what is scored besides."""
     parser.add_argument(
@@ -57,6 +81,16 @@ def add_decoding_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", type=int, metavar="N", help="of sampling and of views (0): the same seed, the same captions"
     )
+
+
+def add_sharing_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what gives a model to other people."""
+    group = parser.add_argument_group("sharing", "In the place of pictures; docs/sharing.md explains it.")
+    group.add_argument("--pack", type=Path, metavar="FILE.zip", help="write the model as one file that travels")
+    group.add_argument(
+        "--export", type=Path, metavar="DIR", help="write it as ONNX files, with a script; docs/export.md"
+    )
+    group.add_argument("--quantize", action="store_true", help="with --export: 8-bit weights, a quarter of the size")
 
 
 def add_analysis_flags(parser: argparse.ArgumentParser) -> None:

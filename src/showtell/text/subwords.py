@@ -133,6 +133,10 @@ class BytePairs(Subwords):
         begins = [place for place, piece in enumerate(tokens) if not piece.startswith(GOES_ON)]
         return tokens[: begins[most]] if len(begins) > most else tokens
 
+    def touch(self, left: str, right: str) -> bool:
+        """No blank within a word."""
+        return right.startswith(GOES_ON) or self.words.touch(left.removeprefix(GOES_ON), right)
+
     def pieces(self, words: Sequence[str]) -> list[str]:
         """See `Tokenizer`; blanks stand between words alone."""
         parts = list[list[str]]()

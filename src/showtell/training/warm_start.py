@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from showtell.checkpointing.io import checkpoint_file, load_checkpoint
-from showtell.checkpointing.metadata import checked_metadata, finetuned_weights, inference_weights, load_weights
+from showtell.checkpointing.metadata import load_weights
+from showtell.checkpointing.stored import load_model
 from showtell.config import Config, ConfigError, restore
 from showtell.text import Vocabulary, tokenizer_of
 
@@ -63,16 +63,13 @@ class Start:
 
 
 def load_start(path: str) -> Start:
-    """Reads the checkpoint; of a run directory the best one, or the last where no best is chosen yet.
+    """Reads the checkpoint, or a pack; of a run directory the best one, or the last where no best is chosen yet.
 
     Raises:
         UserError: there is none, or it is broken; one line.
     """
-    file = checkpoint_file(Path(path))
-    checkpoint = load_checkpoint(file)
-    metadata = checked_metadata(checkpoint, file, model_only=True)
-    state = checkpoint["state_dict"]
-    config = restore(metadata["config"])
+    stored = load_model(Path(path))
+    metadata, config = stored.metadata, restore(stored.metadata["config"])
     vocabulary = Vocabulary(metadata["vocabulary"], tokenizer_of(config.vocab, metadata["tokenizer"]))
     sha256 = str(metadata["encoder"]["sha256"])
-    return Start(file, config, vocabulary, inference_weights(state), finetuned_weights(state), sha256)
+    return Start(stored.path, config, vocabulary, stored.decoder, stored.finetuned, sha256)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.decoding import State
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders.word_table import WordTableDecoder
 from showtell.models.layers import (
     Regions,
     WordEmbedding,
@@ -25,19 +25,21 @@ from showtell.models.layers import (
     coverage_penalty,
     given_words,
     lstm_cell,
+    mean_region,
 )
 from showtell.models.settings import AttentionConfig
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
-"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(N, R, D)`, keys `(N, R, A)` doubled."""
+"""Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(B, R, D)`, keys `(B, R, A)` doubled."""
 Look = Callable[[Tensor], Tensor]
 """From weights `(N, R)` to what the regions count for in the context, of the same shape."""
 
 
-class SoftAttentionDecoder(Decoder):
+class SoftAttentionDecoder(WordTableDecoder):
     """An LSTM that looks at a mixture of regions before each word."""
 
     takes_several = True
+    of_picture = 2
 
     def __init__(self, config: AttentionConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -90,11 +92,16 @@ class SoftAttentionDecoder(Decoder):
         hidden, cell = self.initial(regions.mean(dim=1)).tanh().chunk(2, dim=1)
         return hidden, cell, regions.new_zeros(regions.shape[:2]), regions, 2 * self.key(regions)
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One word further: tokens `(N,)` to logits `(N, V)`."""
-        hidden, cell, _, regions, keys = state
+    def word(self, tokens: Tensor) -> Tensor:
+        """The embedded word and what it brings to the gates, side by side: `(N, E + 4H)`."""
         word = self.word_embedding(tokens)
-        hidden, cell, context, weights, _ = self._recur(self.from_word(word), hidden, cell, regions, keys, self.look)
+        return torch.cat([word, self.from_word(word)], dim=-1)
+
+    def advance(self, word: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word further."""
+        hidden, cell, _, regions, keys = state
+        word, gates = word.tensor_split([self.word_embedding.embedding_dim], dim=1)
+        hidden, cell, context, weights, _ = self._recur(gates, hidden, cell, regions, keys, self.look)
         return self._deep_output(word, hidden, context), (hidden, cell, weights, regions, keys)
 
     def attention(self, state: State) -> Tensor:
@@ -112,10 +119,10 @@ class SoftAttentionDecoder(Decoder):
         query, beta, recurrent = self.from_hidden(hidden).split(self.splits, dim=1)
         weights = attention_weights(self.energy, keys, query)  # eq. 4 and 5
         looked = look(weights)
-        context = torch.bmm(looked.unsqueeze(1), regions).squeeze(1)  # eq. 6 and 13
+        context = mean_region(looked, regions)  # eq. 6 and 13
         context = beta.sigmoid() * context  # section 4.2.1: beta_t = sigmoid(f_beta(h_{t-1}))
         gates = word + recurrent + self.from_context(context)  # eq. 1: T (E y_{t-1}, h_{t-1}, z_t)
-        hidden, cell = lstm_cell(gates, cell)  # eq. 2 and 3
+        hidden, cell = lstm_cell(gates.chunk(4, dim=1), cell)  # eq. 2 and 3
         return hidden, cell, context, weights, looked
 
     def _deep_output(self, word: Tensor, hidden: Tensor, context: Tensor) -> Tensor:

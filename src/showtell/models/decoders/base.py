@@ -6,8 +6,9 @@
         def step(self, tokens, state): ...                 # the next word's logits, and what is known then
         def forward(self, features, captions): ...         # the same for all words at once, where that is faster
 
-A submodule `word_embedding` (an `nn.Embedding`) can start with pretrained vectors. Shape legend: B batch, N rows, T
-words with `<end>`, V vocabulary, R regions, D feature.
+A submodule `word_embedding` (an `nn.Embedding`) can start with pretrained vectors. Decoding calls what `stepper`
+returns: `step`, unless a decoder knows of something quicker (`word_table.py`).
+Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D feature.
 """
 
 import math
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig, find
-from showtell.decoding import State, repeat_rows
+from showtell.decoding import State, Stepper, repeat_rows
 from showtell.models.layers import given_words, grid_shape, padded
 
 
@@ -29,10 +30,13 @@ class Decoder(nn.Module, ABC):
     Attributes:
         learns_by_extra_loss: some weights have a gradient only where training adds what `teacher_forced` adds.
         takes_several: `forward` takes `(k B, T)` captions, k of each picture side by side, and sees a picture once.
+        of_picture: so many tensors at the end of the state `step` hands back as it got them, and takes them with one
+            row per picture where the others have k; see `decoding.Stepper`.
     """
 
     learns_by_extra_loss: ClassVar[bool] = False
     takes_several: ClassVar[bool] = False
+    of_picture: int = 0
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing, word by word; who can say all words at once overrides it.
@@ -52,7 +56,9 @@ class Decoder(nn.Module, ABC):
 
     def begin(self, features: Tensor, captions: Tensor) -> State:
         """The initial state of each caption, of which there may be several per picture."""
-        return repeat_rows(self.initial_state(features), len(captions) // len(features))
+        state = self.initial_state(features)
+        own = len(state) - self.of_picture
+        return repeat_rows(state[:own], len(captions) // len(features)) + state[own:]
 
     @abstractmethod
     def initial_state(self, features: Tensor) -> State:
@@ -61,6 +67,10 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: from the last tokens `(N,)` to the next word's logits `(N, V)` and the new state."""
+
+    def stepper(self) -> Stepper:
+        """`step` for decoding, valid as long as the weights stay as they are."""
+        return Stepper(self.step, self.of_picture)
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and what training adds to cross-entropy, a scalar; here nothing."""

@@ -12,21 +12,26 @@ layers.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout, linear
 
 from showtell.decoding import State, repeat_rows
-from showtell.models.decoders.base import Decoder
-from showtell.models.layers import WordEmbedding, WordOutput, feature_dropout, given_words
+from showtell.models.decoders.word_table import WordTableDecoder
+from showtell.models.layers import WordEmbedding, WordOutput, by_picture, feature_dropout, given_words, lstm_cell
 from showtell.models.settings import LSTMConfig
 
 
-class LSTMDecoder(Decoder):
-    """Image feature -> linear -> first input of an LSTM -> words."""
+class LSTMDecoder(WordTableDecoder):
+    """Image feature -> linear -> first input of an LSTM -> words.
+
+    State: hidden and cell `(N, L, H)`; with `image_every_step` also what the picture adds to the gates, `(B, 4H)`.
+    """
 
     takes_several = True
 
     def __init__(self, config: LSTMConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
         self.image_every_step = config.image_every_step
+        self.of_picture = int(config.image_every_step)
         self.normalize = nn.LayerNorm(feature_size, elementwise_affine=False)
         self.feature_dropout = nn.Dropout(feature_dropout(config))
         self.image_embedding = nn.Linear(feature_size, config.embedding_size)
@@ -48,18 +53,43 @@ class LSTMDecoder(Decoder):
         return logits
 
     def initial_state(self, features: Tensor) -> State:
-        """The state after the picture was seen: hidden and cell `(B, L, H)`, rows first, and the picture `(B, E)`."""
-        image = self._image(features)
-        _, (hidden, cell) = self.lstm(image)
-        return hidden.transpose(0, 1), cell.transpose(0, 1), image.squeeze(1)
+        """The state after the picture was seen."""
+        image = self._image(features).squeeze(1)
+        nothing = image.new_zeros(len(image), self.lstm.num_layers, self.lstm.hidden_size)
+        seen = self._recur(self._gates(image, 0), nothing, nothing)
+        return (*seen, linear(image, self._weight("weight_ih", 0))) if self.image_every_step else seen
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One word further: tokens `(B,)` to logits `(B, V)`."""
-        hidden, cell = (part.transpose(0, 1).contiguous() for part in state[:2])
-        word, image = self.word_embedding(tokens), state[2]
-        given = word + image if self.image_every_step else word
-        spoken, (hidden, cell) = self.lstm(given.unsqueeze(1), (hidden, cell))
-        return self.output(spoken.squeeze(1)), (hidden.transpose(0, 1), cell.transpose(0, 1), image)
+    def word(self, tokens: Tensor) -> Tensor:
+        """What tokens bring to the gates of the first layer, `(N, 4H)`."""
+        return self._gates(self.word_embedding(tokens), 0)
+
+    def advance(self, word: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word further."""
+        hidden, cell, *image = state
+        gates = (by_picture(word, image[0]) + image[0].unsqueeze(1)).flatten(0, 1) if image else word
+        hidden, cell = self._recur(gates, hidden, cell)
+        return self.output(hidden[:, -1]), (hidden, cell, *image)
+
+    def _recur(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of `nn.LSTM` in cells, which is much quicker than `nn.LSTM` itself for a few rows."""
+        layers: list[tuple[Tensor, Tensor]] = []
+        for layer, (before, kept) in enumerate(zip(hidden.unbind(1), cell.unbind(1), strict=True)):
+            if layer:
+                gates = self._gates(dropout(layers[-1][0], self.lstm.dropout, self.training), layer)
+            sums = torch.addmm(gates, before, self._weight("weight_hh", layer).t())
+            enter, forget, candidate, leave = sums.chunk(4, dim=1)  # the order of `nn.LSTM`
+            layers.append(lstm_cell((enter, forget, leave, candidate), kept))
+        hiddens, cells = zip(*layers, strict=True)
+        return torch.stack(hiddens, dim=1), torch.stack(cells, dim=1)
+
+    def _gates(self, given: Tensor, layer: int) -> Tensor:
+        """What a layer's input brings to its gates, both biases with it."""
+        bias = self._weight("bias_ih", layer) + self._weight("bias_hh", layer)
+        return linear(given, self._weight("weight_ih", layer), bias)
+
+    def _weight(self, name: str, layer: int) -> Tensor:
+        weight: Tensor = getattr(self.lstm, f"{name}_l{layer}")
+        return weight
 
     def _image(self, features: Tensor) -> Tensor:
         """x_{-1}, `(B, 1, E)`."""

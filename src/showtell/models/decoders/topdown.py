@@ -11,26 +11,30 @@ import torch
 from torch import Tensor, nn
 
 from showtell.decoding import State
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders.word_table import WordTableDecoder
 from showtell.models.layers import (
     Regions,
     WordEmbedding,
     WordOutput,
     attention_weights,
+    by_picture,
     coverage_penalty,
     given_words,
     lstm_cell,
+    mean_region,
 )
 from showtell.models.settings import TopDownConfig
 
 WEIGHTS = 4
-"""The place of the last weights `(N, R)` in the state: h1, c1, h2, c2, weights, fixed part of LSTM 1, regions, keys."""
+"""The place of the last weights `(N, R)` in the state: h1, c1, h2, c2 `(N, H)`, weights, and of the picture the fixed
+part of LSTM 1 `(B, 4H)`, regions `(B, R, D)`, keys `(B, R, A)` doubled."""
 
 
-class TopDownDecoder(Decoder):
+class TopDownDecoder(WordTableDecoder):
     """A top-down attention LSTM and a language LSTM."""
 
     takes_several = True
+    of_picture = 3
 
     def __init__(self, config: TopDownConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -56,7 +60,7 @@ class TopDownDecoder(Decoder):
         """`forward`, and doubly stochastic attention's term (Xu et al. 2015, eq. 14) where it is asked for."""
         state = self.begin(features, captions)
         hiddens, weights = [], []
-        for word in self.from_word(self.word_embedding(given_words(captions))).unbind(1):
+        for word in self.word(given_words(captions)).unbind(1):
             state = self._recur(word, state)
             hiddens.append(state[2])
             weights.append(state[WEIGHTS])
@@ -71,9 +75,14 @@ class TopDownDecoder(Decoder):
         fixed = self.from_mean(regions.mean(dim=1))
         return zeros, zeros, zeros, zeros, weights, fixed, regions, 2 * self.key(regions)
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One word further: tokens `(N,)` to logits `(N, V)`."""
-        state = self._recur(self.from_word(self.word_embedding(tokens)), state)
+    def word(self, tokens: Tensor) -> Tensor:
+        """What tokens bring to the gates of the first LSTM, `(N, 4H)`."""
+        gates: Tensor = self.from_word(self.word_embedding(tokens))
+        return gates
+
+    def advance(self, word: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word further."""
+        state = self._recur(word, state)
         return self.output(state[2]), state
 
     def attention(self, state: State) -> Tensor:
@@ -83,9 +92,10 @@ class TopDownDecoder(Decoder):
     def _recur(self, word: Tensor, state: State) -> State:
         h1, c1, h2, c2, _, fixed, regions, keys = state
         # eq. 1 and 2: x1_t = [h2_{t-1}, mean v, W_e Pi_t]
-        h1, c1 = lstm_cell(word + fixed + self.attention_lstm(torch.cat([h2, h1], dim=1)), c1)
+        word = (by_picture(word, fixed) + fixed.unsqueeze(1)).flatten(0, 1)
+        h1, c1 = lstm_cell((word + self.attention_lstm(torch.cat([h2, h1], dim=1))).chunk(4, dim=1), c1)
         weights = attention_weights(self.energy, keys, self.query(h1))  # eq. 3 and 4
-        seen = torch.bmm(weights.unsqueeze(1), regions).squeeze(1)  # eq. 5
+        seen = mean_region(weights, regions)  # eq. 5
         # eq. 6: x2_t = [v_t, h1_t]
-        h2, c2 = lstm_cell(self.language_lstm(torch.cat([seen, h1, h2], dim=1)), c2)
+        h2, c2 = lstm_cell(self.language_lstm(torch.cat([seen, h1, h2], dim=1)).chunk(4, dim=1), c2)
         return h1, c1, h2, c2, weights, fixed, regions, keys

@@ -16,17 +16,19 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
-from showtell.models.layers import Regions, WordEmbedding, WordOutput, given_words
+from showtell.models.layers import Regions, WordEmbedding, WordOutput, by_picture, given_words
 from showtell.models.settings import TransformerConfig
 
 
 class TransformerDecoder(Decoder):
     """`num_layers` blocks of width `hidden_size`.
 
-    State: past `(N, T, L, 2H)`, keys and values of words; memory `(N, L, R, 2H)`, those of regions; weights `(N, R)`.
+    State: past `(N, T, L, 2H)`, keys and values of words; weights `(N, R)`; memory `(B, L, R, 2H)`, keys and values of
+    the picture's regions.
     """
 
     takes_several = True
+    of_picture = 1
 
     def __init__(self, config: TransformerConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -41,7 +43,7 @@ class TransformerDecoder(Decoder):
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing: features `(B, R, D)` and captions `(B, T)` to logits `(B, T, V)`."""
-        past, memory, _ = self.begin(features, captions)
+        past, _, memory = self.begin(features, captions)
         return self._run(given_words(captions), past, memory)[0]
 
     def initial_state(self, features: Tensor) -> State:
@@ -49,17 +51,17 @@ class TransformerDecoder(Decoder):
         regions: Tensor = self.regions(features)
         memory = self.memory(regions).view(*regions.shape[:2], len(self.blocks), -1).transpose(1, 2)
         past = memory.new_zeros(len(regions), 0, len(self.blocks), memory.shape[3])
-        return past, memory, regions.new_zeros(regions.shape[:2])
+        return past, regions.new_zeros(regions.shape[:2]), memory
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(N,)` to logits `(N, V)`."""
-        past, memory, _ = state
+        past, _, memory = state
         logits, past, weights = self._run(tokens.unsqueeze(1), past, memory, with_weights=True)
-        return logits.squeeze(1), (past, memory, weights)
+        return logits.squeeze(1), (past, weights, memory)
 
     def attention(self, state: State) -> Tensor:
         """The weights `(N, R)` on the regions in the last step: the last layer's, averaged over heads."""
-        return state[2]
+        return state[1]
 
     def _run(
         self, tokens: Tensor, past: Tensor, memory: Tensor, with_weights: bool = False
@@ -93,20 +95,24 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, past: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """From `(N, T', H)` to the same, keys and values `(N, T + T', 2H)` of all words, and what asked the regions."""
+        """From `(N, T', H)` to the same, keys and values `(N, T + T', 2H)` of all words, and what asked the regions.
+
+        Captions of one picture ask its regions as one longer caption would.
+        """
         query, own = self.self_in(self.norms[0](hidden)).split([hidden.shape[2], 2 * hidden.shape[2]], dim=2)
         known = torch.cat([past, own], dim=1)
         hidden = hidden + self.dropout(self.self_out(self._attend(query, known, causal=query.shape[1] > 1)))
         asked = self.query(self.norms[1](hidden))
-        hidden = hidden + self.dropout(self.cross_out(self._attend(asked, memory)))
+        seen = self._attend(by_picture(asked, memory).flatten(1, 2), memory).view_as(asked)
+        hidden = hidden + self.dropout(self.cross_out(seen))
         return hidden + self.dropout(self.narrow(gelu(self.widen(self.norms[2](hidden))))), known, asked
 
     def weights(self, asked: Tensor, memory: Tensor) -> Tensor:
         """The cross-attention `(N, R)` of the last word, averaged over heads."""
-        query = asked[:, -1].view(len(asked), self.heads, -1)
+        query = by_picture(asked[:, -1].view(len(asked), self.heads, -1), memory)
         keys = memory.chunk(2, dim=2)[0].reshape(*memory.shape[:2], self.heads, -1)
-        energies = torch.einsum("nhd,nrhd->nhr", query, keys) / math.sqrt(query.shape[2])
-        return energies.softmax(dim=2).mean(dim=1)
+        energies = torch.einsum("bkhd,brhd->bkhr", query, keys) / math.sqrt(query.shape[3])
+        return energies.softmax(dim=3).mean(dim=2).flatten(0, 1)
 
     def _attend(self, query: Tensor, memory: Tensor, causal: bool = False) -> Tensor:
         """Eq. 1 of the paper in each head: softmax(Q K^T / sqrt(d)) V."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,9 @@ class Network:
 class Backbone(ABC):
     """The contract; a class is built by `(config)`, the settings of the section `encoder`."""
 
+    installs: ClassVar[bool] = False
+    """Whether its published weights are a package that comes with Showtell."""
+
     def __init__(self, config: EncoderConfig) -> None:
         self.config = config
 
@@ -85,6 +88,10 @@ class Backbone(ABC):
     def published(self) -> EncoderWeights | None:
         """The weights that go by the name `config.weights`, fetched where need be; None where none are called so."""
         return None
+
+    def licence(self) -> str:
+        """Under which licence the weights that `config.weights` names may be passed on; empty where nobody knows."""
+        return "random numbers, which are nobody's" if self.config.weights == "none" else ""
 
     def published_names(self) -> Sequence[str]:
         """The names that `published` knows, for messages."""
@@ -240,7 +247,7 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) 
     training = network.trunk.training
     encoder = Encoder(network.trunk, config.pooling, weights.transform, network)
     backbone.try_out(encoder)
-    if weights.path is None:
+    if weights.path is None and not weights.travelled:
         network.trunk.train(training)  # stored features of random weights depend on what is drawn here
         _calibrate(network.trunk, weights.transform.size)
         encoder.eval()

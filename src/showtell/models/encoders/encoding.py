@@ -134,6 +134,19 @@ def recorded_weights(
     return replace(weights, transform=transform)
 
 
+def installs_with_showtell(config: EncoderConfig) -> bool:
+    """Whether the weights that the settings name are packages which come with Showtell."""
+    backbones = [find_backbone(one) for one in parts_of(config)]
+    return all(one.installs and one.config.weights in one.published_names() for one in backbones)
+
+
+def licence_of(config: EncoderConfig) -> str:
+    """Under which licence the weights of each encoder may be passed on: `efficientnet_lite0 (imagenet): Apache 2.0`."""
+    unknown = "not known here; ask who published them"
+    told = [(f"{one.name} ({one.weights})", find_backbone(one).licence() or unknown) for one in parts_of(config)]
+    return "; ".join(f"{name}: {licence}" for name, licence in told)
+
+
 def resolve_device(config: DeviceConfig) -> torch.device:
     """The device of this rank.
 

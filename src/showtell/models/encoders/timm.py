@@ -155,6 +155,11 @@ class TimmBackbone(LibraryBackbone):
             return None
         return EncoderWeights.of_file(self._fetched(), self.default_transform(), public=True)
 
+    def licence(self) -> str:
+        """What timm says of weights of this name."""
+        told = self.published_config.license
+        return f"{told}, by timm" if told and self.config.weights == "published" else super().licence()
+
     def default_transform(self) -> ImageTransform:
         """What timm says for the weights of this name."""
         from timm.data.config import resolve_data_config

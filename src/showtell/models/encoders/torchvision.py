@@ -127,6 +127,12 @@ class TorchvisionBackbone(LibraryBackbone):
         path = download(named.url, f"encoder={self.config.name} encoder.weights={weights}")
         return EncoderWeights.of_file(path, _transform(named), public=True)
 
+    def licence(self) -> str:
+        """Torchvision's own words are that a model may have a licence of its own, from its data."""
+        if self.config.weights not in self.published_names():
+            return super().licence()
+        return "torchvision's (BSD-3-Clause; ImageNet, on which they were trained, is for research)"
+
     def published_names(self) -> list[str]:
         """`imagenet`, and torchvision's."""
         return ["imagenet", *(one.name for one in models.get_model_weights(self.config.name))]

@@ -4,7 +4,7 @@ Public weights are named in a checkpoint and found again where it is used; rando
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 
@@ -34,7 +34,7 @@ class EncoderWeights:
     """What an encoder starts from: a file (None for random weights), its hash, and the transform it was trained with.
 
     `public` weights can be had again by name; the others must travel with the run. Those that `travelled` are of the
-    whole `Encoder`, not of the classifier that it was made from.
+    whole `Encoder`, not of the classifier that it was made from; a pack gives them as tensors, `state`.
     """
 
     path: Path | None
@@ -42,6 +42,7 @@ class EncoderWeights:
     transform: ImageTransform
     public: bool
     travelled: bool = False
+    state: dict[str, Tensor] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of_file(cls, path: Path, transform: ImageTransform, *, public: bool) -> "EncoderWeights":
@@ -56,14 +57,16 @@ class EncoderWeights:
         Raises:
             WeightsError: the file is no state dict, or not this network's.
         """
-        assert self.path is not None
-        state = read_state_dict(self.path, "put the right one there" if self.public else SAVE)
+        state = self.state
+        if state is None:
+            assert self.path is not None
+            state = read_state_dict(self.path, "put the right one there" if self.public else SAVE)
         try:
             model.load_state_dict(renamed(state, model) if renamed else state)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise WeightsError(
-                f"{self.path}: not the weights of a {type(model).__name__}: {first}; "
+                f"{self.path or 'the pack'}: not the weights of a {type(model).__name__}: {first}; "
                 "set encoder.name to the network that they are of"
             ) from None
 

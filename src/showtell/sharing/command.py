@@ -1,0 +1,54 @@
+"""What `predict.py` does for a model that is given to other people, in the place of captioning pictures."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from showtell.config import ConfigError, DecodingConfig
+from showtell.data.paths import shown
+from showtell.prediction.inputs import split_arguments
+
+_OF_PICTURES = (
+    "split", "annotations", "images", "output", "scores", "gallery", "ensemble", "save_pictures", "attention",
+    "analysis", "instances", "things", "metrics", "clip_model", "recursive",
+)  # fmt: skip
+_DECODING = (*(field.name for field in fields(DecodingConfig)), "seed")
+
+
+def share(options: argparse.Namespace) -> int:
+    """Does what the command line says; returns the exit status.
+
+    Raises:
+        UserError: a model or an option that cannot be used; one line.
+    """
+    files, words = split_arguments(options.words)
+    _check(options, files, words)
+    if options.pack:
+        from showtell.sharing.pack import pack
+
+        print("\n".join(pack(files[0], options.pack)))
+    if options.export:
+        from showtell.sharing.export.folder import export
+
+        print("\n".join(export(files[0], options)))
+    return 0
+
+
+def _check(options: argparse.Namespace, files: Sequence[Path], words: Sequence[str]) -> None:
+    """Refuses, by a ConfigError, what has no effect."""
+    flag = "--export" if options.export else "--pack"
+    if options.quantize and not options.export:
+        raise ConfigError("--quantize belongs to --export DIR; add that, or leave it out")
+    if words:
+        raise ConfigError(f"{shown(' '.join(words))}: {flag} captions nothing; leave pictures out")
+    for name in (*_OF_PICTURES, *(("seed",) if options.export else _DECODING)):
+        if getattr(options, name) not in (None, False, ""):
+            given = "--beam" if name == "beam_size" else f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{given} has no effect with {flag}; leave it out")
+    if options.views > 1:
+        raise ConfigError(f"--views {options.views} has no effect with {flag}; leave it out")
+    if len(files) > 1:
+        target = options.export or options.pack
+        kind = "an export" if options.export else "a pack"
+        raise ConfigError(f"{flag} {shown(target)}: {kind} holds one model; name one, and {flag[2:]} the others too")
