@@ -6,6 +6,7 @@ import sys
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
+from showtell.launching.imports import quick_imports
 from showtell.prediction.options import (
     INSTEAD,
     NEEDS,
@@ -62,8 +63,8 @@ def main() -> int:
         from showtell.sharing.command import share
 
         return share(options)
-    from showtell.prediction.command import predict  # late: --help must not wait for torch
-
+    with quick_imports():
+        from showtell.prediction.command import predict  # late: --help must not wait for torch
     return predict(options)
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from showtell.config import ConfigError, DecodingConfig
+from showtell.config.registry import find
 from showtell.config.setting import declared
 
 NEEDS = "name a run or a checkpoint, then pictures: python predict.py runs/NAME/STAMP photo.jpg"
@@ -155,3 +156,17 @@ def _in_flags(message: str) -> str:
     """`decoding.beam_size=0 is ...` as `--beam 0 is ...`."""
     message = re.sub(r"decoding\.(\w+)=", lambda found: f"{_flag(found[1])} ", message)
     return re.sub(r"decoding\.(\w+)", lambda found: _flag(found[1]), message)
+
+
+def is_data_setting(word: str) -> bool:
+    """Whether a word of the command line is `data=NAME` or `data.KEY=VALUE`."""
+    key, equals, _ = word.partition("=")
+    return bool(equals) and (key == "data" or key.startswith("data."))
+
+
+def named_metrics(options: argparse.Namespace) -> list[str]:
+    """What `--metrics` names, each of which is there."""
+    names = [name for name in options.metrics.split(",") if name]
+    for name in names:
+        find("metric", name, "--metrics")
+    return names
