@@ -27,6 +27,7 @@ from showtell.config import Config, ConfigError, parse
 from showtell.distributed import Ranks, broadcast, process_group, ranks_of_environment
 from showtell.errors import USER_ERROR, explained, one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
+from showtell.launching.imports import postpone_torchmetrics, quick_imports
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
 from showtell.processes import COMMAND_VARIABLE, PROCESS, SIGNALS, catching, free_memory, refuse_too_large, shortest
@@ -82,8 +83,9 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         status = run.status()
         return math.nan if status is None or status.best is None else status.best
     with unfailing_output(), stopped_early(run):
-        from showtell.training.stages import train_stages  # late: who only starts others needs no torch
-
+        with quick_imports():
+            postpone_torchmetrics()
+            from showtell.training.stages import train_stages  # late: who only starts others needs no torch
         return train_stages(config, run.directory)
 
 
@@ -160,8 +162,9 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
     Raises:
         SystemExit: another rank has gone; what is to say about it is others' business.
     """
-    from showtell.training.stages import sized_by_data, train_stages
-
+    with quick_imports():
+        postpone_torchmetrics()
+        from showtell.training.stages import sized_by_data, train_stages
     try:
         with process_group(ranks, config.device.accelerator, config.device.timeout_seconds):
             if not ranks.rank:
