@@ -38,7 +38,7 @@ def used_or_one_line() -> Iterator[None]:
         assert error.code in (0, 1, 2)
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=MANY)])
+@pytest.mark.parametrize("examples", [12, pytest.param(1000, marks=MANY)])
 def test_checkpoints(examples: int, tiny_run: Path, tmp_path: Path) -> None:
     """Inconsistent inside, with a right checksum, as an older or another program may have written them."""
     run = tmp_path / "run"
@@ -65,7 +65,7 @@ def test_checkpoints(examples: int, tiny_run: Path, tmp_path: Path) -> None:
     search(examples, attack)
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(2000, marks=MANY)])
+@pytest.mark.parametrize("examples", [25, pytest.param(2000, marks=MANY)])
 def test_shards(examples: int, tiny_shards: Path, tmp_path: Path) -> None:
     (first, *_) = find_shards(str(tiny_shards), "train-*.tar", "data.train_shards")
     content, root = first.read_bytes(), tmp_path / "shards"
@@ -109,7 +109,7 @@ def written(suffix: str, values: Any) -> bytes:
     return "\n".join(lines).encode("utf-8", "replace")
 
 
-@pytest.mark.parametrize("examples", [80, pytest.param(5000, marks=MANY)])
+@pytest.mark.parametrize("examples", [40, pytest.param(5000, marks=MANY)])
 def test_files_of_captions(examples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("references.json").write_bytes(as_json(REFERENCES))

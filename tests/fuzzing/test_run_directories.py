@@ -19,7 +19,7 @@ from showtell.sweeps.job import last_line
 FILES = ("status.json", "config.yaml", "metrics.csv", "test.scores.json", "predictions/statistics_val.npz", "out.log")
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_damaged_runs(examples: int, tiny_run: Path, tmp_path: Path) -> None:
     """The other run of the folder stands on the leaderboard whatever was done to this one."""
     scores = {"scores": {"cider": 0.5, "bleu4": 0.2}}
