@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from showtell.errors import UserError
+from showtell.ownership import is_alive
 
 MAX_READ = 64 << 20
 """Bytes of a file that somebody else may have written, and that is read whole."""
@@ -177,16 +178,6 @@ def trailer(checksum: int, length: int) -> bytes:
 TRAILER_BYTES = len(trailer(0, 0))
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
 def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
     """Removes what killed writers left in `directory` (not below it); a living process's files stay.
 
@@ -196,7 +187,7 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
     removed = []
     for path in sorted(Path(directory).glob(".*.tmp")):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not _is_alive(int(match["pid"])):
+        if match and path.is_file() and not is_alive(int(match["pid"])):
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed.append(path)

@@ -10,6 +10,8 @@ from tests.reliability.conftest import mostly_slow
 from tests.reliability.outcome import differences, outcome
 
 from showtell.checkpointing.io import load_checkpoint
+from showtell.ownership import owning
+from showtell.run import Run
 
 CODE = 2
 
@@ -184,6 +186,17 @@ def test_early_stopping_goes_on_counting(forge, tmp_path):
     assert forge.train(parts, sections={"training": training}, strike=late) == -9
     assert forge.train(parts, sections={"training": training, "resume": str(parts)}) == 0, forge.said
     assert not differences(outcome(whole), outcome(parts))
+
+
+def test_two_resumes_at_once(forge, copy):
+    """The second is refused, and touches nothing of the first."""
+    with owning(Run(copy).lock_file):
+        Run(copy).go_on()
+        before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+        assert resume(forge, copy, "training.max_epochs=3") == CODE
+        assert f"process {os.getpid()} on this machine trains there" in one_line(forge)
+        assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    assert resume(forge, copy, "training.max_epochs=3") == 0, forge.said
 
 
 def test_temporaries_of_killed_runs_go(forge, copy):

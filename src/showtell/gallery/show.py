@@ -40,7 +40,7 @@ from showtell.gallery.data_page import (
 )
 from showtell.gallery.drawing import Pixels
 from showtell.gallery.page import thumbnail_data
-from showtell.text import Tokenizer, build_tokenizer
+from showtell.text import Tokenizer, tokenizer_of
 from showtell.text.vocabulary import vocabulary_fault
 
 PICTURES = 300
@@ -91,7 +91,7 @@ def look(
     Raises:
         UserError: no split of it can be read.
     """
-    config, tokenizer = replace(config, bad_pictures="skip"), build_tokenizer(vocab.tokenizer)
+    config, tokenizer = replace(config, bad_pictures="skip"), tokenizer_of(vocab)
     if isinstance(config, ShapesDataConfig):
         ensure_shapes(Path(config.root), config.shapes)
     found, failed = {}, {}

@@ -36,7 +36,7 @@ from showtell.models.encoders.encoding import FastEncoder, encoding_precision
 from showtell.models.encoders.pair import in_words, pixels_in_words
 from showtell.prediction.building import best_score, stored_decoder, stored_encoder
 from showtell.prediction.pictures import Look, Pictures, as_list, looks_at
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary, tokenizer_of
 
 if TYPE_CHECKING:
     from showtell.models.module import CaptionModule
@@ -215,7 +215,7 @@ class Captioner(PictureCaptioner):
     def of(cls, stored: StoredModel, encoder: Encoder, device: str = "auto") -> "Captioner":
         """The captioner of a file that is open, and its encoder; errors as `from_checkpoint`."""
         config = restore(stored.metadata["config"])
-        vocabulary = Vocabulary(stored.metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
+        vocabulary = Vocabulary(stored.metadata["vocabulary"], tokenizer_of(config.vocab, stored.metadata["tokenizer"]))
         decoder = stored_decoder(stored, config)
         captioner = cls(encoder, decoder, vocabulary, config, device, stored.path)
         captioner.best = str(stored.metadata.get("best"))[:200] if stored.is_packed else best_score(stored.path)
