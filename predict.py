@@ -58,7 +58,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
-    if options.pack:
+    if options.pack or options.export or options.quantize:
         from showtell.sharing.command import share
 
         return share(options)

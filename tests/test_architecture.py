@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "showtell"
-LEAVES = {"errors", "files", "text", "config", "run", "processes", "distributed", "terminal", "version"}
+LEAVES = {"errors", "files", "memory", "text", "config", "run", "processes", "distributed", "terminal", "version"}
 # room -> rooms of ours that it may import, besides itself and the leaves; no leaf imports a room that is none
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
@@ -134,8 +134,9 @@ def test_scripts_are_short(script: str, limit: int) -> None:
 
 def test_every_command_reads_its_options_through_one_parser() -> None:
     """`config.arguments.Parser`: argparse's own complaints are a usage and a line that names no remedy."""
+    leaving = SOURCE / "sharing/export/caption.py"  # a script that is copied to where Showtell is not
     scripts = [*modules(), ROOT / "train.py", ROOT / "predict.py"]
-    assert not [path for path in scripts if "ArgumentParser(" in path.read_text()]
+    assert [path for path in scripts if "ArgumentParser(" in path.read_text()] == [leaving]
 
 
 def test_files_hold_one_concept() -> None:

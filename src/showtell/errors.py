@@ -46,11 +46,22 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in PLACES:
         name = f"{error.filename}: " if error.filename else ""
         return one_line(f"{name}{error.strerror}; make room, or choose a place that can be used")
-    if isinstance(error, MemoryError):
-        return "there is not enough memory; use a smaller training.batch_size, fewer data.num_workers"
-    if type(error).__name__ == "OutOfMemoryError" and type(error).__module__ == "torch":
-        return f"{one_line(str(error))[:200]}; use a smaller training.batch_size, or device=cpu"
-    return None
+    wanted = refused_memory(error)
+    return f"{wanted}; use a smaller batch (in training, training.batch_size)" if wanted else None
+
+
+def refused_memory(error: BaseException) -> str | None:
+    """What to say of an allocation that failed, with its size where that is known; None for any other error."""
+    is_torch = isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error) or "alloc_cpu" in str(error)
+    )
+    if not (isinstance(error, MemoryError) or is_torch) or _passed_through_plugin(error):
+        return None
+    told = re.search(r"(?:tried|[Uu]nable) to allocate ([\d.]+) ?(bytes|[KMGT]iB)", str(error))
+    if told is None:
+        return "there is not enough memory"
+    wanted = f"{int(told[1]) / 1e9:.3g} GB" if told[2] == "bytes" else f"{told[1].rstrip('.')} {told[2]}"
+    return f"there is not enough memory for another {wanted}"
 
 
 def one_line(text: str) -> str:

@@ -119,7 +119,8 @@ def test_every_run_records_the_same_value_for_the_same_thing() -> None:
 
 def test_help_explains_a_setting() -> None:
     text = explained_setting("decoder.hidden_size")
-    assert "at least 1; default 100" in text and "default 256" in text and "another value is refused" in text
+    assert "at least 1 and at most 65536; default 100" in text and "default 256" in text
+    assert "another value is refused" in text
     assert explained_setting("data.augment").splitlines()[1:3] == ["  data.augment.crop_area", "  data.augment.jitter"]
     assert not explained_setting("decoder.hiden_size")
 

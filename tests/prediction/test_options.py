@@ -47,7 +47,7 @@ def test_beam_without_a_width_keeps_the_trained_one() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--beam 0", "--beam 0 is out of range; it must be at least 1"),
+        ("--beam 0", "--beam 0 is out of range; it must be at least 1 and at most 100"),
         ("--beam 4 --groups 3", "--groups 3 does not divide --beam 4; make it a divisor"),
         ("--method beam", "--method beam: say how wide the beam is, such as --beam 5"),
         ("--beam 3 --top-k 5", "--top-k belongs to sampling and --beam to beam search; leave one of them out"),

@@ -19,20 +19,22 @@ class DecodingConfig(Section):
     METHODS: ClassVar[tuple[str, ...]] = ("greedy", "beam", "sample")
 
     method: str = setting("greedy", "greedy, beam or sample", choices=METHODS)
-    max_length: int = setting(30, "most words of a caption", low=1)
-    min_length: int = setting(1, "fewest words of a caption", low=1)
-    beam_size: int = setting(1, "beam: hypotheses kept side by side", low=1, needs=_BEAM)
-    length_penalty: float = setting(1.0, "power of the length that a score is divided by", low=0, needs=_RANKED)
-    block_ngram: int = setting(0, "no so many words twice in a caption; 0: never mind", low=0)
-    groups: int = setting(1, "beam: groups that are kept apart", low=1, needs=_BEAM)
+    max_length: int = setting(30, "most words of a caption", low=1, high=1000)
+    min_length: int = setting(1, "fewest words of a caption", low=1, high=1000)
+    beam_size: int = setting(1, "beam: hypotheses kept side by side", low=1, high=100, needs=_BEAM)
+    length_penalty: float = setting(
+        1.0, "power of the length that a score is divided by", low=0, high=10, needs=_RANKED
+    )
+    block_ngram: int = setting(0, "no so many words twice in a caption; 0: never mind", low=0, high=1000)
+    groups: int = setting(1, "beam: groups that are kept apart", low=1, high=100, needs=_BEAM)
     diversity: float = setting(
-        0.5, "beam: what a group pays for a word of an earlier group", low=0,
+        0.5, "beam: what a group pays for a word of an earlier group", low=0, high=1000,
         needs=(Needs("decoding.groups", above=1),),
     )  # fmt: skip
-    temperature: float = setting(1.0, "sample: of the probabilities", above=0, needs=_SAMPLE)
-    top_k: int = setting(0, "sample: among so many words; 0: all", low=0, needs=_SAMPLE)
+    temperature: float = setting(1.0, "sample: of the probabilities", low=0.01, high=100, needs=_SAMPLE)
+    top_k: int = setting(0, "sample: among so many words; 0: all", low=0, high=1_000_000, needs=_SAMPLE)
     top_p: float = setting(1.0, "sample: among words that hold this much probability", above=0, high=1, needs=_SAMPLE)
-    num_captions: int = setting(1, "captions per picture", low=1, needs=_RANKED)
+    num_captions: int = setting(1, "captions per picture", low=1, high=1000, needs=_RANKED)
 
     def check(self) -> None:
         """Lengths and groups must fit; what the method does not use must not be set."""

@@ -50,10 +50,11 @@ class DataConfig(Section):
     test_annotations: str | None = setting(None, "captions of the test pictures; null: there are none", **SCORED_ONLY)
     test_images: str | None = setting(None, "folder of the test pictures; null: as val_images", **SCORED_ONLY)
     num_workers: int = setting(
-        2, "processes that decode pictures; 0: none", low=0, on_resume="ignore", identifies=False, compared=False
-    )
+        2, "processes that decode pictures; 0: none", low=0, high=256, on_resume="ignore", identifies=False,
+        compared=False,
+    )  # fmt: skip
     bad_pictures: str = setting("skip", "leave out what cannot be used and say so, or stop", choices=("skip", "fail"))
-    max_caption_words: int = setting(50, "longer captions are cut", low=1)
+    max_caption_words: int = setting(50, "longer captions are cut", low=1, high=1000)
     extra_captions: str | None = setting(
         None, "file with further captions of training pictures, as predict.py --output writes them; words are counted "
         "and rewards given without them; the path starts at the working directory", needs=_IN_FILES,
@@ -84,13 +85,17 @@ class EncoderConfig(Section):
         "one's; cells: a grid that knows colours; quarters: four regions that do; auto: grid for a decoder that reads "
         "regions, else average",
     )
-    image_size: int = setting(0, "side of the square a picture becomes; 0: what the weights were trained with", low=0)
+    image_size: int = setting(
+        0, "side of the square a picture becomes; 0: what the weights were trained with", low=0, high=4096
+    )
     fit: str = setting(
         "auto",
         "how it becomes one; stretch: whole; center: its middle; pad: with borders; auto: as the weights want it",
         choices=("auto", "stretch", "center", "pad"),
     )
-    finetune_blocks: int = setting(0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0)
+    finetune_blocks: int = setting(
+        0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0, high=1000
+    )
 
     POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "grid", "tokens", "multi", "cells", "quarters")
 
@@ -117,8 +122,8 @@ class DecoderConfig(Section):
     """Whether it attends to regions; else it reads one vector per picture."""
 
     name: str = setting("lstm", "which decoder", on_resume="refuse")
-    embedding_size: int = setting(256, "size of a word's vector", low=1, on_resume="refuse")
-    hidden_size: int = setting(100, "size of the hidden state", low=1, on_resume="refuse")
+    embedding_size: int = setting(256, "size of a word's vector", low=1, high=65_536, on_resume="refuse")
+    hidden_size: int = setting(100, "size of the hidden state", low=1, high=65_536, on_resume="refuse")
     dropout: float = setting(0.0, "dropout before the output words", low=0, high=0.99)
     word_dropout: float | None = setting(None, "dropout of word embeddings; null: as `dropout`", low=0, high=0.99)
     feature_dropout: float | None = setting(None, "dropout of features; null: as `dropout`", low=0, high=0.99)
@@ -145,7 +150,9 @@ class VocabConfig(Section):
 
     key: ClassVar[str] = "vocab"
 
-    threshold: int = setting(4, "times a word must occur in the training captions; rarer ones become <unk>", low=1)
+    threshold: int = setting(
+        4, "times a word must occur in the training captions; rarer ones become <unk>", low=1, high=1_000_000
+    )
     tokenizer: str = setting("nltk", "nltk: English; words: others with blanks; characters: Chinese, Japanese, Thai")
 
 
@@ -158,9 +165,11 @@ class DeviceConfig(Section):
     accelerator: str = setting(
         "auto", "auto: a GPU where there is one; mps is Apple's (untried here)", choices=("auto", "cpu", "gpu", "mps")
     )
-    devices: int = setting(1, "processes on each machine", low=1)
-    num_nodes: int = setting(1, "machines", low=1)
-    timeout_seconds: int = setting(1800, "so long a collective of processes may wait", low=1, on_resume="ignore")
+    devices: int = setting(1, "processes on each machine", low=1, high=64)
+    num_nodes: int = setting(1, "machines", low=1, high=10_000)
+    timeout_seconds: int = setting(
+        1800, "so long a collective of processes may wait", low=1, high=1_000_000, on_resume="ignore"
+    )
     precision: str = setting("32-true", "of training", choices=("32-true", "bf16-mixed", "16-mixed"))
     compile: bool = setting(False, "torch.compile for the decoder")
 
@@ -186,8 +195,9 @@ class FeaturesConfig(Section):
         "auto", "the encoder's; auto: bfloat16 where the hardware has it", choices=("auto", "float32", "bfloat16")
     )
     batch_size: int = setting(
-        32, "pictures per forward pass of the encoder", low=1, on_resume="ignore", identifies=False, compared=False
-    )
+        32, "pictures per forward pass of the encoder", low=1, high=65_536, on_resume="ignore", identifies=False,
+        compared=False,
+    )  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -196,50 +206,58 @@ class TrainingConfig(Section):
 
     key: ClassVar[str] = "training"
 
-    max_epochs: int = setting(10, "epochs to train", low=1, on_resume="length", identifies=False)
-    max_steps: int = setting(-1, "stop after this many optimizer steps; -1: never", low=-1, on_resume="length")
-    batch_size: int = setting(64, "captions of one length per step, over all processes", low=1)
-    accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1)
-    learning_rate: float = setting(1e-3, "Adam's", above=0)
+    max_epochs: int = setting(10, "epochs to train", low=1, high=1_000_000, on_resume="length", identifies=False)
+    max_steps: int = setting(
+        -1, "stop after this many optimizer steps; -1: never", low=-1, high=1_000_000_000, on_resume="length"
+    )
+    batch_size: int = setting(64, "captions of one length per step, over all processes", low=1, high=65_536)
+    accumulate_batches: int = setting(1, "batches whose gradients make one optimizer step", low=1, high=65_536)
+    learning_rate: float = setting(1e-3, "Adam's", above=0, high=1e37)
     encoder_learning_rate: float = setting(
         1e-5, "of the blocks that encoder.finetune_blocks counts; 0 keeps them as a first stage left them", low=0,
-        on_resume="switch", needs=(Needs("encoder.finetune_blocks"), Needs("init_from")),
+        high=1e37, on_resume="switch", needs=(Needs("encoder.finetune_blocks"), Needs("init_from")),
     )  # fmt: skip
-    weight_decay: float = setting(0.0, "Adam's", low=0)
+    weight_decay: float = setting(0.0, "Adam's", low=0, high=1000)
     weight_average: float = setting(
         0.0, "decay of the moving average of the weights (EMA) that validation and prediction use; 0: none",
         low=0, high=0.99999, on_resume="switch",
     )  # fmt: skip
-    gradient_clip: float = setting(0.0, "largest norm of the gradient; 0: no limit", low=0)
+    gradient_clip: float = setting(0.0, "largest norm of the gradient; 0: no limit", low=0, high=1e9)
     schedule: str = setting("constant", "of the learning rate", choices=("constant", "cosine", "plateau"))
-    warmup_steps: int = setting(0, "steps in which the learning rate grows from 0", low=0)
+    warmup_steps: int = setting(0, "steps in which the learning rate grows from 0", low=0, high=1_000_000_000)
     monitor: str = setting(
         "val/cider", "the metric that the best checkpoint and early stopping go by", on_resume="ignore"
     )
     monitor_mean: int = setting(
         0, "an epoch is judged by the mean of `monitor` over it and the validations before, so many in all; "
-        "0: 3, but 1 for a loss", low=0, on_resume="ignore", identifies=False,
+        "0: 3, but 1 for a loss", low=0, high=1000, on_resume="ignore", identifies=False,
     )  # fmt: skip
     early_stopping_epochs: int = setting(
-        0, "stop after so many epochs without a better one; 0: never", low=0, on_resume="ignore"
+        0, "stop after so many epochs without a better one; 0: never", low=0, high=1_000_000, on_resume="ignore"
     )
     checkpoint_every_steps: int = setting(
-        0, "write last.ckpt so often, besides the end of each epoch; 0: not", low=0, on_resume="ignore",
-        identifies=False,
+        0, "write last.ckpt so often, besides the end of each epoch; 0: not", low=0, high=1_000_000_000,
+        on_resume="ignore", identifies=False,
     )  # fmt: skip
-    checkpoint_every_minutes: float = setting(0.0, "the same by the clock", low=0, on_resume="ignore", identifies=False)
+    checkpoint_every_minutes: float = setting(
+        0.0, "the same by the clock", low=0, high=1_000_000, on_resume="ignore", identifies=False
+    )
     log_every_steps: int = setting(
-        10, "steps between two lines of metrics", low=1, on_resume="ignore", identifies=False, compared=False
-    )
+        10, "steps between two lines of metrics", low=1, high=1_000_000_000, on_resume="ignore", identifies=False,
+        compared=False,
+    )  # fmt: skip
     sample_pictures: int = setting(
-        12, "validation pictures shown with their captions", low=0, on_resume="ignore", identifies=False, compared=False
+        12, "validation pictures shown with their captions", low=0, high=1000, on_resume="ignore", identifies=False,
+        compared=False,
+    )  # fmt: skip
+    val_pictures: int = setting(
+        0, "validation pictures captioned each epoch, evenly spread; 0: all", low=0, high=1_000_000_000
     )
-    val_pictures: int = setting(0, "validation pictures captioned each epoch, evenly spread; 0: all", low=0)
-    overfit_batches: int = setting(0, "train on the first so many batches only; 0: on all", low=0)
+    overfit_batches: int = setting(0, "train on the first so many batches only; 0: on all", low=0, high=1_000_000_000)
     limit_train_batches: int = setting(
-        0, "batches of an epoch; 0: all", low=0, needs=(Needs("training.overfit_batches", (0,)),)
+        0, "batches of an epoch; 0: all", low=0, high=1_000_000_000, needs=(Needs("training.overfit_batches", (0,)),)
     )
-    limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0)
+    limit_val_batches: int = setting(0, "batches of a validation; 0: all", low=0, high=1_000_000_000)
     metrics: list[str] = setting([], "further metrics of a validation, by registered name")
     test: bool = setting(
         False, "score the test split at the end, with the best checkpoint", hyperparameter=False, **SCORED_ONLY

@@ -5,6 +5,7 @@ once is what the gate checks, what `train.py --help KEY` and docs/settings.md te
 the folders of a sweep, and what runs are compared by. A trait that a setting does not state is that of its section.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -86,6 +87,8 @@ class Setting:
         """Refuses, by a ConfigError, a value outside of the limits; None is a value without limits."""
         if value is None:
             return
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}={value} is out of range; it must be {self.limits() or 'finite'}")
         if self.choices and value not in self.choices:
             raise ConfigError(f"{key}={value!r} is not an option; choose one of {', '.join(map(str, self.choices))}")
         low_is_met = (self.low is None or value >= self.low) and (self.above is None or value > self.above)

@@ -27,6 +27,8 @@ SWEEP = ("--multirun", "-m")
 COMMANDS = ("--run", "-r", *SWEEP, "--shell-completion", "-sc", "--info", "-i", "--cfg", "-c")
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", *COMMANDS, *FLAGS_WITH_VALUE)
 
+_FREE_KEYS = r"hydra\.(?:sweeper\.params|job\.env_set)\."  # below them any word may be new, by a +
+
 TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a name"}
 # what Hydra reads as this very string without quotes
 _NUMBER = r"[+-]?[\d._]+(?:e[+-]?\d+)?|inf|nan"
@@ -53,7 +55,9 @@ def read_words(words: Sequence[str], groups: Groups) -> list[str]:
             if word in FLAGS_WITH_VALUE and rest:
                 read.append(rest.pop(0))
         elif re.match(r"hydra\b[^=]*=", word.lstrip("+")):
-            read.append(word)
+            read.append(
+                word if re.match(_FREE_KEYS, word.lstrip("+")) else word.lstrip("+")
+            )  # what is unknown, Hydra tells
         else:
             read.append(_setting(word, read[-1] if read else "", rest, groups, sweep))
     return read

@@ -74,7 +74,7 @@ class FolderConfig(DataConfig):
     image_column: str | None = setting(None, "column with the pictures' names; null: found")
     caption_column: str | None = setting(None, "column with the captions; null: found")
     val_share: float = setting(0.1, "share of the pictures that is set aside for validation", above=0, high=0.9)
-    split_seed: int = setting(0, "of that draw", low=0)
+    split_seed: int = setting(0, "of that draw", low=0, high=2**31 - 1)
 
 
 @dataclass(kw_only=True)
@@ -83,9 +83,9 @@ class ShapesConfig(Section):
 
     key: ClassVar[str] = "data.shapes"
 
-    seed: int = setting(0, "of the scenes")
-    train_pictures: int = setting(4000, "training pictures to draw", low=1)
-    val_pictures: int = setting(400, "validation pictures to draw", low=1)
+    seed: int = setting(0, "of the scenes", low=0, high=2**31 - 1)
+    train_pictures: int = setting(4000, "training pictures to draw", low=1, high=10_000_000)
+    val_pictures: int = setting(400, "validation pictures to draw", low=1, high=1_000_000)
 
 
 @dataclass(kw_only=True)
@@ -119,7 +119,7 @@ class ShardsConfig(DataConfig):
     )
     val_shards: str | None = setting("val-*.tar", "the same for validation; small, it is unpacked")
     test_shards: str | None = setting(None, "the same for the test; null: there is none", **SCORED_ONLY)
-    shuffle_buffer: int = setting(10_000, "captions among which the order is shuffled", low=1)
+    shuffle_buffer: int = setting(10_000, "captions among which the order is shuffled", low=1, high=10_000_000)
 
     @property
     def test_remedy(self) -> str:

@@ -46,6 +46,10 @@ class CaptionScores:
 
 
 WITHOUT_JAVA = ("bleu", "rouge_l", "cider")  # the order of columns in metrics.csv
+ONE_PICTURE = (
+    "CIDEr is 0 whatever is said of a single picture: it counts words that tell a picture from the others; use more "
+    "pictures, or judge by the loss or BLEU"
+)
 
 
 class ReferenceCorpus:
@@ -71,7 +75,7 @@ class ReferenceCorpus:
         # a corpus that only gives rewards never needs BLEU's tables
         self._metrics: dict[str, Metric] = {"cider": self._cider}
 
-    def score(self, candidates: Mapping[int, str], metrics: Iterable[str] = WITHOUT_JAVA) -> CaptionScores:
+    def score(self, candidates: Mapping[int, str], metrics: Collection[str] = WITHOUT_JAVA) -> CaptionScores:
         """Scores one caption per picture; an empty caption gets 0.
 
         Args:
@@ -89,6 +93,8 @@ class ReferenceCorpus:
         columns: dict[str, list[float]] = {}
         sums: list[Sums] = []
         notes = [] if self.tokenizer.is_english else [tokens_note(self.tokenizer)]
+        if len(self.picture_ids) == 1 and "cider" in metrics:
+            notes.append(ONE_PICTURE)
         for name in metrics:
             try:
                 found = self._metric(name).score(given)
@@ -141,7 +147,7 @@ def tokens_note(tokenizer: Tokenizer) -> str:
 def score_captions(
     candidates: Mapping[int, str],
     references: Mapping[int, Sequence[str]],
-    metrics: Iterable[str] = WITHOUT_JAVA,
+    metrics: Collection[str] = WITHOUT_JAVA,
     tokenizer: Tokenizer = NLTK,
     pictures: Pictures | None = None,
 ) -> CaptionScores:

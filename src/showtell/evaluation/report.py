@@ -6,7 +6,7 @@ be had (no Java, no training captions) are one note each.
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -154,7 +154,7 @@ def evaluate(
 def _by_domain(
     captions: Mapping[int, str],
     references: Mapping[int, Sequence[str]],
-    metrics: Iterable[str],
+    metrics: Collection[str],
     domains: Mapping[int, str],
     tokenizer: Tokenizer,
 ) -> dict[str, dict[str, float]]:

@@ -29,6 +29,7 @@ from showtell.errors import USER_ERROR, explained, one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
+from showtell.memory import PROCESS, free_memory, refuse_too_large
 from showtell.processes import COMMAND_VARIABLE, SIGNALS, catching, shortest
 from showtell.run import Run, asked_config
 from showtell.terminal import unfailing_output
@@ -74,6 +75,7 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
             "torchrun --nnodes=N --nproc_per_node=M --rdzv_backend=c10d --rdzv_endpoint=HOST train.py device=ddp"
         )
     if config.device.devices > 1:
+        _check_processes(config.device.devices)
         if code := Launcher(run, config.device.devices).run():
             if code == USER_ERROR:
                 run.withdraw()
@@ -84,6 +86,14 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         from showtell.training.stages import train_stages  # late: who only starts others needs no torch
 
         return train_stages(config, run.directory)
+
+
+def _check_processes(count: int) -> None:
+    """Refuses, by a UserError, more processes than this machine can be meant for."""
+    most = 8 * (os.cpu_count() or 1)
+    if count > most:
+        raise ConfigError(f"device.devices={count}: too many for {most // 8} cores; use at most {most}")
+    refuse_too_large(count * PROCESS, free_memory(), f"device.devices={count}", "use fewer")
 
 
 @contextmanager

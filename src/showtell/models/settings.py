@@ -86,7 +86,7 @@ class PairConfig(EncoderConfig):
 class LSTMConfig(DecoderConfig):
     """The article's decoder: an LSTM that is shown the picture before the first word."""
 
-    num_layers: int = setting(1, "LSTM layers", low=1, on_resume="refuse")
+    num_layers: int = setting(1, "LSTM layers", low=1, high=100, on_resume="refuse")
     image_every_step: bool = setting(
         False, "the picture is added to every word, not only shown before the first", on_resume="refuse"
     )
@@ -98,10 +98,14 @@ class RegionsConfig(DecoderConfig):
 
     reads_regions: ClassVar[bool] = True
 
-    hidden_size: int = setting(256, "size of the hidden state", low=1, on_resume="refuse")
+    hidden_size: int = setting(256, "size of the hidden state", low=1, high=65_536, on_resume="refuse")
     dropout: float = setting(0.5, "dropout before the output words", low=0, high=0.99)
     region_size: int = setting(
-        256, "regions are projected to this size first; 0: as they are, as in the papers", low=0, on_resume="refuse"
+        256,
+        "regions are projected to this size first; 0: as they are, as in the papers",
+        low=0,
+        high=65_536,
+        on_resume="refuse",
     )
 
 
@@ -110,9 +114,11 @@ class AttentionConfig(RegionsConfig):
     """Soft attention: Show, Attend and Tell (Xu et al. 2015)."""
 
     name: str = setting("attention", "which decoder", on_resume="refuse")
-    attention_size: int = setting(256, "size in which words and regions are compared", low=1, on_resume="refuse")
+    attention_size: int = setting(
+        256, "size in which words and regions are compared", low=1, high=65_536, on_resume="refuse"
+    )
     attention_penalty: float = setting(
-        0.0, "lambda of doubly stochastic attention, eq. 14; the authors' code has 1", low=0
+        0.0, "lambda of doubly stochastic attention, eq. 14; the authors' code has 1", low=0, high=1e6
     )
 
 
@@ -121,8 +127,8 @@ class HardAttentionConfig(AttentionConfig):
     """Hard attention, learnt by REINFORCE (Xu et al. 2015); decoding looks at the likeliest region."""
 
     name: str = setting("hard_attention", "which decoder", on_resume="refuse")
-    reinforce_weight: float = setting(1.0, "lambda_r", low=0)
-    entropy_weight: float = setting(0.01, "lambda_e", low=0)
+    reinforce_weight: float = setting(1.0, "lambda_r", low=0, high=1e6)
+    entropy_weight: float = setting(0.01, "lambda_e", low=0, high=1e6)
 
 
 @dataclass(kw_only=True)
@@ -138,8 +144,10 @@ class TransformerConfig(RegionsConfig):
 
     name: str = setting("transformer", "which decoder", on_resume="refuse")
     dropout: float = setting(0.3, "dropout in every block and before the output words", low=0, high=0.99)
-    num_layers: int = setting(2, "blocks", low=1, on_resume="refuse")
-    num_heads: int = setting(4, "heads of a block; they divide decoder.hidden_size", low=1, on_resume="refuse")
+    num_layers: int = setting(2, "blocks", low=1, high=100, on_resume="refuse")
+    num_heads: int = setting(
+        4, "heads of a block; they divide decoder.hidden_size", low=1, high=1024, on_resume="refuse"
+    )
 
     def check(self) -> None:
         """Heads share the hidden size."""

@@ -36,7 +36,7 @@ class SelfCriticalConfig(CrossEntropyConfig):
         0.0, "probability of the decoder's own word as input in the last epoch; it grows from 0", low=0, high=1,
         needs=_CROSS_ENTROPY,
     )  # fmt: skip
-    drawn_captions: int = setting(5, "captions drawn per picture", low=1)
+    drawn_captions: int = setting(5, "captions drawn per picture", low=1, high=1000)
     baseline: str = setting(
         "mean", "what a reward is compared with: of the other drawn captions, or greedy", choices=("greedy", "mean")
     )
@@ -46,7 +46,7 @@ class SelfCriticalConfig(CrossEntropyConfig):
     reward_dropout: float = setting(
         0.0, "share of the features' channels that the drawing decoder does not see", low=0, high=0.99
     )
-    cross_entropy_weight: float = setting(0.0, "what is added of cross-entropy", low=0)
+    cross_entropy_weight: float = setting(0.0, "what is added of cross-entropy", low=0, high=1e6)
 
     def check(self) -> None:
         """A mean over the other captions needs others."""

@@ -87,6 +87,10 @@ def add_sharing_flags(parser: argparse.ArgumentParser) -> None:
     """Adds what gives a model to other people."""
     group = parser.add_argument_group("sharing", "In the place of pictures; docs/sharing.md explains it.")
     group.add_argument("--pack", type=Path, metavar="FILE.zip", help="write the model as one file that travels")
+    group.add_argument(
+        "--export", type=Path, metavar="DIR", help="write it as ONNX files, with a script; docs/export.md"
+    )
+    group.add_argument("--quantize", action="store_true", help="with --export: 8-bit weights, a quarter of the size")
 
 
 def add_analysis_flags(parser: argparse.ArgumentParser) -> None:

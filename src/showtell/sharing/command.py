@@ -24,19 +24,31 @@ def share(options: argparse.Namespace) -> int:
     """
     files, words = split_arguments(options.words)
     _check(options, files, words)
-    from showtell.sharing.pack import pack
+    if options.pack:
+        from showtell.sharing.pack import pack
 
-    print("\n".join(pack(files[0], options.pack)))
+        print("\n".join(pack(files[0], options.pack)))
+    if options.export:
+        from showtell.sharing.export.folder import export
+
+        print("\n".join(export(files[0], options)))
     return 0
 
 
 def _check(options: argparse.Namespace, files: Sequence[Path], words: Sequence[str]) -> None:
     """Refuses, by a ConfigError, what has no effect."""
+    flag = "--export" if options.export else "--pack"
+    if options.quantize and not options.export:
+        raise ConfigError("--quantize belongs to --export DIR; add that, or leave it out")
     if words:
-        raise ConfigError(f"{shown(' '.join(words))}: --pack captions nothing; leave pictures out")
-    for name in (*_OF_PICTURES, *_DECODING):
+        raise ConfigError(f"{shown(' '.join(words))}: {flag} captions nothing; leave pictures out")
+    for name in (*_OF_PICTURES, *(("seed",) if options.export else _DECODING)):
         if getattr(options, name) not in (None, False, ""):
-            flag = "--beam" if name == "beam_size" else f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{flag} has no effect with --pack; leave it out")
+            given = "--beam" if name == "beam_size" else f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{given} has no effect with {flag}; leave it out")
+    if options.views > 1:
+        raise ConfigError(f"--views {options.views} has no effect with {flag}; leave it out")
     if len(files) > 1:
-        raise ConfigError(f"--pack {shown(options.pack)}: a pack holds one model; name one, and pack the others too")
+        target = options.export or options.pack
+        kind = "an export" if options.export else "a pack"
+        raise ConfigError(f"{flag} {shown(target)}: {kind} holds one model; name one, and {flag[2:]} the others too")

@@ -25,6 +25,7 @@ from showtell.data.store_room import room_in_words
 from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import check_writable, short_hash
+from showtell.memory import free_memory, refuse_too_large
 from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.models.encoders.pair import shape_side_by_side
 from showtell.terminal import tell
@@ -126,9 +127,20 @@ class FolderSource(Source):
                 requests = (store_requests(config, part, name, self.captions[name]) for name in self.captions)
                 wanted.append(([one for split in requests for one in split], self._shape_of(part)))
             with rank_zero_first():
-                for line in room_in_words(Path(config.cache) / "features", wanted) if is_rank_zero() else ():
+                lines = room_in_words(Path(config.cache) / "features", wanted)
+                if lines:
+                    self._check_batch(max(one.rows for requests, _ in wanted for one in requests))
+                for line in lines if is_rank_zero() else ():
                     tell("store", line)
         return True
+
+    def _check_batch(self, pictures: int) -> None:
+        """Refuses, by a UserError, pictures that do not fit into memory for one forward pass of the encoder."""
+        count, transforms = min(self.config.features.batch_size, pictures), self.encoder.weights.transform.parts
+        needed = 4 * count * sum(3 * one.size**2 for one in transforms)  # float32
+        sides = " + ".join(str(one.size) for one in transforms)
+        what = f"features.batch_size={self.config.features.batch_size}, pictures of {sides} pixels a side"
+        refuse_too_large(needed, free_memory(), what, "make it or encoder.image_size smaller")
 
     @property
     def num_workers(self) -> int:

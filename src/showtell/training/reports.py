@@ -25,7 +25,7 @@ from showtell.data.paths import stamp
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import load_scenes, truth_shares
 from showtell.data.shapes.scenes import describe, think_up
-from showtell.distributed import all_gather
+from showtell.distributed import all_gather, is_rank_zero
 from showtell.evaluation.sums import save_statistics
 from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
@@ -86,6 +86,9 @@ def imagined_scores(config: Config) -> Scores:
 def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) -> list[Callback]:
     """The callbacks that score and show the captions of a validation."""
     pictures = data.val_pictures()
+    if len(pictures) == 1 and "cider" in config.training.monitor and is_rank_zero():
+        why = "it is 0 whatever is said, so the last epoch counts as the best; use training.monitor=val/loss"
+        print(f"note: {config.training.monitor} tells nothing with one validation picture: {why}")
     chosen = np.linspace(0, len(pictures) - 1, min(config.training.sample_pictures, len(pictures))).astype(int)
     shown = Samples(samples(config, data.val.captions, pictures[chosen]), run_dir)
     return [scores, shown, BestStatistics(scores, Run(run_dir))]

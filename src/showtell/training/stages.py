@@ -20,6 +20,7 @@ from showtell.run import Run
 from showtell.terminal import tell
 from showtell.text import build_tokenizer
 from showtell.training.reports import imagined_scores
+from showtell.training.room import naming_memory
 from showtell.training.train import train
 from showtell.training.trainer import check_monitored
 
@@ -34,7 +35,8 @@ def train_stages(config: Config, run_dir: Path) -> float:
     second = second_stage(config, run.checkpoints) if config.then else None
     if second and not second.training.metrics:
         check_monitored(second.training.monitor, imagined_scores(second))
-    best = train(config, run_dir)
+    with naming_memory(config):
+        best = train(config, run_dir)
     if second is None or not broadcast(_is_done(run)):
         return best
     gc.collect()  # model, features and trainer of the first stage know one another
@@ -43,7 +45,8 @@ def train_stages(config: Config, run_dir: Path) -> float:
         run.second.create(second)
         print()
         tell("then", f"{config.then}, in {shortest(run.second.directory)}")
-    return train(parse(broadcast(second.as_dict())), run.second.directory)
+    with naming_memory(second):
+        return train(parse(broadcast(second.as_dict())), run.second.directory)
 
 
 def _is_done(run: Run) -> bool:

@@ -36,6 +36,7 @@ from showtell.training.reports import (
     reports,
     write_vocabulary,
 )
+from showtell.training.room import check_room
 from showtell.training.trainer import build_trainer, check_monitored
 from showtell.training.warm_start import load_start
 
@@ -85,6 +86,7 @@ def train(config: Config, run_dir: Path) -> float:
     if scores.further:
         check_monitored(config.training.monitor, scores)
     tell("encoder", encoder_in_words(config, source.feature_shape))  # shards are encoded for it
+    check_room(source, run_dir)
     pl.seed_everything(config.seed, verbose=False)
     module = build_module(source, start)
     tell("model", model_in_words(config, module))
