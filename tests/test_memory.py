@@ -8,7 +8,7 @@ import pytest
 
 from showtell.config import Config
 from showtell.errors import UserError, explained
-from showtell.memory import free_memory, refuse_too_large
+from showtell.processes import free_memory, refuse_too_large
 from showtell.training.room import naming_memory
 
 TORCH = (
@@ -48,7 +48,7 @@ def test_what_is_too_large_is_refused() -> None:
 def test_the_limit_of_a_process_counts() -> None:
     code = (
         f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({2 << 30}, {2 << 30}));"
-        "from showtell.memory import free_memory; print(free_memory())"
+        "from showtell.processes import free_memory; print(free_memory())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 0 < int(found.stdout) < 2 << 30

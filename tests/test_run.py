@@ -1,5 +1,7 @@
 """The directory of a run: one configuration, one candidate beside it, one writer of its status."""
 
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,3 +167,27 @@ def test_a_resume_means_the_stage_that_was_interrupted(tmp_path: Path, monkeypat
     run.record_failure("rank 1 was hung")
     failed = run.second.stage_status()
     assert failed is not None and failed.reason == "rank 1 was hung"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"state": 5}, {"epoch": "3"}, {"epoch": True}, {"pid": 10**400}, {"metrics": [1]}, {"best": {"a": 1}}, [1], "x",
+    ],
+)  # fmt: skip
+def test_a_status_of_wrong_types_counts_as_missing(values: object, tmp_path: Path) -> None:
+    Run(tmp_path).status_file.write_text(json.dumps(values))
+    assert Run(tmp_path).status() is None
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for file in (run.status_file, run.metrics_file, run.test_scores):
+        os.mkfifo(file)
+    assert (run.status(), run.rows(), run.test_metrics()) == (None, [], {})
+
+
+def test_rows_end_where_a_file_is_not_ours(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.metrics_file.write_text("step,epoch\n1,0\n2,0\n3\n4,0\n")
+    assert [row["step"] for row in run.rows()] == ["1", "2"]

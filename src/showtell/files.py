@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from typing import IO, Any
 
 from showtell.errors import UserError
 
+MAX_READ = 64 << 20
+"""Bytes of a file that somebody else may have written, and that is read whole."""
 PICTURE_SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
 )  # fmt: skip
@@ -190,6 +193,20 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
                 path.unlink()
                 removed.append(path)
     return removed
+
+
+def read_regular(file: Path, most: int = MAX_READ) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(file).st_mode):
+        raise OSError(f"{file}: not a regular file")
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        if os.fstat(opened.fileno()).st_size > most:
+            raise OSError(f"{file}: more than {most} bytes")
+        return opened.read(most)
 
 
 def content_key(*facts: Any) -> str:

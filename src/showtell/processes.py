@@ -4,24 +4,35 @@ One rule holds for every process that Showtell starts, be it a rank, the supervi
 watches a rank: it is told the number of its starter and looks at its parent's. When they differ the starter has gone,
 in whatever way, and the process ends itself. So `kill -9` of any of them leaves nothing behind. (Whether a process that
 is still there does anything is another question; see `launching.heartbeat`.)
+
+The least memory that a run takes is computed, not tried: a system that promises more than it has ends the process that
+uses it by SIGKILL, without a word.
 """
 
 import os
+import re
+import resource
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from showtell.config.plugins import plugin_arguments
+from showtell.errors import UserError
+from showtell.files import size
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """What stops a run after the present step, saved, and a sweep with all its runs."""
 
 COMMAND_VARIABLE = "SHOWTELL_COMMAND"
 """What the user typed, in the environment of every process that came of it: for TensorBoard's Text page."""
+
+PROCESS = 200 << 20
+"""Bytes that a process of training takes for its libraries alone."""
+_CGROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
 @contextmanager
@@ -82,3 +93,30 @@ def shortest(path: Path) -> Path:
     """A path to type: relative where it lies under the working directory."""
     path = Path(os.path.abspath(path))
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def free_memory() -> int:
+    """Bytes that this process can still use: of the machine with its swap space, of its container and of its limit."""
+    machine = _figures(Path("/proc/meminfo"))
+    found = [machine["MemAvailable"] + machine.get("SwapFree", 0)] if "MemAvailable" in machine else []
+    for most, used in _CGROUPS:
+        with suppress(OSError, ValueError):  # "max": no limit
+            root = Path("/sys/fs/cgroup")
+            found.append(int((root / most).read_text()) - int((root / used).read_text()))
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        found.append(limit - _figures(Path("/proc/self/status")).get("VmSize", 0))
+    return max(0, min(found, default=1 << 62))
+
+
+def refuse_too_large(needed: int, free: int, what: str, remedy: str) -> None:
+    """Refuses, by a UserError, what takes more memory than is free; `what` names the setting."""
+    if needed > free:
+        raise UserError(f"{what}: at least {size(needed)} of memory are needed, {size(free)} are free; {remedy}")
+
+
+def _figures(file: Path) -> dict[str, int]:
+    """The lines `Name:  123 kB` of a file below /proc, in bytes; nothing where there is none."""
+    with suppress(OSError):
+        return {name: int(number) << 10 for name, number in re.findall(r"(?m)^(\w+):\s+(\d+) kB$", file.read_text())}
+    return {}

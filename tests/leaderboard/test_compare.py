@@ -9,7 +9,7 @@ from showtell.config.setting import flat
 from showtell.config.stages import with_recipe_of_second
 from showtell.leaderboard.compare import compare, varying
 from showtell.leaderboard.runs import ComparedRun, find_runs
-from showtell.run import RunStatus
+from showtell.run.status import RunStatus
 
 
 def run(name="r", state="finished", best=1.0, metrics=None, mode="min", **parameters):

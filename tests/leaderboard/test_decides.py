@@ -13,7 +13,7 @@ from showtell.leaderboard.compare import compare
 from showtell.leaderboard.decides import sentences
 from showtell.leaderboard.needed import rounded_up, seeds_needed, what_it_takes
 from showtell.leaderboard.runs import ComparedRun
-from showtell.run import RunStatus
+from showtell.run.status import RunStatus
 
 METRIC = "val/cider"
 

@@ -215,7 +215,7 @@ def test_captions_that_are_missing_are_refused_or_left_out(files, capsys):
         (["a.json", "--resamples", "5"], None, "--resamples 5: must be at least 100"),
         (["a.json", "--output", "x.txt"], None, "name a file that ends in .json or .csv"),
         (["A=a.json", "A=b.json"], None, "A: two systems have this name"),
-        (["a.json", "--metrics", "spise"], None, "'spise' is not an option"),
+        (["a.json", "--metrics", "spise"], None, "spise is not an option"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(files, words, content, message):

@@ -4,18 +4,19 @@ Who has each picture's part of the sums can resample pictures, swap two systems'
 without scoring a caption again. They are stored with a run's captions, 14 numbers per picture.
 """
 
+import io
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from showtell.evaluation.ngrams import ORDERS
-from showtell.files import atomic_write
+from showtell.files import MAX_READ, atomic_write, read_regular
 
 Floats = NDArray[np.float64]
 _TINY, _SMALL = 1e-15, 1e-9
@@ -86,17 +87,27 @@ def save_statistics(file: Path, found: Statistics) -> None:
 
 
 def load_statistics(file: Path) -> Statistics | None:
-    """What `save_statistics` wrote; None where it is not there or torn."""
+    """What `save_statistics` wrote; None where it is not there, torn, or not of its kind."""
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+        content = io.BytesIO(read_regular(file))
+        with ZipFile(content) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_READ:
+                return None
+        with np.load(content, allow_pickle=False) as arrays:
             found = dict(arrays)
-        signature, epoch = found.pop("about").tolist()
-        return Statistics(found.pop("picture_ids"), tuple(_sums(found.items())), signature, int(epoch))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        about, ids = found.pop("about"), found.pop("picture_ids")
+        signature, epoch = about.tolist()
+        sums = tuple(_sums(found.items(), len(ids)))
+        return Statistics(ids, sums, str(signature), int(epoch))
+    except (OSError, ValueError, LookupError, TypeError, EOFError, BadZipFile, zlib.error, NotImplementedError):
         return None
 
 
-def _sums(arrays: Iterable[tuple[str, Floats]]) -> Iterable[Sums]:
+def _sums(arrays: Iterable[tuple[str, Floats]], count: int) -> Iterable[Sums]:
     for key, pictures in arrays:
-        kind, _, names = key.partition(":")
-        yield Sums(names.split(","), pictures, _STORED[kind])
+        kind, _, told = key.partition(":")
+        names = told.split(",")
+        columns = 2 * ORDERS + 2 if kind == "bleu" else len(names) + 1
+        if pictures.shape != (count, columns) or pictures.dtype.kind not in "iuf":
+            raise ValueError(f"{key}: not the sums of {count} pictures")
+        yield Sums(names, pictures, _STORED[kind])

@@ -29,8 +29,7 @@ from showtell.errors import USER_ERROR, explained, one_line_errors
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
-from showtell.memory import PROCESS, free_memory, refuse_too_large
-from showtell.processes import COMMAND_VARIABLE, SIGNALS, catching, shortest
+from showtell.processes import COMMAND_VARIABLE, PROCESS, SIGNALS, catching, free_memory, refuse_too_large, shortest
 from showtell.run import Run, asked_config
 from showtell.terminal import unfailing_output
 

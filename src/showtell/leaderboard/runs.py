@@ -1,7 +1,5 @@
 """The runs that are compared: found below the given folders, read without torch."""
 
-import csv
-import json
 import math
 import os
 from collections import Counter
@@ -13,7 +11,8 @@ from typing import Any
 
 from showtell.config import monitor_mode
 from showtell.config.setting import flat
-from showtell.run import STATUS, Run, RunStatus
+from showtell.run import STATUS, Run
+from showtell.run.status import RunStatus
 
 Value = str | int | float | bool | None
 
@@ -40,12 +39,8 @@ class ComparedRun:
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        """`metrics.csv`; empty where it cannot be read."""
-        try:
-            with Run(self.directory).current.metrics_file.open(newline="", encoding="utf-8") as file:
-                return list(csv.DictReader(file))
-        except (OSError, ValueError, csv.Error):
-            return []
+        """`metrics.csv`, as far as it can be read."""
+        return Run(self.directory).current.rows()
 
     def curve(self, metric: str) -> tuple[list[float], list[float]]:
         """A metric over the epochs: how many were done, and the values."""
@@ -86,15 +81,7 @@ def read_run(directory: Path) -> ComparedRun | None:
     if status is None or config is None:
         return None
     parameters = {key: _plain(value) for key, value in flat(config).items()}
-    return ComparedRun(directory, status, parameters, _test_scores(run.current))
-
-
-def _test_scores(run: Run) -> dict[str, Any]:
-    """What the best checkpoint reached on the test split, as `test/cider`; empty where nobody scored it."""
-    try:
-        return {f"test/{name}": value for name, value in json.loads(run.test_scores.read_bytes())["scores"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
+    return ComparedRun(directory, status, parameters, run.current.test_metrics())
 
 
 def main_metric(runs: Sequence[ComparedRun]) -> str:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from showtell.leaderboard.compare import short_names
 from showtell.leaderboard.table import first_that_fits
-from showtell.run import DONE, Run, RunStatus
+from showtell.run import DONE, Run
+from showtell.run.status import RunStatus
 from showtell.sweeps.job import Job, Result, last_line
 
 STYLES = {

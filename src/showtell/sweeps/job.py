@@ -266,6 +266,8 @@ def describe(code: int, line: str) -> str:
 def last_line(log: Path) -> str:
     """The last line of a log that says something; of a traceback that is the exception."""
     try:
+        if not log.is_file():  # a pipe would be waited for
+            return ""
         with log.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
             text = file.read().decode("utf-8", "replace")

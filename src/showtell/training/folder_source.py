@@ -25,9 +25,9 @@ from showtell.data.store_room import room_in_words
 from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import check_writable, short_hash
-from showtell.memory import free_memory, refuse_too_large
 from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.models.encoders.pair import shape_side_by_side
+from showtell.processes import free_memory, refuse_too_large
 from showtell.terminal import tell
 from showtell.text import Tokenizer, Vocabulary
 from showtell.training.sources import Source, report_left_out

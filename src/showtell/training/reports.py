@@ -31,7 +31,8 @@ from showtell.files import atomic_write, short_hash, write_text_atomically
 from showtell.gallery.drawing import Pixels, attention_sheet, caption_card, contact_sheet, thumbnail
 from showtell.models.scores import Scores
 from showtell.processes import program, shortest
-from showtell.run import Run, RunStatus
+from showtell.run import Run
+from showtell.run.status import RunStatus
 from showtell.text import Vocabulary, build_tokenizer
 from showtell.training.board import logged_at, viewers
 from showtell.training.sources import Source

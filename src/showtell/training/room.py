@@ -17,8 +17,8 @@ from showtell.config import Config, ConfigError
 from showtell.distributed import get_ranks
 from showtell.errors import UserError, refused_memory
 from showtell.files import size
-from showtell.memory import free_memory, refuse_too_large
 from showtell.models.decoders.base import build_decoder
+from showtell.processes import free_memory, refuse_too_large
 from showtell.training.folder_source import FolderSource
 from showtell.training.sources import Source
 

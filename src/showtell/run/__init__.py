@@ -14,7 +14,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from showtell.config.words import key_of
 from showtell.errors import ConfigError
 from showtell.files import write_text_atomically
 from showtell.processes import program, shortest
+from showtell.run.status import RunStatus, read_rows, read_scores, read_status
 
 STATUS = "status.json"
 CONFIG = "config.yaml"
@@ -41,32 +42,6 @@ PLUGINS = "plugins"  # in a run's configuration: whose parts it names, for messa
 OLD_CONFIG = Path(".hydra") / "config.yaml"
 # done is what no sweep starts again
 DONE = ("finished", "pruned")
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """`status.json`: `state` is running, finished, pruned, stopped or failed; `epoch` counts the epochs done."""
-
-    state: str = "new"
-    pid: int = 0
-    epoch: int = 0
-    max_epochs: int = 0
-    step: int = 0
-    monitor: str = "val/loss"
-    mode: str = "min"
-    best: float | None = None
-    best_epoch: int | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    reason: str | None = None
-    then: str | None = None  # the recipe of a second stage that is to follow
-    written: float = 0.0  # when, in seconds since 1970
-
-    def seconds_left(self, now: float) -> float | None:
-        """An estimate from the epochs so far; `now` is in seconds since 1970, and None means unknown."""
-        if self.state != "running" or not self.epoch:
-            return None
-        return max(0.0, self.seconds / self.epoch * (self.max_epochs - self.epoch) - (now - self.written))
 
 
 class Run:
@@ -205,13 +180,7 @@ class Run:
 
     def stage_status(self) -> RunStatus | None:
         """Where the stage in this very directory stands."""
-        try:
-            values = json.loads(self.status_file.read_text(encoding="utf-8"))
-            known = {one.name for one in fields(RunStatus)} - {"written"}
-            kept = {key: values[key] for key in values if key in known}
-            return RunStatus(**kept, written=self.status_file.stat().st_mtime)
-        except (OSError, ValueError, TypeError):
-            return None
+        return read_status(self.status_file)
 
     def record(self, **changes: Any) -> None:
         """Writes where this stage stands: what the status said, with these fields changed."""
@@ -224,6 +193,14 @@ class Run:
         status = self.current.stage_status()
         if status and status.state in ("running", "failed"):
             self.current.record(state="failed", reason=reason)
+
+    def rows(self) -> list[dict[str, str]]:
+        """`metrics.csv` of this stage, as far as it can be read."""
+        return read_rows(self.metrics_file)
+
+    def test_metrics(self) -> dict[str, float]:
+        """What the best checkpoint reached on the test split, as `test/cider`; empty where nobody scored it."""
+        return {f"test/{name}": value for name, value in read_scores(self.test_scores).items()}
 
     def _restored(self, files: Sequence[Path]) -> Config:
         values, plugins = self._values(files)
