@@ -6,6 +6,7 @@ import sys
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
+from showtell.launching.imports import quick_imports
 from showtell.prediction.options import (
     INSTEAD,
     NEEDS,
@@ -58,12 +59,12 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
-    if options.pack or options.export or options.quantize:
+    if options.pack or options.export or options.web or options.quantize or options.runtime:
         from showtell.sharing.command import share
 
         return share(options)
-    from showtell.prediction.command import predict  # late: --help must not wait for torch
-
+    with quick_imports():
+        from showtell.prediction.command import predict  # late: --help must not wait for torch
     return predict(options)
 
 

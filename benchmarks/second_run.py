@@ -20,8 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BARE = "import os, torch, pytorch_lightning; os._exit(0)"
 FIRST_STEP = """
 import os, runpy, sys
-from pytorch_lightning.callbacks import Callback
-import showtell.training.train as training
+from showtell.launching.imports import postpone_torchmetrics, quick_imports
+with quick_imports():  # as launching.start does
+    postpone_torchmetrics()
+    import showtell.training.train as training
+    from pytorch_lightning.callbacks import Callback
 class Stop(Callback):
     def on_train_batch_end(self, *_):
         os._exit(0)

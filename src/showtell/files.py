@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from showtell.errors import UserError
+from showtell.ownership import is_alive
 
 MAX_READ = 64 << 20
 """Bytes of a file that somebody else may have written, and that is read whole."""
@@ -169,14 +170,12 @@ def make_once(file: Path, make: Callable[[], None]) -> None:
                 make()
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+def trailer(checksum: int, length: int) -> bytes:
+    """The line behind a file's content that tells its CRC-32 and length; its size never changes."""
+    return b"\nShowtell-CRC32 %08x %016x\n" % (checksum, length)
+
+
+TRAILER_BYTES = len(trailer(0, 0))
 
 
 def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
@@ -188,7 +187,7 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
     removed = []
     for path in sorted(Path(directory).glob(".*.tmp")):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not _is_alive(int(match["pid"])):
+        if match and path.is_file() and not is_alive(int(match["pid"])):
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed.append(path)

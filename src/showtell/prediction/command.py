@@ -4,25 +4,18 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from showtell.config import ConfigError
-from showtell.config.registry import find
-from showtell.data.annotations import Picture
 from showtell.data.paths import shown
-from showtell.evaluation.metric import CLIP_MODEL
-from showtell.evaluation.report import Evaluation, table
-from showtell.files import labelled
-from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
-from showtell.prediction.evaluate import evaluation_of
 from showtell.prediction.inputs import (
-    ModelOutput,
     NamedModel,
     PictureList,
     annotated_pictures,
@@ -30,16 +23,7 @@ from showtell.prediction.inputs import (
     plain_pictures,
     split_arguments,
 )
-from showtell.prediction.outputs import (
-    gallery_page,
-    output_names,
-    save_attention,
-    save_picture,
-    scores_file,
-    write_results,
-    write_scores,
-)
-from showtell.prediction.splits import is_data_setting, split_pictures, training_data
+from showtell.prediction.options import is_data_setting, named_metrics
 from showtell.terminal import Progress
 
 SOME_FAILED = 1
@@ -81,6 +65,8 @@ def caption_and_report(options: argparse.Namespace) -> int:
     listed = annotated_pictures(options.annotations, options.images) if options.annotations else PictureList([])
     models = load_models(files, options)
     if options.split:
+        from showtell.prediction.splits import split_pictures  # late, as below
+
         listed = split_pictures(options.split, models, words)
     elif not options.annotations:
         listed = plain_pictures(words, recursive=options.recursive)
@@ -104,12 +90,11 @@ def caption_and_report(options: argparse.Namespace) -> int:
         place = f"--images {options.images}" if options.annotations else f"--split {options.split}"
         first = next(iter(unreadable.values()))
         raise ConfigError(f"{place}: no picture of {listed.called} can be read there; {first}")
-    triples = zip(models, captioned, seen, strict=True) if readable else ()
-    outputs = [
-        ModelOutput(model, found, _evaluation(model, found, listed, options), np.concatenate(some) if some else None)
-        for model, found, some in triples
-    ]
-    notes = [*listed.notes, *report(outputs, readable, listed, options)]
+    notes = list(listed.notes)
+    if readable and (listed.name or options.output or options.gallery):
+        from showtell.prediction.reporting import report  # late: captions alone need nothing that scores and draws
+
+        notes += report(list(zip(models, captioned, seen, strict=True)), readable, listed, options)
     if listed.name and options.output and unreadable:
         missing = f"{len(unreadable):,} of the {len(listed.pictures):,} pictures are missing in {options.output}"
         notes.append(f"{missing}; an evaluation server wants one caption per picture")
@@ -200,9 +185,10 @@ def caption_all(
     looks = model.captioner.looks(model.views, options.seed or 0)
     stream = model.captioner.stream(paths, model.decoding, options.batch_size, workers, generator, looks)
     done, failed = {}, {}
+    drawers = _drawers(paths, model, options) if options.save_pictures or options.attention else []
     watched = (bool(listed.name) or not sys.stdout.isatty()) and len(pictures) > options.batch_size
     with Progress(f"captioning with {model.label}", len(pictures), "pictures", shown=watched) as progress:
-        for picture, name, captioned in zip(pictures, output_names(paths), stream, strict=True):
+        for place, (picture, captioned) in enumerate(zip(pictures, stream, strict=True)):
             progress.count()
             if captioned.error is not None:
                 failed[picture.id] = captioned.error
@@ -211,35 +197,24 @@ def caption_all(
             if not listed.name:
                 said_by = [model.label] if named else []
                 print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
-            if options.save_pictures:
-                save_picture(captioned, options.save_pictures / f"{name}.png")
-            if options.attention:
-                save_attention(model.captioner, captioned, options.attention / f"{name}.png")
+            for draw in drawers:
+                draw(captioned, place)
     return done, failed
 
 
-def report(
-    outputs: Sequence[ModelOutput], pictures: Sequence[Picture], listed: PictureList, options: argparse.Namespace
-) -> list[str]:
-    """Prints the table of scores, writes the files that are asked for, and returns notes on missing figures."""
-    if not outputs:
-        return []
-    if listed.name:
-        print(table({output.model.label: output.evaluation for output in outputs}))
-    for output in outputs:
-        label = output.model.label if len(outputs) > 1 else ""
-        if options.output:
-            results = labelled(options.output, label)
-            write_results(output.captioned, pictures, results, annotated=bool(listed.name))
-        if output.evaluation.scores and (options.scores or options.output):
-            write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
-    notes = list(dict.fromkeys(note for output in outputs for note in output.evaluation.notes))
-    if options.analysis:
-        notes = list(dict.fromkeys([*notes, *_analysed(outputs, pictures, listed, options)]))
-    if options.gallery:
-        title = f"Captions of {listed.called}" if listed.name else "Captioned pictures"
-        write_gallery(gallery_page(title, outputs, pictures, options.gallery_pictures, notes), options.gallery)
-    return notes
+def _drawers(
+    paths: Sequence[Path], model: NamedModel, options: argparse.Namespace
+) -> list[Callable[[Captioned, int], None]]:
+    """What writes pictures of a captioned one, which has that place in the list."""
+    from showtell.prediction.outputs import output_names, save_attention, save_picture  # late, as above
+
+    names = [f"{name}.png" for name in output_names(paths)]
+    drawers: list[Callable[[Captioned, int], None]] = []
+    if folder := options.save_pictures:
+        drawers.append(lambda captioned, place: save_picture(captioned, folder / names[place]))
+    if shown_in := options.attention:
+        drawers.append(lambda captioned, place: save_attention(model.captioner, captioned, shown_in / names[place]))
+    return drawers
 
 
 def _watched(model: NamedModel) -> list[NDArray[np.float32]]:
@@ -247,41 +222,3 @@ def _watched(model: NamedModel) -> list[NDArray[np.float32]]:
     from showtell.prediction.neighbours import watch  # late: captions alone need no feature store
 
     return watch(model.captioner)
-
-
-def _analysed(
-    outputs: Sequence[ModelOutput], pictures: Sequence[Picture], listed: PictureList, options: argparse.Namespace
-) -> list[str]:
-    """Writes a page for each model whose captions were scored, and prints what it found; notes."""
-    from showtell.prediction.analysis import write_analysis  # late, as above
-
-    notes: list[str] = []
-    for output in [one for one in outputs if one.evaluation.scores]:
-        label = output.model.label if len(outputs) > 1 else ""
-        told, more = write_analysis(output, pictures, listed, options, labelled(options.analysis, label))
-        print("\n".join(["", *([f"{label}:"] if label else []), *told]))
-        notes += more
-    return notes
-
-
-def _evaluation(
-    model: NamedModel, captioned: Mapping[int, Captioned], listed: PictureList, options: argparse.Namespace
-) -> Evaluation:
-    configs = model.captioner.configs if listed.name or options.gallery else []
-    metrics = [*(name for config in configs for name in config.training.metrics), *named_metrics(options)]
-    return evaluation_of(
-        captioned,
-        listed,
-        training_data(listed, configs),
-        metrics,
-        model.captioner.vocabulary.tokenizer,
-        options.clip_model or CLIP_MODEL,
-    )
-
-
-def named_metrics(options: argparse.Namespace) -> list[str]:
-    """What `--metrics` names, each of which is there."""
-    names = [name for name in options.metrics.split(",") if name]
-    for name in names:
-        find("metric", name, "--metrics")
-    return names

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,16 @@ from showtell.checkpointing.io import BEST, checkpoint_file
 from showtell.checkpointing.pack import is_pack
 from showtell.config import ConfigError, DataConfig, DecodingConfig
 from showtell.data.annotations import Picture, SplitName
-from showtell.data.formats import read_split
 from showtell.data.paths import find_pictures, shown, why_unreadable
 from showtell.data.settings import FolderConfig
-from showtell.evaluation.report import Evaluation
 from showtell.files import PICTURE_SUFFIXES
 from showtell.prediction.captioner import Captioned, Captioner, PictureCaptioner
 from showtell.prediction.ensemble import Ensemble
 from showtell.prediction.options import decoding_from_flags
 from showtell.run import Run, runs_below
+
+if TYPE_CHECKING:
+    from showtell.evaluation.report import Evaluation
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class ModelOutput:
 
     model: NamedModel
     captioned: Mapping[int, Captioned]
-    evaluation: Evaluation
+    evaluation: "Evaluation"
     features: NDArray[np.float32] | None = None
 
 
@@ -234,6 +236,8 @@ def annotated_pictures(annotations: Path, images: Path) -> PictureList:
     Raises:
         UserError: the file or the folder cannot be used; one line.
     """
+    from showtell.data.formats import read_split  # late: pictures that are named themselves need no format
+
     reason = why_unreadable(annotations)
     if reason:
         raise ConfigError(f"--annotations {shown(annotations)}: {reason}")

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from showtell.config import ConfigError, DecodingConfig
+from showtell.config.registry import find
 from showtell.config.setting import declared
 
 NEEDS = "name a run or a checkpoint, then pictures: python predict.py runs/NAME/STAMP photo.jpg"
@@ -88,9 +89,11 @@ def add_sharing_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sharing", "In the place of pictures; docs/sharing.md explains it.")
     group.add_argument("--pack", type=Path, metavar="FILE.zip", help="write the model as one file that travels")
     group.add_argument(
-        "--export", type=Path, metavar="DIR", help="write it as ONNX files, with a script; docs/export.md"
+        "--export", type=Path, metavar="DIR", help="write it as ONNX files with a script: docs/export.md"
     )
-    group.add_argument("--quantize", action="store_true", help="with --export: 8-bit weights, a quarter of the size")
+    group.add_argument("--web", type=Path, metavar="DIR", help="write a page that captions in the browser")
+    group.add_argument("--quantize", action="store_true", help="for both: 8-bit weights, a quarter of the size")
+    group.add_argument("--runtime", type=Path, metavar="FILE|DIR", help="for --web: onnxruntime-web, where npm is not")
 
 
 def add_analysis_flags(parser: argparse.ArgumentParser) -> None:
@@ -153,3 +156,17 @@ def _in_flags(message: str) -> str:
     """`decoding.beam_size=0 is ...` as `--beam 0 is ...`."""
     message = re.sub(r"decoding\.(\w+)=", lambda found: f"{_flag(found[1])} ", message)
     return re.sub(r"decoding\.(\w+)", lambda found: _flag(found[1]), message)
+
+
+def is_data_setting(word: str) -> bool:
+    """Whether a word of the command line is `data=NAME` or `data.KEY=VALUE`."""
+    key, equals, _ = word.partition("=")
+    return bool(equals) and (key == "data" or key.startswith("data."))
+
+
+def named_metrics(options: argparse.Namespace) -> list[str]:
+    """What `--metrics` names, each of which is there."""
+    names = [name for name in options.metrics.split(",") if name]
+    for name in names:
+        find("metric", name, "--metrics")
+    return names

@@ -14,12 +14,6 @@ from showtell.errors import ConfigError
 from showtell.prediction.inputs import NamedModel, PictureList
 
 
-def is_data_setting(word: str) -> bool:
-    """Whether a word of the command line is `data=NAME` or `data.KEY=VALUE`."""
-    key, equals, _ = word.partition("=")
-    return bool(equals) and (key == "data" or key.startswith("data."))
-
-
 def split_pictures(split: SplitName, models: Sequence[NamedModel], words: Sequence[str]) -> PictureList:
     """The pictures of a split, described or not; whether each is there shows when it is read.
 

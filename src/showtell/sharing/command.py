@@ -32,23 +32,30 @@ def share(options: argparse.Namespace) -> int:
         from showtell.sharing.export.folder import export
 
         print("\n".join(export(files[0], options)))
+    if options.web:
+        from showtell.sharing.export.folder import export_page
+
+        print("\n".join(export_page(files[0], options)))
     return 0
 
 
 def _check(options: argparse.Namespace, files: Sequence[Path], words: Sequence[str]) -> None:
     """Refuses, by a ConfigError, what has no effect."""
-    flag = "--export" if options.export else "--pack"
-    if options.quantize and not options.export:
-        raise ConfigError("--quantize belongs to --export DIR; add that, or leave it out")
+    exported = "--export" if options.export else "--web" if options.web else None
+    flag = exported or "--pack"
+    if options.quantize and not exported:
+        raise ConfigError("--quantize belongs to --export DIR or --web DIR; add one, or leave it out")
+    if options.runtime and not options.web:
+        raise ConfigError("--runtime belongs to --web DIR; add that, or leave it out")
     if words:
         raise ConfigError(f"{shown(' '.join(words))}: {flag} captions nothing; leave pictures out")
-    for name in (*_OF_PICTURES, *(("seed",) if options.export else _DECODING)):
+    for name in (*_OF_PICTURES, *(("seed",) if exported else _DECODING)):
         if getattr(options, name) not in (None, False, ""):
             given = "--beam" if name == "beam_size" else f"--{name.replace('_', '-')}"
             raise ConfigError(f"{given} has no effect with {flag}; leave it out")
     if options.views > 1:
         raise ConfigError(f"--views {options.views} has no effect with {flag}; leave it out")
     if len(files) > 1:
-        target = options.export or options.pack
-        kind = "an export" if options.export else "a pack"
+        target = options.export or options.web or options.pack
+        kind = "an export" if exported else "a pack"
         raise ConfigError(f"{flag} {shown(target)}: {kind} holds one model; name one, and {flag[2:]} the others too")

@@ -12,6 +12,7 @@ import numpy as np
 from showtell.config import Config, ConfigError
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import load_captions
+from showtell.data.contents import Contents, identity
 from showtell.data.feature_store import choose_place, place_features
 from showtell.data.module import SplitData
 from showtell.data.readers import CachedFeatures
@@ -113,10 +114,12 @@ class ShardSource(Source):
 
     @property
     def data_hash(self) -> str:
-        """Of names and sizes of the shards that were given."""
+        """Of names, sizes and contents of the shards that were given; large ones are looked at here and there."""
         settings = f"{self.config.data.max_caption_words}\0{self.config.data.bad_pictures}"
         given = [*self.train_paths, *self.val_paths]
-        return short_hash(["\n".join([settings, *(f"{path.name}\0{path.stat().st_size}" for path in given)])])
+        named = short_hash(["\n".join([settings, *(f"{path.name}\0{path.stat().st_size}" for path in given)])])
+        with rank_zero_first():
+            return identity(named, [Contents([str(path) for path in given], Path(self.config.cache) / "contents")])
 
     def _opened(self, name: SplitName, paths: Sequence[Path], what: str) -> ShardSet:
         data = self.config.data
@@ -125,8 +128,7 @@ class ShardSource(Source):
         request = IndexRequest(data.max_caption_words, decode, self.tokenizer)
         shards = open_shards(paths, what, request, self.folder, data.num_workers)
         if shards.num_notes:
-            with shards.left_out.open(encoding="utf-8") as file:
-                first = file.readline().strip()
+            first = shards.notes()[0]
             told = f"things left out, e.g. {first} (all in {shards.left_out})"
             report_left_out(self.config, name, told, first, shards.num_notes)
         check_encoder(self.config, shards, self.encoder)

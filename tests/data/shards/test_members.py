@@ -144,7 +144,7 @@ def test_names_that_leave_the_folder_and_links_are_only_keys(tmp_path: Path) -> 
 def index(path: Path, *, decode: bool = False):
     file = path.with_suffix(".npz")
     write_index(path, file, IndexRequest(50, decode))
-    return load_index(file)
+    return load_index(path, file, IndexRequest(50, decode))
 
 
 def test_an_index_holds_words_places_and_features(tmp_path: Path) -> None:

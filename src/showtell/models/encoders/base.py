@@ -15,6 +15,7 @@ Shape legend: B batch, R regions, D feature.
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from showtell.models.encoders.maps import (
     two_scales,
     with_vector,
 )
-from showtell.models.encoders.weights import EncoderWeights, WeightsError
+from showtell.models.encoders.weights import DrawNothing, EncoderWeights, WeightsError
 
 COLORED = ("quarters", "cells")
 """Poolings that read the first layer beside the last block, and not the head."""
@@ -117,9 +118,9 @@ class Backbone(ABC):
         """Asks for the features of one picture, so that what cannot be is refused before weights are read."""
         encoder.feature_shape()
 
-    def build_seeded(self) -> Network:
-        """`build`, in which the generator is seeded."""
-        with torch.random.fork_rng(devices=[]):
+    def build_seeded(self, draw: bool = True) -> Network:
+        """`build`, in which the generator is seeded, or draws nothing."""
+        with torch.random.fork_rng(devices=[]), nullcontext() if draw else DrawNothing():
             torch.manual_seed(0)
             return self.build()
 
@@ -147,11 +148,11 @@ class Encoder(nn.Module):
         super().__init__()
         network = network or Network(trunk)
         self.trunk = trunk
-        self.stem, self.head = network.stem, network.head
-        self.ask = network.ask
+        self.stem, self.head, self.ask = network.stem, network.head, network.ask
         self.to_map, self.to_vector, self.two_maps = network.to_map, network.to_vector, network.two_maps
         self.pooling = pooling
         self.transform = transform
+        self._feature_shape: tuple[int, ...] | None = None
         self.requires_grad_(False)
         self.eval()
 
@@ -187,12 +188,13 @@ class Encoder(nn.Module):
         return with_vector(self.to_vector(answer), found) if kind == "tokens" else found
 
     def feature_shape(self) -> tuple[int, ...]:
-        """`(D,)` or `(R, D)`, found by asking for one black picture."""
-        size = self.transform.size
-        weight = next(self.parameters())
-        with torch.inference_mode():
-            black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
-            return tuple(self(black).shape[1:])
+        """`(D,)` or `(R, D)`, found by asking for one black picture, once."""
+        if self._feature_shape is None:
+            size, weight = self.transform.size, next(self.parameters())
+            with torch.inference_mode():
+                black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
+                self._feature_shape = tuple(self(black).shape[1:])
+        return self._feature_shape
 
 
 def find_backbone(config: EncoderConfig) -> Backbone:
@@ -242,7 +244,7 @@ def build_encoder(config: EncoderConfig, weights: EncoderWeights | None = None) 
         built: Encoder = composite.encoder(weights)
         return built
     backbone = find_backbone(config)
-    network = backbone.build_seeded()
+    network = backbone.build_seeded(draw=weights.path is None or bool(backbone.code()))  # a plugin may keep some
     _check_pooling(config, network)
     training = network.trunk.training
     encoder = Encoder(network.trunk, config.pooling, weights.transform, network)

@@ -6,11 +6,13 @@ Public weights are named in a checkpoint and found again where it is used; rando
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from showtell.config import ImageTransform
 from showtell.errors import UserError
@@ -69,6 +71,15 @@ class EncoderWeights:
                 f"{self.path or 'the pack'}: not the weights of a {type(model).__name__}: {first}; "
                 "set encoder.name to the network that they are of"
             ) from None
+
+
+class DrawNothing(TorchFunctionMode):
+    """A block whose layers keep what their memory holds: a file of weights is about to overwrite all of them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.uniform_ or func is Tensor.normal_:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def read_state_dict(path: Path, remedy: str) -> dict[str, Tensor]:

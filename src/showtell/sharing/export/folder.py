@@ -17,6 +17,7 @@ from showtell.files import size, write_json
 from showtell.prediction.captioner import Captioner
 from showtell.prediction.inputs import unfinished_stage
 from showtell.prediction.options import decoding_from_flags
+from showtell.sharing.export.web import check_transforms, on_the_page, write_page
 from showtell.text import UNK
 
 DESCRIPTION = "captioner.json"
@@ -24,24 +25,59 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def export(file: Path, options: argparse.Namespace) -> list[str]:
-    """Writes the model of a checkpoint into `options.export`; returns lines for the terminal.
+    """Writes the model of a checkpoint, with a script, into `options.export`; returns lines for the terminal.
 
     Raises:
         UserError: a model that cannot be exported, a folder that holds something else, a package that is missing.
     """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"--export: {missing[0]} is not installed; pip install '.[export]'")
+    _check_packages("--export")
     with place_for(options.export) as folder:
-        if note := unfinished_stage(file):
-            print(f"note: {note}", file=sys.stderr, flush=True)
-        captioner = Captioner.from_checkpoint(file, "cpu")
-        decoding = simple(decoding_from_flags(captioner.configs[0].decoding, options))
+        captioner, decoding = _loaded(file, options)
         write_model(captioner, decoding, folder, quantized=options.quantize)
         shutil.copy(Path(__file__).with_name("caption.py"), folder)
-        told = size(sum(one.stat().st_size for one in folder.iterdir()))
+        told = _size_of(folder)
     script = shown(options.export / "caption.py")
     return [f"written: {shown(options.export)} ({told}); try it: python {script} photo.jpg"]
+
+
+def export_page(file: Path, options: argparse.Namespace) -> list[str]:
+    """Writes a page with the model of a checkpoint into `options.web`; returns lines for the terminal.
+
+    Raises:
+        UserError: as `export`; the runtime cannot be had.
+    """
+    from showtell.sharing.export.runtime import check_runtime, vendor_runtime
+
+    _check_packages("--web")
+    check_runtime(options.runtime)
+    with place_for(options.web) as folder:
+        vendor_runtime(options.runtime, folder / "runtime")
+        captioner, decoding = _loaded(file, options)
+        check_transforms([part.transform for part in captioner.encoder.parts])
+        write_model(captioner, on_the_page(decoding), folder, quantized=options.quantize)
+        write_page(folder)
+        told = _size_of(folder)
+    place = shown(options.web)
+    return [
+        f"written: {place} ({told}); look at it: python -m http.server -d {place}, then http://localhost:8000",
+    ]
+
+
+def _check_packages(flag: str) -> None:
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"{flag}: {missing[0]} is not installed; pip install '.[export]'")
+
+
+def _loaded(file: Path, options: argparse.Namespace) -> tuple[Captioner, DecodingConfig]:
+    if note := unfinished_stage(file):
+        print(f"note: {note}", file=sys.stderr, flush=True)
+    captioner = Captioner.from_checkpoint(file, "cpu")
+    return captioner, simple(decoding_from_flags(captioner.configs[0].decoding, options))
+
+
+def _size_of(folder: Path) -> str:
+    return size(sum(one.stat().st_size for one in folder.rglob("*") if one.is_file()))
 
 
 def simple(decoding: DecodingConfig) -> DecodingConfig:
