@@ -93,6 +93,23 @@ class WordOutput(nn.Module):
         logits: Tensor = self.output(self.project(self.dropout(hidden)))
         return logits
 
+    def cross_entropy(self, hidden: Tensor, captions: Tensor, label_smoothing: float) -> Tensor:
+        """The mean over tokens `(B, T)` for vectors `(B, T, input_size)`, without ever holding all logits.
+
+        Equal to that of all logits but for rounding; its gradients too.
+        """
+        given, targets, words = self.project(self.dropout(hidden)).flatten(0, 1), captions.flatten(), self.output
+        # in float32: in mixed precision the sum would be rounded too
+        with torch.autocast(given.device.type, enabled=False):
+            given = given.float()
+            loss: Tensor = nn.functional.linear_cross_entropy(
+                given, words.weight, targets, linear_bias=words.bias, options=nn.LinearCrossEntropyOptions()
+            )
+            if label_smoothing:  # which torch does not do in pieces; it adds the truth's logit over the mean logit
+                true = (given * nn.functional.embedding(targets, words.weight)).sum(1) + words.bias[targets]
+                loss = loss + label_smoothing * (true - given @ words.weight.mean(0) - words.bias.mean()).mean()
+        return loss
+
 
 def given_words(captions: Tensor) -> Tensor:
     """What teacher forcing feeds for captions `(B, T)`: `<start>` and all but the last token."""
