@@ -29,7 +29,7 @@ class TransformerDecoder(Decoder):
 
     takes_several = True
     of_picture = 1
-    compiles = ("_run",)
+    compiles = ("_words_after",)
 
     def __init__(self, config: TransformerConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class TransformerDecoder(Decoder):
     def before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """See `Decoder`."""
         past, _, memory = self.begin(features, captions)
-        before = self._run(given_words(captions), past, memory)[0]
+        before = self._words_after(given_words(captions), past, memory)[0]
         return before, before.new_zeros(())
 
     def initial_state(self, features: Tensor) -> State:
@@ -63,14 +63,16 @@ class TransformerDecoder(Decoder):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(N,)` to logits `(N, V)`."""
         past, _, memory = state
-        before, past, weights = self._run(tokens.unsqueeze(1), past, memory, single=True)
+        before, past, weights = self._words_after(tokens.unsqueeze(1), past, memory, single=True)
         return self.output(before.squeeze(1)), (past, weights, memory)
 
     def attention(self, state: State) -> Tensor:
         """The weights `(N, R)` on the regions in the last step: the last layer's, averaged over heads."""
         return state[1]
 
-    def _run(self, tokens: Tensor, past: Tensor, memory: Tensor, single: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def _words_after(
+        self, tokens: Tensor, past: Tensor, memory: Tensor, single: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What becomes logits `(N, T', H)`, the past with the words given, a `single` word's weights on the regions."""
         places = sinusoids(past.shape[1], tokens.shape[1], self.enter.out_features).to(memory)
         hidden = self.enter(self.word_embedding(tokens)) + places
