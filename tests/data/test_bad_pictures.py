@@ -126,6 +126,11 @@ CONTENTS = {
     "progressive jpeg bomb": (announced_jpeg(9000, 9000, progressive=True), "9000 x 9000 pixels"),
     "jpeg of a few scans of many pixels": (interleaved_not(), "scans of 7000 x 7000 pixels"),
     "jpeg of a thousand scans": (many_scans(), "scans"),
+    "jpeg with fill bytes before its end": (JPEG[:-2] + b"\xff" * 10**6 + JPEG[-2:], "endless fill bytes"),
+    "jpeg with fill bytes before its header": (JPEG[:2] + b"\xff" * 10**6 + JPEG[2:], "endless fill bytes"),
+    "jpeg with a million empty comments": (JPEG[:2] + b"\xff\xfe\0\2" * 10**6 + JPEG[2:], "empty segments"),
+    "jpeg that announces more than it holds": (announced_jpeg(5000, 5000), "cannot hold the 5000 x 5000 pixels"),
+    "png that announces more than it holds": (png(5000, 5000, 0, zlib.compress(bytes(100))), "cannot hold the 5000 x"),
 }
 
 
