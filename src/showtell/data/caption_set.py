@@ -79,7 +79,7 @@ def caption_arrays(captions: Iterable[Sequence[str]], max_words: int, tokenizer:
     """Tokenizes the captions of each picture: a `CaptionTable` as arrays for a file, and how many were `cut`."""
     captions = list(captions)
     whole = [tokenizer.split(text) for texts in captions for text in texts]
-    tokenized = [words[:max_words] for words in whole]
+    tokenized = [tokenizer.shortened(words, max_words) for words in whole]
     counts = Counter(word for words in tokenized for word in words)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
     number = {word: i for i, word in enumerate(ordered)}
@@ -89,7 +89,7 @@ def caption_arrays(captions: Iterable[Sequence[str]], max_words: int, tokenizer:
         "word_numbers": np.array([number[word] for words in tokenized for word in words], dtype=np.int32),
         "starts": np.cumsum([0, *map(len, tokenized)], dtype=np.int64),
         "picture_of": np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
-        "cut": np.int64(sum(len(words) > max_words for words in whole)),
+        "cut": np.int64(sum(len(cut) < len(words) for cut, words in zip(tokenized, whole, strict=True))),
     }
 
 

@@ -31,6 +31,8 @@ MAX_SIDE = 65_535
 # decoding costs about scans times pixels; real progressive JPEGs have about ten scans
 MAX_SCANS = 200
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
+# of an animation the decoder holds four canvases with 4 bytes per pixel
+MAX_ANIMATED_PIXELS = MAX_PIXELS // 4
 # what may stand between a JPEG's segments, and how many of them: they are read byte by byte in Python
 MAX_FILL = 1 << 16
 MAX_SEGMENTS = 10_000
@@ -106,7 +108,8 @@ def open_bounded(reader: type[ImageFile], data: bytes, name: str | Path) -> tupl
         PictureError: too many pixels, or too much work. Readers raise whatever their parser stumbles over besides.
     """
     if reader is WebPImageFile:
-        check_size(_webp_size(data), name)
+        is_animated = data[12:16] == b"VP8X" and bool(data[20:21] and data[20] & 2)
+        check_size(_webp_size(data), name, MAX_ANIMATED_PIXELS if is_animated else 0)
     cost = _jpeg_cost(data) if reader is JpegImageFile else None
     if cost and cost.is_padded:
         raise PictureError(f"{shown(name)}: a JPEG with endless fill bytes or empty segments; save it again")

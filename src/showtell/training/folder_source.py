@@ -45,18 +45,28 @@ class FolderSource(Source):
     @cached_property
     def captions(self) -> dict[SplitName, CaptionSet]:
         """Of both splits."""
-        config = self.config
+        config, tokenizer = self.config, self.tokenizer
         with rank_zero_first():
-            if isinstance(config.data, ShapesDataConfig):
-                # drawing takes longer than finding out whether what follows has a place
-                check_writable(Path(config.cache), "cache")
-                ensure_shapes(Path(config.data.root), config.data.shapes)
+            self._draw()
             found: dict[SplitName, CaptionSet] = {
-                name: read_captions(config, self.tokenizer, name) for name in ("train", "val")
+                name: read_captions(config, tokenizer, name) for name in ("train", "val")
             }
             if config.data.extra_captions:
                 found["train"] = self._with_extra(found["train"], config.data.extra_captions)
             return found
+
+    def counts_of(self, tokenizer: Tokenizer) -> Counter[str]:
+        """How often each word of such a tokenizer occurs in the training captions."""
+        with rank_zero_first():
+            self._draw()
+            return load_captions(self.config.data, "train", Path(self.config.cache), tokenizer).counts
+
+    def _draw(self) -> None:
+        """Has the embedded data set ready."""
+        if isinstance(self.config.data, ShapesDataConfig):
+            # drawing takes longer than finding out whether what follows has a place
+            check_writable(Path(self.config.cache), "cache")
+            ensure_shapes(Path(self.config.data.root), self.config.data.shapes)
 
     def _with_extra(self, captions: CaptionSet, file: str) -> CaptionSet:
         """The training captions with those of a file; says what was found, and how many of its words are `<unk>`."""

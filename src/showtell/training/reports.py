@@ -35,7 +35,7 @@ from showtell.models.scores import Scores
 from showtell.processes import program, shortest
 from showtell.run import Run
 from showtell.run.status import RunStatus
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary, tokenizer_of
 from showtell.training.board import logged_at, viewers
 from showtell.training.sources import Source
 from showtell.training.trackers import Tracker
@@ -83,7 +83,7 @@ def imagined_scores(config: Config) -> Scores:
         said = {number: describe(scene, str(number)) for number, scene in enumerate(scenes)}
         judge = partial(truth_shares, scenes=dict(enumerate(scenes)))
     training = None if config.data.format == "shards" else said
-    return Scores(said, lambda: training, judge, tokenizer=build_tokenizer(config.vocab.tokenizer))
+    return Scores(said, lambda: training, judge, tokenizer=tokenizer_of(config.vocab))
 
 
 def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) -> list[Callback]:

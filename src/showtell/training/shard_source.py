@@ -26,6 +26,7 @@ from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.text import Tokenizer
 from showtell.training.folder_source import folder_split, read_captions
 from showtell.training.sources import Source, report_left_out
 
@@ -50,8 +51,13 @@ class ShardSource(Source):
         """Of all captions where pictures are to be encoded, else of the usable ones."""
         if self.config.features.mode == "off" or has_features(self.train_paths[0]):
             return self.train.counts
-        request = IndexRequest(self.data.max_caption_words, False, self.tokenizer)
-        return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers).counts
+        return self.counts_of(self.tokenizer)
+
+    def counts_of(self, tokenizer: Tokenizer) -> Counter[str]:
+        """How often each word of such a tokenizer occurs in the training captions; nothing is encoded for it."""
+        request = IndexRequest(self.data.max_caption_words, False, tokenizer)
+        what = "features" if has_features(self.train_paths[0]) else "pictures"
+        return open_shards(self.train_paths, what, request, self.folder, self.data.num_workers).counts
 
     def references(self, split: SplitName) -> Mapping[int, Sequence[str]] | None:
         """What people wrote about the validation pictures, by picture id; of training that is not kept."""

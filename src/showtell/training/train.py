@@ -13,7 +13,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell.checkpointing.metadata import check_weights
+from showtell.checkpointing.metadata import check_weights, files_of
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
@@ -25,6 +25,7 @@ from showtell.models.module import CaptionModule
 from showtell.processes import shortest
 from showtell.run import Run
 from showtell.terminal import tell
+from showtell.text import tokenizer_of
 from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept
 from showtell.training.data_module import CaptionDataModule, build_module, open_source
 from showtell.training.final_test import FinalTest
@@ -66,6 +67,11 @@ def train(config: Config, run_dir: Path) -> float:
         check_monitored(config.training.monitor, imagined_scores(config))
     logger_builders(config)  # a package that is missing is said now
     source = open_source(config)
+    if resume:
+        source.tokenizer = tokenizer_of(config.vocab, resume.metadata["tokenizer"])
+        source.decoder_files = files_of(resume.metadata)
+    elif start:
+        source.tokenizer, source.decoder_files = start.vocabulary.tokenizer, start.decoder_files
     tell("device", device_in_words(config, source.encoder.device))
     sha256 = source.encoder.weights.sha256
     if start:

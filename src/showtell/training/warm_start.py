@@ -11,17 +11,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from showtell.checkpointing.metadata import load_weights
+from showtell.checkpointing.metadata import files_of, load_weights
 from showtell.checkpointing.stored import load_model
 from showtell.config import Config, ConfigError, restore
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary, tokenizer_of
 
 
 @dataclass(frozen=True)
 class Start:
     """A checkpoint to start from; `finetuned` holds the weights of `finetuned_count` blocks of the encoder.
 
-    `encoder_sha256` tells the weights of the frozen encoder.
+    `encoder_sha256` tells the weights of the frozen encoder, `decoder_files` are what `Decoder.files` says.
     """
 
     path: Path
@@ -30,6 +30,7 @@ class Start:
     weights: dict[str, Tensor]
     finetuned: dict[str, Tensor]
     encoder_sha256: str
+    decoder_files: dict[str, str]
 
     @property
     def finetuned_count(self) -> int:
@@ -70,6 +71,6 @@ def load_start(path: str) -> Start:
     """
     stored = load_model(Path(path))
     metadata, config = stored.metadata, restore(stored.metadata["config"])
-    vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
+    vocabulary = Vocabulary(metadata["vocabulary"], tokenizer_of(config.vocab, metadata["tokenizer"]))
     sha256 = str(metadata["encoder"]["sha256"])
-    return Start(stored.path, config, vocabulary, stored.decoder, stored.finetuned, sha256)
+    return Start(stored.path, config, vocabulary, stored.decoder, stored.finetuned, sha256, files_of(metadata))
