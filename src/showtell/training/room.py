@@ -31,7 +31,7 @@ def check_room(source: Source, run_dir: Path) -> None:
     config, device = source.config, source.encoder.device
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else free_memory() // get_ranks().local_size
-    weights = FLOAT * _decoder_weights(config, source.feature_shape, len(source.vocabulary))
+    weights = FLOAT * _decoder_weights(source)
     sizes = f"decoder.hidden_size={config.decoder.hidden_size} decoder.embedding_size={config.decoder.embedding_size}"
     model = (5 if config.training.weight_average else 4) * weights
     refuse_too_large(model, free, sizes, "make the decoder smaller")
@@ -72,10 +72,12 @@ def _largest(config: Config) -> Sequence[str]:
     return [f"{key}={value}" for key, value in found.items() if value]
 
 
-def _decoder_weights(config: Config, feature_shape: tuple[int, ...], vocabulary_size: int) -> int:
+def _decoder_weights(source: Source) -> int:
     """How many numbers a decoder trains; 0 where it cannot be built without memory, as a plugin's may not."""
     with suppress(Exception), torch.device("meta"):
-        decoder = build_decoder(config.decoder, feature_shape, vocabulary_size)
+        decoder = build_decoder(
+            source.config.decoder, source.feature_shape, len(source.vocabulary), source.decoder_files
+        )
         return sum(weight.numel() for weight in decoder.parameters())
     return 0
 

@@ -13,7 +13,7 @@ Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -89,6 +89,17 @@ class Decoder(nn.Module, ABC):
         """Whether `attention` has something to tell."""
         return type(self).attention is not Decoder.attention
 
+    @classmethod
+    def files(cls, config: Any) -> dict[str, str]:
+        """Texts that it is built by besides its settings, by name; then they are its fourth argument, `files`.
+
+        Checkpoints keep them. `tokenizer.json`, of the tokenizers library, cuts captions instead of `vocab.tokenizer`.
+        """
+        return {}
+
+    def load_pretrained(self, config: Any) -> None:
+        """Starts a new run with what weights are published; here with random ones."""
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compiles what training calls, in place, so that parameters keep their names."""
         super().compile(*args, **kwargs)
@@ -100,11 +111,23 @@ class Decoder(nn.Module, ABC):
         return {name: value for name, value in state.items() if name != "teacher_forced"}
 
 
-def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> Decoder:
-    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`."""
+def build_decoder(
+    config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int, files: Mapping[str, str] | None = None
+) -> Decoder:
+    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`.
+
+    `files` are those that a checkpoint keeps of it, see `Decoder.files`.
+    """
     size = feature_shape[-1] if config.reads_regions else math.prod(feature_shape)
-    decoder: Decoder = find("decoder", config.name).load()(config, size, vocabulary_size)
-    return decoder
+    built_by: type[Decoder] = find("decoder", config.name).load()
+    read = decoder_files(config) if files is None else files
+    return built_by(config, size, vocabulary_size, **({"files": read} if read else {}))
+
+
+def decoder_files(config: DecoderConfig) -> dict[str, str]:
+    """What `Decoder.files` says; of a plugin's function nothing."""
+    found: dict[str, str] = getattr(find("decoder", config.name).load(), "files", lambda _: {})(config)
+    return found
 
 
 @torch.no_grad()
