@@ -18,6 +18,7 @@ from showtell.distributed import get_ranks
 from showtell.errors import UserError, refused_memory
 from showtell.files import size
 from showtell.models.decoders.base import build_decoder
+from showtell.models.objective import MOST_LOGITS
 from showtell.processes import free_memory, refuse_too_large
 from showtell.training.folder_source import FolderSource
 from showtell.training.sources import Source
@@ -36,7 +37,7 @@ def check_room(source: Source, run_dir: Path) -> None:
     model = (5 if config.training.weight_average else 4) * weights
     refuse_too_large(model, free, sizes, "make the decoder smaller")
     captions, tokens = _largest_batch(source) if isinstance(source, FolderSource) else (0, 0)
-    logits = 2 * FLOAT * tokens * len(source.vocabulary)
+    logits = 2 * FLOAT * min(tokens * len(source.vocabulary), MOST_LOGITS)
     pixels = FLOAT * captions * _pixels(source) if config.features.mode == "off" else 0
     batch = f"training.batch_size={config.training.batch_size}, {size(model)} of them for the decoder"
     refuse_too_large(model + logits + pixels, free, batch, "make training.batch_size smaller")

@@ -32,11 +32,14 @@ class Decoder(nn.Module, ABC):
         takes_several: `forward` takes `(k B, T)` captions, k of each picture side by side, and sees a picture once.
         of_picture: so many tensors at the end of the state `step` hands back as it got them, and takes them with one
             row per picture where the others have k; see `decoding.Stepper`.
+        compiles: the methods that `device.compile` compiles. What recurs from word to word is better named than what
+            calls it: the loop would be compiled anew for each length of captions.
     """
 
     learns_by_extra_loss: ClassVar[bool] = False
     takes_several: ClassVar[bool] = False
     of_picture: int = 0
+    compiles: ClassVar[tuple[str, ...]] = ("forward", "teacher_forced", "step")
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing, word by word; who can say all words at once overrides it.
@@ -77,6 +80,13 @@ class Decoder(nn.Module, ABC):
         logits = self(features, captions)
         return logits, logits.new_zeros(())
 
+    def before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor] | None:
+        """`teacher_forced` with what `self.output` (a `WordOutput`) makes logits of, `(B, T, X)`, instead of these.
+
+        With it a large vocabulary's loss is computed without ever holding all logits; None: that is not possible.
+        """
+        return None
+
     def attention(self, state: State) -> Tensor | None:
         """The weights `(N, R)` on the regions in the step that led to a state; rows sum to 1. None: it does not attend.
 
@@ -101,14 +111,14 @@ class Decoder(nn.Module, ABC):
         """Starts a new run with what weights are published; here with random ones."""
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles what training calls, in place, so that parameters keep their names."""
-        super().compile(*args, **kwargs)
-        self.teacher_forced = torch.compile(self.teacher_forced, *args, **kwargs)  # type: ignore[method-assign]
+        """Compiles what training and decoding call, in place, so that parameters keep their names."""
+        for name in self.compiles:
+            setattr(self, name, torch.compile(getattr(self, name), *args, **kwargs))
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is not compiled; it would train the original."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {name: value for name, value in state.items() if name != "teacher_forced"}
+        return {name: value for name, value in state.items() if name not in self.compiles}
 
 
 def build_decoder(
