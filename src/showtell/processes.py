@@ -83,6 +83,15 @@ def thread_limits(processes: int) -> dict[str, str]:
     return {name: str(max(1, cores // processes)) for name in names if name not in os.environ}
 
 
+def processes_of(session: int) -> Iterator[tuple[int, str]]:
+    """The processes of a session, and their states as `ps` tells them; none where there is no /proc."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, _, _, owner = entry.read_text(errors="replace").rpartition(")")[2].split()[:4]
+            if int(owner) == session:
+                yield int(entry.parent.name), state
+
+
 def program(name: str) -> str:
     """A program of this environment as one types it: its bare name where that is the one found."""
     own = Path(sys.executable).with_name(name)

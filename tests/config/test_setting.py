@@ -42,7 +42,7 @@ def test_what_a_resume_refuses() -> None:
     encoder = {key for key in ALL if key.startswith("encoder.")}
     decoder = ["name", "embedding_size", "hidden_size", "num_layers", "attention_size", "region_size", "num_heads"]
     decoder += ["tie_embeddings", "image_every_step"]
-    vocabulary = {"vocab.threshold", "vocab.tokenizer"}
+    vocabulary = {f"vocab.{name}" for name in ("threshold", "tokenizer", "size", "pretokenizer")}
     assert keys(on_resume="refuse") == encoder | {f"decoder.{name}" for name in decoder} | vocabulary
 
 

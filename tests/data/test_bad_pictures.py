@@ -80,6 +80,11 @@ def vp8x(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def animated_webp(width: int, height: int) -> bytes:
+    data = vp8x(width, height)
+    return data[:20] + b"\2" + data[21:]
+
+
 def float_tiff() -> bytes:
     buffer = BytesIO()
     Image.fromarray(np.ones((9, 9), np.float32)).save(buffer, "TIFF")
@@ -119,6 +124,7 @@ CONTENTS = {
     "bomb below Pillow's limit": (png(12000, 8000), "12000 x 8000 pixels"),
     "jpeg bomb": (announced_jpeg(65500, 65500), "65500 x 65500 pixels"),
     "webp bomb": (vp8x(16384, 16384), "16384 x 16384 pixels"),
+    "animated webp bomb": (animated_webp(5000, 5000), "5000 x 5000 pixels, more than 12,500,000"),
     "thin bomb": (png(1, 45_000_000), "1 x 45000000 pixels, a side longer than 65,535"),
     "gif bomb": (announced(encoded("GIF"), 6, "<HH", 65535, 65535), "65535 x 65535 pixels"),
     "bmp bomb": (announced(encoded("BMP"), 18, "<ii", 60000, -60000), "60000 x 60000 pixels"),
@@ -126,6 +132,11 @@ CONTENTS = {
     "progressive jpeg bomb": (announced_jpeg(9000, 9000, progressive=True), "9000 x 9000 pixels"),
     "jpeg of a few scans of many pixels": (interleaved_not(), "scans of 7000 x 7000 pixels"),
     "jpeg of a thousand scans": (many_scans(), "scans"),
+    "jpeg with fill bytes before its end": (JPEG[:-2] + b"\xff" * 10**6 + JPEG[-2:], "endless fill bytes"),
+    "jpeg with fill bytes before its header": (JPEG[:2] + b"\xff" * 10**6 + JPEG[2:], "endless fill bytes"),
+    "jpeg with a million empty comments": (JPEG[:2] + b"\xff\xfe\0\2" * 10**6 + JPEG[2:], "empty segments"),
+    "jpeg that announces more than it holds": (announced_jpeg(5000, 5000), "cannot hold the 5000 x 5000 pixels"),
+    "png that announces more than it holds": (png(5000, 5000, 0, zlib.compress(bytes(100))), "cannot hold the 5000 x"),
 }
 
 

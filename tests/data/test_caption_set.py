@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import merged, tiny_settings
 
 from showtell.config import DataConfig, parse
-from showtell.data import caption_set, paths, store_request
+from showtell.data import caption_set, contents, paths
 from showtell.data.annotations import AnnotationFile
 from showtell.data.caption_set import load_captions
 from showtell.files import file_sha256, short_hash
@@ -96,9 +96,9 @@ def test_pictures_are_asked_once_for_their_stamps(
     tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: dict
 ) -> None:
     asked: list[str] = []
-    real = paths.stamp
-    for module in (paths, caption_set, store_request):
-        monkeypatch.setattr(module, "stamp", lambda path: (asked.append(str(path)), real(path))[1])
+    real = paths.file_facts
+    for module in (paths, caption_set, contents):
+        monkeypatch.setattr(module, "file_facts", lambda path: (asked.append(str(path)), real(path))[1])
     encoder = {"name": "resnet18", "weights": "none", "image_size": 32, "pooling": "average"}
     augment = {"augment": {"flip": True}}
     changed = merged(tiny_settings(tiny_coco, tmp_path), features=features, encoder=encoder, data=augment)

@@ -66,6 +66,34 @@ def test_a_comma_too_many_joins_and_is_counted(tmp_path: Path) -> None:
     assert blank.pictures[0].captions == ("a dog near a wall",) and not any("joined" in line for line in blank.told)
 
 
+def test_columns_that_are_not_read_and_rows_that_are_short_are_told(tmp_path: Path) -> None:
+    layouts.touch(tmp_path)
+    rows = [f"{name},a dog,{'two dogs' if name != '3.jpg' else ''},anna\n" for name in layouts.NAMES]
+    rows[4] = "5.jpg,a dog\n"
+    (tmp_path / "captions.csv").write_text("image,caption_1,caption_2,by\n" + "".join(rows))
+    train, _ = both(FolderConfig(root=str(tmp_path)))
+    assert any(line.endswith("captions from `caption_1`, `caption_2`; not read: `by`") for line in train.told)
+    assert "captions.csv: 1 rows with fewer columns than the header" in train.told
+
+
+def test_a_line_that_lost_its_end_is_refused(tmp_path: Path) -> None:
+    layouts.captions_on_a_line(tmp_path)
+    file = tmp_path / "captions.tsv"
+    file.write_text(file.read_text().replace("\n7.jpg", "\t7.jpg"))
+    with pytest.raises(AnnotationError, match=r"line 6 names two pictures; a line's end is missing"):
+        both(FolderConfig(root=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "content", [";", "image,ca\rption\n1.jpg,a dog\n", '[{"image": "' + "1." * 500 + '.jpg", "caption": "x"}]']
+)
+def test_what_is_no_table_is_one_line(tmp_path: Path, content: str) -> None:
+    layouts.touch(tmp_path)
+    (tmp_path / ("captions.json" if content.startswith("[") else "captions.csv")).write_text(content, newline="")
+    with pytest.raises(AnnotationError):
+        read_split(FolderConfig(root=str(tmp_path)), "train")
+
+
 def test_a_caption_of_several_lines_is_no_stray_quote(tmp_path: Path) -> None:
     layouts.touch(tmp_path)
     rows = [f'{name},"a dog\nthat sleeps, or not"\n' for name in layouts.NAMES]

@@ -9,7 +9,10 @@ import pytest
 from tests.reliability.conftest import mostly_slow
 from tests.reliability.outcome import differences, outcome
 
+from showtell import files
 from showtell.checkpointing.io import load_checkpoint
+from showtell.ownership import owning
+from showtell.run import Run
 
 CODE = 2
 
@@ -100,11 +103,31 @@ def test_other_captions_are_refused(forge, copy, pictures, tmp_path):
     assert "is not the one of the checkpoint" in one_line(forge)
 
 
+def test_other_pictures_of_the_same_names_and_sizes_are_refused(forge, copy, pictures, tmp_path):
+    data = Path(shutil.copytree(pictures, tmp_path / "data"))
+    files = sorted((data / "train").iterdir(), key=lambda file: file.stat().st_size)
+    kept = files[-1].stat()
+    files[-1].write_bytes(files[0].read_bytes().ljust(kept.st_size, b"\0"))
+    os.utime(files[-1], ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert resume(forge, copy, f"data.root={data}", "training.max_epochs=3") == CODE, forge.said
+    assert "have the names and sizes that they had, but not the content; restore them" in one_line(forge)
+
+
 @pytest.mark.slow
 def test_the_same_data_elsewhere_is_the_same(forge, copy, pictures, tmp_path):
     data = Path(shutil.copytree(pictures, tmp_path / "data"))
     assert resume(forge, copy, f"data.root={data}", "training.max_epochs=3") == 0, forge.said
     assert "note: " not in forge.said
+
+
+def test_contents_are_compared_where_both_tell_them():
+    from showtell.checkpointing.resume import ResumeError, _check_data
+
+    for old, new in (("names", "names-one"), ("names-one", "names"), ("names-one", "names-one")):
+        _check_data(old, new)
+    for old, new in (("names", "others-one"), ("names-one", "names-two")):
+        with pytest.raises(ResumeError):
+            _check_data(old, new)
 
 
 def test_words_in_another_order_are_refused():
@@ -166,9 +189,21 @@ def test_early_stopping_goes_on_counting(forge, tmp_path):
     assert not differences(outcome(whole), outcome(parts))
 
 
+def test_two_resumes_at_once(forge, copy):
+    """The second is refused, and touches nothing of the first."""
+    with owning(Run(copy).lock_file):
+        Run(copy).go_on()
+        before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+        assert resume(forge, copy, "training.max_epochs=3") == CODE
+        assert f"process {os.getpid()} on this machine trains there" in one_line(forge)
+        assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    assert resume(forge, copy, "training.max_epochs=3") == 0, forge.said
+
+
 def test_temporaries_of_killed_runs_go(forge, copy):
-    names = [copy / ".status.json.999999999.tmp", copy / "predictions" / ".grid.png.999999999.tmp"]
-    names += [copy / "checkpoints" / ".last.ckpt.999999999.tmp"]
+    folders = {"status.json": copy, "grid.png": copy / "predictions", "last.ckpt": copy / "checkpoints"}
+    writer = f"999999999-{files._host()}-00000000"
+    names = [folder / f".{name}.{writer}.tmp" for name, folder in folders.items()]
     for path in names:
         path.write_bytes(b"half")
     assert resume(forge, copy, "training.max_epochs=3") == 0, forge.said

@@ -5,6 +5,7 @@ import pytest
 from showtell.config import ConfigError, parse
 from showtell.config.stages import sized
 from showtell.files import write_json
+from showtell.ownership import locked
 from showtell.run import Run
 from showtell.sweeps.job import (
     Job,
@@ -17,7 +18,6 @@ from showtell.sweeps.job import (
     job_folder,
     last_line,
 )
-from showtell.sweeps.supervisor import locked
 
 
 def job(directory, **values):

@@ -9,9 +9,10 @@ import pytest
 from tests.conftest import wait_until
 
 from showtell.config import parse
+from showtell.ownership import locked
 from showtell.run import Run
 from showtell.sweeps.backends import Launch, LocalBackend, SupervisedProcess
-from showtell.sweeps.supervisor import BUSY, locked
+from showtell.sweeps.supervisor import BUSY
 
 LOOKS_AROUND = """
 import atexit, ctypes, json, logging, os, random, signal, sys, threading

@@ -77,5 +77,5 @@ def test_real_captions_keep_their_words(shared_data: Path) -> None:
 
 def test_nltk_is_the_default_and_an_unknown_name_is_refused() -> None:
     assert parse({}).vocab.tokenizer == "nltk"
-    with pytest.raises(ConfigError, match=r"vocab.tokenizer='jieba' is not an option; choose one of characters, nltk"):
+    with pytest.raises(ConfigError, match=r"vocab.tokenizer='jieba' is not an option; choose one of bpe, charac"):
         parse({"vocab": {"tokenizer": "jieba"}})

@@ -118,7 +118,7 @@ def test_another_threshold_reads_no_shard_again(
 ) -> None:
     train(config(training={"max_steps": 1}), tmp_path / "one")
     monkeypatch.setattr("showtell.data.shards.shard_set.write_index", None)
-    monkeypatch.setattr("showtell.data.shards.shard_set.load_index", None)
+    monkeypatch.setattr("showtell.data.shards.shard_set._summarize", None)
     train(config(vocab={"threshold": 20}, training={"max_steps": 1}), tmp_path / "two")
     sizes = [len((tmp_path / run / "vocabulary.txt").read_text().split()) for run in ("one", "two")]
     assert sizes[0] > sizes[1] > 3

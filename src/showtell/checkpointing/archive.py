@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from showtell.errors import UserError
+from showtell.files import TRAILER_BYTES, trailer
 
 CHUNK = 1 << 20
 MAX_BYTES = 16 << 30
@@ -46,14 +47,6 @@ def called(path: str | os.PathLike[str]) -> str:
     """`the checkpoint FILE`, for messages; or `the pack FILE.zip`."""
     name = os.fspath(path)
     return f"the {'pack' if name.endswith(PACK_SUFFIX) else 'checkpoint'} {name}"
-
-
-def trailer(checksum: int, length: int) -> bytes:
-    """The line that follows the archive; its size never changes."""
-    return b"\nShowtell-CRC32 %08x %016x\n" % (checksum, length)
-
-
-TRAILER_BYTES = len(trailer(0, 0))
 
 
 class ChecksumWriter:

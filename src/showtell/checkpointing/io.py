@@ -17,7 +17,7 @@ import torch
 
 from showtell.checkpointing import archive
 from showtell.checkpointing.archive import CheckpointError, DamagedError
-from showtell.files import atomic_write
+from showtell.files import TRAILER_BYTES, atomic_write
 from showtell.run import Run
 
 STAMP = "showtell"
@@ -48,7 +48,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) ->
             raise (cause if isinstance(cause, OSError) else _blame_the_disk(file.fileno(), error)) from error
         writer.finish()
         file.flush()
-        archive.check_archive(file, os.fspath(path), file.seek(0, os.SEEK_END) - archive.TRAILER_BYTES)
+        archive.check_archive(file, os.fspath(path), file.seek(0, os.SEEK_END) - TRAILER_BYTES)
         file.seek(0, os.SEEK_END)
 
 
@@ -63,7 +63,7 @@ def load_checkpoint(
     name = os.fspath(path)
     with archive.open_local(path) as file:
         has_checksum = archive.check_bytes(file, name)
-        end = os.fstat(file.fileno()).st_size - (archive.TRAILER_BYTES if has_checksum else 0)
+        end = os.fstat(file.fileno()).st_size - (TRAILER_BYTES if has_checksum else 0)
         archive.check_archive(file, name, end)
         file.seek(0)
         try:

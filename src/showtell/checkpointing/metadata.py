@@ -77,6 +77,8 @@ def checked_metadata(
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise CheckpointError(f"{called(path)} holds no weights; pass one that a run wrote")
+    if not _is_text(metadata.setdefault("tokenizer", "")):
+        raise CheckpointError(f"{called(path)}: its tokenizer is of a wrong kind; pass one that a run wrote")
     plugins = metadata.setdefault("plugins", [])
     check_origins(plugins, path, *([MODEL] if model_only else []))  # before a name that only a plugin knows is refused
     if model_only:

@@ -82,7 +82,7 @@ class ResumePoint:
         notes += check_resume(self.metadata["config"], metadata["config"])
         check_identity("vocabulary", _hash(self.metadata["vocabulary"]), _hash(metadata["vocabulary"]))
         check_identity("encoder's weights", self.metadata["encoder"]["sha256"][:16], metadata["encoder"]["sha256"][:16])
-        check_identity("data set", self.metadata["data"], metadata["data"])
+        _check_data(self.metadata["data"], metadata["data"])
         check_identity("shape of features", str(self.metadata["feature_shape"]), str(metadata["feature_shape"]))
         length = metadata["config"]["training"]["max_epochs"]
         if length < self.epoch:
@@ -108,6 +108,17 @@ def find_resume_point(resume: str | Path) -> ResumePoint:
         return ResumePoint(path, epoch, step, validation_is_due(checkpoint), metadata, shapes)
     except (KeyError, TypeError, ValueError):
         raise ResumeError(f"{path} holds a model but no state of training; start a new run from it") from None
+
+
+def _check_data(old: str, new: str) -> None:
+    """Compares names and sizes, and behind a dash the contents, of which older checkpoints do not tell."""
+    (named, _, content), (new_named, _, new_content) = old.partition("-"), new.partition("-")
+    check_identity("data set", named, new_named)
+    if content and new_content and content != new_content:
+        raise ResumeError(
+            "the pictures (or shards) have the names and sizes that they had, but not the content; restore them or "
+            "start a new run"
+        )
 
 
 def _hash(words: Iterable[str]) -> str:

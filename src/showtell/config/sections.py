@@ -11,6 +11,7 @@ from showtell.config.setting import SCORED_ONLY, Needs, Section, section, settin
 from showtell.errors import ConfigError
 
 _IN_FILES = (Needs("data.format", other_than=("shards",)),)
+_BPE = (Needs("vocab.tokenizer", ("bpe",)),)
 _STORED = (Needs("features.mode", ("store",)),)
 
 
@@ -153,7 +154,14 @@ class VocabConfig(Section):
     threshold: int = setting(
         4, "times a word must occur in the training captions; rarer ones become <unk>", low=1, high=1_000_000
     )
-    tokenizer: str = setting("nltk", "nltk: English; words: others with blanks; characters: Chinese, Japanese, Thai")
+    tokenizer: str = setting(
+        "nltk", "nltk: English; words: others with blanks; characters: Chinese, Japanese, Thai; bpe: pieces of words, "
+        "learnt from the training captions"
+    )  # fmt: skip
+    size: int = setting(2000, "tokens of bpe", low=100, high=100_000, needs=_BPE)
+    pretokenizer: str = setting(
+        "nltk", "whose words bpe cuts, and scores compare", choices=("nltk", "words", "characters"), needs=_BPE
+    )
 
 
 @dataclass(kw_only=True)

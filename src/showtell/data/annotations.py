@@ -14,6 +14,7 @@ that reverse the direction of a terminal's text. Words are left alone; their num
 """
 
 import json
+import os
 import re
 import unicodedata
 from abc import ABC, abstractmethod
@@ -187,7 +188,7 @@ class AnnotationFile:
 
     def picture_path(self, folder: Path, name: str) -> Path:
         """Where a picture lies. A backslash parts folders, as Windows writes them, unless a file is called so."""
-        if "\\" in name and not (folder / name).exists():
+        if "\\" in name and not os.path.exists(folder / name):
             self.readings["names with backslashes, read as paths with /"] += 1
             name = name.replace("\\", "/")
         return folder / name

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 
 from showtell.config import DataConfig, find
 from showtell.data.annotations import SplitName
+from showtell.data.contents import Contents
+from showtell.data.derived import derived, sealed_write, unsealed
 from showtell.data.formats import content_files, listed_pictures, read_split, resolved
-from showtell.data.paths import stamp
-from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash, write_text_atomically
+from showtell.data.paths import FileFacts, file_facts
+from showtell.files import content_key, file_sha256, short_hash
 from showtell.terminal import tell
 from showtell.text import END, NLTK, Tokenizer, Vocabulary
 
@@ -76,7 +79,7 @@ def caption_arrays(captions: Iterable[Sequence[str]], max_words: int, tokenizer:
     """Tokenizes the captions of each picture: a `CaptionTable` as arrays for a file, and how many were `cut`."""
     captions = list(captions)
     whole = [tokenizer.split(text) for texts in captions for text in texts]
-    tokenized = [words[:max_words] for words in whole]
+    tokenized = [tokenizer.shortened(words, max_words) for words in whole]
     counts = Counter(word for words in tokenized for word in words)
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
     number = {word: i for i, word in enumerate(ordered)}
@@ -86,7 +89,7 @@ def caption_arrays(captions: Iterable[Sequence[str]], max_words: int, tokenizer:
         "word_numbers": np.array([number[word] for words in tokenized for word in words], dtype=np.int32),
         "starts": np.cumsum([0, *map(len, tokenized)], dtype=np.int64),
         "picture_of": np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
-        "cut": np.int64(sum(len(words) > max_words for words in whole)),
+        "cut": np.int64(sum(len(cut) < len(words) for cut, words in zip(tokenized, whole, strict=True))),
     }
 
 
@@ -131,9 +134,19 @@ class CaptionSet(CaptionTable):
         return names
 
     @cached_property
+    def facts(self) -> list[FileFacts]:
+        """Of each of the `(P,)` files, which are asked once."""
+        return [file_facts(path) for path in self.path_names]
+
+    @cached_property
     def stamps(self) -> list[str]:
-        """The `stamp` of each of the `(P,)` files, which are asked once."""
-        return [stamp(path) for path in self.path_names]
+        """The `stamp` of each of the `(P,)` files."""
+        return [found.stamp for found in self.facts]
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Of the `(P,)` files."""
+        return Contents(self.path_names, self.texts_file.parents[2] / "contents", self.facts)
 
     @property
     def skipped(self) -> list[str]:
@@ -181,7 +194,7 @@ class CaptionSet(CaptionTable):
 
     @cached_property
     def _texts(self) -> dict[str, Any]:
-        texts: dict[str, Any] = json.loads(self.texts_file.read_text(encoding="utf-8"))
+        texts: dict[str, Any] = json.loads(unsealed(self.texts_file))
         return texts
 
 
@@ -202,10 +215,14 @@ def load_captions(config: DataConfig, split: SplitName, cache: Path, tokenizer: 
     key = content_key(CACHE_VERSION, *place, source, *names, *_plugin_key(config))
     directory = cache / "captions" / f"{config.name}-{split}-{key}"
     arrays, texts = directory / "arrays.npz", directory / "texts.json"
-    make_once(arrays, lambda: _write(config, split, tokenizer, arrays, texts))
-    with np.load(arrays, allow_pickle=False) as found:
-        columns = caption_columns(found) | {"picture_ids": found["picture_ids"], "cut": int(found["cut"])}
-        return CaptionSet(**columns, texts_file=texts, source=source)
+
+    def load() -> CaptionSet:
+        unsealed(texts)
+        with np.load(BytesIO(unsealed(arrays)), allow_pickle=False) as found:
+            columns = caption_columns(found) | {"picture_ids": found["picture_ids"], "cut": int(found["cut"])}
+            return CaptionSet(**columns, texts_file=texts, source=source)
+
+    return derived(arrays, lambda: _write(config, split, tokenizer, arrays, texts), load)
 
 
 def _plugin_key(config: DataConfig) -> list[str]:
@@ -231,6 +248,7 @@ def _write(config: DataConfig, name: SplitName, tokenizer: Tokenizer, arrays: Pa
     paths = [str(picture.path) for picture in split.pictures]
     written = [text for said in captions for text in said]
     notes = {"skipped": split.skipped, "told": split.told}
-    write_text_atomically(texts, json.dumps({"paths": paths, "captions": written, **notes}))
-    with atomic_write(arrays) as file:
+    with sealed_write(texts) as file:
+        file.write(json.dumps({"paths": paths, "captions": written, **notes}).encode("ascii"))
+    with sealed_write(arrays) as file:
         np.savez(file, **columns, picture_ids=np.array([picture.id for picture in split.pictures], dtype=np.int64))

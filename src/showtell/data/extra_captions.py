@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ import numpy as np
 from showtell.config import DataConfig
 from showtell.data.annotations import AnnotationError, AnnotationFile
 from showtell.data.caption_set import CACHE_VERSION, CaptionSet, CaptionTable, caption_arrays, caption_columns
+from showtell.data.derived import derived, sealed_write, unsealed
 from showtell.data.formats.results import NamedPictures, picture_named, result_rows
 from showtell.data.paths import counted, shown
-from showtell.files import atomic_write, content_key, file_sha256, make_once, short_hash
+from showtell.files import content_key, file_sha256, short_hash
 from showtell.terminal import tell
 from showtell.text import Tokenizer, Vocabulary
 
@@ -92,8 +94,8 @@ def read_extra_captions(
         sha256, split = file_sha256(source.path), captions.texts_file.parent
         key = content_key(CACHE_VERSION, sha256, split.name)
         arrays = cache / "captions" / f"{config.name}-extra-{key}" / "arrays.npz"
-        make_once(arrays, lambda: _write(source, captions, config, tokenizer, arrays))
-    with np.load(arrays, allow_pickle=False) as found:
+        content = derived(arrays, lambda: _write(source, captions, config, tokenizer, arrays), lambda: unsealed(arrays))
+    with np.load(BytesIO(content), allow_pickle=False) as found:
         left_out = json.loads(str(found["left_out"]))
         columns = caption_columns(found) | {"cut": int(found["cut"]), "left_out": left_out}
         return ExtraCaptions(**columns, file=source.path, sha256=sha256)
@@ -105,7 +107,7 @@ def _write(
     tell("captions", f"reading and tokenizing those of {shown(source.path)}")
     texts, left_out = _matched(source, captions)
     columns: dict[str, Any] = caption_arrays(texts, config.max_caption_words, tokenizer)
-    with atomic_write(arrays) as stream:
+    with sealed_write(arrays) as stream:
         np.savez(stream, **columns, left_out=np.array(json.dumps(left_out)))
 
 

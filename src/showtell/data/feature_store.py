@@ -7,6 +7,7 @@ In it:
 - `features.bin`: one row per picture, raw, as `features.dtype` says, memory-mapped;
 - `state.bin`: one byte per picture (waiting, stored, unreadable), written after the row, so that a killed build goes
   on;
+- `sums.bin`: a checksum per row, compared when the store is opened: what is damaged is stored anew (`store_rows`);
 - `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
 - `complete`: written last. Without it a store is used for the rows alone that a run asked to have filled: two steps of
   `debug=fast` need a few pictures, and a later run goes on from there.
@@ -39,25 +40,37 @@ from showtell.data.feature_dtypes import DTYPES, StoreError
 from showtell.data.loading import cut
 from showtell.data.store_request import StoreRequest
 from showtell.data.store_room import no_room, present, room_in_words
+from showtell.data.store_rows import (
+    ABOUT,
+    COMPLETE,
+    FEATURES,
+    STATE,
+    UNREADABLE,
+    WAITING,
+    StoreRows,
+    adopt,
+    is_ready,
+    make_sizes,
+    mend,
+    read_about,
+    write_about,
+)
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
-from showtell.files import atomic_write, remove_stale_temporaries, size, write_text_atomically
+from showtell.files import remove_stale_temporaries, size, write_text_atomically
 from showtell.terminal import Progress
-
-WAITING, STORED, UNREADABLE = 0, 1, 2
-ABOUT = "about.json"
 
 
 class FeatureStore:
     """A store: `features` `(P, ...)` memory-mapped, as its `dtype` writes them, and `unreadable` `(P,)` bool."""
 
     def __init__(self, directory: Path) -> None:
-        about = json.loads((directory / ABOUT).read_text())
+        about = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
         self.directory = directory
         self.dtype = DTYPES[about["dtype"]]
         shape = (about["pictures"], *self.dtype.stored_shape(tuple(about["feature_shape"])))
         # torch wants a writable array; a private mapping is one, and nobody writes to it
-        self.features: NDArray[Any] = np.memmap(directory / "features.bin", self.dtype.file, "c", shape=shape)
-        self.unreadable: NDArray[np.bool_] = np.fromfile(directory / "state.bin", np.uint8) == UNREADABLE
+        self.features: NDArray[Any] = np.memmap(directory / FEATURES, self.dtype.file, "c", shape=shape)
+        self.unreadable: NDArray[np.bool_] = np.fromfile(directory / STATE, np.uint8) == UNREADABLE
 
 
 def choose_place(place: str, num_bytes: int, device: torch.device) -> str:
@@ -99,10 +112,12 @@ def open_or_build(
         StoreError: the disk is too small.
     """
     directory = request.directory(root)
-    if broadcast(not (directory / "complete").is_file()):
+    if broadcast(is_rank_zero() and not is_complete(directory, request, pictures)):
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory) if is_rank_zero() else nullcontext():
-            if broadcast(_is_waiting(directory, request, pictures)):
+            if is_rank_zero():
+                adopt(directory, request)
+            if broadcast(is_rank_zero() and not is_complete(directory, request, pictures)):
                 _build(directory, request, make_encoder(), batch_size, num_workers, pictures)
     if not (directory / ABOUT).is_file():
         raise StoreError(f"{directory} cannot be seen here; set cache=DIR to a folder that all machines share")
@@ -111,10 +126,8 @@ def open_or_build(
 
 def stored_shape(root: Path, request: StoreRequest) -> tuple[int, ...] | None:
     """The shape of a feature by what a store says that was begun; None where there is none."""
-    try:
-        return tuple(json.loads((request.directory(root) / ABOUT).read_text())["feature_shape"])
-    except (OSError, ValueError):
-        return None
+    about = read_about(request.directory(root), request)
+    return None if about is None else tuple(about["feature_shape"])
 
 
 def _locked(directory: Path) -> FileLock:
@@ -127,12 +140,10 @@ def _locked(directory: Path) -> FileLock:
     return lock
 
 
-def _is_waiting(directory: Path, request: StoreRequest, pictures: NDArray[np.int64] | None) -> bool:
-    """Whether there is work: for a picture that is needed, or for the marker."""
-    if pictures is None or not (directory / ABOUT).is_file():
-        return not (directory / "complete").is_file()
-    state = np.fromfile(directory / "state.bin", np.uint8)
-    return bool((state[request.rows_of(pictures)] == WAITING).any())
+def is_complete(directory: Path, request: StoreRequest, pictures: NDArray[np.int64] | None = None) -> bool:
+    """Whether the rows of these pictures are there and as they were written; None: all, and the marker is there."""
+    marked = pictures is not None or (directory / COMPLETE).is_file()
+    return marked and is_ready(directory, request, request.rows_of(pictures))
 
 
 def _build(
@@ -143,16 +154,15 @@ def _build(
     num_workers: int,
     pictures: NDArray[np.int64] | None,
 ) -> None:
+    wanted = request.rows_of(pictures)
     with rank_zero_first():
+        request.contents_of(wanted)
         if is_rank_zero():
             remove_stale_temporaries(directory)
             _prepare(directory, request, encoder.feature_shape)
     # arrays that ranks of one machine share
-    state = np.memmap(directory / "state.bin", np.uint8, "r+", shape=(request.rows,))
-    dtype = DTYPES[request.dtype]
-    shape = (request.rows, *dtype.stored_shape(encoder.feature_shape))
-    features = np.memmap(directory / "features.bin", dtype.file, "r+", shape=shape)
-    wanted = request.rows_of(pictures)
+    stored = StoreRows.opened(directory, request, encoder.feature_shape, "r+")
+    state = stored.state
     waiting = broadcast(wanted[state[wanted] == WAITING])
     ranks, done = get_ranks(), len(wanted) - len(waiting)
     # the batches of a single process, in turn
@@ -160,29 +170,24 @@ def _build(
     own = np.concatenate([waiting[:0], *cut(waiting, batch_size)[turn]])
     with Progress(f"encoding {request.name}", len(wanted), "pictures", done, shown=is_rank_zero()) as progress:
         for rows, answers, unreadable in encoded(request.load, own, encoder, request.dtype, batch_size, num_workers):
-            if rows:
-                features[rows] = answers
-                state[rows] = STORED
-            state[list(unreadable)] = UNREADABLE
+            stored.write(rows, answers, list(unreadable))
             # the other ranks' too: the file is shared
             progress.reach(int(np.count_nonzero(state[wanted] != WAITING)))
-        features.flush()
-        state.flush()
+        stored.flush()
         all_gather(None)
         progress.reach(len(wanted))
     if is_rank_zero() and not (state == WAITING).any():
-        write_text_atomically(directory / "complete", "")
+        write_text_atomically(directory / COMPLETE, "")
     broadcast(None)
 
 
 def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, ...]) -> None:
-    """Makes the two files at their full size, so that a disk that is too small is noticed now, and describes them."""
-    path = directory / "features.bin"
-    needed = request.num_bytes(feature_shape)
+    """Makes the files at their full size, so that a disk that is too small is noticed now, and mends them."""
+    path, needed = directory / FEATURES, request.num_bytes(feature_shape)
     if present(directory) != needed:
         room_in_words(directory.parent, [([request], feature_shape)])
-        with atomic_write(directory / "state.bin") as file:  # first: a kill between the two makes both again
-            file.write(bytes(request.rows))
+    faults = list(make_sizes(directory, request, feature_shape))
+    if present(directory) != needed:
         try:
             with path.open("ab") as file:
                 file.truncate(needed)
@@ -193,13 +198,11 @@ def _prepare(directory: Path, request: StoreRequest, feature_shape: tuple[int, .
             path.unlink(missing_ok=True)
             what = f"cannot set aside {size(needed)} for the features ({error.strerror})"
             raise no_room(directory, what) from None
-    about = {
-        "name": request.name,
-        "pictures": request.rows,
-        "encoder": request.encoder,
-        "transform": request.transform.facts(),
-        "feature_shape": list(feature_shape),
-        "dtype": request.dtype,
-        "made": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-    write_text_atomically(directory / ABOUT, json.dumps(about, indent=1))
+    about = read_about(directory, request)
+    if about is None and (directory / ABOUT).exists():
+        faults.append(f"{ABOUT} is damaged, or another store's")
+    if about is None or about["feature_shape"] != list(feature_shape):
+        write_about(directory, request, feature_shape, time.strftime("%Y-%m-%d %H:%M:%S"))
+    complete = (directory / COMPLETE).is_file()
+    (directory / COMPLETE).unlink(missing_ok=True)
+    mend(StoreRows.opened(directory, request, feature_shape, "r+"), faults, complete=complete)

@@ -36,6 +36,7 @@ MAX_BYTES = 256 * 2**20
 
 PictureLike = str | Path | bytes | Image.Image | NDArray[np.uint8]
 _ORIENTATION = 0x0112
+_STRIP_PIXELS = 1 << 20
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX, "hamming": Image.Resampling.HAMMING,
@@ -153,8 +154,17 @@ def _resizes_bytes() -> bool:
 
 def fitted(picture: Tensor, transform: ImageTransform) -> Tensor:
     """`resized` by timm's rules, to the pixel: Pillow resizes, and roundings are those of its and torchvision's."""
+    size, (_, height, width) = transform.size, picture.shape
+    new, (left, top) = placed(width, height, transform)
+    scaled = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(new, _RESAMPLING[transform.interpolation])
+    canvas = Image.new("RGB", (size, size), tuple(round(255 * value) for value in transform.mean))
+    canvas.paste(scaled, (-left, -top))
+    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
+
+
+def placed(width: int, height: int, transform: ImageTransform) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height of the scaled picture, and where in it the square begins: left, top."""
     size, around = transform.size, math.floor(transform.size / transform.crop + 1e-6)
-    _, height, width = picture.shape
     if transform.fit == "squash":
         new = (around, around)
     elif transform.fit == "pad":
@@ -162,11 +172,8 @@ def fitted(picture: Tensor, transform: ImageTransform) -> Tensor:
         new = (max(1, round(width / ratio)), max(1, round(height / ratio)))
     else:  # torchvision cuts the longer side's fraction off
         new = (around, around * height // width) if width <= height else (around * width // height, around)
-    scaled = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(new, _RESAMPLING[transform.interpolation])
     left, top = (round((one - size) / 2) if one >= size else -((size - one) // 2) for one in new)
-    canvas = Image.new("RGB", (size, size), tuple(round(255 * value) for value in transform.mean))
-    canvas.paste(scaled, (-left, -top))
-    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
+    return new, (left, top)
 
 
 def normalized(small: Tensor, transform: ImageTransform) -> Tensor:
@@ -253,6 +260,18 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """`(height, width, 3)`, strip by strip: a large picture is held twice and not four times."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if rows >= height:
+        return np.array(_as_rgb(image))
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        pixels[top : top + rows] = np.asarray(_as_rgb(image.crop((0, top, width, min(height, top + rows)))))
+    return pixels
+
+
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 if there is none or it makes no sense."""
     try:
@@ -265,7 +284,7 @@ def _orientation(image: Image.Image) -> int:
 def _upright_pixels(image: Image.Image, orientation: int) -> Tensor:
     """RGB as (3, height, width) with the EXIF orientation undone."""
     # channels stay together in memory, as they were decoded and as resizing is fastest
-    pixels = torch.from_numpy(np.array(_as_rgb(image))).permute(2, 0, 1)
+    pixels = torch.from_numpy(_rgb_pixels(image)).permute(2, 0, 1)
     if orientation >= 5:
         pixels = pixels.transpose(1, 2)
     if orientation in (2, 3, 6, 7):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
+from typing import NamedTuple
 
 from showtell.files import PICTURE_SUFFIXES, short_hash
 
@@ -70,13 +71,32 @@ def why_unreadable(path: str | Path) -> str | None:
     return None if os.access(path, os.R_OK) else "may not be read; give yourself permission"
 
 
-def stamp(path: str | Path) -> str:
-    """Size and time of a file: what changes when its content does. A missing file has a stamp too."""
+class FileFacts(NamedTuple):
+    """What changes with the content of a file; all are -1 where there is none. Times are nanoseconds."""
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @property
+    def stamp(self) -> str:
+        """Size and time, which stay when a folder is copied with its times. A missing file has a stamp too."""
+        return "missing" if self.size < 0 else f"{self.size} {self.modified}"
+
+
+def file_facts(path: str | Path) -> FileFacts:
+    """Asks the file system."""
     try:
         found = os.stat(path)
-    except OSError:
-        return "missing"
-    return f"{found.st_size} {found.st_mtime_ns}"
+    except (OSError, ValueError):
+        return FileFacts(-1, -1, -1, -1)
+    return FileFacts(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def stamp(path: str | Path) -> str:
+    """Size and time of a file: what changes when its content does. A missing file has a stamp too."""
+    return file_facts(path).stamp
 
 
 def sizes_hash(paths: Sequence[str | Path], stamps: Sequence[str]) -> str:

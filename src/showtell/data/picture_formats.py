@@ -31,6 +31,14 @@ MAX_SIDE = 65_535
 # decoding costs about scans times pixels; real progressive JPEGs have about ten scans
 MAX_SCANS = 200
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
+# of an animation the decoder holds four canvases with 4 bytes per pixel
+MAX_ANIMATED_PIXELS = MAX_PIXELS // 4
+# what may stand between a JPEG's segments, and how many of them: they are read byte by byte in Python
+MAX_FILL = 1 << 16
+MAX_SEGMENTS = 10_000
+# of the two compressions: bits that a block of 8 x 8 values takes at least, bytes that come out of one at most
+_LEAST_BLOCK_BITS = 2
+_MOST_INFLATED = 1032
 # Pillow decodes these in Python
 MAX_RLE_PIXELS = 4_000_000
 
@@ -48,7 +56,7 @@ _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 # 0xFF in a scan's data is followed by 0 or by the mark of a restart
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]", re.DOTALL)
 _SOF, _SOS, _EOI = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}, 0xDA, 0xD9
-_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_PROGRESSIVE, _SEQUENTIAL = {0xC2, 0xC6, 0xCA, 0xCE}, {0xC0, 0xC1}
 
 
 class PictureError(UserError):
@@ -100,14 +108,23 @@ def open_bounded(reader: type[ImageFile], data: bytes, name: str | Path) -> tupl
         PictureError: too many pixels, or too much work. Readers raise whatever their parser stumbles over besides.
     """
     if reader is WebPImageFile:
-        check_size(_webp_size(data), name)
+        is_animated = data[12:16] == b"VP8X" and bool(data[20:21] and data[20] & 2)
+        check_size(_webp_size(data), name, MAX_ANIMATED_PIXELS if is_animated else 0)
+    cost = _jpeg_cost(data) if reader is JpegImageFile else None
+    if cost and cost.is_padded:
+        raise PictureError(f"{shown(name)}: a JPEG with endless fill bytes or empty segments; save it again")
     # the reader itself, not Image.open: that one warns or raises by limits of its own
     header = reader(BytesIO(data))
     size = header.size
-    if isinstance(header, JpegImageFile):
-        _bound_jpeg(header, data, name)
+    if cost and isinstance(header, JpegImageFile):
+        _bound_jpeg(header, cost, name)
     else:
         check_size(size, name)
+    if len(data) < _least_bytes(header, cost, data):
+        raise PictureError(
+            f"{shown(name)}: {len(data):,} bytes cannot hold the {size[0]} x {size[1]} pixels that it announces; "
+            "fetch it again"
+        )
     if isinstance(header, TiffImageFile):
         check_size((header.tag_v2.get(TILEWIDTH, 1), header.tag_v2.get(TILELENGTH, 1)), name)
     if header.tile and header.tile[0][0] == "bmp_rle" and size[0] * size[1] > MAX_RLE_PIXELS:
@@ -129,15 +146,40 @@ def check_size(size: tuple[int, int], name: str | Path, most: int = 0) -> None:
 
 
 class _JpegCost(NamedTuple):
-    """How many scans a JPEG has, and whether the decoder must hold all of it before it gives out the first line."""
+    """What decoding a JPEG costs.
+
+    Attributes:
+        scans: how many there are.
+        is_buffered: whether the decoder must hold all of it before it gives out the first line.
+        is_sequential: whether each block has codes of its own, of one bit at least.
+        is_padded: whether more than any camera writes lies between its segments.
+    """
 
     scans: int
     is_buffered: bool
+    is_sequential: bool
+    is_padded: bool
 
 
-def _bound_jpeg(header: JpegImageFile, data: bytes, name: str | Path) -> None:
+def _least_bytes(header: ImageFile, cost: _JpegCost | None, data: bytes) -> float:
+    """Fewer bytes are no whole picture: a header with other numbers, which a decoder would fill up with gray."""
     width, height = header.size
-    scans, is_buffered = _jpeg_cost(data)
+    if isinstance(header, JpegImageFile) and cost and cost.is_sequential:
+        widest = max((factor[1] for factor in header.layer), default=1)
+        highest = max((factor[2] for factor in header.layer), default=1)
+        blocks = sum(
+            (width * across // (8 * widest)) * (height * down // (8 * highest)) for _, across, down, _ in header.layer
+        )
+        return blocks * _LEAST_BLOCK_BITS / 8
+    if isinstance(header, PngImageFile):
+        bits = data[24] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(data[25], 1)
+        return height * (width * bits // 8) / _MOST_INFLATED
+    return 0
+
+
+def _bound_jpeg(header: JpegImageFile, cost: _JpegCost, name: str | Path) -> None:
+    width, height = header.size
+    scans, is_buffered = cost.scans, cost.is_buffered
     check_size(header.size, name, MAX_PIXELS if is_buffered else MAX_SCALED_PIXELS)
     if scans > MAX_SCANS or scans * width * height > MAX_SCANNED_PIXELS:
         raise PictureError(
@@ -153,18 +195,24 @@ def _jpeg_cost(data: bytes) -> _JpegCost:
 
     Source: ITU-T T.81, annex B.
     """
-    scans, place, components, is_buffered = 0, 2, 0, False
+    scans, place, components, fill, segments, end = 0, 2, 0, 0, 0, len(data)
+    is_buffered = is_sequential = is_scan = False
     while found := _JPEG_MARKER.search(data, place):
         kind, start = data[found.end() - 1], found.end()
-        if kind == _EOI:
+        fill, segments = fill + (0 if is_scan else found.start() - place), segments + 1
+        if kind == _EOI or fill > MAX_FILL or segments > MAX_SEGMENTS:
+            end = start
             break
         if kind in _SOF:
             components, is_buffered = int.from_bytes(data[start + 7 : start + 8]), kind in _PROGRESSIVE
+            is_sequential = kind in _SEQUENTIAL
         if kind == _SOS:
             scans += 1
             is_buffered |= int.from_bytes(data[start + 2 : start + 3]) != components
+        is_scan = kind == _SOS
         place = start + int.from_bytes(data[start : start + 2])
-    return _JpegCost(scans, is_buffered)
+    is_padded = fill > MAX_FILL or segments > MAX_SEGMENTS or data.find(b"\xff" * MAX_FILL, 0, end) >= 0
+    return _JpegCost(scans, is_buffered, is_sequential, is_padded)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from showtell.config import Config, ImageTransform
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation
 from showtell.data.caption_set import CaptionSet
+from showtell.data.contents import Contents
 from showtell.data.feature_dtypes import DTYPES
 from showtell.data.images import load_picture, read_picture
 from showtell.data.paths import stamp
@@ -41,8 +42,9 @@ def split_request(
         transform: what is made of each picture before it is encoded.
     """
     label = store_label(config.data.name, split, encoder)
+    dtype = config.features.dtype
     return StoreRequest(
-        label, captions.path_names, fingerprint, transform, config.features.dtype, stamps=captions.stamps
+        label, captions.path_names, fingerprint, transform, dtype, stamps=captions.stamps, contents=captions.contents
     )
 
 
@@ -51,7 +53,8 @@ class StoreRequest:
     """What is to be stored: pictures, in order, and what decides their features.
 
     `encoder` is the encoder's fingerprint: weights, pooling, precision. With an `augmentation`, row `v * P + p` of the
-    store is view `v` of picture `p` of P. `stamps` are the pictures', where somebody has asked already.
+    store is view `v` of picture `p` of P. `stamps` are the pictures', where somebody has asked already; with their
+    `contents` a picture that was replaced is noticed whatever its stamp says.
     """
 
     name: str
@@ -62,6 +65,7 @@ class StoreRequest:
     augmentation: Augmentation | None = None
     views: int = 1
     stamps: Sequence[str] | None = None
+    contents: Contents | None = None
 
     @property
     def rows(self) -> int:
@@ -73,6 +77,13 @@ class StoreRequest:
         if pictures is None:
             return np.arange(self.rows)
         return (np.arange(self.views)[:, None] * len(self.paths) + pictures).ravel()
+
+    def contents_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """The checksums of the pictures of these rows, as files; zeros where contents are not asked for."""
+        pictures = rows % len(self.paths)
+        if self.contents is None or not len(rows):
+            return np.zeros(len(rows), np.uint32)
+        return self.contents.of(np.unique(pictures))[pictures]
 
     def directory(self, root: Path) -> Path:
         """The store's folder among all stores."""

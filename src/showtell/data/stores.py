@@ -4,11 +4,12 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from showtell.config.arguments import Parser
-from showtell.data.feature_store import ABOUT
+from showtell.data.store_rows import ABOUT
 from showtell.errors import UserError
 
 
@@ -17,18 +18,21 @@ class StoreFacts:
     """What is known about a store without opening its features; `key` is the end of its folder's name."""
 
     directory: Path
-    pictures: int
+    about: dict[str, Any]
     num_bytes: int
-    made: str
     complete: bool
 
     @classmethod
     def of(cls, directory: Path) -> "StoreFacts":
         """What a folder says of itself."""
-        about = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
+        try:
+            about = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
+            about = {"pictures": int(about["pictures"]), "made": str(about["made"]), **about}
+        except (OSError, ValueError, LookupError, TypeError):  # the next run mends it
+            about = {"pictures": 0, "made": "damaged", "name": ""}
         features = directory / "features.bin"
         size = features.stat().st_size if features.is_file() else 0
-        return cls(directory, about["pictures"], size, about["made"], (directory / "complete").is_file())
+        return cls(directory, about, size, (directory / "complete").is_file())
 
     @property
     def key(self) -> str:
@@ -92,6 +96,5 @@ def _print(found: list[StoreFacts], cache: Path) -> None:
     for store in found:
         name = store.directory.name[: -len(store.key) - 1]
         state = "yes" if store.complete else "no"
-        print(
-            f"{name:{width}}  {store.key}  {store.pictures:9,}  {store.num_bytes / 1e6:9,.1f}  {store.made:19}  {state}"
-        )
+        pictures, made = store.about["pictures"], store.about["made"]
+        print(f"{name:{width}}  {store.key}  {pictures:9,}  {store.num_bytes / 1e6:9,.1f}  {made:19}  {state}")

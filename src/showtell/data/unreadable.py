@@ -34,7 +34,7 @@ def unreadable_pictures(
     line at the start and not a crash in the third epoch. The answer is kept as a store of one meaningless number per
     picture.
     """
-    paths, stamps = captions.path_names, captions.stamps
-    request = StoreRequest(f"{name}-readable", paths, "none", transform, "float16", stamps=stamps)
+    paths, stamps, contents = captions.path_names, captions.stamps, captions.contents
+    request = StoreRequest(f"{name}-readable", paths, "none", transform, "float16", stamps=stamps, contents=contents)
     store = open_or_build(cache / "features", request, _Nothing, 32, num_workers, pictures)
     return store.unreadable

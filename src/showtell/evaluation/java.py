@@ -35,7 +35,7 @@ class _JavaMetric(Metric):
             UnavailableError: Java or a file is missing, or the program failed.
         """
         if not self.references.tokenizer.is_english:
-            name = self.references.tokenizer.name
+            name = self.references.tokenizer.of_words.name
             raise UnavailableError(f"it is for English, and vocab.tokenizer={name} is for other languages")
         return self.run([" ".join(words) for words in candidates.tokens], self.references.tokenized)
 

@@ -139,7 +139,7 @@ class ReferenceCorpus:
 def tokens_note(tokenizer: Tokenizer) -> str:
     """Which tokens scores are about, for a tokenizer that is not English's."""
     return (
-        f"scores compare tokens of vocab.tokenizer={tokenizer.name}, without punctuation; "
+        f"scores compare tokens of vocab.tokenizer={tokenizer.of_words.name}, without punctuation; "
         "compare them with those of the same tokenizer only"
     )
 

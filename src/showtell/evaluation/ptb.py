@@ -72,6 +72,7 @@ def ptb_tokens(caption: str) -> list[str]:
 
 def scored_tokens(caption: str, tokenizer: Tokenizer) -> list[str]:
     """What metrics compare of a caption: Penn Treebank tokens of English, else the tokenizer's without punctuation."""
+    tokenizer = tokenizer.of_words
     if tokenizer.is_english:
         return ptb_tokens(caption)
     return [word for word in tokenizer.split(caption) if not all(category(sign).startswith("P") for sign in word)]

@@ -58,6 +58,7 @@ def signature(
 
 
 def _tokens(tokenizer: Tokenizer) -> str:
+    tokenizer = tokenizer.of_words
     if tokenizer.is_english:
         return f"ptb{PTB_VERSION}-nltk{version('nltk')}"
     plugins = len(tokenizer.version) == 64  # the hash of its file

@@ -25,6 +25,7 @@ from typing import IO
 from showtell.distributed import RENDEZVOUS
 from showtell.errors import USER_ERROR
 from showtell.launching.heartbeat import GRACE_SECONDS, HUNG, Heartbeat
+from showtell.ownership import handed_on
 from showtell.processes import (
     SIGNALS,
     catching,
@@ -47,7 +48,9 @@ _TAIL = 4096
 class Rank:
     """A rank as a process: its exit code once it has one, and its heartbeat."""
 
-    def __init__(self, number: int, command: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, number: int, command: Sequence[str], environment: dict[str, str], files: Sequence[int] = ()
+    ) -> None:
         self.number = number
         self.code: int | None = None
         self.errors: IO[bytes] | None = tempfile.TemporaryFile() if number else None  # noqa: SIM115
@@ -59,6 +62,7 @@ class Rank:
                 stdout=subprocess.DEVNULL if number else None,  # rank 0 speaks for all
                 stderr=self.errors,
                 env=environment,
+                pass_fds=files,
             )
         self.heartbeat = Heartbeat(line, pid=self._process.pid)
 
@@ -91,9 +95,10 @@ class Rank:
 class Launcher:
     """Runs one run's ranks to their end; `run` gives the exit code."""
 
-    def __init__(self, training: Run, count: int) -> None:
+    def __init__(self, training: Run, count: int, lock: int | None = None) -> None:
         self.training = training
         self.count = count
+        self.lock = [] if lock is None else [lock]  # that of the run's directory, as an open file
         self.ranks: list[Rank] = []
         self.signals: list[int] = []
         self.began = time.time()
@@ -121,9 +126,11 @@ class Launcher:
 
     def _start(self, rendezvous: Path) -> None:
         own = {RENDEZVOUS: str(rendezvous), LAUNCHER: str(os.getpid())}
+        for held in self.lock:
+            own |= handed_on(held)
         for number in range(self.count):
             environment = {**os.environ, **environment_of_rank(number, self.count), **own}
-            self.ranks.append(Rank(number, train_command(self.training.directory), environment))
+            self.ranks.append(Rank(number, train_command(self.training.directory), environment, self.lock))
 
     def _watch(self) -> tuple[Rank, str] | None:
         """Waits until all ranks have ended; the rank that failed first and how, or None."""

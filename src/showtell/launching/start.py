@@ -30,6 +30,7 @@ from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.imports import postpone_torchmetrics, quick_imports
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
 from showtell.launching.watcher import watch_machines, watch_this_rank
+from showtell.ownership import owning
 from showtell.processes import COMMAND_VARIABLE, PROCESS, SIGNALS, catching, free_memory, refuse_too_large, shortest
 from showtell.run import Run, asked_config
 from showtell.terminal import unfailing_output
@@ -53,22 +54,32 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         SystemExit: a rank failed or was stopped; what there is to say has been printed.
     """
     ranks = ranks_of_environment()
-    if ranks and ranks.rank and composed is not None:  # torchrun's; rank 0 has the run directory
-        with one_line_errors():
-            return _start_rank(asked_config(composed, overrides), run, ranks)
+    with unfailing_output():
+        if not ranks or not ranks.rank:
+            with owning(run.lock_file) as lock:
+                return _start_owned(run, composed, overrides, ranks, lock)
+        with one_line_errors():  # what was refused is taken back by rank 0 alone
+            if composed is not None:  # torchrun's; rank 0 has the run directory
+                return _start_rank(asked_config(composed, overrides), run, ranks)
+            return _start_rank(run.current.config(), run.current, ranks)
+
+
+def _start_owned(
+    run: Run, composed: Mapping[str, Any] | None, overrides: Sequence[str], ranks: Ranks | None, lock: int | None
+) -> float:
+    """As `start`, in the process that the run's directory belongs to."""
     if composed is not None:
         os.environ[COMMAND_VARIABLE] = shlex.join(["python", "train.py", *overrides])
         run.begin(composed, overrides)
     else:
         run = run.current
-    if composed is None and not ranks:  # as a batch system starts a job anew
-        run.go_on()
+        if not ranks:  # as a batch system starts a job anew
+            run.go_on()
     config = run.config()
-    if LAUNCHER not in os.environ and not (ranks and ranks.rank):
+    if LAUNCHER not in os.environ:
         print(f"{'run':9} {shortest(run.directory)}{' goes on' if config.resume else ''}", flush=True)
     if ranks:
-        with one_line_errors() if ranks.rank else nullcontext():  # what was refused is taken back by rank 0 alone
-            return _start_rank(config, run, ranks)
+        return _start_rank(config, run, ranks)
     if config.device.num_nodes > 1:
         raise ConfigError(
             f"device.num_nodes={config.device.num_nodes} needs ranks on every machine; start on each of them "
@@ -76,13 +87,13 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
         )
     if config.device.devices > 1:
         _check_processes(config.device.devices)
-        if code := Launcher(run, config.device.devices).run():
+        if code := Launcher(run, config.device.devices, lock).run():
             if code == USER_ERROR:
                 run.withdraw()
             raise SystemExit(code)
         status = run.status()
         return math.nan if status is None or status.best is None else status.best
-    with unfailing_output(), stopped_early(run):
+    with stopped_early(run):
         with quick_imports():
             postpone_torchmetrics()
             from showtell.training.stages import train_stages  # late: who only starts others needs no torch
@@ -171,7 +182,7 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
                 config = sized_by_data(config, run_dir)
             values, directory = broadcast((config.as_dict(), str(run_dir)))
             watch_machines(ranks, run_dir)
-            with unfailing_output(), nullcontext() if ranks.rank else stopped_early(Run(directory)):
+            with nullcontext() if ranks.rank else stopped_early(Run(directory)):
                 return train_stages(parse(values), Path(directory))
     except RuntimeError as error:
         if not _LOST.search(str(error)):

@@ -17,7 +17,7 @@ from showtell.analysis.material import Neighbours
 from showtell.analysis.nearest import Singles, nearest, pooled
 from showtell.config import Config
 from showtell.data.caption_set import CaptionSet
-from showtell.data.feature_store import FeatureStore
+from showtell.data.feature_store import FeatureStore, is_complete
 from showtell.data.paths import telling_names
 from showtell.data.store_request import split_request
 from showtell.errors import UserError
@@ -98,7 +98,7 @@ def _stored(config: Config, captions: CaptionSet) -> _Stored | str:
         except UserError as error:
             return str(error)
         directory = request.directory(Path(config.cache) / "features")
-        if not (directory / "complete").is_file():
-            return f"{directory} is not there or not complete; training the run anew stores it"
+        if not is_complete(directory, request):
+            return f"{directory} is not there or not complete, or damaged; training the run anew stores it"
         stores.append(FeatureStore(directory))
     return _Stored(stores)

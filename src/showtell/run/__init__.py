@@ -49,7 +49,7 @@ class Run:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self._begun_here = False
+        self._begun_here: bool | None = None  # None where this process has asked for nothing
         self.config_file = self.directory / CONFIG
         self.candidate_file = self.directory / "config.next.yaml"
         self.status_file = self.directory / STATUS
@@ -57,7 +57,7 @@ class Run:
         self.vocabulary_file = self.directory / "vocabulary.txt"
         self.dropped_words_file = self.directory / "vocabulary_dropped.txt"
         self.log_file = self.directory / "out.log"
-        self.lock_file = self.directory / ".job.lock"
+        self.lock_file = (self.directory.parent if self.is_second else self.directory) / ".job.lock"  # its trainer's
         self.test_scores = self.directory / "test.scores.json"
         self.predictions = self.directory / "predictions"
         self.trackers = self.directory / "trackers"  # NAME.json: what a tracker calls the run, and what it has of it
@@ -138,12 +138,14 @@ class Run:
 
     def go_on(self) -> None:
         """Proposes to go on from where this run stopped, if it has begun and nothing else is proposed."""
+        self._begun_here = False
         if not self.candidate_file.is_file() and self.has_checkpoint:
             self.propose(replace(self.started_config(), resume=str(self.directory)))
 
     def withdraw(self) -> None:
         """Takes back what was refused: a candidate, and a directory that was begun here and holds nothing else."""
-        self.candidate_file.unlink(missing_ok=True)
+        if self._begun_here is not None:  # else another process may train here, and have a candidate of its own
+            self.candidate_file.unlink(missing_ok=True)
         if self._begun_here and {path.name for path in self.directory.glob("*")} <= {CONFIG}:
             shutil.rmtree(self.directory)
             with suppress(OSError):
@@ -211,8 +213,8 @@ class Run:
         """What the first of these files holds: the configuration, and which plugins' parts it names."""
         file = next((file for file in files if file.is_file()), None)
         if file is None:
-            below = runs_below(self.directory)
-            remedy = f"it holds {below}" if below else f"give a run directory ({files[0]} is missing)"
+            missing = f"give a run directory ({files[0]} is missing)"
+            remedy = f"it holds {below}" if (below := runs_below(self.directory)) else missing
             raise ConfigError(f"{self.directory}: no run was started there; {remedy}")
         values = load_yaml(file)
         if not isinstance(values, dict):

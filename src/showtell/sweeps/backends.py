@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from showtell.config import Config
-from showtell.processes import exit_code, module_command, module_environment, thread_limits
+from showtell.processes import exit_code, module_command, module_environment, processes_of, thread_limits
 from showtell.run import Run
 from showtell.sweeps.supervisor import GRACE_SECONDS
 
@@ -40,6 +40,9 @@ class Process(Protocol):
 
     def kill(self) -> None:
         """Ends the job at once."""
+
+    def suspended(self) -> int:
+        """A process of the job that somebody has suspended; 0 where there is none, or it cannot be told."""
 
 
 class Backend(Protocol):
@@ -112,6 +115,10 @@ class SupervisedProcess:
         """Ends the command and everything it started, at once."""
         self._kill_group()
         self._supervisor.wait()
+
+    def suspended(self) -> int:
+        """A process of the job that was sent SIGSTOP; 0 where there is none."""
+        return next((pid for pid, state in processes_of(self._supervisor.pid) if state == "T"), 0)
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

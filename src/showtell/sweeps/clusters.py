@@ -61,6 +61,10 @@ class QueuedJob:
         """There is nothing harder than `scancel`."""
         self.job.cancel(check=False)
 
+    def suspended(self) -> int:
+        """Not told."""
+        return 0
+
 
 class RayBackend:
     """Ray places the jobs, and sets `CUDA_VISIBLE_DEVICES`."""
@@ -107,3 +111,7 @@ class RayTask:
     def kill(self) -> None:
         """Ends the worker; the supervisor of the command notices."""
         self.ray.cancel(self.reference, force=True)
+
+    def suspended(self) -> int:
+        """Not told."""
+        return 0

@@ -25,9 +25,10 @@ from showtell.config.setting import flat
 from showtell.config.stages import as_sized
 from showtell.config.words import key_of
 from showtell.leaderboard.compare import short_names
+from showtell.ownership import locked, owner_of
 from showtell.processes import COMMAND_VARIABLE, signal_name
 from showtell.run import DONE, Run
-from showtell.sweeps.supervisor import BUSY, NOT_STARTED, locked
+from showtell.sweeps.supervisor import BUSY, NOT_STARTED
 
 _TAIL = 8192  # bytes of a log in which its last line is looked for
 MAX_NAME = 180  # of 255 bytes that file systems allow
@@ -226,7 +227,7 @@ class Result:
 
 def busy(job: Job) -> Result:
     """The run is somebody else's at the moment."""
-    return Result(job, "busy", "another process is training this run")
+    return Result(job, "busy", f"{owner_of(Run(job.directory).lock_file)} is training this run")
 
 
 def classify_exit(job: Job, code: int, stopping: bool = False) -> Result:

@@ -6,6 +6,7 @@ is no other job's business: its end, in whatever way, frees its slot and becomes
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,9 +18,11 @@ from showtell.sweeps.backends import Backend, Launch, LocalBackend, Process
 from showtell.sweeps.clusters import RayBackend, SlurmBackend
 from showtell.sweeps.display import Display, summary
 from showtell.sweeps.job import Job, Result, ToDo, busy, classify_exit, fix_status
+from showtell.terminal import unfailing_output
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
+LOOK_SECONDS = 5.0
 OnResult = Callable[[Result], None]
 
 
@@ -48,13 +51,16 @@ def run_sweep(
         ConfigError: the backend cannot be used.
     """
     backend = build_backend(config, folder)
-    display = Display(total)
-    runner = Runner(backend, display, on_result)
-    display.note(f"{total} jobs, {min(backend.slots, total)} at once, in {folder}")
-    results = runner.run(jobs)
-    if runner.signal is None:
-        write_leaderboard([*before, *(result.job.directory for result in results)], folder)
-    display.note("\n" + summary(results, total))
+    with unfailing_output():
+        display = Display(total)
+        runner = Runner(backend, display, on_result)
+        display.note(f"{total} jobs, {min(backend.slots, total)} at once, in {folder}")
+        results = runner.run(jobs)
+        try:
+            if runner.signal is None:
+                write_leaderboard([*before, *(result.job.directory for result in results)], folder)
+        finally:  # on a full disk, too, what failed is told
+            display.note("\n" + summary(results, total))
     return 128 + runner.signal if runner.signal else int(any(result.failed for result in results))
 
 
@@ -89,6 +95,7 @@ class Runner:
         self.signal: int | None = None
         self._signals = 0
         self._asked: float | None = None
+        self._looked, self._suspended = 0.0, set[int]()
         self._running: dict[int, tuple[Job, Process]] = {}
 
     def run(self, jobs: Iterable[Job]) -> list[Result]:
@@ -100,6 +107,7 @@ class Runner:
                     time.sleep(POLL_SECONDS)
                     self._obey()
                     self._collect()
+                    self._look_for_suspended()
                     self.display.update()
             finally:
                 for _, process in self._running.values():
@@ -118,18 +126,15 @@ class Runner:
     def _start(self, job: Job) -> None:
         try:
             to_do = job.prepare()
-        except (UserError, OSError) as error:  # another run in the folder, a disk that is full
+            if to_do in (ToDo.NEW, ToDo.RESUME):
+                slot = next(number for number in range(self.backend.slots) if number not in self._running)
+                launch = Launch(train_command(job.directory), job.directory, job.environment)
+                self._running[slot] = (job, self.backend.start(launch, slot))
+                self.display.started(job, to_do is ToDo.RESUME)
+            else:
+                self._end(Result(job, "skipped") if to_do is ToDo.NOTHING else busy(job))
+        except (UserError, OSError) as error:  # another run in the folder, a disk that is full, no process to be had
             self._end(Result(job, "failed", one_line(str(error))))
-            return
-        if to_do is ToDo.NOTHING:
-            self._end(Result(job, "skipped"))
-        elif to_do is ToDo.BUSY:
-            self._end(busy(job))
-        else:
-            slot = next(number for number in range(self.backend.slots) if number not in self._running)
-            launch = Launch(train_command(job.directory), job.directory, job.environment)
-            self._running[slot] = (job, self.backend.start(launch, slot))
-            self.display.started(job, to_do is ToDo.RESUME)
 
     def _collect(self) -> None:
         for slot, (job, process) in list(self._running.items()):
@@ -138,11 +143,23 @@ class Runner:
                 del self._running[slot]
                 self._end(classify_exit(job, code, stopping=self.signal is not None))
 
+    def _look_for_suspended(self) -> None:
+        """Says which jobs wait for a signal that nobody may send."""
+        if time.monotonic() < self._looked + LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        found = {pid: job for job, process in self._running.values() if (pid := process.suspended())}
+        for pid in found.keys() - self._suspended:
+            self.display.note(f"suspended {found[pid].title}: process {pid} was stopped; kill -CONT {pid} wakes it")
+        self._suspended = set(found)
+
     def _end(self, result: Result) -> None:
         if result.state != "busy":
-            fix_status(result)
+            with suppress(OSError):  # a full disk; the list of failures tells
+                fix_status(result)
         self.display.ended(result)
-        self.on_result(result)
+        with suppress(OSError):
+            self.on_result(result)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1

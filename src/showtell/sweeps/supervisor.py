@@ -2,8 +2,8 @@
 
 A sweep that is killed with -9 cannot tell its jobs to stop, and a job that hangs in a call of C cannot see that it has
 gone. So each job is the child of a supervisor, which looks at its parent's number: when the sweep is gone, it lets the
-job save (SIGTERM) and then removes what is left. The lock keeps two sweeps from training the same run at once; the
-kernel frees it with its holder. Nothing but the standard library is imported: it costs 40 ms and 12 MB.
+job save (SIGTERM) and then removes what is left. The job inherits the lock of its run directory
+(`ownership`).  Nothing but the standard library is imported: it costs 40 ms and 12 MB.
 
 A session of its own is expected (`start_new_session=True`). The exit code is the command's, 128 + n for a signal as in
 a shell, or `BUSY`.
@@ -17,14 +17,9 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import IO
 
+from showtell.ownership import handed_on, locked
 from showtell.processes import SIGNALS, exit_code
-
-try:
-    import fcntl
-except ImportError:  # a system without it: nothing keeps two sweeps apart there
-    fcntl = None  # type: ignore[assignment]
 
 BUSY = 75  # EX_TEMPFAIL: another process holds the lock
 NOT_STARTED = 127
@@ -43,7 +38,13 @@ def main() -> int:
         with held:
             try:
                 job = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_with_parent
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    preexec_fn=die_with_parent,
+                    pass_fds=[held.fileno()],
+                    env={**os.environ, **handed_on(held.fileno())},
                 )
             except OSError as error:
                 output.write(f"error: cannot start {command[0]}: {error}\n".encode())
@@ -72,18 +73,6 @@ def end_with_starter(job: subprocess.Popen[bytes], starter: int) -> None:
     while job.poll() is None and time.monotonic() < until:
         time.sleep(0.05)
     os.killpg(0, signal.SIGKILL)  # also what the job left behind; nobody is there to read an exit code
-
-
-def locked(path: str | os.PathLike[str]) -> IO[bytes] | None:
-    """The lock as an open file, or None where another process holds it."""
-    held = open(path, "ab")  # noqa: SIM115
-    try:
-        if fcntl is not None:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.close()
-        return None
-    return held
 
 
 def die_with_parent() -> None:

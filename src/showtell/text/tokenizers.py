@@ -11,6 +11,7 @@ All of them lower the letters' case, and `split(join(words)) == words` for words
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -26,11 +27,13 @@ class Tokenizer(ABC):
         name: how a configuration calls it.
         version: changes where the same caption may be cut another way; tokens are cached under it.
         is_english: whether it is for English: then metrics follow the Penn Treebank's rules, else this tokenizer.
+        content: what of it was learnt, for checkpoints; empty where its name says all.
     """
 
     name: str = ""
     version: str = ""
     is_english: bool = False
+    content: str = ""
 
     @abstractmethod
     def split(self, caption: str) -> list[str]:
@@ -55,6 +58,20 @@ class Tokenizer(ABC):
     def key(self) -> str:
         """What tokens follow from besides their captions."""
         return f"{self.name} {self.version}"
+
+    @property
+    def of_words(self) -> "Tokenizer":
+        """The tokenizer of what people call words, which scores compare; another one where this cuts words further."""
+        return self
+
+    def kept(self, counts: Counter[str], threshold: int) -> list[str]:
+        """The tokens of a vocabulary, by their counts in the training captions: those that occur often enough."""
+        found = [word for word, count in counts.items() if count >= threshold]
+        return sorted(found, key=lambda word: (-counts[word], word))
+
+    def shortened(self, tokens: Sequence[str], most: int) -> Sequence[str]:
+        """The first so many words of a caption."""
+        return tokens[:most]
 
 
 def build_tokenizer(name: str) -> Tokenizer:

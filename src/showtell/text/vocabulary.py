@@ -7,10 +7,10 @@ The order is a pure function of the counts: most frequent first, ties by the alp
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from showtell.text.subwords import SPECIAL_TOKENS
 from showtell.text.tokenizers import NLTK, Tokenizer, letters_without_blanks
 
 START, END, UNK = 0, 1, 2
-SPECIAL_TOKENS = ("<start>", "<end>", "<unk>")
 MOST_UNKNOWN = 0.5
 """A vocabulary that more words than this share of the training captions' fall out of is refused."""
 _LONG_WORD = 6  # letters; no language that is written without blanks has words of so many letters on average
@@ -37,9 +37,9 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: Counter[str], threshold: int, tokenizer: Tokenizer = NLTK) -> "Vocabulary":
-        """Keeps the words that were counted at least `threshold` times."""
-        kept = [word for word, count in counts.items() if count >= threshold and word not in SPECIAL_TOKENS]
-        return cls([*SPECIAL_TOKENS, *sorted(kept, key=lambda word: (-counts[word], word))], tokenizer)
+        """Keeps the words that were counted at least `threshold` times; of pieces of words, all."""
+        kept = [word for word in tokenizer.kept(counts, threshold) if word not in SPECIAL_TOKENS]
+        return cls([*SPECIAL_TOKENS, *kept], tokenizer)
 
     def __len__(self) -> int:
         return len(self.words)

@@ -24,6 +24,8 @@ def device_in_words(config: Config, device: torch.device) -> str:
 
 def words_kept(vocabulary: Vocabulary, counts: Counter[str], threshold: int) -> str:
     """How many words the decoder knows, and how much of the text becomes `<unk>`."""
+    if vocabulary.tokenizer.content:
+        return f"{len(vocabulary):,} tokens ({vocabulary.tokenizer.name}), {len(counts):,} of them in the captions"
     kept, share = set(vocabulary.words) & counts.keys(), 100 * vocabulary.unknown_share(counts)
     return f"{len(kept):,} of {len(counts):,}, each seen {threshold} times or more; {share:.2f}% of the text is <unk>"
 

@@ -12,6 +12,7 @@ from showtell.config import Config
 from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, view_augmentation
 from showtell.data.caption_set import CaptionSet, load_captions
+from showtell.data.contents import identity
 from showtell.data.extra_captions import read_extra_captions
 from showtell.data.feature_store import choose_place, open_or_build, place_features, stored_shape
 from showtell.data.formats import no_picture_there, resolved
@@ -32,6 +33,8 @@ from showtell.terminal import tell
 from showtell.text import Tokenizer, Vocabulary
 from showtell.training.sources import Source, report_left_out
 
+MANY_BYTES = 1 << 30
+
 
 class FolderSource(Source):
     """Pictures in folders, with annotation files.
@@ -42,18 +45,28 @@ class FolderSource(Source):
     @cached_property
     def captions(self) -> dict[SplitName, CaptionSet]:
         """Of both splits."""
-        config = self.config
+        config, tokenizer = self.config, self.tokenizer
         with rank_zero_first():
-            if isinstance(config.data, ShapesDataConfig):
-                # drawing takes longer than finding out whether what follows has a place
-                check_writable(Path(config.cache), "cache")
-                ensure_shapes(Path(config.data.root), config.data.shapes)
+            self._draw()
             found: dict[SplitName, CaptionSet] = {
-                name: read_captions(config, self.tokenizer, name) for name in ("train", "val")
+                name: read_captions(config, tokenizer, name) for name in ("train", "val")
             }
             if config.data.extra_captions:
                 found["train"] = self._with_extra(found["train"], config.data.extra_captions)
             return found
+
+    def counts_of(self, tokenizer: Tokenizer) -> Counter[str]:
+        """How often each word of such a tokenizer occurs in the training captions."""
+        with rank_zero_first():
+            self._draw()
+            return load_captions(self.config.data, "train", Path(self.config.cache), tokenizer).counts
+
+    def _draw(self) -> None:
+        """Has the embedded data set ready."""
+        if isinstance(self.config.data, ShapesDataConfig):
+            # drawing takes longer than finding out whether what follows has a place
+            check_writable(Path(self.config.cache), "cache")
+            ensure_shapes(Path(self.config.data.root), self.config.data.shapes)
 
     def _with_extra(self, captions: CaptionSet, file: str) -> CaptionSet:
         """The training captions with those of a file; says what was found, and how many of its words are `<unk>`."""
@@ -149,10 +162,16 @@ class FolderSource(Source):
 
     @property
     def data_hash(self) -> str:
-        """Of captions, names and sizes of pictures."""
+        """Of captions, names and sizes of pictures, and of their contents, unless few of very many are read."""
         captions = self.captions["train"], self.captions["val"]
         sizes = [(split.source, sizes_hash(split.path_names, split.stamps)) for split in captions]
-        return short_hash(part for split in sizes for part in split)
+        named = short_hash(part for split in sizes for part in split)
+        training = self.config.training
+        limited = training.overfit_batches or training.limit_train_batches
+        if limited and sum(split.contents.num_bytes for split in captions) > MANY_BYTES:
+            return named
+        with rank_zero_first():
+            return identity(named, [split.contents for split in captions])
 
 
 def read_captions(config: Config, tokenizer: Tokenizer, name: SplitName) -> CaptionSet:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from showtell.checkpointing.best import BestCheckpoint
 from showtell.config import Config
 from showtell.data.augmentation import Rows
 from showtell.data.caption_set import CaptionSet
+from showtell.data.derived import derived, sealed_write, unsealed
 from showtell.data.images import picture_pixels
 from showtell.data.module import CaptionData
 from showtell.data.paths import stamp
@@ -33,7 +35,7 @@ from showtell.models.scores import Scores
 from showtell.processes import program, shortest
 from showtell.run import Run
 from showtell.run.status import RunStatus
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary, tokenizer_of
 from showtell.training.board import logged_at, viewers
 from showtell.training.sources import Source
 from showtell.training.trackers import Tracker
@@ -81,7 +83,7 @@ def imagined_scores(config: Config) -> Scores:
         said = {number: describe(scene, str(number)) for number, scene in enumerate(scenes)}
         judge = partial(truth_shares, scenes=dict(enumerate(scenes)))
     training = None if config.data.format == "shards" else said
-    return Scores(said, lambda: training, judge, tokenizer=build_tokenizer(config.vocab.tokenizer))
+    return Scores(said, lambda: training, judge, tokenizer=tokenizer_of(config.vocab))
 
 
 def reports(config: Config, run_dir: Path, data: CaptionData, scores: Scores) -> list[Callback]:
@@ -106,11 +108,13 @@ def thumbnails(paths: Sequence[str], cache: Path) -> list[Pixels]:
     """Each picture `(h, w, 3)`, its longer side at most 320 pixels; kept, so that a warm start opens no picture."""
     key = short_hash(["\n".join(f"{path}\0{stamp(path)}" for path in paths)])
     file = cache / "thumbnails" / f"{key}.npz"
-    if not file.is_file():
-        pictures = [thumbnail(picture_pixels(path)) for path in paths]
-        with atomic_write(file) as opened:
-            np.savez(opened, *pictures)
-    with np.load(file, allow_pickle=False) as found:
+
+    def make() -> None:
+        with sealed_write(file) as opened:
+            np.savez(opened, *(thumbnail(picture_pixels(path)) for path in paths))
+
+    content = derived(file, make, lambda: unsealed(file))
+    with np.load(BytesIO(content), allow_pickle=False) as found:
         return [found[f"arr_{i}"] for i in range(len(paths))]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from showtell.config import Config, ConfigError
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import load_captions
+from showtell.data.contents import Contents, identity
 from showtell.data.feature_store import choose_place, place_features
 from showtell.data.module import SplitData
 from showtell.data.readers import CachedFeatures
@@ -25,6 +26,7 @@ from showtell.data.shards.writing import EncodingRequest, feature_shards
 from showtell.distributed import rank_zero_first
 from showtell.files import short_hash
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.text import Tokenizer
 from showtell.training.folder_source import folder_split, read_captions
 from showtell.training.sources import Source, report_left_out
 
@@ -49,8 +51,13 @@ class ShardSource(Source):
         """Of all captions where pictures are to be encoded, else of the usable ones."""
         if self.config.features.mode == "off" or has_features(self.train_paths[0]):
             return self.train.counts
-        request = IndexRequest(self.data.max_caption_words, False, self.tokenizer)
-        return open_shards(self.train_paths, "pictures", request, self.folder, self.data.num_workers).counts
+        return self.counts_of(self.tokenizer)
+
+    def counts_of(self, tokenizer: Tokenizer) -> Counter[str]:
+        """How often each word of such a tokenizer occurs in the training captions; nothing is encoded for it."""
+        request = IndexRequest(self.data.max_caption_words, False, tokenizer)
+        what = "features" if has_features(self.train_paths[0]) else "pictures"
+        return open_shards(self.train_paths, what, request, self.folder, self.data.num_workers).counts
 
     def references(self, split: SplitName) -> Mapping[int, Sequence[str]] | None:
         """What people wrote about the validation pictures, by picture id; of training that is not kept."""
@@ -113,10 +120,12 @@ class ShardSource(Source):
 
     @property
     def data_hash(self) -> str:
-        """Of names and sizes of the shards that were given."""
+        """Of names, sizes and contents of the shards that were given; large ones are looked at here and there."""
         settings = f"{self.config.data.max_caption_words}\0{self.config.data.bad_pictures}"
         given = [*self.train_paths, *self.val_paths]
-        return short_hash(["\n".join([settings, *(f"{path.name}\0{path.stat().st_size}" for path in given)])])
+        named = short_hash(["\n".join([settings, *(f"{path.name}\0{path.stat().st_size}" for path in given)])])
+        with rank_zero_first():
+            return identity(named, [Contents([str(path) for path in given], Path(self.config.cache) / "contents")])
 
     def _opened(self, name: SplitName, paths: Sequence[Path], what: str) -> ShardSet:
         data = self.config.data
@@ -125,8 +134,7 @@ class ShardSource(Source):
         request = IndexRequest(data.max_caption_words, decode, self.tokenizer)
         shards = open_shards(paths, what, request, self.folder, data.num_workers)
         if shards.num_notes:
-            with shards.left_out.open(encoding="utf-8") as file:
-                first = file.readline().strip()
+            first = shards.notes()[0]
             told = f"things left out, e.g. {first} (all in {shards.left_out})"
             report_left_out(self.config, name, told, first, shards.num_notes)
         check_encoder(self.config, shards, self.encoder)

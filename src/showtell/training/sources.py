@@ -19,7 +19,8 @@ from showtell.config.plugins import origins
 from showtell.data.annotations import SplitName
 from showtell.data.module import SplitData, TrainSplit
 from showtell.models.encoders.encoding import FrozenEncoder
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Tokenizer, Vocabulary, tokenizer_of
+from showtell.text.subwords import BytePairs
 from showtell.text.vocabulary import vocabulary_fault
 
 
@@ -29,7 +30,19 @@ class Source(ABC):
     def __init__(self, config: Config, encoder: FrozenEncoder) -> None:
         self.config = config
         self.encoder = encoder
-        self.tokenizer = build_tokenizer(config.vocab.tokenizer)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts captions; pieces of words are learnt now, unless a checkpoint's tokenizer was put here before."""
+        vocab = self.config.vocab
+        found = tokenizer_of(vocab)
+        if isinstance(found, BytePairs):
+            found = found.trained(self.counts_of(found), vocab.size, vocab.threshold)
+        return found
+
+    @abstractmethod
+    def counts_of(self, tokenizer: Tokenizer) -> Counter[str]:
+        """How often each word of such a tokenizer occurs in the training captions."""
 
     @property
     @abstractmethod
@@ -86,7 +99,8 @@ class Source(ABC):
             ConfigError: nothing can be learnt from these words; a resumed run has learnt from them.
         """
         threshold = self.config.vocab.threshold
-        fault = None if self.config.resume else vocabulary_fault(self.counts, threshold, self.tokenizer)
+        learnt = self.config.resume or self.tokenizer.content
+        fault = None if learnt else vocabulary_fault(self.counts, threshold, self.tokenizer)
         if fault:
             raise ConfigError(f"data={self.config.data.name}: {fault}")
         return Vocabulary.from_counts(self.counts, threshold, self.tokenizer)
@@ -102,6 +116,7 @@ class Source(ABC):
             "config": replace(config, training=training).as_dict(),
             "plugins": origins(config),
             "vocabulary": self.vocabulary.words,
+            "tokenizer": self.tokenizer.content,
             "encoder": {"sha256": weights.sha256, "public": weights.public},
             "data": self.data_hash,
             "transform": weights.transform.facts(),

@@ -18,7 +18,7 @@ from showtell.distributed import broadcast, is_rank_zero
 from showtell.processes import shortest
 from showtell.run import Run
 from showtell.terminal import tell
-from showtell.text import build_tokenizer
+from showtell.text import tokenizer_of
 from showtell.training.reports import imagined_scores
 from showtell.training.room import naming_memory
 from showtell.training.train import train
@@ -66,7 +66,7 @@ def sized_by_data(config: Config, run_dir: Path) -> Config:
     if config.data.format != "shards":  # which are read as they come
         if isinstance(config.data, ShapesDataConfig):
             ensure_shapes(Path(config.data.root), config.data.shapes)
-        captions = load_captions(config.data, "train", Path(config.cache), build_tokenizer(config.vocab.tokenizer))
+        captions = load_captions(config.data, "train", Path(config.cache), tokenizer_of(config.vocab))
         count = len(captions.lengths)
     config, words = sized(config, count)
     tell("by size", f"{'many' if count is None else f'{count:,}'} training captions: {' '.join(words)}")

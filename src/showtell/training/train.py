@@ -25,6 +25,7 @@ from showtell.models.module import CaptionModule
 from showtell.processes import shortest
 from showtell.run import Run
 from showtell.terminal import tell
+from showtell.text import tokenizer_of
 from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept
 from showtell.training.data_module import CaptionDataModule, build_module, open_source
 from showtell.training.final_test import FinalTest
@@ -66,6 +67,10 @@ def train(config: Config, run_dir: Path) -> float:
         check_monitored(config.training.monitor, imagined_scores(config))
     logger_builders(config)  # a package that is missing is said now
     source = open_source(config)
+    if resume:
+        source.tokenizer = tokenizer_of(config.vocab, resume.metadata["tokenizer"])
+    elif start:
+        source.tokenizer = start.vocabulary.tokenizer
     tell("device", device_in_words(config, source.encoder.device))
     sha256 = source.encoder.weights.sha256
     if start:

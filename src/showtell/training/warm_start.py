@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from showtell.checkpointing.metadata import load_weights
 from showtell.checkpointing.stored import load_model
 from showtell.config import Config, ConfigError, restore
-from showtell.text import Vocabulary, build_tokenizer
+from showtell.text import Vocabulary, tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,6 @@ def load_start(path: str) -> Start:
     """
     stored = load_model(Path(path))
     metadata, config = stored.metadata, restore(stored.metadata["config"])
-    vocabulary = Vocabulary(metadata["vocabulary"], build_tokenizer(config.vocab.tokenizer))
+    vocabulary = Vocabulary(metadata["vocabulary"], tokenizer_of(config.vocab, metadata["tokenizer"]))
     sha256 = str(metadata["encoder"]["sha256"])
     return Start(stored.path, config, vocabulary, stored.decoder, stored.finetuned, sha256)

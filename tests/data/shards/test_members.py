@@ -70,6 +70,27 @@ def test_a_caption_in_txt_and_json_counts_once(tmp_path: Path) -> None:
     assert [sample.captions for sample in found] == [["one"], ["two", "two", "three"]]
 
 
+def test_two_samples_of_one_key_are_no_pair(tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", [*whole(1), *whole(2), *whole(1)])
+    content = read_members(path)
+    assert [sample.key for sample in content.samples] == ["002"]
+    assert content.notes == [f"{path}: 001 stands for two samples, which cannot be told apart; left out"]
+
+
+def test_captions_that_are_none_and_endless_names_are_counted(tmp_path: Path) -> None:
+    members = [("a.jpg", jpeg()), ("a.json", b'{"captions": ["one", "", 4]}'), *whole(1), ("x" * 400 + ".jpg", jpeg())]
+    told = notes(tar(tmp_path / "a.tar", members))
+    assert len(told) == 2 and told[0].endswith("a.json: 2 empty or without text; left out")
+    assert told[1].endswith("has a name of 400 letters; left out")
+
+
+@pytest.mark.parametrize("first", ["jpg", "npy"])
+def test_a_cut_first_shard_still_tells_what_it_holds(tmp_path: Path, first: str) -> None:
+    path = tar(tmp_path / "a.tar", [(f"a.{first}", bytes(3000)), ("a.txt", b"a dog"), ("b.jpg", bytes(3000))])
+    path.write_bytes(path.read_bytes()[:5500])
+    assert has_features(path) == (first == "npy")
+
+
 def test_what_is_missing_is_left_out_with_a_line(tmp_path: Path) -> None:
     members = [
         *whole(1),
@@ -144,7 +165,7 @@ def test_names_that_leave_the_folder_and_links_are_only_keys(tmp_path: Path) -> 
 def index(path: Path, *, decode: bool = False):
     file = path.with_suffix(".npz")
     write_index(path, file, IndexRequest(50, decode))
-    return load_index(file)
+    return load_index(path, file, IndexRequest(50, decode))
 
 
 def test_an_index_holds_words_places_and_features(tmp_path: Path) -> None:

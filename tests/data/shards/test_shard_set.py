@@ -85,7 +85,7 @@ def test_samples_without_features_are_counted_whatever_else_was_left_out(tmp_pat
         writer.add("whole", ["a word"], features=np.zeros(3, np.float16))
         for key in ("one", "two"):
             writer.add(key, ["no features, left out of them"], picture=b"\xff\xd8\xff")
-    told = opened(tmp_path, what="features").left_out.read_text().splitlines()
+    told = opened(tmp_path, what="features").notes()
     assert len(told) == 2 and "silent has no caption" in told[0]
     assert told[1] == "2 samples hold no features; left out"
 

@@ -223,7 +223,7 @@ def _names_of_rows(file: Path, head: str, wanted: Wanted) -> Iterator[object]:
 def _hits(folder: Path, names: list[str], exact: bool) -> int:
     """How many names are files of a folder; if not exact, without their folders, suffixes and case."""
     if exact:
-        return sum((folder / name.replace("\\", "/")).is_file() for name in names)
+        return sum(os.path.isfile(folder / name.replace("\\", "/")) for name in names)
     there = {name.rpartition(".")[0].lower() for name in _files_in(folder, ".") if LOOKS_LIKE_PICTURE.search(name)}
     return sum(LOOKS_LIKE_PICTURE.sub("", re.split(r"[/\\]", name)[-1]).lower() in there for name in names)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from showtell.data.annotations import AnnotationFile, Picture
 from showtell.data.paths import is_url, shown
@@ -139,7 +139,7 @@ class PictureNames:
             return value
         if is_url(value):
             self.source.readings["addresses, read as local files of the same name"] += 1
-            return unquote(urlsplit(value).path).rpartition("/")[2]
+            return unquote(value.partition("?")[0].partition("#")[0]).rpartition("/")[2]
         name = value.strip().removeprefix(f"{self.folder.resolve()}".rstrip("/") + "/")
         if name.startswith("/"):
             raise self.source.refused(

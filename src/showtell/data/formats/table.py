@@ -81,7 +81,10 @@ def _delimiter(first: str, wanted: Wanted) -> str:
 def _cells(line: str, delimiter: str) -> list[str]:
     """The cells of one line; tabs and bars separate them also within quotes, as their tables are rarely quoted."""
     if delimiter in ",;":
-        return next(csv.reader([line], delimiter=delimiter), [""])
+        try:
+            return next(csv.reader([line], delimiter=delimiter), [""])
+        except csv.Error:  # told of when the rows are read
+            return line.split(delimiter)
     cells = line.split(delimiter)
     return [c[1:-1].replace('""', '"') if len(c) > 1 and c[0] == c[-1] == '"' else c for c in cells]
 
@@ -130,6 +133,8 @@ def _headless_rows(source: AnnotationFile, lines: Iterator[Line], first: list[st
         if place >= len(cells) or len(cells) < 2:
             raise source.refused(f"line {number} has {counted(len(cells), 'column')}; correct or remove it")
         texts = _without_blank_end(cells[:place] + cells[place + 1 :])
+        if any(names_picture(text) and not re.search(r"\s", text.strip()) for text in texts):
+            raise source.refused(f"line {number} names two pictures; a line's end is missing, correct it")
         if delimiter in ",;" and len(texts) > 1:
             source.readings[_JOINED] += 1
             texts = [delimiter.join(texts)]
@@ -139,18 +144,21 @@ def _headless_rows(source: AnnotationFile, lines: Iterator[Line], first: list[st
 def _headed_rows(
     source: AnnotationFile, lines: Iterator[Line], header: list[str], delimiter: str, wanted: Wanted
 ) -> Iterator[Row]:
-    next(lines)
-    line = next(lines, None)
+    line = next(lines, None) and next(lines, None)
     if line is None:
         raise source.refused("holds a header and no rows; write or fetch it again")
     columns = find_columns({**dict.fromkeys(header, ""), **dict(zip(header, line.cells, strict=False))}, wanted)
     if isinstance(columns, str):
         raise source.refused(f"line 1: {columns}")
-    source.readings[columns.told()] = 0
+    unread = [name for name in header if name and name not in (columns.image, *columns.captions, columns.split)]
+    rest = f"; not read: {', '.join(f'`{shown(name)}`' for name in unread)}" if unread else ""
+    source.readings[columns.told() + rest] = 0
     image, split = header.index(columns.image), None if columns.split is None else header.index(columns.split)
     captions = [header.index(name) for name in columns.captions]
     while line is not None:
         cells = _fitted(source, line, header, captions, delimiter)
+        if len(cells) < len(header):
+            source.readings["rows with fewer columns than the header"] += 1
         if len(cells) <= max(image, split or 0, min(captions)):
             raise source.refused(f"line {line.number} has {counted(len(cells), 'column')}; correct or remove it")
         texts = [text for place in captions if place < len(cells) for text in _captions_of(cells[place])]
@@ -183,7 +191,7 @@ def _captions_of(cell: str) -> list[str]:
     if cell.lstrip().startswith('["'):
         try:
             found = json.loads(cell)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [cell]
         if found and all(isinstance(text, str) for text in found):
             return list(found)

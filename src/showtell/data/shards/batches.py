@@ -31,7 +31,7 @@ from showtell.config import ImageTransform
 from showtell.data.augmentation import Rows
 from showtell.data.images import PictureError, decode_picture, prepare
 from showtell.data.loading import Batch, cut, length_groups
-from showtell.data.shards.index import ShardIndex, load_index, member_name
+from showtell.data.shards.index import ShardIndex, member_name
 from showtell.data.shards.members import ShardError
 from showtell.data.shards.shard_set import ShardSet
 from showtell.data.workers import note_done, note_reading
@@ -247,7 +247,7 @@ class ShardBatches(Dataset[Batch]):
             return self._open[number]
         if len(self._open) >= OPEN_SHARDS:
             os.close(self._open.popitem(last=False)[1].descriptor)
-        path, index = self.shards.paths[number], load_index(self.shards.files[number])
+        path, index = self.shards.paths[number], self.shards.index(number)
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:

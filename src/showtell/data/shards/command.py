@@ -19,7 +19,7 @@ from showtell.config.arguments import Parser
 from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore
+from showtell.data.feature_store import FeatureStore, is_complete
 from showtell.data.images import MAX_BYTES
 from showtell.data.paths import shown, stamp, why_unreadable
 from showtell.data.settings import ShapesDataConfig
@@ -143,13 +143,19 @@ def _stored(
     """The one complete store of an encoder over exactly these pictures."""
     label, found = store_label(config.name, name, encoder), []
     for facts in list_stores(cache):
-        about = json.loads((facts.directory / "about.json").read_text(encoding="utf-8"))
+        about = facts.about
         if facts.complete and about["name"] == label:
             transform = ImageTransform.of(about["transform"])
             request = StoreRequest(
-                label, captions.path_names, about["encoder"], transform, about["dtype"], stamps=captions.stamps
+                label,
+                captions.path_names,
+                about["encoder"],
+                transform,
+                about["dtype"],
+                stamps=captions.stamps,
+                contents=captions.contents,
             )
-            if request.key() == facts.key:
+            if request.key() == facts.key and is_complete(facts.directory, request):
                 found.append((facts.directory, EncodingRequest(about["encoder"], transform, about["dtype"])))
     if len(found) != 1:
         what = "no complete feature store" if not found else f"{len(found)} feature stores"

@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.data.caption_set import CaptionTable, caption_arrays, caption_columns
+from showtell.data.derived import derived, sealed_write, unsealed
 from showtell.data.feature_dtypes import DTYPES, FeatureDtype, dtype_of_array
 from showtell.data.images import PictureError, decode_picture
 from showtell.data.paths import shown, stamp
 from showtell.data.shards.members import Extent, Sample, ShardContent, read_members
 from showtell.data.workers import note_done, note_reading
-from showtell.files import atomic_write, content_key
+from showtell.files import content_key
 from showtell.text import NLTK, Tokenizer
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 NOWHERE = Extent(-1, 0)
 
 
@@ -88,21 +89,27 @@ class ShardIndex(CaptionTable):
         return (self.lengths > 0) & self.there(what)[self.picture_of]
 
 
-def load_index(file: Path) -> ShardIndex:
-    """Reads an index."""
-    with np.load(file, allow_pickle=False) as found:
+def load_index(shard: Path, file: Path, request: IndexRequest) -> ShardIndex:
+    """The index of a shard in its file; made anew where that is damaged."""
+    with np.load(BytesIO(_content(shard, file, request)), allow_pickle=False) as found:
         facts = json.loads(bytes(found["facts"]))
         columns = caption_columns(found) | {name: found[name] for name in ("pictures", "features")}
     return ShardIndex(**columns, **{**facts, "feature_shape": tuple(facts["feature_shape"])})
 
 
-def load_lengths(file: Path, what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def load_lengths(
+    shard: Path, file: Path, request: IndexRequest, what: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and lengths of the usable captions, without the words."""
-    with np.load(file, allow_pickle=False) as found:
+    with np.load(BytesIO(_content(shard, file, request)), allow_pickle=False) as found:
         lengths = np.diff(found["starts"])
         there = found[what][:, 0] >= 0
         rows = np.flatnonzero((lengths > 0) & there[found["picture_of"]])
     return rows, lengths[rows]
+
+
+def _content(shard: Path, file: Path, request: IndexRequest) -> bytes:
+    return derived(file, lambda: write_index(shard, file, request), lambda: unsealed(file))
 
 
 def write_index(shard: Path, file: Path, request: IndexRequest) -> None:
@@ -124,7 +131,7 @@ def write_index(shard: Path, file: Path, request: IndexRequest) -> None:
         "features": sum(sample.features is None for sample in content.samples),
     }
     facts |= {"notes": content.notes + list(map(str, content.about.get("left_out", [])))}
-    with atomic_write(file) as opened:
+    with sealed_write(file) as opened:
         np.savez(
             opened,
             **caption_arrays(

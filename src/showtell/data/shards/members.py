@@ -140,7 +140,10 @@ def read_members(path: Path) -> ShardContent:
             if not _has_end(file, archive.offset):
                 content.notes.append(_cut(path, "its end marker is missing"))
     for sample in reading.samples.values():
-        if sample.captions and (sample.picture or sample.features):
+        if sample.key in reading.twice:
+            what = "stands for two samples, which cannot be told apart"
+            content.notes.append(f"{shown(path)}: {shown(sample.key)} {what}; left out")
+        elif sample.captions and (sample.picture or sample.features):
             content.samples.append(sample)
         else:
             lacks = "no caption" if sample.picture or sample.features else "neither picture nor features"
@@ -166,6 +169,8 @@ class _Reading:
     content: ShardContent
     size: int
     samples: dict[str, Sample] = field(default_factory=dict)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    twice: set[str] = field(default_factory=set)
 
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Notes what a member is; one that we do not know is none of our business."""
@@ -177,7 +182,10 @@ class _Reading:
             self.content.about = _parsed(_text(archive, member)) or {}
         stem, _, ending = name.partition(".")
         kind, key = ending.lower(), f"{folder}/{stem}" if folder else stem
-        if folder.startswith("__") or not stem or len(key) > MAX_KEY:
+        if folder.startswith("__") or not stem:
+            return
+        if len(key) > MAX_KEY:
+            self.content.notes.append(f"{shown(self.path)}: {shown(name)} has a name of {len(key)} letters; left out")
             return
         sample = self.samples.get(key) or Sample(key)
         extent = Extent(member.offset_data, member.size)
@@ -191,6 +199,9 @@ class _Reading:
         else:
             return
         self.samples[key] = sample
+        if (key, kind) in self.seen:
+            self.twice.add(key)
+        self.seen.add((key, kind))
 
     def _captions(self, kind: str, data: bytes, name: str) -> list[str]:
         found: Any = data.decode("utf-8", "replace") if kind == "txt" else None
@@ -202,7 +213,11 @@ class _Reading:
                 found = told.get("captions", told.get("caption"))
         texts = found if isinstance(found, list) else [found]
         cleaned = [clean_caption(text) for text in texts if isinstance(text, str)]
-        return [text for text in cleaned if text]
+        kept = [text for text in cleaned if text]
+        if found is not None and len(kept) < len(texts):
+            lost = len(texts) - len(kept)
+            self.content.notes.append(f"{shown(self.path)}: {shown(name)}: {lost} empty or without text; left out")
+        return kept
 
 
 def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -224,13 +239,22 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
 
 
 def has_features(path: Path) -> bool:
-    """Whether a shard is one of features, by its first members.
+    """Whether a shard is one of features, by its first members; it may be cut behind the first.
 
     Raises:
         ShardError: no tar file, or a compressed one.
     """
     with _opened(path) as (_, archive):
-        return any(member.name.lower().endswith(f".{FEATURES}") for member in islice(archive, FIRST_MEMBERS))
+        is_cut = False
+        try:
+            for member in islice(archive, FIRST_MEMBERS):
+                is_cut = True
+                if member.name.lower().endswith(f".{FEATURES}"):
+                    return True
+        except tarfile.ReadError:
+            if not is_cut:  # not even one member
+                raise
+        return False
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from showtell.data.derived import derived, sealed_write, unsealed
 from showtell.data.shards.index import IndexRequest, ShardIndex, load_index, load_lengths, write_index
 from showtell.data.shards.members import ShardError
 from showtell.data.workers import watched
-from showtell.files import atomic_write, content_key, make_once
+from showtell.files import content_key
 from showtell.terminal import Progress
 
 
@@ -30,6 +32,7 @@ class ShardSet:
     Attributes:
         paths: the S shards.
         files: their indexes.
+        request: what the indexes follow from.
         what: `pictures` or `features`: what is read of a sample, and what a caption needs to be usable.
         first_caption: `(S + 1,)` int64, the row at which a shard's captions begin.
         first_sample: `(S + 1,)` int64, likewise for samples.
@@ -43,6 +46,7 @@ class ShardSet:
 
     paths: list[Path]
     files: list[Path]
+    request: IndexRequest
     what: str
     first_caption: NDArray[np.int64]
     first_sample: NDArray[np.int64]
@@ -58,10 +62,18 @@ class ShardSet:
         """The usable captions."""
         return int(self.length_counts.sum())
 
+    def notes(self) -> list[str]:
+        """A line for each thing left out."""
+        return unsealed(self.left_out).decode("utf-8").splitlines()
+
     def usable_rows(self, shard: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and lengths of a shard's usable captions."""
-        rows, lengths = load_lengths(self.files[shard], self.what)
+        rows, lengths = load_lengths(self.paths[shard], self.files[shard], self.request, self.what)
         return rows + self.first_caption[shard], lengths
+
+    def index(self, shard: int) -> ShardIndex:
+        """The index of a shard."""
+        return load_index(self.paths[shard], self.files[shard], self.request)
 
 
 def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder: Path, num_workers: int) -> ShardSet:
@@ -77,12 +89,15 @@ def open_shards(paths: Sequence[Path], what: str, request: IndexRequest, folder:
 
     def make() -> None:
         _index_missing(paths, files, request, num_workers)
-        _summarize(files, what, summary)
+        _summarize(paths, files, request, what, summary)
 
-    make_once(summary, make)
-    found = _load_summary(list(paths), files, what, summary)
+    def load() -> ShardSet:
+        unsealed(_left_out(summary))
+        return _load_summary(list(paths), files, request, what, summary)
+
+    found = derived(summary, make, load)
     if not found.num_captions:
-        first = found.left_out.read_text(encoding="utf-8").partition("\n")[0] or "it is empty"
+        first = next(iter(found.notes()), "it is empty")
         raise ShardError(f"{found.paths[0]}: no caption with {what} in {len(found.paths)} shard(s); {first}")
     return found
 
@@ -120,16 +135,16 @@ class _Indexing(Dataset[str]):
         return ""
 
 
-def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
+def _summarize(paths: Sequence[Path], files: Sequence[Path], request: IndexRequest, what: str, summary: Path) -> None:
     captions, samples = [0], [0]
     lengths: Counter[int] = Counter()
     words: Counter[str] = Counter()
     shape: tuple[int, ...] = ()
     encoders: set[str] = set()
     notes = 0
-    with atomic_write(_left_out(summary), "w") as listed:
-        for file in files:
-            index = load_index(file)
+    with sealed_write(_left_out(summary)) as listed:
+        for path, file in zip(paths, files, strict=True):
+            index = load_index(path, file, request)
             shape = shape or index.feature_shape
             _check_shape(index, shape, file)
             encoders |= {str(index.about.get("encoder", ""))} if index.feature_shape else set()
@@ -140,13 +155,13 @@ def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
             words.update(index.counts_in(usable))
             lacking = index.lacking[what]
             told = [*index.notes, *([f"{lacking} samples hold no {what}; left out"] if lacking else [])]
-            listed.writelines(f"{note}\n" for note in told)
+            listed.writelines(f"{note}\n".encode("utf-8", "replace") for note in told)
             notes += len(told)
     ordered = sorted(words.items(), key=lambda item: (-item[1], item[0]))
     if what == "pictures":
         shape, encoders = (), set()
     facts = {"words": [word for word, _ in ordered], "notes": notes, "shape": shape, "encoders": sorted(encoders)}
-    with atomic_write(summary) as opened:
+    with sealed_write(summary) as opened:
         np.savez(
             opened,
             first_caption=np.array(captions, dtype=np.int64),
@@ -157,13 +172,15 @@ def _summarize(files: Sequence[Path], what: str, summary: Path) -> None:
         )
 
 
-def _load_summary(paths: list[Path], files: list[Path], what: str, summary: Path) -> ShardSet:
-    with np.load(summary, allow_pickle=False) as found:
+def _load_summary(paths: list[Path], files: list[Path], request: IndexRequest, what: str, summary: Path) -> ShardSet:
+    with np.load(BytesIO(unsealed(summary)), allow_pickle=False) as found:
         facts = json.loads(bytes(found["facts"]))
         counts = Counter(dict(zip(facts["words"], found["word_counts"].tolist(), strict=True)))
         arrays: dict[str, Any] = {name: found[name] for name in ("first_caption", "first_sample", "length_counts")}
     arrays |= {"counts": counts, "num_notes": facts["notes"], "left_out": _left_out(summary)}
-    return ShardSet(paths, files, what, **arrays, feature_shape=tuple(facts["shape"]), encoders=facts["encoders"])
+    return ShardSet(
+        paths, files, request, what, **arrays, feature_shape=tuple(facts["shape"]), encoders=facts["encoders"]
+    )
 
 
 def _left_out(summary: Path) -> Path:

@@ -20,13 +20,15 @@ from PIL import Image
 
 from showtell.config import DataConfig
 from showtell.data.annotations import SplitName, check_split
+from showtell.data.contents import content_sum
+from showtell.data.derived import Checked, DamagedError, derived, sealed_write, unsealed
 from showtell.data.paths import stamp
 from showtell.data.settings import ShardsConfig
-from showtell.data.shards.index import IndexRequest, load_index, member_name
+from showtell.data.shards.index import IndexRequest, member_name
 from showtell.data.shards.members import ShardError, find_shards, read_members
 from showtell.data.shards.shard_set import ShardSet, open_shards
 from showtell.data.shards.writing import suffix_of
-from showtell.files import atomic_write, content_key, make_once, write_text_atomically
+from showtell.files import atomic_write, content_key, write_text_atomically
 
 MAX_BYTES = 64 * 2**30
 
@@ -76,9 +78,27 @@ def unpack(shards: ShardSet, cache: Path, key: str) -> Unpacked:
         raise ShardError(
             f"{key}: {size / 1e9:.0f} GB are too much for validation, which is unpacked; name fewer shards"
         )
-    make_once(folder / "complete", lambda: _unpack(shards, folder))
+    derived(folder / "complete", lambda: _unpack(shards, folder), lambda: _check(folder))
     features = folder / "features.npy"
     return Unpacked(folder, features if features.is_file() else None)
+
+
+def _check(folder: Path) -> None:
+    """Compares the files with their checksums, which `complete` holds.
+
+    Raises:
+        DamagedError: one of them is not as it was written.
+    """
+    sums: dict[str, int] = json.loads(unsealed(folder / "complete"))
+    checked = {place: Checked(place) for place in (folder, folder / "pictures")}
+    files = [folder / name for name in sums]
+    due = [file for file in files if not checked[file.parent].holds([file])]
+    for file in due:
+        if content_sum(file, whole=True) != sums[file.relative_to(folder).as_posix()]:
+            raise DamagedError(f"{file} is damaged or not there")
+    for place, memo in checked.items():
+        if own := [file for file in due if file.parent == place]:
+            memo.add(own)
 
 
 def _unpack(shards: ShardSet, folder: Path) -> None:
@@ -87,16 +107,16 @@ def _unpack(shards: ShardSet, folder: Path) -> None:
     images: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     features: list[NDArray[Any]] = []
-    for path, file in zip(shards.paths, shards.files, strict=True):
-        index = load_index(file)
+    for number, path in enumerate(shards.paths):
+        index = shards.index(number)
         texts = _captions(path, index.keys)
         with path.open("rb") as opened:
             for row in np.flatnonzero(index.there(shards.what)):
-                number = len(images) + 1
+                picture = len(images) + 1
                 offset, size = index.pictures[row].tolist()
-                name = _write_picture(folder / "pictures", number, os.pread(opened.fileno(), size, max(offset, 0)))
-                images.append({"id": number, "file_name": name})
-                notes += [{"image_id": number, "caption": text} for text in texts[index.keys[row]]]
+                name = _write_picture(folder / "pictures", picture, os.pread(opened.fileno(), size, max(offset, 0)))
+                images.append({"id": picture, "file_name": name})
+                notes += [{"image_id": picture, "caption": text} for text in texts[index.keys[row]]]
                 if shards.what == "features":
                     offset, size = (index.features[row] + np.array([1, -1]) * index.feature_header).tolist()
                     decoded = index.decoded(os.pread(opened.fileno(), size, offset))
@@ -107,7 +127,10 @@ def _unpack(shards: ShardSet, folder: Path) -> None:
             np.save(target, np.stack(features), allow_pickle=False)
     annotations = [{"id": number, **note} for number, note in enumerate(notes, 1)]
     write_text_atomically(folder / "captions.json", json.dumps({"images": images, "annotations": annotations}))
-    write_text_atomically(folder / "complete", "")
+    files = [*folder.glob("pictures/*"), folder / "captions.json", *folder.glob("features.npy")]
+    sums = {file.relative_to(folder).as_posix(): content_sum(file, whole=True) for file in files}
+    with sealed_write(folder / "complete") as target:
+        target.write(json.dumps(sums).encode("ascii"))
 
 
 def _captions(path: Path, keys: Sequence[str]) -> dict[str, list[str]]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.config import ImageTransform
+from showtell.data.derived import Checked, DamagedError, check_seal, seal, sealed_write, told_again
 from showtell.data.encoding import PictureEncoder, encoded
 from showtell.data.feature_dtypes import DTYPES
 from showtell.data.images import decode_picture, prepare
@@ -31,6 +32,7 @@ from showtell.data.paths import stamp
 from showtell.data.shards.index import member_name
 from showtell.data.shards.members import ABOUT, Sample, read_members
 from showtell.data.workers import note_reading
+from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import atomic_write, content_key, remove_stale_temporaries, size
 from showtell.terminal import Progress, tell
 
@@ -72,13 +74,14 @@ class ShardWriter:
 
 
 @contextmanager
-def shard_writer(path: Path) -> Iterator[ShardWriter]:
-    """Opens a shard that appears under its name when the block ends without an error.
+def shard_writer(path: Path, *, sealed: bool = False) -> Iterator[ShardWriter]:
+    """Opens a shard that appears under its name when the block ends without an error; one of the cache is sealed.
 
     Raises:
         WriteError: the disk is full, or a permission is missing.
     """
-    with atomic_write(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
+    opened = sealed_write if sealed else atomic_write
+    with opened(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
         yield ShardWriter(archive)
 
 
@@ -117,6 +120,8 @@ def feature_shards(
         StoreError: an answer of the encoder that cannot be stored.
     """
     files = [request.file(folder, path) for path in paths]
+    with rank_zero_first():
+        _discard_damaged([file for file in files if file.is_file()], folder)
     todo = [(path, file) for path, file in zip(paths, files, strict=True) if not file.is_file()]
     if todo:
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +138,36 @@ def feature_shards(
     return files
 
 
+def _discard_damaged(files: Sequence[Path], folder: Path) -> None:
+    """Checks the shards that are there; those of an older version, complete but without a checksum, are sealed."""
+    checked = Checked(folder)
+    due = [file for file in files if not checked.holds([file])] if is_rank_zero() else []
+    faults, older = [], 0
+    for file in due:
+        try:
+            check_seal(file)
+        except DamagedError as error:
+            if _ends_as_a_tar(file):
+                seal(file)
+                older += 1
+            else:
+                faults.append(str(error))
+                file.unlink(missing_ok=True)
+    if older:
+        print(f"note: {older:,} feature shards in {folder} had no checksums; they are taken now", flush=True)
+    if faults:
+        told_again(faults[0] if len(faults) == 1 else f"{faults[0]}, and so are {len(faults) - 1:,} others")
+    if due:
+        checked.add(file for file in due if file.is_file())
+
+
+def _ends_as_a_tar(file: Path) -> bool:
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - 2 * tarfile.BLOCKSIZE))
+        return size > 0 and size % tarfile.RECORDSIZE == 0 and not any(opened.read())
+
+
 def _room_in_words(shards: int, folder: Path, dtype: str, feature_shape: tuple[int, ...]) -> str:
     """How many pictures a shard holds is known when it is read; so this is per picture."""
     each, free = DTYPES[dtype].num_bytes(feature_shape) + TAR_HEADERS, shutil.disk_usage(folder).free
@@ -147,12 +182,14 @@ def _encode(
     samples = [sample for sample in content.samples if sample.picture]
     left_out = list(content.notes)
     load, rows = _Samples(path, samples, request.transform).load, range(len(samples))
-    with shard_writer(file) as writer:
+    with shard_writer(file, sealed=True) as writer:
         for readable, answers, reasons in encoded(load, rows, encoder, request.dtype, batch_size, num_workers):
             left_out += [f"{reason}; left out" for reason in reasons.values()]
             for row, features in zip(readable, answers, strict=True):
                 writer.add(samples[row].key, samples[row].captions, features=features)
         writer.about(about_features(request, left_out))
+    time = path.stat().st_mtime_ns
+    os.utime(file, ns=(time, time))  # one that is made again is the same, so its index stays
 
 
 def about_features(request: EncodingRequest, left_out: Sequence[str]) -> dict[str, Any]:
