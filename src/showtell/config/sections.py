@@ -203,7 +203,7 @@ class FeaturesConfig(Section):
         "auto", "the encoder's; auto: bfloat16 where the hardware has it", choices=("auto", "float32", "bfloat16")
     )
     backend: str = setting(
-        "torch", "what runs the encoder for a store; openvino (an extra) is two to four times as fast on a CPU",
+        "torch", "what runs the encoder for a store; openvino, an extra, is faster on a CPU (docs/encoders.md)",
         choices=("torch", "openvino"), needs=_STORED,
     )  # fmt: skip
     batch_size: int = setting(
