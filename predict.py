@@ -15,6 +15,7 @@ from showtell.prediction.options import (
     add_picture_flags,
     add_score_flags,
     add_sharing_flags,
+    shares,
 )
 
 USAGE = """\
@@ -59,7 +60,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Does what the command line says; returns the exit status."""
     options = arguments()
-    if options.pack or options.export or options.web or options.quantize or options.runtime:
+    if shares(options):
         from showtell.sharing.command import share
 
         return share(options)

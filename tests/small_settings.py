@@ -6,7 +6,9 @@ from showtell.config import DecoderConfig, find, names
 from showtell.config.setting import Section
 
 NEUTRAL = {"dropout": 0.0, "region_size": 0}
-DECODERS = names("decoder")
+DECODERS = [
+    name for name in names("decoder") if name != "prefix"
+]  # which is built by files: tests/models/test_prefix.py
 
 
 def settings_class(name: str) -> type[Section]:

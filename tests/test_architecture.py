@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"data", "models", "objectives", "decoding", "evaluation", "checkpointing", "gallery", "sweeps"},
     "launching": {"training"},
     "prediction": {"data", "models", "decoding", "evaluation", "checkpointing", "gallery", "analysis"},
-    "sharing": {"data", "models", "evaluation", "checkpointing", "prediction"},
+    "sharing": {"data", "models", "decoding", "evaluation", "checkpointing", "prediction"},
     "__init__": {"data", "evaluation", "models", "objectives", "prediction", "training"},  # parts by name, and `load`
 }
 ONLY_IN = {

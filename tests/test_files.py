@@ -1,16 +1,19 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from showtell import files
 from showtell.files import (
     WriteError,
     atomic_write,
-    remove_stale_temporaries,
     write_text_atomically,
 )
+
+OURS = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "src")}
 
 
 def temporaries(directory: Path) -> list[Path]:
@@ -92,18 +95,56 @@ def test_missing_permission_keeps_the_old_file_and_says_so(tmp_path):
     assert (folder / "a").read_text() == "old" and not temporaries(tmp_path)
 
 
-def test_only_dead_writers_files_are_removed(tmp_path):
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    dead, alive = tmp_path / f".a.ckpt.{child}.tmp", tmp_path / f".a.ckpt.{os.getpid()}.tmp"
-    foreign = tmp_path / ".notes.tmp"
-    for path in (dead, alive, foreign):
-        path.write_bytes(b"")
-    assert remove_stale_temporaries(tmp_path) == [dead]
-    assert alive.exists() and foreign.exists()
-    assert remove_stale_temporaries(tmp_path / "missing") == []
+def test_what_is_no_file_stays_what_it_is(tmp_path):
+    write_text_atomically("/dev/null", "x")
+    assert Path("/dev/null").is_char_device()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    with atomic_write(pipe) as file:
+        file.write(b"by")
+        file.seek(0)
+        file.write(b"my")
+    assert reader.communicate()[0] == b"my"
+    assert pipe.is_fifo() and not temporaries(tmp_path)
+
+
+def test_standard_output_by_its_name_goes_where_it_goes(tmp_path):
+    code = "from showtell.files import write_text_atomically as w; print('a'); w('/dev/stdout', 'b\\n'); print('c')"
+    with (tmp_path / "said").open("w") as said:
+        subprocess.run([sys.executable, "-c", code], stdout=said, check=True, env=OURS)
+    assert (tmp_path / "said").read_text() == "a\nb\nc\n"
+
+
+def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
+    victim, target = tmp_path / "victim", tmp_path / "out" / "a"
+    victim.write_text("precious")
+    target.parent.mkdir()
+    planted = target.with_name(".a.tmp")
+    planted.symlink_to(victim)
+    monkeypatch.setattr(files, "_temporary_name", lambda path: planted)
+    with pytest.raises(WriteError):
+        write_text_atomically(target, "new")
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".txt", "é" * 127])
+def test_the_longest_names_are_written(tmp_path, name):
+    write_text_atomically(tmp_path / name, "new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_who_writes_next_removes_what_killed_writers_left(tmp_path):
+    code = "import os, sys, showtell.files as f; c = f.atomic_write(sys.argv[1]); c.__enter__(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], env=OURS)
+    (left,) = temporaries(tmp_path)
+    elsewhere = left.with_name(re.sub("-.{6}-", "-abcdef-", left.name))  # another machine's
+    forgotten = elsewhere.with_name("." + elsewhere.name)
+    elsewhere.write_bytes(b"")
+    forgotten.write_bytes(b"")
+    os.utime(forgotten, (0, 0))
+    write_text_atomically(tmp_path / "b", "new")
+    assert temporaries(tmp_path) == [elsewhere]
 
 
 def test_imports_nothing_heavy():

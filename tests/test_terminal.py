@@ -2,9 +2,13 @@
 
 import errno
 import io
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tests.conftest import REPOSITORY
 
 from showtell import terminal
 from showtell.terminal import Progress, duration, tell, unfailing_output
@@ -74,3 +78,27 @@ def test_what_the_encoding_lacks_is_a_question_mark(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (7384, "2:03:04")])
 def test_duration(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        (
+            "with unfailing_output(): print('x', flush=True)",
+            0,
+            "note: a part of what went to standard output is lost: ",
+        ),
+        ("with one_line_errors(): print('x'); raise UserError('no')", 2, "error: "),
+    ],
+)
+def test_a_full_disk_under_the_log_changes_no_exit_code(code: str, status: int, said: str) -> None:
+    imports = "from showtell.terminal import unfailing_output\nfrom showtell.errors import UserError, one_line_errors\n"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
+    with FULL.open("w") as full:
+        command = [sys.executable, "-c", imports + code]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (done.returncode, done.stderr.startswith(said)) == (status, True), done.stderr

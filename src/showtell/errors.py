@@ -12,8 +12,9 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from signal import SIGINT, SIGPIPE
+from typing import TextIO
 
 USER_ERROR = 2
 PLACES = frozenset(
@@ -45,7 +46,9 @@ def explained(error: BaseException) -> str | None:
         return None
     if isinstance(error, OSError) and error.errno in PLACES:
         name = f"{error.filename}: " if error.filename else ""
-        return one_line(f"{name}{error.strerror}; make room, or choose a place that can be used")
+        gone = error.errno in (errno.ENOENT, errno.ESTALE)
+        remedy = "put back what was removed or moved" if gone else "make room, or choose a place that can be used"
+        return one_line(f"{name}{error.strerror}; {remedy}")
     wanted = refused_memory(error)
     return f"{wanted}; use a smaller batch (in training, training.batch_size)" if wanted else None
 
@@ -84,16 +87,32 @@ def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + SIGPIPE) from None
     except KeyboardInterrupt as error:
-        print(f"stopped: {error}" if str(error) else "stopped", file=sys.stderr)
+        _say(f"stopped: {error}" if str(error) else "stopped")
         clean_up()
         raise SystemExit(128 + SIGINT) from None
     except Exception as error:
         line = explained(error)
         if line is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        _say(f"error: {line}")
         clean_up()
         raise SystemExit(USER_ERROR) from None
+
+
+def let_go(stream: TextIO) -> None:
+    """Gives up what a stream cannot write, which would fail again at the process's end and change its exit code."""
+    with suppress(OSError, ValueError):  # a stream may have no file
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError):  # a terminal that was closed
+        print(line, file=sys.stderr, flush=True)
+    for stream in (sys.stdout, sys.stderr):
+        let_go(stream)
 
 
 def _passed_through_plugin(error: BaseException) -> bool:

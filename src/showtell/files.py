@@ -4,8 +4,9 @@ The bytes go into a temporary file beside the target, are forced to the disk, an
 one step; a kill, a full disk or a missing permission at any moment leaves the old file as it was. The
 temporary file lies in the same directory because a rename is atomic only within one file system ($TMPDIR
 often is another one, and the rename then becomes a copy that can be cut). Its name carries the writer's
-process id, so that a later start can tell rubbish from a file that somebody is writing right now. This module
-imports nothing heavy; all rooms use it.
+machine and process id, so that the next one who writes there can tell rubbish from a file that somebody is
+writing right now, and a random part, so that nobody can put a link in its way. What is no file, a pipe or
+/dev/null say, gets the bytes at the end. This module imports nothing heavy; all rooms use it.
 
 What is kept in a cache is named by a `content_key` of all that it follows from, so nothing in it is ever stale.
 """
@@ -16,9 +17,13 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
+import socket
 import stat
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +39,9 @@ PICTURE_SUFFIXES = (
 )  # fmt: skip
 """What names of picture files end in, in small letters."""
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp")
+_TEMPORARY = re.compile(r"\..{1,40}\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6})-[0-9a-f]{8}\.tmp", re.DOTALL)
+_FORGOTTEN_SECONDS = 24 * 3600.0  # a file that nobody has gone on writing for so long; its machine may be another one
+_cleaned: set[Path] = set()  # the folders that this process has written to
 
 
 class WriteError(UserError, OSError):
@@ -45,7 +52,26 @@ class WriteError(UserError, OSError):
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    writer = f"{os.getpid()}-{_host()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{path.name[:40]}.{writer}.tmp")  # 255 bytes are all that a name may have
+
+
+def _host() -> str:
+    return short_hash([socket.gethostname()])[:6]
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names something that takes bytes and keeps none, as a pipe, a terminal or /dev/null."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode)) or _own_output(path) is not None
+
+
+def _own_output(path: str | os.PathLike[str]) -> int | None:
+    """1 or 2 for what the system calls standard output and error, wherever they lead, as /dev/stdout; else None."""
+    return next((n for n in (1, 2) if os.fspath(path) in (f"/dev/fd/{n}", f"/dev/{('stdout', 'stderr')[n - 1]}")), None)
 
 
 def size(num_bytes: int) -> str:
@@ -61,6 +87,8 @@ def write_error(path: Path, error: OSError, needed: int) -> WriteError:
     """Says in one line why `path` was not written; `needed` is the number of bytes known to be necessary."""
     kept = "the old file is kept" if os.path.lexists(path) else "no file was left behind"
     reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or [type(error).__name__])[0]
+    with contextlib.suppress(OSError):  # the new file may be expected to be as large as the old one
+        needed = max(needed, path.stat().st_size)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
         reason = f"the disk is full: at least {size(needed)} needed, {size(free)} free; make room"
@@ -96,13 +124,21 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     Raises:
         WriteError: the disk is full, or a permission is missing; the old file is kept.
     """
+    if is_stream(path):
+        with _writing_through(path, mode) as stream:
+            yield stream
+        return
     target = Path(os.path.realpath(path))
+    if target.is_block_device():
+        raise WriteError(errno.EINVAL, f"cannot write {path}: it is a disk; name a file")
     temporary = _temporary_name(target)
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
     needed = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        file = open(temporary, mode, **text)  # noqa: SIM115
+        if target.parent not in _cleaned:
+            _cleaned.add(target.parent)
+            remove_stale_temporaries(target.parent)
+        file = open(temporary, mode.replace("w", "x"), **_as_text(mode))  # noqa: SIM115
         try:
             yield file
             file.flush()
@@ -127,6 +163,30 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def _writing_through(path: str | os.PathLike[str], mode: str) -> Iterator[IO[Any]]:
+    """Writes to a file of its own, and at the end from there to what is no file."""
+    try:
+        with tempfile.TemporaryFile(mode.rstrip("+") + "+", **_as_text(mode)) as file:
+            yield file
+            file.flush()
+            file.seek(0)
+            number = _own_output(path)
+            if number is not None:
+                (sys.stdout, sys.stderr)[number - 1].flush()
+            with (
+                open(os.dup(file.fileno()), "rb") as content,
+                open(path if number is None else os.dup(number), "wb") as to,
+            ):
+                shutil.copyfileobj(content, to)
+    except OSError as error:
+        raise WriteError(error.errno or errno.EIO, f"cannot write {path}: {error.strerror}") from error
+
+
+def _as_text(mode: str) -> dict[str, Any]:
+    return {} if "b" in mode else {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
 
 
 def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
@@ -179,7 +239,7 @@ TRAILER_BYTES = len(trailer(0, 0))
 
 
 def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
-    """Removes what killed writers left in `directory` (not below it); a living process's files stay.
+    """Removes what killed writers left in `directory` (not below it); what somebody may be writing stays.
 
     Returns:
         The removed files. A directory that does not exist has none.
@@ -187,8 +247,8 @@ def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
     removed = []
     for path in sorted(Path(directory).glob(".*.tmp")):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not is_alive(int(match["pid"])):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if match and _is_forgotten(path.lstat(), int(match["pid"]), match["host"]):
                 path.unlink()
                 removed.append(path)
     return removed
@@ -208,6 +268,12 @@ def read_regular(file: Path, most: int = MAX_READ) -> bytes:
         return opened.read(most)
 
 
+def _is_forgotten(found: os.stat_result, pid: int, host: str) -> bool:
+    """Whether a temporary file's writer has gone: seen here where it ran here, else by the file's age."""
+    dead = host == _host() and not is_alive(pid)
+    return stat.S_ISREG(found.st_mode) and (dead or time.time() - found.st_mtime > _FORGOTTEN_SECONDS)
+
+
 def content_key(*facts: Any) -> str:
     """16 hex digits for what follows from `facts`: plain values, lists, dicts, dataclasses."""
     return short_hash([json.dumps(facts, sort_keys=True, default=asdict)])
@@ -225,10 +291,3 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content, as text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def labelled(path: Path, label: str) -> Path:
-    """`res.json` or, where several models caption, `res-LABEL.json`."""
-    name = re.sub(r"[^\w.-]+", "_", label)
-    head, dot, tail = path.name.partition(".")
-    return path.with_name(f"{head}-{name}{dot}{tail}") if name else path

@@ -7,7 +7,6 @@ progress is a line now and then.
 """
 
 import errno
-import os
 import shutil
 import sys
 import time
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TextIO
+
+from showtell.errors import let_go
 
 _REDRAW_SECONDS, _LINE_SECONDS, _FIRST_LINE_SECONDS = 0.2, 15.0, 2.0
 _CLEAR = "\r\x1b[K"
@@ -28,6 +29,7 @@ class _Unfailing:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._lost = ""  # why a part of the output is lost
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -59,8 +61,15 @@ class _Unfailing:
     def _failed(self, error: Exception) -> None:
         # what is still buffered would fail again when the process ends; a full disk may have room by then
         if getattr(error, "errno", None) in (errno.EIO, errno.EPIPE, errno.EBADF, errno.ENXIO):
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            let_go(self._stream)
+        else:
+            self._lost = str(getattr(error, "strerror", None) or error)
+
+    def end(self) -> str:
+        """Writes what is left, or gives it up; what to tell of lost output, or nothing."""
+        self.flush()
+        let_go(self._stream)
+        return self._lost
 
 
 @contextmanager
@@ -75,9 +84,12 @@ def unfailing_output() -> Iterator[None]:
     finally:
         if _drawn is not None:
             _drawn.hide()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        ends = [stream.end() if isinstance(stream, _Unfailing) else "" for stream in (sys.stdout, sys.stderr)]
         sys.stdout, sys.stderr, _run_is_told = before
+        for name, other, lost in zip(("output", "error"), (sys.stderr, sys.stdout), ends, strict=True):
+            if lost:
+                with suppress(OSError, ValueError):
+                    print(f"note: a part of what went to standard {name} is lost: {lost}", file=other, flush=True)
 
 
 def tell(what: str, text: str) -> None:

@@ -41,7 +41,7 @@ def test_what_a_resume_refuses() -> None:
     """Without these the weights or the words of a checkpoint mean something else."""
     encoder = {key for key in ALL if key.startswith("encoder.")}
     decoder = ["name", "embedding_size", "hidden_size", "num_layers", "attention_size", "region_size", "num_heads"]
-    decoder += ["tie_embeddings", "image_every_step"]
+    decoder += ["tie_embeddings", "image_every_step", "model", "tune", "regions", "prefix_length"]
     vocabulary = {f"vocab.{name}" for name in ("threshold", "tokenizer", "size", "pretokenizer")}
     assert keys(on_resume="refuse") == encoder | {f"decoder.{name}" for name in decoder} | vocabulary
 

@@ -47,7 +47,7 @@ def search(examples: int, attack: Callable[[Draw], None]) -> None:
 
     @settings(
         max_examples=examples, deadline=None, database=None, derandomize=SEED is None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
     )  # fmt: skip
     @given(st.data())
     def attacked(data: st.DataObject) -> None:

@@ -136,9 +136,9 @@ def test_hard_attention_gradient_is_on_average_that_of_the_expected_likelihood(m
     expected, steps = torch.zeros(()), range(len(caption))
     for places in itertools.product(range(R), repeat=len(caption)):
         left = iter(places)
-        monkeypatch.setattr(decoder, "look", lambda alpha, left=left: torch.eye(R)[next(left)].expand_as(alpha))
-        logits, alpha, _ = decoder.unrolled(features, captions)
-        log_likelihood = sum(logits.log_softmax(2)[0, step, caption[step]] for step in steps)
+        monkeypatch.setattr(decoder, "look", lambda alpha, _, left=left: torch.eye(R)[next(left)].expand_as(alpha))
+        before, alpha, _ = decoder.unrolled(features, captions)
+        log_likelihood = sum(decoder.output(before).log_softmax(2)[0, step, caption[step]] for step in steps)
         expected = expected + torch.stack([alpha[0, step, places[step]] for step in steps]).prod() * log_likelihood
     monkeypatch.undo()
     monkeypatch.setattr("showtell.models.decoders.hard_attention.EXPECTED", 0.0)
@@ -182,7 +182,7 @@ def test_grid_shape(regions, shape):
 def test_an_interrupted_step_leaves_nothing_of_its_draw_behind(monkeypatch):
     """What a caption drew once for all its words must not reach the next caption's steps."""
     decoder = started(HardAttentionDecoder)[0].train()
-    monkeypatch.setattr(decoder, "_deep_output", lambda *_: 1 / 0)
+    monkeypatch.setattr(decoder, "_before_output", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         decoder.teacher_forced(torch.randn(3, R, D), torch.tensor([[3, 1], [4, 1], [5, 1]]))
     monkeypatch.undo()

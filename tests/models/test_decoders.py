@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.small_settings import DECODERS, REGION_DECODERS, decoder_settings
 from torch import nn
+from torch._dynamo.utils import counters
 
 from showtell.config import DecodingConfig
 from showtell.decoding import decode, ensemble_step
@@ -196,14 +197,33 @@ def test_what_is_no_decoder_is_refused_where_it_is_built():
         type("Half", (Decoder,), {"forward": None, "step": None})()
 
 
-def test_compiling_reaches_what_training_calls_and_no_copy(monkeypatch):
-    calls = []
-    monkeypatch.setattr(torch, "compile", lambda method, **_: lambda *args: calls.append(method) or method(*args))
-    decoder, features = small("attention"), pictures("attention", 3)
-    before = decoder.state_dict().keys()
-    decoder.compile(dynamic=True)
-    decoder.teacher_forced(features, CAPTIONS)
-    assert len(calls) == 1
-    assert decoder.state_dict().keys() == before
-    copy.deepcopy(decoder).teacher_forced(features, CAPTIONS)
-    assert len(calls) == 1
+@each_decoder
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch reads it to compile
+def test_compiling_reaches_what_training_and_decoding_call_and_no_copy(name):
+    """Counted by the frames that torch captures; a caption of another length is no reason to capture again."""
+    decoder, plain, features = small(name), small(name), pictures(name, 3)
+    torch.compiler.reset()
+    decoder.compile(dynamic=True, backend="eager")
+    assert decoder.state_dict().keys() == plain.state_dict().keys()
+
+    def frames(work):
+        before = counters["frames"]["ok"]
+        assert counters["frames"]["total"] == before, "a frame was given up"
+        return work(), counters["frames"]["ok"] - before
+
+    counters.clear()
+    (logits, _), captured = frames(lambda: decoder.teacher_forced(features, CAPTIONS))
+    assert captured
+    torch.testing.assert_close(logits, plain(features, CAPTIONS), atol=1e-5, rtol=1e-5)
+    for length in (3, 6):
+        last = frames(lambda: decoder.teacher_forced(features, CAPTIONS[:, :1].expand(3, length)))[1]  # noqa: B023
+    assert last == 0
+    config = DecodingConfig(method="beam", beam_size=3, max_length=4)
+    found, captured = frames(lambda: decode(decoder.stepper(), decoder.initial_state(features), config))
+    assert captured
+    assert [c[0].tokens for c in found] == [
+        c[0].tokens for c in decode(plain.stepper(), plain.initial_state(features), config)
+    ]
+    assert frames(lambda: copy.deepcopy(decoder).teacher_forced(features, CAPTIONS))[1] == 0
+    assert counters["frames"]["total"] == counters["frames"]["ok"]

@@ -9,6 +9,7 @@ import pytest
 from tests.reliability.conftest import mostly_slow
 from tests.reliability.outcome import differences, outcome
 
+from showtell import files
 from showtell.checkpointing.io import load_checkpoint
 from showtell.ownership import owning
 from showtell.run import Run
@@ -200,8 +201,9 @@ def test_two_resumes_at_once(forge, copy):
 
 
 def test_temporaries_of_killed_runs_go(forge, copy):
-    names = [copy / ".status.json.999999999.tmp", copy / "predictions" / ".grid.png.999999999.tmp"]
-    names += [copy / "checkpoints" / ".last.ckpt.999999999.tmp"]
+    folders = {"status.json": copy, "grid.png": copy / "predictions", "last.ckpt": copy / "checkpoints"}
+    writer = f"999999999-{files._host()}-00000000"
+    names = [folder / f".{name}.{writer}.tmp" for name, folder in folders.items()]
     for path in names:
         path.write_bytes(b"half")
     assert resume(forge, copy, "training.max_epochs=3") == 0, forge.said

@@ -1,13 +1,23 @@
 """A run on the embedded scenes whose encoder installs with Showtell, and packs."""
 
+import argparse
+import http.client
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import predict
 import pytest
 from tests.conftest import merged
-from tests.prediction.conftest import call as call  # the fixture
+from tests.gallery.conftest import desktop as desktop  # the fixtures
+from tests.gallery.conftest import phone as phone
+from tests.prediction.conftest import call as call
 
 from showtell.config import parse
+from showtell.sharing.server import CaptionServer
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +57,53 @@ def tiny_pack(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("packs") / "tiny.zip"
     pack(tiny_run, file)
     return file
+
+
+def options(*words: object) -> argparse.Namespace:
+    """Of predict.py's command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["predict.py", *map(str, words)])
+        found = predict.arguments()
+    found.host = found.host or "127.0.0.1"
+    return found
+
+
+@contextmanager
+def serving(*words: object) -> Iterator[CaptionServer]:
+    """A block in which the models that a command line names are served in this process."""
+    from showtell.prediction.inputs import load_models, split_arguments
+    from showtell.sharing.serve import start
+
+    given = options(*words, "--serve", "0", "--device", "cpu")
+    (model,) = load_models(split_arguments(given.words)[0], given)
+    server = start(model, given)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        server.readers.close()
+
+
+def ask(
+    server: CaptionServer, path: str = "/caption", body: bytes | None = None, method: str = "", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and content of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method or ("GET" if body is None else "POST"), path, body, named)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.headers), answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def server(shapes_run: Path) -> Iterator[CaptionServer]:
+    """Of a model that attends, with two captions for each picture."""
+    with serving(shapes_run, "--beam", 3, "--num-captions", 2) as running:
+        yield running

@@ -236,8 +236,8 @@ def told(**values: Any) -> Callable[[dict[str, Any]], None]:
 
 
 MODELS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
-    "a decoder of terabytes": (setting("decoder", hidden_size=1 << 20), "do not fit"),
-    "words of terabytes": (setting("decoder", embedding_size=1 << 30), "do not fit"),
+    "a decoder of gigabytes": (setting("decoder", hidden_size=1 << 16), "do not fit"),
+    "words of gigabytes": (setting("decoder", embedding_size=1 << 16), "do not fit"),
     "features of terabytes": (told(feature_shape=[1 << 19, 1 << 19]), "do not fit"),
     "a feature shape beyond all": (told(feature_shape=[1 << 40]), "feature_shape is of a wrong kind"),
     "another decoder": (setting("decoder", name="no_such_decoder"), "no_such_decoder"),

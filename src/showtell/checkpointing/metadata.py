@@ -50,6 +50,7 @@ def _is_transform(value: object) -> bool:
     return numbers and type(value["size"]) is int and 0 < value["size"] <= 4096 and value["interpolation"] in resized
 
 
+TOKENIZER = "tokenizer.json"
 _METADATA: dict[str, Callable[[object], bool]] = {
     "config": lambda value: isinstance(value, dict),
     "vocabulary": _are_words,
@@ -79,6 +80,9 @@ def checked_metadata(
         raise CheckpointError(f"{called(path)} holds no weights; pass one that a run wrote")
     if not _is_text(metadata.setdefault("tokenizer", "")):
         raise CheckpointError(f"{called(path)}: its tokenizer is of a wrong kind; pass one that a run wrote")
+    files = metadata.setdefault("decoder_files", {})
+    if not isinstance(files, dict) or not all(_is_text(one) for entry in files.items() for one in entry):
+        raise CheckpointError(f"{called(path)}: its decoder_files are of a wrong kind; pass one that a run wrote")
     plugins = metadata.setdefault("plugins", [])
     check_origins(plugins, path, *([MODEL] if model_only else []))  # before a name that only a plugin knows is refused
     if model_only:
@@ -88,6 +92,12 @@ def checked_metadata(
     except ConfigError as error:
         raise CheckpointError(f"{called(path)} cannot be used: {error}") from None
     return metadata
+
+
+def files_of(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What the decoder is built by, see `Decoder.files`; its tokenizer stands once, as the vocabulary's."""
+    kept: dict[str, str] = metadata["decoder_files"]
+    return {**kept, TOKENIZER: metadata["tokenizer"]} if kept else {}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:

@@ -143,6 +143,11 @@ class Config(Section):
                 f"encoder.pooling={self.encoder.pooling}: decoder={self.decoder.name} reads one vector; "
                 "use encoder.pooling=average or decoder=attention"
             )
+        if self.decoder.brings_tokenizer and self.vocab.tokenizer == "bpe":
+            found.append(
+                f"vocab.tokenizer=bpe: decoder={self.decoder.name} cuts words by its own; leave it out, or use "
+                "vocab.tokenizer=words where the captions are not English"
+            )
         objective = f"objective={self.objective.name}"
         if self.objective.needs_references and self.data.format == "shards":
             found.append(

@@ -121,6 +121,8 @@ class DecoderConfig(Section):
     key: ClassVar[str] = "decoder"
     reads_regions: ClassVar[bool] = False
     """Whether it attends to regions; else it reads one vector per picture."""
+    brings_tokenizer: ClassVar[bool] = False
+    """Whether captions are cut by a tokenizer of its own."""
 
     name: str = setting("lstm", "which decoder", on_resume="refuse")
     embedding_size: int = setting(256, "size of a word's vector", low=1, high=65_536, on_resume="refuse")

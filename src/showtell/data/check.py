@@ -29,7 +29,7 @@ from showtell.data.paths import counted, shown
 from showtell.data.settings import FolderConfig, ShardsConfig
 from showtell.data.shards.index import unreadable
 from showtell.data.shards.members import ShardError, find_shards, read_members
-from showtell.text import Tokenizer, Vocabulary, build_tokenizer
+from showtell.text import Tokenizer, Vocabulary, tokenizer_of
 from showtell.text.vocabulary import vocabulary_fault
 
 THRESHOLDS = (1, 2, 3, 4, 5, 6, 8, 10)
@@ -122,7 +122,7 @@ def check(
     """
     config, vocab = replace(config, bad_pictures="skip"), vocab or VocabConfig()
     config = config if config.format == "shards" else resolved(config)
-    tokenizer = build_tokenizer(vocab.tokenizer)
+    tokenizer = tokenizer_of(vocab)
     train, val = (_check_split(config, name, tokenizer, decode, console) for name in ("train", "val"))
     rows = [_vocabulary_row(one, train.words, val.words) for one in sorted({*THRESHOLDS, vocab.threshold})]
     return Report(config, train, val, rows, vocabulary_fault(train.words, vocab.threshold, tokenizer))

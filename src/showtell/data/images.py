@@ -154,8 +154,17 @@ def _resizes_bytes() -> bool:
 
 def fitted(picture: Tensor, transform: ImageTransform) -> Tensor:
     """`resized` by timm's rules, to the pixel: Pillow resizes, and roundings are those of its and torchvision's."""
+    size, (_, height, width) = transform.size, picture.shape
+    new, (left, top) = placed(width, height, transform)
+    scaled = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(new, _RESAMPLING[transform.interpolation])
+    canvas = Image.new("RGB", (size, size), tuple(round(255 * value) for value in transform.mean))
+    canvas.paste(scaled, (-left, -top))
+    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
+
+
+def placed(width: int, height: int, transform: ImageTransform) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height of the scaled picture, and where in it the square begins: left, top."""
     size, around = transform.size, math.floor(transform.size / transform.crop + 1e-6)
-    _, height, width = picture.shape
     if transform.fit == "squash":
         new = (around, around)
     elif transform.fit == "pad":
@@ -163,11 +172,8 @@ def fitted(picture: Tensor, transform: ImageTransform) -> Tensor:
         new = (max(1, round(width / ratio)), max(1, round(height / ratio)))
     else:  # torchvision cuts the longer side's fraction off
         new = (around, around * height // width) if width <= height else (around * width // height, around)
-    scaled = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(new, _RESAMPLING[transform.interpolation])
     left, top = (round((one - size) / 2) if one >= size else -((size - one) // 2) for one in new)
-    canvas = Image.new("RGB", (size, size), tuple(round(255 * value) for value in transform.mean))
-    canvas.paste(scaled, (-left, -top))
-    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
+    return new, (left, top)
 
 
 def normalized(small: Tensor, transform: ImageTransform) -> Tensor:

@@ -99,7 +99,8 @@ def beam_search(
             waiting, parents, seen = waiting[left], parents[left], select_rows(seen, left)
         if len(waiting) == 0:
             break
-        state, tokens = select_rows(state, parents.flatten()), live.tokens[..., -1].flatten()
+        # cloned: a compiled step would be compiled anew for each place in the captions
+        state, tokens = select_rows(state, parents.flatten()), live.tokens[..., -1].flatten().clone()
     return results
 
 

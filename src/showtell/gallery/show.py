@@ -20,6 +20,7 @@ from rich.progress import track
 
 from showtell.config import DataConfig, VocabConfig
 from showtell.config.arguments import Parser
+from showtell.config.outputs import check_outputs
 from showtell.config.presets import data_and_vocab
 from showtell.data.annotations import SplitName, check_split, picture_folder
 from showtell.data.formats import read_split
@@ -228,6 +229,11 @@ def main(arguments: list[str]) -> int:
     config, vocab = data_and_vocab(options.settings)
     output = options.output or Path(f"{config.name}.html")
     splits: list[SplitName] = [options.split] if options.split else ["train", "val"]
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--output {output}: name a file that ends in .html")
+    names = [str(getattr(config, f"{split}_annotations") or "") for split in ("train", "val", "test")]
+    root = Path(config.root).expanduser()
+    check_outputs([("--output", output)], [("the captions file", root / name) for name in names if name])
     page = look(config, vocab, splits, options.pictures, options.seed, Console(stderr=True))
     write_data_page(page, output)
     for note in page.notes:

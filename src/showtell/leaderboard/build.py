@@ -8,11 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from showtell.config.outputs import check_outputs
 from showtell.files import write_text_atomically
 from showtell.leaderboard.compare import Leaderboard, Row, compare
 from showtell.leaderboard.page import render
 from showtell.leaderboard.runs import find_runs
 from showtell.leaderboard.table import print_table
+from showtell.run import CONFIG, STATUS
 
 CSV_NAME = "leaderboard.csv"
 WIDTH = 160  # of a table in a log file
@@ -37,6 +39,9 @@ def write_leaderboard(
     runs = find_runs(paths)
     if not runs:
         return None
+    names = (CONFIG, STATUS, "metrics.csv")
+    read = [("a file of a run", Path(run.directory) / name) for run in runs for name in names]
+    check_outputs([("--out", folder / CSV_NAME), ("--out", folder / PAGE_NAME)], read)
     board = compare(runs, metric)
     console = console or Console(width=None if sys.stdout.isatty() else WIDTH)
     print_table(board, console)

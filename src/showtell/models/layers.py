@@ -21,6 +21,7 @@ from showtell.models.settings import RegionsConfig
 from showtell.text import END, START
 
 FREQUENCIES = 3
+CACHED_NUMBERS = 2**18
 
 
 def attention_weights(energy: nn.Module, keys: Tensor, query: Tensor) -> Tensor:
@@ -30,9 +31,15 @@ def attention_weights(energy: nn.Module, keys: Tensor, query: Tensor) -> Tensor:
     for a sigmoid, and tanh(z) = 2 sigmoid(2 z) - 1, whose constant the softmax does not feel. So keys are given twice
     as large as they are, once per picture.
     """
-    queries = 2 * by_picture(query, keys).unsqueeze(2)
-    energies: Tensor = energy((keys.unsqueeze(1) + queries).sigmoid())
-    return (2 * energies.squeeze(3)).softmax(dim=2).flatten(0, 1)
+    keys, queries = keys.unsqueeze(1), 2 * by_picture(query, keys).unsqueeze(2)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or not keys.is_cpu:
+        energies: Tensor = energy((keys + queries).sigmoid())
+    else:  # a few pictures at a time: what lies between keys and energies stays in the processor's cache
+        portion = max(1, CACHED_NUMBERS // (queries.shape[1] * keys[0].numel()))
+        pairs = zip(torch.split(keys, portion), torch.split(queries, portion), strict=True)
+        energies = torch.cat([energy((some + asked).sigmoid_()) for some, asked in pairs])
+    weights = (2 * energies.squeeze(3)).softmax(dim=2)
+    return weights.flatten(0, 1)
 
 
 def mean_region(weights: Tensor, regions: Tensor) -> Tensor:
@@ -42,7 +49,7 @@ def mean_region(weights: Tensor, regions: Tensor) -> Tensor:
 
 def by_picture(rows: Tensor, pictures: Tensor) -> Tensor:
     """Rows `(N, ...)` as `(P, N / P, ...)`, where `pictures` has P rows."""
-    return rows.view(len(pictures), -1, *rows.shape[1:])
+    return rows.view(pictures.shape[0], -1, *rows.shape[1:])
 
 
 def coverage_penalty(strength: float, weights: Tensor) -> Tensor:
@@ -86,6 +93,23 @@ class WordOutput(nn.Module):
         logits: Tensor = self.output(self.project(self.dropout(hidden)))
         return logits
 
+    def cross_entropy(self, hidden: Tensor, captions: Tensor, label_smoothing: float) -> Tensor:
+        """The mean over tokens `(B, T)` for vectors `(B, T, input_size)`, without ever holding all logits.
+
+        Equal to that of all logits but for rounding; its gradients too.
+        """
+        given, targets, words = self.project(self.dropout(hidden)).flatten(0, 1), captions.flatten(), self.output
+        # in float32: in mixed precision the sum would be rounded too
+        with torch.autocast(given.device.type, enabled=False):
+            given = given.float()
+            loss: Tensor = nn.functional.linear_cross_entropy(
+                given, words.weight, targets, linear_bias=words.bias, options=nn.LinearCrossEntropyOptions()
+            )
+            if label_smoothing:  # which torch does not do in pieces; it adds the truth's logit over the mean logit
+                true = (given * nn.functional.embedding(targets, words.weight)).sum(1) + words.bias[targets]
+                loss = loss + label_smoothing * (true - given @ words.weight.mean(0) - words.bias.mean()).mean()
+        return loss
+
 
 def given_words(captions: Tensor) -> Tensor:
     """What teacher forcing feeds for captions `(B, T)`: `<start>` and all but the last token."""
@@ -104,8 +128,15 @@ def padded(captions: Sequence[Sequence[int]], device: torch.device) -> tuple[Ten
 def lstm_cell(sums: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
     """Hidden and cell `(N, H)` from the sums `(N, H)` that enter the input, forget, output gate and the candidate."""
     enter, forget, leave, candidate = sums
-    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-    return leave.sigmoid() * cell.tanh(), cell
+    cell = forget.sigmoid() * cell + enter.sigmoid() * _tanh(candidate)
+    return leave.sigmoid() * _tanh(cell), cell
+
+
+def _tanh(numbers: Tensor) -> Tensor:
+    """By a sigmoid where that is quicker (see `attention_weights`) and no gradient has to come through it."""
+    if torch.is_grad_enabled() or not numbers.is_cpu:
+        return numbers.tanh()
+    return (2 * numbers).sigmoid_().mul_(2).sub_(1)
 
 
 class Regions(nn.Module):

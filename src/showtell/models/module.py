@@ -22,7 +22,7 @@ from showtell.models.decoders.base import Decoder, attention_maps
 from showtell.models.encoders.base import Encoder
 from showtell.models.encoders.encoding import LazyEncoder
 from showtell.models.encoders.finetuning import finetuned_blocks, parameter_groups
-from showtell.models.objective import CaptionBatch, Objective, ddp_loss, token_cross_entropy
+from showtell.models.objective import CaptionBatch, Objective, ddp_loss, teacher_forced_loss
 from showtell.models.scores import Scores, scores_of
 from showtell.text import Vocabulary
 
@@ -121,8 +121,7 @@ class CaptionModule(pl.LightningModule):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy per token over the words of the caption and `<end>`."""
-        logits = self.inference_decoder(self.features(batch["images"]), batch["captions"])
-        return token_cross_entropy(logits, batch["captions"])
+        return teacher_forced_loss(self.inference_decoder, self.features(batch["images"]), batch["captions"])[0]
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         """What the objective says about a batch."""

@@ -38,6 +38,8 @@ class CaptionBatch:
     progress: float = 0.0
 
 
+MOST_LOGITS = 2**27
+"""Half a gigabyte in float32, of which a step holds three."""
 References = Mapping[int, Sequence[str]]
 
 
@@ -71,6 +73,23 @@ def build_objective(config: ObjectiveConfig, vocabulary: Vocabulary, references:
 def token_cross_entropy(logits: Tensor, captions: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """The mean over all tokens: `(B, T, V)` and `(B, T)` to a scalar."""
     return nn.functional.cross_entropy(logits.flatten(0, 1), captions.flatten(), label_smoothing=label_smoothing)
+
+
+def teacher_forced_loss(
+    decoder: Decoder, features: Tensor, captions: Tensor, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """`token_cross_entropy`, and what the decoder adds to it in training.
+
+    Logits beyond `MOST_LOGITS` are never held at once where torch (2.12 or later) and the decoder can do without.
+    """
+    words = getattr(getattr(decoder, "word_embedding", None), "num_embeddings", 0)
+    if captions.numel() * words > MOST_LOGITS and hasattr(nn, "LinearCrossEntropyOptions"):
+        told = decoder.before_words(features, captions)
+        if told is not None:
+            before, extra = told
+            return decoder.output.cross_entropy(before, captions, label_smoothing), extra  # type: ignore[operator, union-attr]
+    logits, extra = decoder.teacher_forced(features, captions)
+    return token_cross_entropy(logits, captions, label_smoothing), extra
 
 
 class _MeanOverRanks(torch.autograd.Function):

@@ -1,6 +1,6 @@
 """Settings of the shipped encoders and decoders. Nothing here imports torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from showtell.config.registry import declare, declare_any_other, settings
@@ -158,6 +158,44 @@ class TransformerConfig(RegionsConfig):
             )
 
 
+@dataclass(kw_only=True)
+class PrefixConfig(DecoderConfig):
+    """A pretrained language model that the picture is a prefix for (ClipCap, Mokady et al. 2021)."""
+
+    brings_tokenizer: ClassVar[bool] = True
+
+    name: str = setting("prefix", "which decoder", on_resume="refuse")
+    model: str = setting(
+        "distilbert/distilgpt2", "a causal language model of transformers: a folder, or a name on the hub",
+        on_resume="refuse",
+    )  # fmt: skip
+    tune: bool = setting(False, "the language model is trained too; else it stays frozen", on_resume="refuse")
+    regions: bool = setting(
+        False, "each region becomes prefix_length vectors, as with encoder.pooling=cells; else the whole feature does",
+        on_resume="refuse",
+    )  # fmt: skip
+    prefix_length: int = setting(
+        10, "vectors that the picture becomes; with decoder.regions each of its regions: 1, say", low=1, high=1000,
+        on_resume="refuse",
+    )  # fmt: skip
+    hidden_size: int = setting(512, "size between the picture and the prefix", low=1, high=100_000, on_resume="refuse")
+
+    @property
+    def reads_regions(self) -> bool:  # type: ignore[override]
+        """With `regions`."""
+        return self.regions
+
+    def check(self) -> None:
+        """The words are the language model's own."""
+        for name in ("embedding_size", "word_dropout", "tie_embeddings", "word_vectors"):
+            plain = {one.name: one.default for one in fields(DecoderConfig)}[name]
+            if getattr(self, name) != plain:
+                raise ConfigError(
+                    f"decoder.{name}={getattr(self, name)} has no effect with decoder=prefix, whose words are the "
+                    "language model's; leave it out"
+                )
+
+
 for _name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"):
     declare("encoder", EfficientNetLiteConfig, "showtell.models.encoders.efficientnet_lite:EfficientNetLite", _name)
 declare_any_other(
@@ -170,3 +208,4 @@ declare("decoder", AttentionConfig, "showtell.models.decoders.attention:SoftAtte
 declare("decoder", HardAttentionConfig, "showtell.models.decoders.hard_attention:HardAttentionDecoder")
 declare("decoder", TopDownConfig, "showtell.models.decoders.topdown:TopDownDecoder")
 declare("decoder", TransformerConfig, "showtell.models.decoders.transformer:TransformerDecoder")
+declare("decoder", PrefixConfig, "showtell.models.decoders.prefix:PrefixDecoder")

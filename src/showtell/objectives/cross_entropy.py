@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from showtell.models.decoders.base import Decoder
-from showtell.models.objective import CaptionBatch, Objective, References, token_cross_entropy
+from showtell.models.objective import CaptionBatch, Objective, References, teacher_forced_loss, token_cross_entropy
 from showtell.objectives.settings import CrossEntropyConfig
 from showtell.text import START, Vocabulary
 
@@ -45,8 +45,8 @@ class CrossEntropy(Objective):
         if share:
             logits = scheduled_sampling(decoder, batch.features, batch.captions, share)
             return token_cross_entropy(logits, batch.captions, self.config.label_smoothing), {}
-        logits, extra = decoder.teacher_forced(batch.features, batch.captions)
-        return token_cross_entropy(logits, batch.captions, self.config.label_smoothing) + extra, {}
+        loss, extra = teacher_forced_loss(decoder, batch.features, batch.captions, self.config.label_smoothing)
+        return loss + extra, {}
 
 
 def scheduled_sampling(decoder: Decoder, features: Tensor, captions: Tensor, share: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from showtell.checkpointing.archive import CheckpointError
-from showtell.checkpointing.metadata import check_weights, load_weights
+from showtell.checkpointing.metadata import check_weights, files_of, load_weights
 from showtell.checkpointing.stored import StoredModel
 from showtell.config import Config, EncoderConfig, ImageTransform, restore
 from showtell.config.registry import find
@@ -40,7 +40,8 @@ def stored_encoder(stored: StoredModel) -> Encoder:
 
 def stored_decoder(stored: StoredModel, config: Config) -> Decoder:
     """The decoder; errors as `stored_encoder`."""
-    facts = config.decoder, tuple(stored.metadata["feature_shape"]), len(stored.metadata["vocabulary"])
+    shape, words = tuple(stored.metadata["feature_shape"]), len(stored.metadata["vocabulary"])
+    facts = config.decoder, shape, words, files_of(stored.metadata)
     if stored.is_packed and find("decoder", config.decoder.name).origin is None:
         with torch.device("meta"):  # shapes alone, which take no memory
             check_weights(build_decoder(*facts), _shapes(stored.decoder), stored.path)

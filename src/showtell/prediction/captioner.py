@@ -94,6 +94,10 @@ class PictureCaptioner(ABC):
         """
         return None
 
+    def maps(self, pixels: Sequence[Tensor], captions: Sequence[Sequence[Sequence[int]]]) -> list[list[Tensor | None]]:
+        """The same for pixels as `start` takes them and the tokens of some captions of each picture."""
+        return [[None] * len(some) for some in captions]
+
     def caption(
         self,
         pictures: PictureLike | Iterable[PictureLike],
@@ -145,7 +149,7 @@ class PictureCaptioner(ABC):
                 if pixels is None:
                     yield Captioned(path, error=error, picture=picture)
                 else:
-                    yield _captioned(path, picture, next(hypotheses), self.vocabulary)
+                    yield captioned_as(next(hypotheses), self.vocabulary, path, picture)
 
     @torch.inference_mode()
     def decode(
@@ -252,10 +256,26 @@ class Captioner(PictureCaptioner):
         if not self.attends:
             return None
         pixels = prepare(pixels_of(captioned.picture), self.transform).unsqueeze(0)
-        return attention_maps(self.decoder, self.encoder(pixels), [captioned.hypotheses[rank].tokens])[0].numpy()
+        ((weights,),) = self.maps([pixels], [[captioned.hypotheses[rank].tokens]])
+        assert weights is not None
+        return weights.numpy()
+
+    @torch.inference_mode()
+    def maps(self, pixels: Sequence[Tensor], captions: Sequence[Sequence[Sequence[int]]]) -> list[list[Tensor | None]]:
+        """See `PictureCaptioner`."""
+        if not self.attends:
+            return super().maps(pixels, captions)
+        rows = [row for row, some in enumerate(captions) for _ in some]
+        weights = iter(
+            attention_maps(self.decoder, self.encoder(pixels[0])[rows], [one for some in captions for one in some])
+        )
+        return [[next(weights) for _ in some] for some in captions]
 
 
-def _captioned(path: Path, picture: PictureLike, hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> Captioned:
+def captioned_as(
+    hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary, path: Path = Path(), picture: PictureLike = b""
+) -> Captioned:
+    """What these captions of a picture are in words."""
     captions = tuple(vocabulary.decode(found.tokens) for found in hypotheses)
     words = tuple(tuple(vocabulary.words[token] for token in found.tokens) for found in hypotheses)
     return Captioned(path, captions, tuple(hypotheses), words, picture=picture)

@@ -24,6 +24,7 @@ from showtell.prediction.inputs import (
     split_arguments,
 )
 from showtell.prediction.options import is_data_setting, named_metrics
+from showtell.prediction.places import check_places, noting
 from showtell.terminal import Progress
 
 SOME_FAILED = 1
@@ -63,15 +64,18 @@ def caption_and_report(options: argparse.Namespace) -> int:
     files, words = split_arguments(options.words)
     check(options, len(files), words)
     listed = annotated_pictures(options.annotations, options.images) if options.annotations else PictureList([])
+    if not options.annotations and not options.split:
+        listed = plain_pictures(words, recursive=options.recursive)
+        if not listed.pictures and listed.problems:
+            raise ConfigError(listed.problems[0])
+    check_places(options, files, listed)
     models = load_models(files, options)
     if options.split:
         from showtell.prediction.splits import split_pictures  # late, as below
 
         listed = split_pictures(options.split, models, words)
-    elif not options.annotations:
-        listed = plain_pictures(words, recursive=options.recursive)
-        if not listed.pictures and listed.problems:
-            raise ConfigError(listed.problems[0])
+    if options.split or len(models) > 1:
+        check_places(options, files, listed, [model.label if len(models) > 1 else "" for model in models])
     against = "--scores" if options.scores else "--analysis" if options.analysis else ""
     if against and not any(picture.captions for picture in listed.pictures):
         raise ConfigError(f"{against}: {listed.called} has no captions to score against; leave it out")
@@ -79,10 +83,11 @@ def caption_and_report(options: argparse.Namespace) -> int:
         refuse_blind(models[0])
     captioned: list[dict[int, Captioned]] = []
     unreadable: dict[int, str] = {}
+    unwritten: list[str] = []
     seen: list[list[NDArray[np.float32]]] = []
     for model in models:
         seen.append(_watched(model) if options.analysis else [])
-        found, failed = caption_all(model, listed, options, named=len(models) > 1)
+        found, failed = caption_all(model, listed, options, unwritten, named=len(models) > 1)
         captioned.append(found)
         unreadable |= failed
     readable = [picture for picture in listed.pictures if picture.id not in unreadable]
@@ -94,15 +99,15 @@ def caption_and_report(options: argparse.Namespace) -> int:
     if readable and (listed.name or options.output or options.gallery):
         from showtell.prediction.reporting import report  # late: captions alone need nothing that scores and draws
 
-        notes += report(list(zip(models, captioned, seen, strict=True)), readable, listed, options)
+        notes += report(list(zip(models, captioned, seen, strict=True)), readable, listed, options, unwritten)
     if listed.name and options.output and unreadable:
         missing = f"{len(unreadable):,} of the {len(listed.pictures):,} pictures are missing in {options.output}"
         notes.append(f"{missing}; an evaluation server wants one caption per picture")
     problems = [*listed.problems, *unreadable.values()]
-    for kind, lines in (("note", notes), ("skipped", problems)):
+    for kind, lines in (("note", notes), ("skipped", problems), ("error", unwritten)):
         for line in lines:
             print(f"{kind}: {line}", file=sys.stderr)
-    return SOME_FAILED if problems else 0
+    return SOME_FAILED if problems or unwritten else 0
 
 
 def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
@@ -171,9 +176,9 @@ def refuse_blind(model: NamedModel) -> None:
 
 
 def caption_all(
-    model: NamedModel, listed: PictureList, options: argparse.Namespace, *, named: bool
+    model: NamedModel, listed: PictureList, options: argparse.Namespace, unwritten: list[str], *, named: bool
 ) -> tuple[dict[int, Captioned], dict[int, str]]:
-    """One model's captions, and by picture id why some pictures have none.
+    """One model's captions, and by picture id why some pictures have none; `unwritten` gets what failed to be written.
 
     Captions of pictures that the command line names are printed as they come, with the model's label if `named`. Where
     no terminal shows these, a progress line is shown, unless all is done in one batch.
@@ -198,7 +203,8 @@ def caption_all(
                 said_by = [model.label] if named else []
                 print("\t".join([shown(captioned.path), *said_by, *captioned.captions]), flush=True)
             for draw in drawers:
-                draw(captioned, place)
+                with noting(unwritten):
+                    draw(captioned, place)
     return done, failed
 
 

@@ -94,6 +94,16 @@ def add_sharing_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--web", type=Path, metavar="DIR", help="write a page that captions in the browser")
     group.add_argument("--quantize", action="store_true", help="for both: 8-bit weights, a quarter of the size")
     group.add_argument("--runtime", type=Path, metavar="FILE|DIR", help="for --web: onnxruntime-web, where npm is not")
+    group.add_argument(
+        "--serve", type=int, nargs="?", const=8000, metavar="PORT", help="caption on a page of this machine (8000)"
+    )
+    group.add_argument("--host", metavar="ADDRESS", help="for --serve: let other machines in, by 0.0.0.0 say")
+
+
+def shares(options: argparse.Namespace) -> bool:
+    """Whether one of these is given."""
+    given = options.pack, options.export, options.web, options.quantize, options.runtime, options.host
+    return options.serve is not None or any(given)
 
 
 def add_analysis_flags(parser: argparse.ArgumentParser) -> None:

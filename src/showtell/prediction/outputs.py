@@ -20,11 +20,6 @@ from showtell.prediction.inputs import ModelOutput, NamedModel, coco_id
 from showtell.text import Tokenizer
 
 
-def scores_file(output: Path) -> Path:
-    """`res.scores.json` for `res.json`."""
-    return output.with_suffix(".scores.json")
-
-
 def write_results(
     captioned: Mapping[int, Captioned], pictures: Sequence[Picture], path: Path, *, annotated: bool
 ) -> None:
@@ -78,7 +73,6 @@ def save_attention(captioner: PictureCaptioner, captioned: Captioned, file: Path
         maps = captioner.look(captioned, rank)
         assert maps is not None
         sheets.append(attention_sheet(pixels, words, maps))
-    file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:
         contact_sheet(sheets, columns=1).save(stream, format="PNG")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from showtell.config import AugmentConfig, ConfigError, ImageTransform
 from showtell.data.augmentation import changed, draws
-from showtell.data.images import PictureError, PictureLike, pixels_of, prepare
+from showtell.data.images import PictureError, PictureLike, pixels_of, placed, prepare
 from showtell.data.workers import note_reading
 
 
@@ -63,6 +63,14 @@ def looks_at(transform: ImageTransform, augment: AugmentConfig, views: int, seed
         raise ConfigError(f"views={views} is out of range; it must be at least 1")
     change = augment if augment.active else USUAL_CHANGE
     return [Look(transform), *(Look(transform, change, number, seed) for number in range(1, views))]
+
+
+def view_of(width: int, height: int, transform: ImageTransform) -> tuple[float, float, float, float]:
+    """What of a picture of this size the encoder sees: left, top, width and height in shares of the picture's."""
+    if transform.fit == "stretch":
+        return 0.0, 0.0, 1.0, 1.0
+    (wide, high), (left, top) = placed(width, height, transform)
+    return left / wide, top / high, transform.size / wide, transform.size / high
 
 
 class Pictures:

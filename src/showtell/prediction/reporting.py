@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from showtell.config.outputs import labelled, scores_file
 from showtell.data.annotations import Picture
 from showtell.evaluation.metric import CLIP_MODEL
 from showtell.evaluation.report import Evaluation, table
-from showtell.files import labelled
 from showtell.gallery.page import write_gallery
 from showtell.prediction.captioner import Captioned
 from showtell.prediction.evaluate import evaluation_of
 from showtell.prediction.inputs import ModelOutput, NamedModel, PictureList
 from showtell.prediction.options import named_metrics
-from showtell.prediction.outputs import gallery_page, scores_file, write_results, write_scores
+from showtell.prediction.outputs import gallery_page, write_results, write_scores
+from showtell.prediction.places import noting
 from showtell.prediction.splits import training_data
 
 
@@ -27,6 +28,7 @@ def report(
     pictures: Sequence[Picture],
     listed: PictureList,
     options: argparse.Namespace,
+    unwritten: list[str],
 ) -> list[str]:
     """Prints the table of scores, writes the files that are asked for, and returns notes on missing figures.
 
@@ -35,6 +37,7 @@ def report(
         pictures: those that could be read.
         listed: all.
         options: of the command line.
+        unwritten: gets a line for each file that cannot be written.
     """
     outputs = [
         ModelOutput(model, said, _evaluation(model, said, listed, options), np.concatenate(seen) if seen else None)
@@ -45,16 +48,20 @@ def report(
     for output in outputs:
         label = output.model.label if len(outputs) > 1 else ""
         if options.output:
-            results = labelled(options.output, label)
-            write_results(output.captioned, pictures, results, annotated=bool(listed.name))
+            with noting(unwritten):
+                results = labelled(options.output, label)
+                write_results(output.captioned, pictures, results, annotated=bool(listed.name))
         if output.evaluation.scores and (options.scores or options.output):
-            write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
+            with noting(unwritten):
+                write_scores(output, pictures, labelled(options.scores or scores_file(options.output), label))
     notes = list(dict.fromkeys(note for output in outputs for note in output.evaluation.notes))
     if options.analysis:
-        notes = list(dict.fromkeys([*notes, *_analysed(outputs, pictures, listed, options)]))
+        with noting(unwritten):
+            notes = list(dict.fromkeys([*notes, *_analysed(outputs, pictures, listed, options)]))
     if options.gallery:
         title = f"Captions of {listed.called}" if listed.name else "Captioned pictures"
-        write_gallery(gallery_page(title, outputs, pictures, options.gallery_pictures, notes), options.gallery)
+        with noting(unwritten):
+            write_gallery(gallery_page(title, outputs, pictures, options.gallery_pictures, notes), options.gallery)
     return notes
 
 

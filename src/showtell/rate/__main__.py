@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from showtell.config.arguments import Parser
+from showtell.config.outputs import check_outputs
 from showtell.data.paths import counted, shown
 from showtell.errors import UserError, one_line_errors
 from showtell.rate.page import write_page
@@ -87,6 +88,9 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--images{missing or ' is missing'}; say where the pictures lie, with --images DIR")
     if options.output is None or options.output.suffix.lower() not in (".html", ".htm") or options.output.is_dir():
         raise UserError("--output: name the page to write, a file that ends in .html")
+    given = [("a file of captions", Path(file)) for file in options.files]
+    given += [("the file of --references", options.references)] if options.references else []
+    check_outputs([("--output", options.output)], given)
     if options.pictures < 1:
         raise UserError(f"--pictures {options.pictures}: must be at least 1")
     if options.seed < 0:

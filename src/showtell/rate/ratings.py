@@ -1,6 +1,5 @@
 """What raters saved, and what it says: how often A is preferred, and how far raters agree."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,6 +14,7 @@ from showtell.errors import UserError
 from showtell.evaluation.resampling import RESAMPLES, SEED, Interval, samples
 from showtell.evaluation.sums import Sums, mean
 from showtell.rate.seal import unseal
+from showtell.run.status import read_object
 
 KIND = "showtell ratings"
 CHOICES = ("left", "right", "equal")
@@ -210,8 +210,4 @@ def _percent(share: float) -> str:
 
 def is_rating(file: Path) -> bool:
     """Whether a file looks like what the page saved, and not like captions."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and content.get("kind") == KIND
+    return read_object(file).get("kind") == KIND

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from showtell.config.arguments import Parser
+from showtell.config.outputs import check_folder, check_outputs, labelled
 from showtell.config.plugins import take_plugins
 from showtell.config.registry import find
 from showtell.errors import UserError, one_line_errors
@@ -16,7 +18,7 @@ from showtell.score.export import EXPORTS, export
 from showtell.score.files import read_references
 from showtell.score.judge import judge
 from showtell.score.output import SUFFIXES, write
-from showtell.score.systems import systems_of
+from showtell.score.systems import System, systems_of
 from showtell.score.table import lines
 from showtell.text import build_tokenizer
 
@@ -92,6 +94,23 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--output {options.output}: is a folder; name a file to write")
 
 
+def _check_places(options: argparse.Namespace, systems: Sequence[System]) -> None:
+    """Refuses, by a ConfigError, to write over what is read."""
+    captions = [("a file of captions", Path(file)) for system in systems for file in system.files]
+    people = [("a file of --references", file) for file in options.references]
+    given = ((f"the file of --{name}", getattr(options, name)) for name in ("instances", "things", "train"))
+    inputs = [*captions, *people, *((what, file) for what, file in given if file)]
+    several = len(captions) > 1
+    labels = [f"{s.name}-{n}" if len(s.files) > 1 else s.name for s in systems for n in range(1, len(s.files) + 1)]
+    outputs = [("--output", options.output)] if options.output else []
+    if options.analysis:
+        outputs += [("--analysis", labelled(options.analysis, label if several else "")) for label in labels]
+    check_outputs(outputs, inputs)
+    if options.export_for:
+        exported = ("predictions.jsonl", "references.jsonl")
+        check_folder("--export-for", Path(options.export_for[1]), exported, inputs)
+
+
 def looks(metric: str) -> bool:
     """Whether a metric, by registered name, needs the pictures."""
     return bool(find("metric", metric, "--metrics").load().looks_at_pictures)
@@ -135,6 +154,7 @@ def main(arguments: list[str]) -> None:
     metrics = _metrics(options)
     tokenizer = build_tokenizer(options.tokenizer)
     systems = systems_of(options.systems)
+    _check_places(options, systems)
     references = [read_references(file, options.split) for file in options.references]
     found = judge(
         systems, references, metrics, tokenizer,

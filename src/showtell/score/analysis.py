@@ -10,9 +10,9 @@ from showtell.analysis.findings import analyse, lines
 from showtell.analysis.material import Material, word_counts
 from showtell.analysis.page import write_page
 from showtell.analysis.truth import things_of
+from showtell.config.outputs import labelled
 from showtell.data.paths import counted, shown
 from showtell.errors import UserError
-from showtell.files import labelled
 from showtell.score.files import read_references
 from showtell.score.judge import Fold, Judgement, ScoredRun
 from showtell.text import Tokenizer

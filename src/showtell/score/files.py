@@ -129,6 +129,8 @@ def read_results(file: Path) -> Results:
         if not isinstance(row.texts[0], str):
             raise source.refused(f"{row.where}: the caption is {shown(row.texts[0])}, it must be text")
         captions[name] = clean_caption(row.texts[0])
+    if not captions:
+        raise source.refused("holds no captions; write it again")
     empty = sum(not text for text in captions.values())
     return Results(
         file, captions, [f"{shown(file.name)}: {counted(empty, 'empty caption')}, scored 0"] if empty else []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from showtell.config import ConfigError, DecodingConfig
 from showtell.data.paths import shown
-from showtell.prediction.inputs import split_arguments
+from showtell.prediction.inputs import load_models, split_arguments
 
 _OF_PICTURES = (
     "split", "annotations", "images", "output", "scores", "gallery", "ensemble", "save_pictures", "attention",
@@ -23,6 +23,13 @@ def share(options: argparse.Namespace) -> int:
         UserError: a model or an option that cannot be used; one line.
     """
     files, words = split_arguments(options.words)
+    if options.serve is not None or options.host:
+        from showtell.sharing.serve import check, serve
+
+        check(options, words, (*_OF_PICTURES, "pack", "export", "web", "quantize", "runtime"))
+        (model,) = load_models(files, options)
+        serve(model, options)
+        return 0
     _check(options, files, words)
     if options.pack:
         from showtell.sharing.pack import pack

@@ -1,12 +1,12 @@
 """What is known of a checkpoint's worth, with intervals: from the files that its run left."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from showtell.evaluation.resampling import samples
 from showtell.evaluation.sums import load_statistics
 from showtell.run import Run
+from showtell.run.status import read_object
 
 Known = dict[str, Any]
 """`on`: which pictures; `signature`; `scores`: by name `{value, low, high}`, the bounds where there is an interval."""
@@ -36,13 +36,13 @@ def _validation(run: Run) -> Known | None:
 
 def _test(run: Run) -> Known | None:
     try:
-        found = json.loads(run.test_scores.read_text(encoding="utf-8"))
+        found = read_object(run.test_scores)
         subject, intervals = found["scored_on"], found["intervals"]
         told = {name: _score(value, intervals.get(name)) for name, value in found["scores"].items()}
         where = f"{subject['name']}, {subject['pictures']:,} pictures"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"on": where, "signature": found["signature"], "scores": told} if told else None
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return {"on": where, "signature": found["signature"], "scores": told} if told else None
 
 
 def _score(value: float, bounds: Any) -> dict[str, float]:

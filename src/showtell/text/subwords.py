@@ -164,6 +164,17 @@ class Pretrained(Subwords):
 
     name = "pretrained"
 
+    @property
+    def numbers(self) -> list[int]:
+        """The language model's own number of each of the `kept` tokens."""
+        known: dict[str, int] = self.library.get_vocab(with_added_tokens=True)
+        return [known[token] for token in self.kept(Counter(), 0)]
+
+    @property
+    def marks(self) -> set[int]:
+        """Numbers of tokens that are no text: ends, padding and the like."""
+        return {number for number, token in self.library.get_added_tokens_decoder().items() if token.special}
+
     def split(self, caption: str) -> list[str]:
         """See `Tokenizer`."""
         tokens: list[str] = self.library.encode(caption, add_special_tokens=False).tokens

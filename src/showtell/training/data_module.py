@@ -13,6 +13,7 @@ A plain Trainer trains, validates and scores; with `plugins=[VerifiedCheckpointI
 checkpoints that `showtell.load` takes. Resuming within an epoch and stopping after a signal come with train.py.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from showtell.config import Config, ConfigError
@@ -87,7 +88,7 @@ def build_module(data: CaptionDataModule | Source, start: Start | None = None) -
     config, vocabulary = source.config, source.vocabulary
     if config.init_from and not (start or config.resume):
         raise ConfigError(f"init_from={config.init_from}: second stages start in train.py, or by training.train.train")
-    decoder = first_decoder(config, source.feature_shape, vocabulary, start)
+    decoder = first_decoder(config, source.feature_shape, vocabulary, start, source.decoder_files)
     if start and start.finetuned_count:
         start.load_into_blocks(finetuned_blocks(source.encoder.network, start.finetuned_count))
     references = source.references("train") if config.objective.needs_references else None
@@ -104,10 +105,16 @@ def build_module(data: CaptionDataModule | Source, start: Start | None = None) -
 
 
 def first_decoder(
-    config: Config, feature_shape: tuple[int, ...], vocabulary: Vocabulary, start: Start | None
+    config: Config,
+    feature_shape: tuple[int, ...],
+    vocabulary: Vocabulary,
+    start: Start | None,
+    files: Mapping[str, str],
 ) -> Decoder:
     """The decoder as training begins with it: random, with another run's weights, or with pretrained word vectors."""
-    decoder = build_decoder(config.decoder, feature_shape, len(vocabulary))
+    decoder = build_decoder(config.decoder, feature_shape, len(vocabulary), files)
+    if not (start or config.resume):
+        decoder.load_pretrained(config.decoder)
     if start:
         start.load_into(decoder)
     elif config.decoder.word_vectors:

@@ -18,6 +18,7 @@ from showtell.distributed import get_ranks
 from showtell.errors import UserError, refused_memory
 from showtell.files import size
 from showtell.models.decoders.base import build_decoder
+from showtell.models.objective import MOST_LOGITS
 from showtell.processes import free_memory, refuse_too_large
 from showtell.training.folder_source import FolderSource
 from showtell.training.sources import Source
@@ -31,12 +32,12 @@ def check_room(source: Source, run_dir: Path) -> None:
     config, device = source.config, source.encoder.device
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else free_memory() // get_ranks().local_size
-    weights = FLOAT * _decoder_weights(config, source.feature_shape, len(source.vocabulary))
+    weights = FLOAT * _decoder_weights(source)
     sizes = f"decoder.hidden_size={config.decoder.hidden_size} decoder.embedding_size={config.decoder.embedding_size}"
     model = (5 if config.training.weight_average else 4) * weights
     refuse_too_large(model, free, sizes, "make the decoder smaller")
     captions, tokens = _largest_batch(source) if isinstance(source, FolderSource) else (0, 0)
-    logits = 2 * FLOAT * tokens * len(source.vocabulary)
+    logits = 2 * FLOAT * min(tokens * len(source.vocabulary), MOST_LOGITS)
     pixels = FLOAT * captions * _pixels(source) if config.features.mode == "off" else 0
     batch = f"training.batch_size={config.training.batch_size}, {size(model)} of them for the decoder"
     refuse_too_large(model + logits + pixels, free, batch, "make training.batch_size smaller")
@@ -72,10 +73,12 @@ def _largest(config: Config) -> Sequence[str]:
     return [f"{key}={value}" for key, value in found.items() if value]
 
 
-def _decoder_weights(config: Config, feature_shape: tuple[int, ...], vocabulary_size: int) -> int:
+def _decoder_weights(source: Source) -> int:
     """How many numbers a decoder trains; 0 where it cannot be built without memory, as a plugin's may not."""
     with suppress(Exception), torch.device("meta"):
-        decoder = build_decoder(config.decoder, feature_shape, vocabulary_size)
+        decoder = build_decoder(
+            source.config.decoder, source.feature_shape, len(source.vocabulary), source.decoder_files
+        )
         return sum(weight.numel() for weight in decoder.parameters())
     return 0
 

@@ -14,10 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from showtell import __version__
+from showtell.checkpointing.metadata import TOKENIZER
 from showtell.config import Config, ConfigError, TrainingConfig
 from showtell.config.plugins import origins
 from showtell.data.annotations import SplitName
 from showtell.data.module import SplitData, TrainSplit
+from showtell.models.decoders.base import decoder_files
 from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.text import Tokenizer, Vocabulary, tokenizer_of
 from showtell.text.subwords import BytePairs
@@ -32,11 +34,16 @@ class Source(ABC):
         self.encoder = encoder
 
     @cached_property
+    def decoder_files(self) -> dict[str, str]:
+        """What the decoder is built by, see `Decoder.files`; of a checkpoint's if they were put here before."""
+        return decoder_files(self.config.decoder)
+
+    @cached_property
     def tokenizer(self) -> Tokenizer:
         """What cuts captions; pieces of words are learnt now, unless a checkpoint's tokenizer was put here before."""
         vocab = self.config.vocab
-        found = tokenizer_of(vocab)
-        if isinstance(found, BytePairs):
+        found = tokenizer_of(vocab, self.decoder_files.get(TOKENIZER, ""))
+        if isinstance(found, BytePairs) and not found.content:
             found = found.trained(self.counts_of(found), vocab.size, vocab.threshold)
         return found
 
@@ -117,6 +124,7 @@ class Source(ABC):
             "plugins": origins(config),
             "vocabulary": self.vocabulary.words,
             "tokenizer": self.tokenizer.content,
+            "decoder_files": {name: text for name, text in self.decoder_files.items() if name != TOKENIZER},
             "encoder": {"sha256": weights.sha256, "public": weights.public},
             "data": self.data_hash,
             "transform": weights.transform.facts(),

@@ -94,6 +94,10 @@ class Status(Callback):
     def _write(self, trainer: pl.Trainer, state: str, epochs_done: int, reason: str | None = None) -> None:
         if not trainer.is_global_zero:
             return
+        if (
+            self.is_on and not self.run.config_file.is_file()
+        ):  # the directory was removed; what is saved there can go on
+            self.run.accept(self.config)
         best = self.owner.best
         self.run.record(
             state=state,

@@ -23,6 +23,7 @@ from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
 from showtell.processes import program, shortest
 from showtell.run import Run
+from showtell.run.status import read_object
 from showtell.training.logs import LogPoint, RunLogger
 
 
@@ -75,7 +76,7 @@ class Sent:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        found = read_object(file)
         self.id: str = found.get("id", "")
         self.steps: dict[str, int] = found.get("steps", {})
 

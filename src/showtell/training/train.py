@@ -13,7 +13,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from showtell.checkpointing.metadata import check_weights
+from showtell.checkpointing.metadata import check_weights, files_of
 from showtell.checkpointing.resume import ResumePoint, find_resume_point
 from showtell.checkpointing.stop import GracefulStop
 from showtell.config import Config, ConfigError, parse
@@ -69,8 +69,9 @@ def train(config: Config, run_dir: Path) -> float:
     source = open_source(config)
     if resume:
         source.tokenizer = tokenizer_of(config.vocab, resume.metadata["tokenizer"])
+        source.decoder_files = files_of(resume.metadata)
     elif start:
-        source.tokenizer = start.vocabulary.tokenizer
+        source.tokenizer, source.decoder_files = start.vocabulary.tokenizer, start.decoder_files
     tell("device", device_in_words(config, source.encoder.device))
     sha256 = source.encoder.weights.sha256
     if start:

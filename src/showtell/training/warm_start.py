@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from showtell.checkpointing.metadata import load_weights
+from showtell.checkpointing.metadata import files_of, load_weights
 from showtell.checkpointing.stored import load_model
 from showtell.config import Config, ConfigError, restore
 from showtell.text import Vocabulary, tokenizer_of
@@ -21,7 +21,7 @@ from showtell.text import Vocabulary, tokenizer_of
 class Start:
     """A checkpoint to start from; `finetuned` holds the weights of `finetuned_count` blocks of the encoder.
 
-    `encoder_sha256` tells the weights of the frozen encoder.
+    `encoder_sha256` tells the weights of the frozen encoder, `decoder_files` are what `Decoder.files` says.
     """
 
     path: Path
@@ -30,6 +30,7 @@ class Start:
     weights: dict[str, Tensor]
     finetuned: dict[str, Tensor]
     encoder_sha256: str
+    decoder_files: dict[str, str]
 
     @property
     def finetuned_count(self) -> int:
@@ -72,4 +73,4 @@ def load_start(path: str) -> Start:
     metadata, config = stored.metadata, restore(stored.metadata["config"])
     vocabulary = Vocabulary(metadata["vocabulary"], tokenizer_of(config.vocab, metadata["tokenizer"]))
     sha256 = str(metadata["encoder"]["sha256"])
-    return Start(stored.path, config, vocabulary, stored.decoder, stored.finetuned, sha256)
+    return Start(stored.path, config, vocabulary, stored.decoder, stored.finetuned, sha256, files_of(metadata))

@@ -121,11 +121,12 @@ def fetch(missing: Sequence[Archive], root: Path, folder: Path | None, keep: boo
                     _unpack(_given(archive, folder), root)
                     continue
                 file = root / archive.name
-                if not (file.is_file() and matches(file, archive.checksum)):
+                given = file.is_file() and matches(file, archive.checksum)
+                if not given:
                     with _meter(archive.name, archive.num_bytes) as meter:
                         download(archive, file, meter.advance, meter.note)
                 _unpack(file, root)
-                if not keep:
+                if not keep and not given:  # what somebody had brought there stays
                     file.unlink()
     except Timeout:
         raise UserError(f"{root}: another process is fetching into it; wait for it, or use --root") from None

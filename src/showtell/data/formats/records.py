@@ -49,8 +49,8 @@ def record_rows(source: AnnotationFile, records: list[tuple[str, Any]], wanted: 
     if not records:
         raise source.refused("holds no records; write or fetch it again")
     where, first = records[0]
-    if not isinstance(first, dict):
-        raise source.refused(f"{where} is {shown(first)}, it must be an object")
+    if not isinstance(first, dict) or not first:
+        raise source.refused(f"{where} is {shown(first)}, it must be an object with a picture and a caption")
     columns = find_columns(first, wanted)
     if isinstance(columns, str):
         raise source.refused(f"{where}: {columns}")

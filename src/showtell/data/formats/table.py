@@ -191,7 +191,7 @@ def _captions_of(cell: str) -> list[str]:
     if cell.lstrip().startswith('["'):
         try:
             found = json.loads(cell)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [cell]
         if found and all(isinstance(text, str) for text in found):
             return list(found)

@@ -10,8 +10,6 @@ Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D 
 attention.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +29,6 @@ from showtell.models.settings import AttentionConfig
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
 """Places in the state: hidden, cell `(N, H)`, last weights `(N, R)`, regions `(B, R, D)`, keys `(B, R, A)` doubled."""
-Look = Callable[[Tensor], Tensor]
-"""From weights `(N, R)` to what the regions count for in the context, of the same shape."""
 
 
 class SoftAttentionDecoder(WordTableDecoder):
@@ -40,6 +36,7 @@ class SoftAttentionDecoder(WordTableDecoder):
 
     takes_several = True
     of_picture = 2
+    compiles = ("_recur",)
 
     def __init__(self, config: AttentionConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -72,19 +69,29 @@ class SoftAttentionDecoder(WordTableDecoder):
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and what training adds to cross-entropy: doubly stochastic attention's term, over captions."""
-        logits, weights, _ = self.unrolled(features, captions)
-        return logits, coverage_penalty(self.penalty_weight, weights)
+        before, extra = self._before_words(features, captions)
+        return self.output(before), extra
 
-    def unrolled(self, features: Tensor, captions: Tensor, look: Look | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits `(B, T, V)`, weights alpha and what `look` made of them for the context, both `(B, T, R)`."""
+    def before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor] | None:
+        """See `Decoder`."""
+        return self._before_words(features, captions)
+
+    def _before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        before, weights, _ = self.unrolled(features, captions)
+        return before, coverage_penalty(self.penalty_weight, weights)
+
+    def unrolled(
+        self, features: Tensor, captions: Tensor, expected: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What becomes logits `(B, T, E)`, weights alpha and what `look` made of them for the context, `(B, T, R)`."""
         hidden, cell, _, regions, keys = self.begin(features, captions)
         words = self.word_embedding(given_words(captions))
         columns = []
         for word in self.from_word(words).unbind(1):
-            hidden, cell, *looked = self._recur(word, hidden, cell, regions, keys, look or self.look)
+            hidden, cell, *looked = self._recur(word, hidden, cell, regions, keys, expected)
             columns.append((hidden, *looked))
         hiddens, contexts, weights, looks = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
-        return self._deep_output(words, hiddens, contexts), weights, looks
+        return self._before_output(words, hiddens, contexts), weights, looks
 
     def initial_state(self, features: Tensor) -> State:
         """The state after the picture was seen; h_0 and c_0 come from the mean region (section 3.1.2)."""
@@ -101,31 +108,38 @@ class SoftAttentionDecoder(WordTableDecoder):
         """One word further."""
         hidden, cell, _, regions, keys = state
         word, gates = word.tensor_split([self.word_embedding.embedding_dim], dim=1)
-        hidden, cell, context, weights, _ = self._recur(gates, hidden, cell, regions, keys, self.look)
-        return self._deep_output(word, hidden, context), (hidden, cell, weights, regions, keys)
+        hidden, cell, context, weights, _ = self._recur(gates, hidden, cell, regions, keys)
+        logits = self.output(self._before_output(word, hidden, context))
+        return logits, (hidden, cell, weights, regions, keys)
 
     def attention(self, state: State) -> Tensor:
         """The weights `(N, R)` on the regions in the step that led to this state."""
         return state[WEIGHTS]
 
-    def look(self, weights: Tensor) -> Tensor:
-        """What the regions count for in the context; soft attention takes the expectation, eq. 13."""
+    def look(self, weights: Tensor, expected: Tensor | None = None) -> Tensor:
+        """What the regions count for in the context; soft attention always takes the expectation, eq. 13."""
         return weights
 
     def _recur(
-        self, word: Tensor, hidden: Tensor, cell: Tensor, regions: Tensor, keys: Tensor, look: Look
+        self,
+        word: Tensor,
+        hidden: Tensor,
+        cell: Tensor,
+        regions: Tensor,
+        keys: Tensor,
+        expected: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Hidden, cell, context z_t, weights alpha_t, and what the regions counted for."""
         query, beta, recurrent = self.from_hidden(hidden).split(self.splits, dim=1)
         weights = attention_weights(self.energy, keys, query)  # eq. 4 and 5
-        looked = look(weights)
+        looked = self.look(weights, expected)
         context = mean_region(looked, regions)  # eq. 6 and 13
         context = beta.sigmoid() * context  # section 4.2.1: beta_t = sigmoid(f_beta(h_{t-1}))
         gates = word + recurrent + self.from_context(context)  # eq. 1: T (E y_{t-1}, h_{t-1}, z_t)
         hidden, cell = lstm_cell(gates.chunk(4, dim=1), cell)  # eq. 2 and 3
         return hidden, cell, context, weights, looked
 
-    def _deep_output(self, word: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
-        """Eq. 7: L_o (E y_{t-1} + L_h h_t + L_z z_t)."""
-        logits: Tensor = self.output(word + self.deep_hidden(hidden) + self.deep_context(context))
-        return logits
+    def _before_output(self, word: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
+        """Of eq. 7, L_o (E y_{t-1} + L_h h_t + L_z z_t), what stands in brackets."""
+        deep: Tensor = word + self.deep_hidden(hidden) + self.deep_context(context)
+        return deep

@@ -13,7 +13,7 @@ Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -32,11 +32,14 @@ class Decoder(nn.Module, ABC):
         takes_several: `forward` takes `(k B, T)` captions, k of each picture side by side, and sees a picture once.
         of_picture: so many tensors at the end of the state `step` hands back as it got them, and takes them with one
             row per picture where the others have k; see `decoding.Stepper`.
+        compiles: the methods that `device.compile` compiles. What recurs from word to word is better named than what
+            calls it: the loop would be compiled anew for each length of captions.
     """
 
     learns_by_extra_loss: ClassVar[bool] = False
     takes_several: ClassVar[bool] = False
     of_picture: int = 0
+    compiles: ClassVar[tuple[str, ...]] = ("forward", "teacher_forced", "step")
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing, word by word; who can say all words at once overrides it.
@@ -77,6 +80,13 @@ class Decoder(nn.Module, ABC):
         logits = self(features, captions)
         return logits, logits.new_zeros(())
 
+    def before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor] | None:
+        """`teacher_forced` with what `self.output` (a `WordOutput`) makes logits of, `(B, T, X)`, instead of these.
+
+        With it a large vocabulary's loss is computed without ever holding all logits; None: that is not possible.
+        """
+        return None
+
     def attention(self, state: State) -> Tensor | None:
         """The weights `(N, R)` on the regions in the step that led to a state; rows sum to 1. None: it does not attend.
 
@@ -89,22 +99,45 @@ class Decoder(nn.Module, ABC):
         """Whether `attention` has something to tell."""
         return type(self).attention is not Decoder.attention
 
+    @classmethod
+    def files(cls, config: Any) -> dict[str, str]:
+        """Texts that it is built by besides its settings, by name; then they are its fourth argument, `files`.
+
+        Checkpoints keep them. `tokenizer.json`, of the tokenizers library, cuts captions instead of `vocab.tokenizer`.
+        """
+        return {}
+
+    def load_pretrained(self, config: Any) -> None:
+        """Starts a new run with what weights are published; here with random ones."""
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles what training calls, in place, so that parameters keep their names."""
-        super().compile(*args, **kwargs)
-        self.teacher_forced = torch.compile(self.teacher_forced, *args, **kwargs)  # type: ignore[method-assign]
+        """Compiles what training and decoding call, in place, so that parameters keep their names."""
+        for name in self.compiles:
+            setattr(self, name, torch.compile(getattr(self, name), *args, **kwargs))
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is not compiled; it would train the original."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {name: value for name, value in state.items() if name != "teacher_forced"}
+        return {name: value for name, value in state.items() if name not in self.compiles}
 
 
-def build_decoder(config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int) -> Decoder:
-    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`."""
+def build_decoder(
+    config: DecoderConfig, feature_shape: tuple[int, ...], vocabulary_size: int, files: Mapping[str, str] | None = None
+) -> Decoder:
+    """The decoder that the configuration names, for features of shape `(D,)` or `(R, D)`.
+
+    `files` are those that a checkpoint keeps of it, see `Decoder.files`.
+    """
     size = feature_shape[-1] if config.reads_regions else math.prod(feature_shape)
-    decoder: Decoder = find("decoder", config.name).load()(config, size, vocabulary_size)
-    return decoder
+    built_by: type[Decoder] = find("decoder", config.name).load()
+    read = decoder_files(config) if files is None else files
+    return built_by(config, size, vocabulary_size, **({"files": read} if read else {}))
+
+
+def decoder_files(config: DecoderConfig) -> dict[str, str]:
+    """What `Decoder.files` says; of a plugin's function nothing."""
+    found: dict[str, str] = getattr(find("decoder", config.name).load(), "files", lambda _: {})(config)
+    return found
 
 
 @torch.no_grad()

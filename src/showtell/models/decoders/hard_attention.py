@@ -7,8 +7,6 @@ are the same every time.
 Shape legend: B batch, T words with `<end>`, V vocabulary, R regions.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
@@ -40,7 +38,8 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         """
         # drawn once per caption, for all its words
         expected = torch.rand(len(captions), 1, device=captions.device) < EXPECTED
-        logits, weights, looks = self.unrolled(features, captions, partial(self.look, expected=expected))
+        before, weights, looks = self.unrolled(features, captions, expected)
+        logits = self.output(before)
         log_likelihood = logits.log_softmax(2).gather(2, captions.unsqueeze(2)).squeeze(2).sum(1).detach()
         advantage = log_likelihood - self.baseline
         # log p(s | a); captions that took the expectation drew nothing
@@ -50,6 +49,9 @@ class HardAttentionDecoder(SoftAttentionDecoder):
         if self.training:
             self.baseline.lerp_(log_likelihood.mean(), 1 - BASELINE_DECAY)
         return logits, -reward - self.entropy_weight * entropy
+
+    def before_words(self, features: Tensor, captions: Tensor) -> None:
+        """Not possible: what is learnt by REINFORCE needs the logits."""
 
     def look(self, weights: Tensor, expected: Tensor | None = None) -> Tensor:
         """One region per row (eq. 8 and 9), as zeros and a one; in training all where `expected`, `(N, 1)`, says so."""

@@ -27,6 +27,7 @@ class LSTMDecoder(WordTableDecoder):
     """
 
     takes_several = True
+    compiles = ("_image", "_cell")  # `nn.LSTM`, which training calls, is a kernel of its own
 
     def __init__(self, config: LSTMConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -44,13 +45,17 @@ class LSTMDecoder(WordTableDecoder):
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing: features `(B, D)`, or `(B, R, D / R)` read as one vector, and `(B, T)` to `(B, T, V)`."""
+        logits: Tensor = self.output(self.before_words(features, captions)[0])
+        return logits
+
+    def before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Decoder`."""
         words = self.word_embedding(given_words(captions))
         image = repeat_rows((self._image(features),), len(captions) // len(features))[0]
         if self.image_every_step:
             words = words + image
         hidden, _ = self.lstm(torch.cat([image, words], dim=1))
-        logits: Tensor = self.output(hidden[:, 1:])
-        return logits
+        return hidden[:, 1:], hidden.new_zeros(())
 
     def initial_state(self, features: Tensor) -> State:
         """The state after the picture was seen."""
@@ -76,11 +81,14 @@ class LSTMDecoder(WordTableDecoder):
         for layer, (before, kept) in enumerate(zip(hidden.unbind(1), cell.unbind(1), strict=True)):
             if layer:
                 gates = self._gates(dropout(layers[-1][0], self.lstm.dropout, self.training), layer)
-            sums = torch.addmm(gates, before, self._weight("weight_hh", layer).t())
-            enter, forget, candidate, leave = sums.chunk(4, dim=1)  # the order of `nn.LSTM`
-            layers.append(lstm_cell((enter, forget, leave, candidate), kept))
+            layers.append(self._cell(gates, self._weight("weight_hh", layer), before, kept))
         hiddens, cells = zip(*layers, strict=True)
         return torch.stack(hiddens, dim=1), torch.stack(cells, dim=1)
+
+    def _cell(self, gates: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer's hidden and cell `(N, H)` after the word."""
+        enter, forget, candidate, leave = torch.addmm(gates, hidden, recurrent.t()).chunk(4, dim=1)  # as `nn.LSTM`'s
+        return lstm_cell((enter, forget, leave, candidate), cell)
 
     def _gates(self, given: Tensor, layer: int) -> Tensor:
         """What a layer's input brings to its gates, both biases with it."""

@@ -35,6 +35,7 @@ class TopDownDecoder(WordTableDecoder):
 
     takes_several = True
     of_picture = 3
+    compiles = ("_recur",)
 
     def __init__(self, config: TopDownConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -58,6 +59,11 @@ class TopDownDecoder(WordTableDecoder):
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and doubly stochastic attention's term (Xu et al. 2015, eq. 14) where it is asked for."""
+        before, extra = self.before_words(features, captions)
+        return self.output(before), extra
+
+    def before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Decoder`."""
         state = self.begin(features, captions)
         hiddens, weights = [], []
         for word in self.word(given_words(captions)).unbind(1):
@@ -65,7 +71,7 @@ class TopDownDecoder(WordTableDecoder):
             hiddens.append(state[2])
             weights.append(state[WEIGHTS])
         penalty = coverage_penalty(self.penalty_weight, torch.stack(weights, dim=1))
-        return self.output(torch.stack(hiddens, dim=1)), penalty
+        return torch.stack(hiddens, dim=1), penalty
 
     def initial_state(self, features: Tensor) -> State:
         """The state after the picture was seen; both LSTMs begin with zeros."""

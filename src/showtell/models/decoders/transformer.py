@@ -29,6 +29,7 @@ class TransformerDecoder(Decoder):
 
     takes_several = True
     of_picture = 1
+    compiles = ("_words_after",)
 
     def __init__(self, config: TransformerConfig, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -43,8 +44,14 @@ class TransformerDecoder(Decoder):
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Teacher forcing: features `(B, R, D)` and captions `(B, T)` to logits `(B, T, V)`."""
+        logits: Tensor = self.output(self.before_words(features, captions)[0])
+        return logits
+
+    def before_words(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Decoder`."""
         past, _, memory = self.begin(features, captions)
-        return self._run(given_words(captions), past, memory)[0]
+        before = self._words_after(given_words(captions), past, memory)[0]
+        return before, before.new_zeros(())
 
     def initial_state(self, features: Tensor) -> State:
         """The state after the picture was seen."""
@@ -56,26 +63,26 @@ class TransformerDecoder(Decoder):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One word further: tokens `(N,)` to logits `(N, V)`."""
         past, _, memory = state
-        logits, past, weights = self._run(tokens.unsqueeze(1), past, memory, with_weights=True)
-        return logits.squeeze(1), (past, weights, memory)
+        before, past, weights = self._words_after(tokens.unsqueeze(1), past, memory, single=True)
+        return self.output(before.squeeze(1)), (past, weights, memory)
 
     def attention(self, state: State) -> Tensor:
         """The weights `(N, R)` on the regions in the last step: the last layer's, averaged over heads."""
         return state[1]
 
-    def _run(
-        self, tokens: Tensor, past: Tensor, memory: Tensor, with_weights: bool = False
+    def _words_after(
+        self, tokens: Tensor, past: Tensor, memory: Tensor, single: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of words after those of the past, the past with them, the last word's weights on the regions."""
+        """What becomes logits `(N, T', H)`, the past with the words given, a `single` word's weights on the regions."""
         places = sinusoids(past.shape[1], tokens.shape[1], self.enter.out_features).to(memory)
         hidden = self.enter(self.word_embedding(tokens)) + places
         layers = []
         for layer, block in enumerate(self.blocks):
-            hidden, known, query = block(hidden, past[:, :, layer], memory[:, layer])
+            hidden, known, query = block(hidden, past[:, :, layer], memory[:, layer], causal=not single)
             layers.append(known)
         last = cast(Block, self.blocks[-1])
-        weights = last.weights(query, memory[:, -1]) if with_weights else hidden.new_zeros(())
-        return self.output(self.norm(hidden)), torch.stack(layers, dim=2), weights
+        weights = last.weights(query, memory[:, -1]) if single else hidden.new_zeros(())
+        return self.norm(hidden), torch.stack(layers, dim=2), weights
 
 
 class Block(nn.Module):
@@ -94,14 +101,14 @@ class Block(nn.Module):
         self.narrow = nn.Linear(4 * hidden, hidden)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, hidden: Tensor, past: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, hidden: Tensor, past: Tensor, memory: Tensor, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
         """From `(N, T', H)` to the same, keys and values `(N, T + T', 2H)` of all words, and what asked the regions.
 
-        Captions of one picture ask its regions as one longer caption would.
+        Captions of one picture ask its regions as one longer caption would. `causal`: no word sees later ones.
         """
         query, own = self.self_in(self.norms[0](hidden)).split([hidden.shape[2], 2 * hidden.shape[2]], dim=2)
         known = torch.cat([past, own], dim=1)
-        hidden = hidden + self.dropout(self.self_out(self._attend(query, known, causal=query.shape[1] > 1)))
+        hidden = hidden + self.dropout(self.self_out(self._attend(query, known, causal)))
         asked = self.query(self.norms[1](hidden))
         seen = self._attend(by_picture(asked, memory).flatten(1, 2), memory).view_as(asked)
         hidden = hidden + self.dropout(self.cross_out(seen))

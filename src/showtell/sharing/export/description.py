@@ -40,7 +40,7 @@ def description(captioner: Captioner, decoding: DecodingConfig) -> dict[str, Any
 
 def shown_otherwise(vocabulary: Vocabulary) -> dict[str, str]:
     """Tokens whose words are not shown as they are: nltk's quotes, say."""
-    shown = (vocabulary.tokenizer.pieces([word])[0].strip() for word in vocabulary.words)
+    shown = (vocabulary.tokenizer.pieces([_PROBE, word])[1].strip() for word in vocabulary.words)
     return {str(token): text for token, text in enumerate(shown) if text != vocabulary.words[token]}
 
 
@@ -49,7 +49,11 @@ def glued(vocabulary: Vocabulary) -> dict[str, list[Any]]:
 
     That is all that a tokenizer of ours knows: of the pairs, those of punctuation marks alone.
     """
-    touch, words = vocabulary.tokenizer.touch, list(enumerate(vocabulary.words))[UNK + 1 :]
+    words = list(enumerate(vocabulary.words))[UNK + 1 :]
+
+    def touch(left: str, right: str) -> bool:
+        return not vocabulary.tokenizer.pieces([left, right])[1].startswith(" ")
+
     before = [token for token, word in words if touch(_PROBE, word)]
     after = [token for token, word in words if touch(word, _PROBE)]
     marks = [token for token, word in words if not any(letter.isalnum() for letter in word)]

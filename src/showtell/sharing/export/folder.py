@@ -94,8 +94,13 @@ def write_model(captioner: Captioner, decoding: DecodingConfig, folder: Path, *,
     """Writes the graphs and what is to be known besides.
 
     Raises:
-        ConfigError: a part of the model that cannot be written as ONNX.
+        ConfigError: a part of the model that cannot be written as ONNX, such as a language model.
     """
+    if (decoder := captioner.configs[0].decoder).brings_tokenizer:
+        raise ConfigError(
+            f"decoder={decoder.name}: its language model is not written as ONNX; predict.py RUN --pack FILE.zip, "
+            "which showtell.load takes, travels too"
+        )
     from showtell.sharing.export.caption import Captioner as Exported  # late: what needs the extra's packages
     from showtell.sharing.export.description import description
     from showtell.sharing.export.graphs import GRAPHS, write_graphs

@@ -83,7 +83,7 @@ function fill() {
   const several = answer.captions.length > 1;
   byId("others-title").hidden = !several;
   byId("others").replaceChildren(...(several ? answer.captions : []).map((one, place) => {
-    const button = make("button", "", make("span", "", one.text), make("small", "", percent(Math.exp(one.logprob))));
+    const button = make("button", "", make("span", "", one.text), make("small", "", percent(Math.exp(one.logprob / (one.words.length + 1)))));
     button.type = "button";
     button.addEventListener("click", () => choose(place));
     return make("li", "", button);
