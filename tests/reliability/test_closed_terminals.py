@@ -3,18 +3,14 @@
 `pytest -m "slow or not slow" tests/reliability/test_closed_terminals.py` closes 60 terminals at random moments.
 """
 
-import os
-import pty
 import random
-import sys
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.conftest import wait_until
-from tests.reliability.conftest import ROOT, Words
+from tests.reliability.conftest import Words
+from tests.reliability.terminal import InTerminal
 
 from showtell.checkpointing.io import load_checkpoint
 from showtell.run import Run
@@ -24,27 +20,11 @@ TRIES = 20
 
 def train_and_close(words: list[str], folder: Path, seconds: float) -> int:
     """Starts train.py in a terminal, closes that so long after the first checkpoint below the folder; the exit code."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ |= {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", "TERM": "xterm"}
-        os.chdir(folder)
-        os.execv(sys.executable, [sys.executable, str(ROOT / "train.py"), *words])
-    reader = threading.Thread(target=_read, args=(terminal,), daemon=True)
-    reader.start()
-    wait_until(lambda: any(folder.rglob("checkpoints/last.ckpt")) or _has_ended(pid), 300)
+    started = InTerminal(words, folder)
+    wait_until(lambda: any(folder.rglob("checkpoints/last.ckpt")) or started.process.poll() is not None, 300)
     time.sleep(seconds)
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def _read(terminal: int) -> None:
-    with suppress(OSError):
-        while os.read(terminal, 65536):
-            pass
-
-
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    started.close()
+    return started.process.wait()
 
 
 def check_saved(directory: Path) -> None:
