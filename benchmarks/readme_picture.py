@@ -1,10 +1,15 @@
 """Draws docs/images/demo.jpg, the README's picture, from a run of the demo: `python benchmarks/readme_picture.py RUN`.
 
-On top some validation pictures with their captions, below where the decoder looked for each word of one of them.
+On top some validation pictures with their captions, below where the decoder looked for each word of one of them. With
+`--gallery PAGE`, of predict.py, docs/images/gallery.png: the top of that page, by Chromium.
 """
 
 import argparse
+import subprocess
+import tempfile
 from pathlib import Path
+
+from PIL import Image
 
 import showtell
 from showtell.data.images import picture_pixels
@@ -14,6 +19,7 @@ from showtell.gallery.drawing import attention_sheet, caption_card, contact_shee
 from showtell.prediction.captioner import Captioned
 
 OUTPUT = Path(__file__).parents[1] / "docs/images/demo.jpg"
+GALLERY = OUTPUT.with_name("gallery.png")
 CARDS, WIDTH, WORDS = 4, 242, 11
 
 
@@ -21,7 +27,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a run of the demo")
     parser.add_argument("--root", type=Path, default=Path("data/shapes"), help="where its pictures lie (%(default)s)")
+    parser.add_argument("--gallery", type=Path, metavar="PAGE", help="a page of the run; draws that instead")
     options = parser.parse_args()
+    if options.gallery:
+        screenshot(options.gallery)
+        return
     captioner = showtell.load(options.run)
     chosen = true_and_various(captioner.caption(sorted((options.root / "val").glob("*.jpg"))[:200]), options.root)
     cards = [caption_card(picture_pixels(one.path), one.captions[0], width=WIDTH) for one in chosen]
@@ -33,6 +43,15 @@ def main() -> None:
     OUTPUT.parent.mkdir(exist_ok=True)
     picture.save(OUTPUT, quality=82, optimize=True, progressive=True)
     print(f"{OUTPUT}: {picture.width} x {picture.height}, {OUTPUT.stat().st_size / 1000:.0f} KB")
+
+
+def screenshot(page: Path) -> None:
+    """The top of a page, in 128 colours."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = [f"--screenshot={folder}/page.png", "--window-size=1100,760", page.resolve().as_uri()]
+        subprocess.run(["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", *told], check=True)
+        Image.open(f"{folder}/page.png").convert("RGB").quantize(128).save(GALLERY, optimize=True)
+    print(f"{GALLERY}: {GALLERY.stat().st_size / 1000:.0f} KB")
 
 
 def true_and_various(captioned: list[Captioned], root: Path) -> list[Captioned]:

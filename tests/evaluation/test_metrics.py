@@ -152,3 +152,10 @@ def test_a_metric_of_ones_own_is_scored_like_the_others(monkeypatch):
     assert scores.corpus["length"] == 0.75
     assert [scores.pictures[picture]["length"] for picture in (1, 2)] == [1.0, 0.5]
     assert scores.corpus.keys() == {"length", "cider", "cider_d"}
+
+
+def test_cider_of_a_single_picture_is_said_to_tell_nothing():
+    one = score_captions({1: "a dog runs"}, {1: ["a dog runs"]})
+    assert one.corpus["cider"] == 0 and "CIDEr is 0 whatever is said of a single picture" in one.notes[0]
+    assert not score_captions({1: "a dog runs", 2: "a cat"}, {1: ["a dog runs"], 2: ["a cat"]}).notes
+    assert not score_captions({1: "a dog runs"}, {1: ["a dog runs"]}, ["bleu"]).notes

@@ -13,6 +13,7 @@ from typing import Any
 from showtell.checkpointing.pack import CARD, ENCODER, WEIGHTS, is_pack, tensors_as_bytes, write_pack
 from showtell.checkpointing.stored import StoredModel, load_model
 from showtell.config import Config, ConfigError, restore
+from showtell.config.outputs import check_outputs
 from showtell.config.plugins import origins
 from showtell.data.fetch.sets import PUBLIC_SETS
 from showtell.data.paths import shown
@@ -38,6 +39,7 @@ def pack(source: Path, target: Path) -> list[str]:
     """
     if not is_pack(target):
         raise ConfigError(f"--pack {shown(target)}: a pack is a zip file; name it {shown(target)}.zip")
+    check_outputs([("--pack", target)], [("the model", source)])
     stored = load_model(source)
     if stored.is_packed:
         raise ConfigError(f"--pack: {shown(source)} is a pack already; copy it, or name a run")
