@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.prediction.conftest import Said
 
-from showtell.errors import ConfigError
+from showtell.errors import ConfigError, UserError
 
 Call = Callable[..., Said]
 
@@ -82,3 +82,12 @@ def test_temporaries_of_a_killed_command_go(call: Call, tiny_run: Path, photos: 
     assert len(list((tmp_path / "out").iterdir())) == 1
     assert call(tiny_run, photos / "0.png", "--save-pictures", tmp_path / "out").status == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
+
+
+def test_links_in_a_circle_are_one_line(call: Call, tiny_run: Path, photos: Path, tmp_path: Path) -> None:
+    loop = tmp_path / "loop.ckpt"
+    loop.symlink_to(loop)
+    with pytest.raises(UserError, match=r"loop\.ckpt"):
+        call(loop, photos)
+    with pytest.raises(UserError, match="loop"):
+        call(tiny_run, photos, "--save-pictures", loop)

@@ -112,7 +112,7 @@ def caption_and_report(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace, checkpoints: int, words: Sequence[str]) -> None:
     """Refuses, by a ConfigError, combinations of options that cannot be meant."""
-    folders = [folder.resolve() for folder in (options.attention, options.save_pictures) if folder]
+    folders = [Path(os.path.realpath(folder)) for folder in (options.attention, options.save_pictures) if folder]
     files = (options.output, options.scores, options.gallery, options.analysis)
     written = [file for file in files if file and file.is_dir()]
     blocked = [folder for folder in folders if folder.exists() and not folder.is_dir()]

@@ -179,7 +179,7 @@ def _differing(names: Sequence[str]) -> list[str]:
 
 def _telling_parts(file: Path, *, with_name: bool) -> tuple[str, ...]:
     """The path without what every run has."""
-    folders = [part for part in file.resolve().parent.parts if part != "checkpoints"]
+    folders = [part for part in Path(os.path.realpath(file)).parent.parts if part != "checkpoints"]
     return tuple([*folders, file.stem] if with_name else folders)
 
 
