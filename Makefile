@@ -16,15 +16,22 @@ help:
 
 setup: .venv/installed
 
-.venv/installed: pyproject.toml
+.venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Showtell needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	@if command -v uv >/dev/null; then uv venv --quiet --allow-existing --python $(PYTHON) .venv; \
 		else $(PYTHON) -m venv .venv; fi
+
+.venv/installed: pyproject.toml | .venv/bin/python
 	@$(INSTALL) -e '.[dev,sweep]'
+	@touch .venv/package $@
+
+# the package alone: training needs no test tools
+.venv/package: pyproject.toml | .venv/bin/python
+	@$(INSTALL) -e .
 	@touch $@
 
-train: setup
+train: .venv/package
 	$(BIN)/python train.py $(ARGS)
 
 test: setup lint

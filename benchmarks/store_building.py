@@ -18,6 +18,7 @@ from machine import DATA, at_least, cpu
 from torch import Tensor
 
 from showtell.config import EncoderConfig
+from showtell.data.encoding import PictureEncoder
 from showtell.data.feature_store import open_or_build
 from showtell.data.store_request import StoreRequest
 from showtell.models.encoders.base import build_encoder
@@ -54,7 +55,7 @@ def compare(name: str, data: Path, pictures: int) -> None:
         at_least(figure, round(ratio, 3), 0.9, "x")
 
 
-def measure(paths: list[Path], fast: FastEncoder, batch: Tensor, encoder: torch.nn.Module) -> dict[str, float]:
+def measure(paths: list[Path], fast: PictureEncoder, batch: Tensor, encoder: torch.nn.Module) -> dict[str, float]:
     spent = {"building": 0.0, "bare": 0.0}
     with TemporaryDirectory() as root:
         for start in range(0, len(paths), TURN):

@@ -71,7 +71,7 @@ def test_every_value_of_a_recipe_survives_composition(name: str) -> None:
 def test_the_defaults_are_the_embedded_demo_with_the_offline_encoder() -> None:
     config = parse(compose("config", with_recipe([])))
     assert (config.data.format, config.encoder.name, config.name) == ("shapes", "efficientnet_lite0", "demo")
-    assert (config.encoder.pooling, config.training.max_epochs) == ("cells", 3)
+    assert (config.encoder.pooling, config.training.max_epochs) == ("cells", 2)
 
 
 @pytest.mark.parametrize("words", [["data=shards"], ["data=custom", "data.root=photos"], ["experiment=coco"]])

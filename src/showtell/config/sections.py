@@ -204,6 +204,10 @@ class FeaturesConfig(Section):
     precision: str = setting(
         "auto", "the encoder's; auto: bfloat16 where the hardware has it", choices=("auto", "float32", "bfloat16")
     )
+    backend: str = setting(
+        "torch", "what runs the encoder for a store; openvino, an extra, is faster on a CPU (docs/encoders.md)",
+        choices=("torch", "openvino"), needs=_STORED,
+    )  # fmt: skip
     batch_size: int = setting(
         32, "pictures per forward pass of the encoder", low=1, high=65_536, on_resume="ignore", identifies=False,
         compared=False,

@@ -88,6 +88,7 @@ def add_sharing_flags(parser: argparse.ArgumentParser) -> None:
     """Adds what gives a model to other people."""
     group = parser.add_argument_group("sharing", "In the place of pictures; docs/sharing.md explains it.")
     group.add_argument("--pack", type=Path, metavar="FILE.zip", help="write the model as one file that travels")
+    group.add_argument("--push", metavar="USER/NAME", help="send the pack to a model hub, by huggingface_hub")
     group.add_argument(
         "--export", type=Path, metavar="DIR", help="write it as ONNX files with a script: docs/export.md"
     )
@@ -102,7 +103,7 @@ def add_sharing_flags(parser: argparse.ArgumentParser) -> None:
 
 def shares(options: argparse.Namespace) -> bool:
     """Whether one of these is given."""
-    given = options.pack, options.export, options.web, options.quantize, options.runtime, options.host
+    given = options.pack, options.push, options.export, options.web, options.quantize, options.runtime, options.host
     return options.serve is not None or any(given)
 
 

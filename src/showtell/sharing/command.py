@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from showtell.checkpointing.pack import is_pack
 from showtell.config import ConfigError, DecodingConfig
 from showtell.data.paths import shown
 from showtell.prediction.inputs import load_models, split_arguments
@@ -26,7 +27,7 @@ def share(options: argparse.Namespace) -> int:
     if options.serve is not None or options.host:
         from showtell.sharing.serve import check, serve
 
-        check(options, words, (*_OF_PICTURES, "pack", "export", "web", "quantize", "runtime"))
+        check(options, words, (*_OF_PICTURES, "pack", "push", "export", "web", "quantize", "runtime"))
         (model,) = load_models(files, options)
         serve(model, options)
         return 0
@@ -34,7 +35,11 @@ def share(options: argparse.Namespace) -> int:
     if options.pack:
         from showtell.sharing.pack import pack
 
-        print("\n".join(pack(files[0], options.pack)))
+        print("\n".join(pack(files[0], options.pack)), flush=True)
+    if options.push:
+        from showtell.sharing.hub import push
+
+        print("\n".join(push(options.pack or files[0], options.push)))
     if options.export:
         from showtell.sharing.export.folder import export
 
@@ -54,6 +59,8 @@ def _check(options: argparse.Namespace, files: Sequence[Path], words: Sequence[s
         raise ConfigError("--quantize belongs to --export DIR or --web DIR; add one, or leave it out")
     if options.runtime and not options.web:
         raise ConfigError("--runtime belongs to --web DIR; add that, or leave it out")
+    if options.push and not options.pack and not is_pack(files[0]):
+        raise ConfigError(f"--push {options.push}: a pack is pushed; add --pack FILE.zip")
     if words:
         raise ConfigError(f"{shown(' '.join(words))}: {flag} captions nothing; leave pictures out")
     for name in (*_OF_PICTURES, *(("seed",) if exported else _DECODING)):

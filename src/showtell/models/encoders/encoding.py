@@ -23,6 +23,7 @@ from showtell.distributed import rank_zero_first
 from showtell.files import atomic_write, short_hash
 from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
 from showtell.models.encoders.composite import find_composite
+from showtell.models.encoders.openvino import OpenVinoEncoder, check_openvino
 from showtell.models.encoders.pair import parts_of
 from showtell.models.encoders.weights import OFFLINE, EncoderWeights, UnreachableError, WeightsError
 from showtell.models.settings import TimmConfig
@@ -69,6 +70,8 @@ class FrozenEncoder(LazyEncoder):
         self.is_given = bool(config.resume or config.init_from) or len(parts_of(config.encoder)) > 1
         self.device = resolve_device(config.device)
         self.precision = encoding_precision(config.features.precision, self.device)
+        if config.features.backend == "openvino":
+            check_openvino(self.device)
 
     @cached_property
     def weights(self) -> EncoderWeights:
@@ -86,15 +89,17 @@ class FrozenEncoder(LazyEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells its features from those of other weights, poolings and precisions."""
-        return encoder_fingerprint(self.config, self.weights, self.precision)
+        """Tells its features from those of other weights, poolings, precisions and backends."""
+        return encoder_fingerprint(self.config, self.weights, self.precision, self.run.features.backend)
 
-    def at_work(self) -> "FastEncoder":
+    def at_work(self) -> "FastEncoder | OpenVinoEncoder":
         """The encoder at full speed, for many pictures."""
+        if self.run.features.backend == "openvino":
+            return OpenVinoEncoder(folded_copy(self.network), self.precision)
         return FastEncoder(self.network, self.device, self.precision)
 
 
-def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precision: str) -> str:
+def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precision: str, backend: str = "torch") -> str:
     """A hash of everything that decides a feature's value; a shipped network is not built for it."""
     facts = {
         "name": config.name,
@@ -103,6 +108,8 @@ def encoder_fingerprint(config: EncoderConfig, weights: EncoderWeights, precisio
         "transform": weights.transform.facts(),
         "precision": precision,
     }
+    if backend != "torch":  # which older stores do not name
+        facts["backend"] = backend
     if isinstance(config, TimmConfig) and config.vector != "auto":
         facts["vector"] = config.vector
     if code := (find_composite(config) or find_backbone(config)).code():
