@@ -19,6 +19,7 @@ from benchmarks.views_at_prediction import captioned, compare, folders, parser, 
 def main() -> None:
     found = parser(__doc__)
     found.add_argument("--captions", type=int, default=1, help="of the ensemble for each picture")
+    found.add_argument("--students", type=int, help="of each ensemble; as many as it has members if not said")
     options = found.parse_args()
     words, places = options.set, folders(options)
     systems: dict[str, list[str]] = {"one": [], "distilled": []}
@@ -35,7 +36,8 @@ def main() -> None:
         ensembles.append(str(val))
         options.set = [*words, f"data.extra_captions={extra}"]
         students = runs / f"distilled{options.captions}"
-        learnt = [trained(options.recipe, seed, data, students, options) for seed in seeds]
+        taught = range(1, (options.students or options.seeds) + 1)
+        learnt = [trained(options.recipe, seed, data, students, options) for seed in taught]
         for name, own in (("one", checkpoints), ("distilled", learnt)):
             for checkpoint in own:
                 file = checkpoint.parent / f"val_beam{options.beam}_views1.json"

@@ -104,7 +104,7 @@ def test_without_the_extra_a_note_names_it(files, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--metrics", "clipscore"], "it looks at the pictures: predict.py --metrics clipscore, or"),
+        (["--metrics", "clipscore"], "--metrics clipscore: it looks at the pictures; say with --images DIR"),
         (["--metrics", "clipscore", "--images", "nowhere"], "no such folder"),
         (["--metrics", "clipscore", "--images", "."], "0001.jpg is not there"),
         (["--images", "pictures"], "belongs to --analysis FILE.html or --metrics clipscore"),

@@ -114,7 +114,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for words, message in {
         ("--pictures", "0"): "--pictures 0 is out of range; it must be from 1 to 5,000",
         ("data=custom", f"data.root={tmp_path}/no"): "no is no folder; set it to the folder of your pictures",
-        ("vocab.tokenizer=klingon",): "vocab.tokenizer='klingon' is not an option; choose one of characters",
+        ("vocab.tokenizer=klingon",): "vocab.tokenizer='klingon' is not an option; choose one of bpe, characters",
     }.items():
         assert main(["show", *words]) == 2
         (line,) = capsys.readouterr().err.splitlines()

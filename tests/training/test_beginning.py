@@ -79,7 +79,11 @@ def test_features_that_do_not_fit_on_the_disk_are_refused_before_the_first(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 + 6 pictures with 512 numbers of 4 bytes: 61,440 bytes for both splits."""
-    monkeypatch.setattr("showtell.data.store_room.shutil.disk_usage", lambda _: type("Usage", (), {"free": 61_439}))
+
+    def usage(place: Path) -> object:
+        return type("Usage", (), {"free": 61_439 if place.is_relative_to(tmp_path / "cache") else 10**9})
+
+    monkeypatch.setattr("showtell.data.store_room.shutil.disk_usage", usage)
     with pytest.raises(UserError, match="the features need"):
         train(tiny_config(cache=str(tmp_path / "cache")), tmp_path / "run")
     assert not encoded(tmp_path / "cache")

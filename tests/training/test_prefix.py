@@ -14,6 +14,7 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.run import Run
+from showtell.sharing.pack import pack
 from showtell.training.train import train
 
 pytest.importorskip("transformers")
@@ -52,6 +53,9 @@ def test_a_resume_is_exact_and_the_checkpoint_alone_captions(
     picture = next((tiny_coco / "val").iterdir())
     (found,) = showtell.load(whole.directory).caption([picture])
     assert found.captions[0] and "Ġ" not in found.captions[0]
+    pack(whole.directory, tmp_path / "packed.zip")
+    (same,) = showtell.load(tmp_path / "packed.zip").caption([picture])
+    assert (same.captions, same.hypotheses) == (found.captions, found.hypotheses)
     if not tune:
         assert train(config(1, init_from=str(whole.directory)), tmp_path / "second") >= 0
 

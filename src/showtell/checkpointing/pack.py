@@ -33,7 +33,7 @@ _EXAMPLE = re.compile(r"examples/\d{1,2}\.jpg")
 _REMEDY = "get the pack anew, or make it by predict.py RUN --pack FILE.zip"
 # JSON of a few bytes becomes objects of many: so much of it is read, so many lists and values in it
 MAX_ABOUT_BYTES = 16 << 20
-MAX_LISTS, MAX_VALUES = 20_000, 1_000_000
+MAX_LISTS, MAX_VALUES = 500_000, 1_000_000  # a tokenizer of a language model has a list for each of its merges
 _LOCAL_HEADER_BYTES = 30
 MAX_HEADER_BYTES = 4 << 20  # of a safetensors file: thousands of tensors
 

@@ -129,7 +129,7 @@ def _columns(files: dict[str, str], size: int, model: str) -> tuple[Tensor, Tens
             f"decoder.model={model}: config.json and tokenizer.json do not belong together, or name no end of text "
             "(eos_token_id); give a model that was trained with this tokenizer"
         )
-    columns = torch.tensor([end, end, end, *numbers])
+    columns = [end, end, end, *numbers]
     marks = torch.tensor([True, False, True, *(number in tokenizer.marks or number == end for number in numbers)])
     assert columns[END] == end
-    return columns, marks
+    return torch.tensor(columns), marks
