@@ -22,7 +22,8 @@ from showtell.data.encoding import PictureEncoder
 from showtell.data.feature_store import open_or_build
 from showtell.data.store_request import StoreRequest
 from showtell.models.encoders.base import build_encoder
-from showtell.models.encoders.encoding import FastEncoder, encoding_precision
+from showtell.models.encoders.encoding import FastEncoder
+from showtell.models.precision import encoding_precision
 
 TURN = 16
 

@@ -32,8 +32,9 @@ from showtell.data.workers import watched
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps
 from showtell.models.encoders.base import Encoder
-from showtell.models.encoders.encoding import FastEncoder, encoding_precision
+from showtell.models.encoders.encoding import FastEncoder
 from showtell.models.encoders.pair import in_words, pixels_in_words
+from showtell.models.precision import decoding_precision, encoding_precision
 from showtell.prediction.building import best_score, stored_decoder, stored_encoder
 from showtell.prediction.pictures import Look, Pictures, as_list, looks_at
 from showtell.text import Vocabulary, tokenizer_of
@@ -69,10 +70,14 @@ class PictureCaptioner(ABC):
     Attributes:
         vocabulary: what the tokens mean.
         configs: of the training runs; captions are read off as the first one says.
+        device: where it computes.
+        precision: in which decoders compute: float32, or bfloat16 where that is safe.
     """
 
     vocabulary: Vocabulary
     configs: Sequence[Config]
+    device: torch.device
+    precision: str
 
     @abstractmethod
     def looks(self, views: int = 1, seed: int = 0) -> list[Look]:
@@ -156,13 +161,15 @@ class PictureCaptioner(ABC):
         self, pixels: Sequence[Tensor], decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for pixels as `start` takes them."""
-        step, state = self.start(pixels)
-        return decode(step, state, decoding or self.configs[0].decoding, generator)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            step, state = self.start(pixels)
+            return decode(step, state, decoding or self.configs[0].decoding, generator)
 
 
 class Captioner(PictureCaptioner):
     """A trained model, with vocabulary and configuration of its run; `device=auto` is a GPU where there is one.
 
+    `precision` is the decoder's: `auto` is bfloat16 where it was trained in that and the device computes it fast.
     `print` tells what it is; `file` is the checkpoint that it came from.
     """
 
@@ -174,10 +181,12 @@ class Captioner(PictureCaptioner):
         config: Config,
         device: str = "auto",
         file: Path | None = None,
+        precision: str = "auto",
     ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("--device cuda: this machine has no usable GPU; use --device cpu or auto")
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device, self.precision = place, decoding_precision(precision, config.device.precision, place)
         self.encoder = FastEncoder(encoder, place, encoding_precision(config.features.precision, place))
         self.decoder = decoder.to(place).eval()
         self.stepper = self.decoder.stepper()
@@ -199,13 +208,13 @@ class Captioner(PictureCaptioner):
             "data": config.data.name,
             "decoding": config.decoding.method,
             "best": self.best,
-            "device": str(self.encoder.device),
+            "device": f"{self.device}, decoder in {self.precision}",
         }
         described = [f"  {key:<9} {text}" for key, text in lines.items() if text]
         return "\n".join([f"Captioner of {self.file or 'a module'}", *described])
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str = "auto") -> "Captioner":
+    def from_checkpoint(cls, path: str | Path, device: str = "auto", precision: str = "auto") -> "Captioner":
         """Loads a checkpoint or a pack; of a run directory the best checkpoint.
 
         Raises:
@@ -213,15 +222,15 @@ class Captioner(PictureCaptioner):
             WeightsError: the frozen encoder's weights cannot be had.
         """
         stored = load_model(Path(path))
-        return cls.of(stored, stored_encoder(stored), device)
+        return cls.of(stored, stored_encoder(stored), device, precision)
 
     @classmethod
-    def of(cls, stored: StoredModel, encoder: Encoder, device: str = "auto") -> "Captioner":
+    def of(cls, stored: StoredModel, encoder: Encoder, device: str = "auto", precision: str = "auto") -> "Captioner":
         """The captioner of a file that is open, and its encoder; errors as `from_checkpoint`."""
         config = restore(stored.metadata["config"])
         vocabulary = Vocabulary(stored.metadata["vocabulary"], tokenizer_of(config.vocab, stored.metadata["tokenizer"]))
         decoder = stored_decoder(stored, config)
-        captioner = cls(encoder, decoder, vocabulary, config, device, stored.path)
+        captioner = cls(encoder, decoder, vocabulary, config, device, stored.path, precision)
         captioner.best = str(stored.metadata.get("best"))[:200] if stored.is_packed else best_score(stored.path)
         return captioner
 
