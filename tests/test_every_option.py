@@ -63,6 +63,8 @@ def test_option_trains(option: str, main: Main, words: list[str]) -> None:
         rest = [word for word in words if not word.startswith("vocab")]
     if name in ("scst", "coco_scst", "finetune"):
         rest = [*rest, f"init_from={main(*words)}", "decoder=lstm"]
+    if name == "demo":  # it watches what only drawn scenes can tell; other data are refused before any work
+        extra = [*extra, "training.monitor=val/cider"]
     assert finished(main(option, *rest, *extra))
 
 

@@ -227,6 +227,20 @@ def test_hostile_weights_with_the_right_hash(name, shapes_pack, tmp_path, marker
     assert reason in refused(tmp_path / "hostile.zip", marker)
 
 
+def retold(pack: Path, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The pack with another `model.json`, and the hashes that go with it."""
+    contents = members(pack)
+    about = json.loads(contents.pop("model.json"))
+    del about["files"]
+    change(about)
+    write_pack(target, about, contents)
+    return target
+
+
+def told_config(**sections: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda about: about["config"].update(sections)
+
+
 def setting(section: str, **values: Any) -> Callable[[dict[str, Any]], None]:
     return lambda about: about["config"][section].update(values)
 
@@ -276,21 +290,13 @@ MODELS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 @pytest.mark.parametrize("name", MODELS)
 def test_hostile_models_in_whole_packs(name, shapes_pack, tmp_path, marker):
     change, reason = MODELS[name]
-    contents = members(shapes_pack)
-    about = json.loads(contents.pop("model.json"))
-    del about["files"]
-    change(about)
-    write_pack(tmp_path / "hostile.zip", about, contents)
-    assert reason in refused(tmp_path / "hostile.zip", marker)
+    assert reason in refused(retold(shapes_pack, tmp_path / "hostile.zip", change), marker)
 
 
 def test_an_encoder_larger_than_the_weights_that_came(tiny_pack, tmp_path, marker):
-    contents = members(tiny_pack)
-    about = json.loads(contents.pop("model.json"))
-    del about["files"]
-    about["config"]["encoder"] = {"name": "vit_h_14", "weights": "none"}
-    write_pack(tmp_path / "hostile.zip", about, contents)
-    assert "its encoder vit_h_14 has 630,764,800 weights, and" in refused(tmp_path / "hostile.zip", marker)
+    change = told_config(encoder={"name": "vit_h_14", "weights": "none"})
+    hostile = retold(tiny_pack, tmp_path / "hostile.zip", change)
+    assert "its encoder vit_h_14 has 630,764,800 weights, and" in refused(hostile, marker)
 
 
 def test_what_is_no_file_is_not_opened(tmp_path, marker):

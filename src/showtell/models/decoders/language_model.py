@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from showtell.errors import UserError
+from showtell.models.hub import HubError, fetched_file
 
 DESCRIBED = ("config.json", "tokenizer.json")
 WEIGHTS = "model.safetensors"
@@ -38,15 +39,9 @@ def model_file(model: str, name: str) -> Path:
         return folder / name
     if model.count("/") > 1 or model.startswith((".", "/", "~")):
         raise UserError(f"decoder.model={model}: there is no such folder; {by_hand}")
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-
-    if isinstance(cached := try_to_load_from_cache(model, name), str):
-        return Path(cached)
     try:
-        get_hf_file_metadata(hf_hub_url(model, name))  # asks once; the download tries for half a minute, aloud
-        return Path(hf_hub_download(model, name))
-    except Exception as error:  # its client's own, which changes with the version
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return fetched_file(model, name)
+    except HubError as reason:
         raise UserError(f"decoder.model={model}: {name} cannot be fetched from the hub ({reason}); {by_hand}") from None
 
 

@@ -30,6 +30,7 @@ from showtell.models.encoders.weights import (
     read_state_dict,
     weights_folder,
 )
+from showtell.models.hub import HubError, fetched_file
 from showtell.models.settings import TimmConfig
 
 _FILE = "model.safetensors"
@@ -211,19 +212,14 @@ def hub_file(repository: str | None, wanted_by: str, by_hand: Path) -> Path:
     Raises:
         WeightsError: there is no such file, or no network; the line says where to put it by hand.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-
     if not repository:
         raise WeightsError(
             f"encoder.name={wanted_by}: timm publishes no weights of it; give a file or encoder.weights=none"
         )
-    if isinstance(cached := try_to_load_from_cache(repository, _FILE), str):
-        return Path(cached)
     try:
-        get_hf_file_metadata(hf_hub_url(repository, _FILE))  # asks once; the download tries for half a minute, aloud
-        return Path(hf_hub_download(repository, _FILE))
-    except Exception as error:  # its client's own, which changes with the version
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+        return fetched_file(repository, _FILE)
+    except HubError as error:
+        reason = str(error).rstrip(". ")
         raise UnreachableError(
             f"encoder.name={wanted_by}: cannot fetch {_FILE} of {repository} from the hub ({reason}); "
             f"put it there as {by_hand}"
