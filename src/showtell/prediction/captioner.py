@@ -70,8 +70,7 @@ class PictureCaptioner(ABC):
     Attributes:
         vocabulary: what the tokens mean.
         configs: of the training runs; captions are read off as the first one says.
-        device: where it computes.
-        precision: in which decoders compute: float32, or bfloat16 where that is safe.
+        device, precision: where decoders compute, and in what: float32, or bfloat16 where that is safe.
     """
 
     vocabulary: Vocabulary
@@ -166,15 +165,12 @@ class PictureCaptioner(ABC):
 
     @torch.inference_mode()
     def decode(
-        self,
-        features: Sequence[Tensor],
-        decoding: DecodingConfig | None = None,
-        generator: torch.Generator | None = None,
+        self, features: Sequence[Tensor], config: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for features as `encode` gives them."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             step, state = self.start(features)
-            return decode(step, state, decoding or self.configs[0].decoding, generator)
+            return decode(step, state, config or self.configs[0].decoding, generator)
 
 
 class Captioner(PictureCaptioner):
@@ -221,8 +217,7 @@ class Captioner(PictureCaptioner):
             "best": self.best,
             "device": f"{self.device}, decoder in {self.precision}",
         }
-        described = [f"  {key:<9} {text}" for key, text in lines.items() if text]
-        return "\n".join([f"Captioner of {self.file or 'a module'}", *described])
+        return "\n".join([f"Captioner of {self.file or 'a module'}", *(f"  {k:<9} {v}" for k, v in lines.items() if v)])
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str = "auto", precision: str = "auto") -> "Captioner":
