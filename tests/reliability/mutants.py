@@ -95,7 +95,7 @@ def temporary_elsewhere() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         Path(target).write_bytes(content)
 
-    files._temporary_name = lambda path: other / path.name
+    files.temporary_name = lambda path: other / path.name
     files.os = type("os", (), {**vars(os), "replace": staticmethod(move)})  # type: ignore[assignment]
 
 
