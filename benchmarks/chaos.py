@@ -114,12 +114,15 @@ class Chaos:
         }
         self.bag: list[str] = []  # all kinds in a random order, then again
 
-    def strike(self, name: str, whom: str, sweep: Sweep) -> str | None:
-        """Sends a signal to one of its processes, some time after there is one."""
+    def wait(self, whom: str, sweep: Sweep) -> list[int]:
+        """Its processes of a kind, some time after there is one."""
         seconds = self.rng.uniform(0, 3)
         while not sweep.processes(whom) and sweep.lives(0.1):
             pass
-        found = sweep.processes(whom) if sweep.lives(seconds) else []
+        return sweep.processes(whom) if sweep.lives(seconds) else []
+
+    def strike(self, name: str, whom: str, sweep: Sweep) -> str | None:
+        found = self.wait(whom, sweep)
         if found:
             send(name, self.rng.choice(found))
         return None if found else NOBODY
@@ -145,19 +148,23 @@ class Chaos:
 
     def limit(self, sweep: Sweep) -> str | None:
         """From now on no file of one of its processes may grow beyond some bytes."""
+        found = self.wait(self.rng.choice(WHOM), sweep)
         with suppress(ProcessLookupError, IndexError):
             sizes = (self.rng.choice([100, 5_000, 100_000]), resource.RLIM_INFINITY)
-            resource.prlimit(self.rng.choice(sweep.processes()), resource.RLIMIT_FSIZE, sizes)
+            resource.prlimit(self.rng.choice(found), resource.RLIMIT_FSIZE, sizes)
             return None
         return NOBODY
 
-    def fill(self, sweep: Sweep) -> None:
+    def fill(self, sweep: Sweep) -> str | None:
         """Not a byte is free for some seconds."""
+        if not self.wait("a run", sweep):
+            return NOBODY
         filler, found = sweep.place.parent / "filler", os.statvfs(sweep.place)
         with filler.open("wb") as file, suppress(OSError):
             os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize)
         time.sleep(self.rng.uniform(0.5, 8))
         filler.unlink()
+        return None
 
     def swap(self, file: Path) -> None:
         """Gives two files each other's name."""

@@ -47,7 +47,7 @@ def first_word(models: list[Captioner], picture: Path, word: int, views: int) ->
     with torch.inference_mode():
         for model in models:
             for look in model.looks(views):
-                step, state = model.start([look(pixels)[None]])
+                step, state = model.start(model.encode([look(pixels)[None]]))
                 found.append(float(step(torch.tensor([START]), state)[0].softmax(1)[0, word]))
     return found
 

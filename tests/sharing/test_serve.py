@@ -58,6 +58,14 @@ def test_captions_are_those_of_the_captioner(server, shapes_run):
     assert found["view"] == [0, 0, 1, 1]
 
 
+def test_captions_and_maps_share_the_features(server, monkeypatch):
+    captioner, encoded = server.desk._captioner, []
+    encoder = captioner.encoder
+    monkeypatch.setattr(captioner, "encoder", lambda pixels: encoded.append(len(pixels)) or encoder(pixels))
+    assert "grid" in json.loads(ask(server, body=picture("red"))[2])
+    assert encoded == [1]
+
+
 def test_several_models_and_views_are_served_as_one(tiny_run, tiny_pack):
     with serving(tiny_run, tiny_pack, "--views", 2) as running:
         status, _, content = ask(running, body=picture("blue"))

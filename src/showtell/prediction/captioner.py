@@ -79,8 +79,12 @@ class PictureCaptioner(ABC):
         """What is made of each picture before it is encoded: for each model as many looks as views are wanted."""
 
     @abstractmethod
-    def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
-        """What decoding needs once normalized pixels `(B, 3, S, S)` are seen, one tensor per entry of `looks`."""
+    def encode(self, pixels: Sequence[Tensor]) -> list[Tensor]:
+        """Features of normalized pixels `(B, 3, S, S)`, one tensor per entry of `looks`."""
+
+    @abstractmethod
+    def start(self, features: Sequence[Tensor]) -> tuple[StepFunction, State]:
+        """What decoding needs once the pictures are seen, of features as `encode` gives them."""
 
     @property
     def attends(self) -> bool:
@@ -94,8 +98,10 @@ class PictureCaptioner(ABC):
         """
         return None
 
-    def maps(self, pixels: Sequence[Tensor], captions: Sequence[Sequence[Sequence[int]]]) -> list[list[Tensor | None]]:
-        """The same for pixels as `start` takes them and the tokens of some captions of each picture."""
+    def maps(
+        self, features: Sequence[Tensor], captions: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Tensor | None]]:
+        """The same for features as `encode` gives them and the tokens of some captions of each picture."""
         return [[None] * len(some) for some in captions]
 
     def caption(
@@ -143,7 +149,9 @@ class PictureCaptioner(ABC):
         for batch in load(files, batch_size=batch_size, collate_fn=list):
             readable = [pixels for _, pixels, _ in batch if pixels is not None]
             seen = dict(zip(distinct, map(torch.stack, zip(*readable, strict=True)), strict=False))
-            hypotheses = iter(self.decode([seen[look] for look in looks], decoding, generator) if readable else [])
+            hypotheses = iter(
+                self.decode(self.encode([seen[look] for look in looks]), decoding, generator) if readable else []
+            )
             for place, pixels, error in batch:
                 path, picture = files.names[place], pictures[place]
                 if pixels is None:
@@ -153,10 +161,13 @@ class PictureCaptioner(ABC):
 
     @torch.inference_mode()
     def decode(
-        self, pixels: Sequence[Tensor], decoding: DecodingConfig | None = None, generator: torch.Generator | None = None
+        self,
+        features: Sequence[Tensor],
+        decoding: DecodingConfig | None = None,
+        generator: torch.Generator | None = None,
     ) -> list[list[Hypothesis]]:
-        """The n-best hypotheses for pixels as `start` takes them."""
-        step, state = self.start(pixels)
+        """The n-best hypotheses for features as `encode` gives them."""
+        step, state = self.start(features)
         return decode(step, state, decoding or self.configs[0].decoding, generator)
 
 
@@ -237,12 +248,16 @@ class Captioner(PictureCaptioner):
         """See `PictureCaptioner`."""
         return looks_at(self.transform, self.configs[0].data.augment, views, seed)
 
-    def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
-        """The decoder's step, and its state after the picture; of several looks, their states side by side."""
-        encoded = [self.encoder(one) for one in pixels]
+    def encode(self, pixels: Sequence[Tensor]) -> list[Tensor]:
+        """See `PictureCaptioner`."""
+        features = [self.encoder(one) for one in pixels]
         if self.watcher:
-            self.watcher(encoded[0])  # of the picture as it is
-        step, states = self.stepper, [self.decoder.initial_state(one) for one in encoded]
+            self.watcher(features[0])  # of the picture as it is
+        return features
+
+    def start(self, features: Sequence[Tensor]) -> tuple[StepFunction, State]:
+        """The decoder's step, and its state after the picture; of several looks, their states side by side."""
+        step, states = self.stepper, [self.decoder.initial_state(one) for one in features]
         return ensemble_step([step] * len(states), states) if len(states) > 1 else (step, states[0])
 
     @property
@@ -256,19 +271,19 @@ class Captioner(PictureCaptioner):
         if not self.attends:
             return None
         pixels = prepare(pixels_of(captioned.picture), self.transform).unsqueeze(0)
-        ((weights,),) = self.maps([pixels], [[captioned.hypotheses[rank].tokens]])
+        ((weights,),) = self.maps([self.encoder(pixels)], [[captioned.hypotheses[rank].tokens]])
         assert weights is not None
         return weights.numpy()
 
     @torch.inference_mode()
-    def maps(self, pixels: Sequence[Tensor], captions: Sequence[Sequence[Sequence[int]]]) -> list[list[Tensor | None]]:
+    def maps(
+        self, features: Sequence[Tensor], captions: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Tensor | None]]:
         """See `PictureCaptioner`."""
         if not self.attends:
-            return super().maps(pixels, captions)
+            return super().maps(features, captions)
         rows = [row for row, some in enumerate(captions) for _ in some]
-        weights = iter(
-            attention_maps(self.decoder, self.encoder(pixels[0])[rows], [one for some in captions for one in some])
-        )
+        weights = iter(attention_maps(self.decoder, features[0][rows], [one for some in captions for one in some]))
         return [[next(weights) for _ in some] for some in captions]
 
 

@@ -1,6 +1,6 @@
 """Several models as one: in each step of any decoding, the mean of their word probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -43,9 +43,17 @@ class Ensemble(PictureCaptioner):
         """Those of one member after the other."""
         return [look for member in self.members for look in member.looks(views, seed)]
 
-    def start(self, pixels: Sequence[Tensor]) -> tuple[StepFunction, State]:
+    def encode(self, pixels: Sequence[Tensor]) -> list[Tensor]:
+        """See `PictureCaptioner`."""
+        return [one for member, own in self._shares(pixels) for one in member.encode(own)]
+
+    def start(self, features: Sequence[Tensor]) -> tuple[StepFunction, State]:
         """The members' steps as one, over their states side by side."""
-        views = len(pixels) // len(self.members)
-        shares = [pixels[first : first + views] for first in range(0, len(pixels), views)]
-        parts = [member.start(own) for member, own in zip(self.members, shares, strict=True)]
+        parts = [member.start(own) for member, own in self._shares(features)]
         return ensemble_step([step for step, _ in parts], [state for _, state in parts])
+
+    def _shares(self, looks: Sequence[Tensor]) -> Iterator[tuple[Captioner, Sequence[Tensor]]]:
+        """Each member with what is its own."""
+        views = len(looks) // len(self.members)
+        for place, member in enumerate(self.members):
+            yield member, looks[place * views : (place + 1) * views]

@@ -62,9 +62,9 @@ class Desk:
     @torch.inference_mode()
     def _answers(self, pictures: Sequence[list[Tensor]]) -> list[Answer]:
         distinct = [torch.stack(same) for same in zip(*pictures, strict=True)]
-        pixels = [distinct[number] for number in self._looks]
-        found = self._captioner.decode(pixels, self._decoding, self._generator)
-        maps = self._captioner.maps(pixels, [[one.tokens for one in some] for some in found])
+        features = self._captioner.encode([distinct[number] for number in self._looks])
+        found = self._captioner.decode(features, self._decoding, self._generator)
+        maps = self._captioner.maps(features, [[one.tokens for one in some] for some in found])
         return [self._answer(some, own) for some, own in zip(found, maps, strict=True)]
 
     def _answer(self, hypotheses: Sequence[Hypothesis], maps: Sequence[Tensor | None]) -> Answer:

@@ -12,6 +12,7 @@ A logger of one's own: `@showtell.register("logger", name="mine") class Mine(Run
 import csv
 import io
 import struct
+import threading
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -135,7 +136,15 @@ class Shows(Protocol):
 
 
 class TensorBoard(TensorBoardLogger):
-    """Lightning's, without what Lightning adds: a chart of the epoch's number, and a copy of the hyper-parameters."""
+    """Lightning's, without what Lightning adds: a chart of the epoch's number, and a copy of the hyper-parameters.
+
+    A write that fails in TensorBoard's thread is raised again by the next one, so the thread's traceback is not shown.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if threading.excepthook is threading.__excepthook__:
+            threading.excepthook = _without_failed_writes
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Writes the curves."""
@@ -157,6 +166,11 @@ class TensorBoard(TensorBoardLogger):
     def save(self) -> None:
         """Flushes."""
         self.experiment.flush()
+
+
+def _without_failed_writes(args: threading.ExceptHookArgs) -> None:
+    if not (isinstance(args.exc_value, OSError) and type(args.thread).__name__ == "_AsyncWriterThread"):
+        threading.__excepthook__(args)
 
 
 class MetricsFile(RunLogger):
