@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from showtell.config.registry import settings
-from showtell.data.feature_dtypes import DTYPES, FeatureDtype
+from showtell.data.features.dtypes import DTYPES, FeatureDtype
 from showtell.data.images import load_picture
 from showtell.models.encoders.base import build_encoder
 from showtell.models.encoders.encoding import FastEncoder
