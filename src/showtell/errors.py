@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from signal import SIGINT, SIGPIPE
+from signal import SIG_DFL, SIGINT, SIGPIPE, default_int_handler, getsignal, signal
 from typing import TextIO
 
 USER_ERROR = 2
@@ -81,6 +81,8 @@ def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
     Args:
         clean_up: goes with the one line, e.g. removes a run directory into which nothing was written.
     """
+    if getsignal(SIGINT) is SIG_DFL:  # so that nothing was said amid the imports
+        signal(SIGINT, default_int_handler)
     try:
         yield
     except BrokenPipeError:  # the reader of the output, `head` say, has seen enough

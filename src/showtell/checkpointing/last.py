@@ -21,9 +21,9 @@ from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST, load_checkpoint, save_checkpoint
 from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
-from showtell.files import remove_stale_temporaries
 from showtell.processes import shortest
 from showtell.run import Run
+from showtell.temporaries import remove_stale_temporaries
 
 
 class LastCheckpoint(Checkpoint):
