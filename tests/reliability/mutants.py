@@ -114,11 +114,12 @@ def at_a_picture(act: Callable[[], Any]) -> Callable[[], None]:
     """A fault that happens in a worker when it reads one certain picture."""
 
     def install() -> None:
-        from showtell.data import readers, store_request, workers
+        from showtell.data import readers, workers
+        from showtell.data.features import request
 
         trainer_pid = os.getpid()
         workers.TIMEOUT_SECONDS = 2
-        for module in (readers, store_request):
+        for module in (readers, request):
             original = module.load_picture
 
             def load(path: Any, *rest: Any, original: Any = original) -> Any:

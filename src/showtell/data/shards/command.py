@@ -19,15 +19,15 @@ from showtell.config.arguments import Parser
 from showtell.config.presets import data_config
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import CaptionSet, load_captions
-from showtell.data.feature_store import FeatureStore, is_complete
+from showtell.data.features.request import StoreRequest, store_label
+from showtell.data.features.store import FeatureStore, is_complete
+from showtell.data.features.stores import list_stores
 from showtell.data.images import MAX_BYTES
 from showtell.data.paths import shown, stamp, why_unreadable
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.members import ShardError
 from showtell.data.shards.writing import EncodingRequest, ShardWriter, about_features, shard_writer
-from showtell.data.store_request import StoreRequest, store_label
-from showtell.data.stores import list_stores
 from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically
 from showtell.terminal import Progress
 

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.derived import Checked, DamagedError, check_seal, seal, sealed_write, told_again
-from showtell.data.encoding import PictureEncoder, encoded
-from showtell.data.feature_dtypes import DTYPES
+from showtell.data.features.dtypes import DTYPES
+from showtell.data.features.encoding import PictureEncoder, encoded
 from showtell.data.images import decode_picture, prepare
 from showtell.data.paths import stamp
 from showtell.data.shards.index import member_name

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from showtell.config.arguments import Parser
-from showtell.data.store_rows import ABOUT
+from showtell.data.features.rows import ABOUT
 from showtell.errors import UserError
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showtell.data.derived import Checked
-from showtell.data.feature_dtypes import DTYPES
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.dtypes import DTYPES
+from showtell.data.features.request import StoreRequest
 from showtell.files import atomic_write, write_text_atomically
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
