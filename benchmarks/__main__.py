@@ -18,7 +18,7 @@ BEGIN, END = "<!-- begin: written by python -m benchmarks -->", "<!-- end -->"
 HEAD = "| figure | value | target | reached | command | date | machine |\n|---|---|---|---|---|---|---|"
 HELPERS = (
     "__main__", "machine", "synthetic", "coco_size", "encoders", "scaling", "recipes", "large_recipes", "feature_dtypes",
-    "int8_price", "views_at_prediction", "distilling", "mutations", "exported",
+    "views_at_prediction", "distilling", "mutations", "exported",
     "chaos",
 )  # fmt: skip
 

@@ -31,8 +31,8 @@ from torchvision import models, transforms
 
 import showtell.training.train as training
 from showtell.config import parse
-from showtell.data.feature_store import open_or_build
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.store import open_or_build
 from showtell.models.encoders.encoding import FastEncoder, FrozenEncoder
 
 EMBEDDING, HIDDEN, BUILT = 256, 100, 48

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.contents import Contents
-from showtell.data.feature_store import FeatureStore, is_complete, open_or_build
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.store import FeatureStore, is_complete, open_or_build
 from showtell.models.decoders.base import build_decoder
 from showtell.models.settings import LSTMConfig
 

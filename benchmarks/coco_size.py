@@ -13,7 +13,7 @@ import numpy as np
 
 from showtell.config import Config, parse
 from showtell.data.caption_set import load_captions
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.request import StoreRequest
 
 SHARED = Path(os.environ.get("SHOWTELL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 CAPTIONS, PICTURES, VAL_PICTURES, FEATURE_SIZE = 414_000, 82_783, 500, 2048

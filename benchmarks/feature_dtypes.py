@@ -3,7 +3,7 @@
     python -m benchmarks.feature_dtypes FOLDER efficientnet_lite0 efficientnet_lite2 --pooling grid
 
 Encodes pictures of a folder in float32. The error is the root mean square of the difference over that of the features.
-What it costs in CIDEr, training tells: `python -m benchmarks.int8_price`.
+What it costs in CIDEr, training tells: `python benchmarks/recipes.py RECIPE RECIPE,features.dtype=int8`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from showtell.config.registry import settings
-from showtell.data.feature_dtypes import DTYPES, FeatureDtype
+from showtell.data.features.dtypes import DTYPES, FeatureDtype
 from showtell.data.images import load_picture
 from showtell.models.encoders.base import build_encoder
 from showtell.models.encoders.encoding import FastEncoder

@@ -6,8 +6,10 @@ Trains with `train.py`, so what is measured is what a user gets. `A+scst` is the
 A's last checkpoint. Scores are those of the last epoch, which no validation picture has chosen; that of the best epoch,
 which `best.ckpt` holds, stands beside it. With `--write` these recipes' cards in docs/recipes.md are written anew; the
 others stay. Several recipes on the same folds are compared with the first one, by CIDEr of the epoch that a run's name
-means: the best one, as `training.monitor_mean` chooses it. `--folds 1 2 3 4` leaves the folder's own split, and trains and validates on others: all pictures are dealt
-into eight parts, and part K is the validation set of fold K, so that a figure does not hang on one hundred pictures.
+means: the best one, as `training.monitor_mean` chooses it. `A,KEY=VALUE,...` is A with other settings: what
+`small_photos_attention,features.dtype=int8` or `...,device.precision=bf16-mixed` costs is told beside it. `--folds 1 2 3 4`
+leaves the folder's own split, and trains and validates on others: all pictures are dealt into eight parts, and part K is the
+validation set of fold K, so that a figure does not hang on one hundred pictures.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import csv
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -81,7 +84,7 @@ def best_epochs(recipes: Sequence[str], folders: Sequence[Path], seeds: int) -> 
     pictures = {}
     for place, folder in enumerate(folders):
         runs = [
-            (recipe, Run(folder / recipe / str(seed)).current) for recipe in recipes for seed in range(1, seeds + 1)
+            (recipe, Run(place_of(recipe, seed, folder)).current) for recipe in recipes for seed in range(1, seeds + 1)
         ]
         found = [load_statistics(run.statistics("val")) for _, run in runs]
         for (recipe, _), one in zip(runs, samples([one.sums for one in found if one], seed=place), strict=True):
@@ -123,19 +126,22 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.folds and options.write:
         parser.error("a card is of the folder's own split: leave out --folds or --write")
+    if options.write and any("," in recipe for recipe in options.recipes):
+        parser.error("a card is of a recipe as it ships: leave out its settings or --write")
     return options
 
 
 def measure(recipe: str, seed: int, data: Path, runs: Path, options: argparse.Namespace) -> Row:
     """Trains one seed, unless that is done, and reads its scores."""
-    run = runs / recipe / str(seed)
-    first, _, experiment = recipe.rpartition("+")
+    run = place_of(recipe, seed, runs)
+    name, *own = recipe.split(",")
+    first, _, experiment = name.rpartition("+")
     words = [f"experiment={experiment}", "data=custom", f"data.root={data}", f"cache={options.cache}"]
-    words += [f"seed={seed}", f"hydra.run.dir={run}", *options.set]
+    words += [f"seed={seed}", f"hydra.run.dir={run}", *options.set, *own]
     start = {}
     if first:
         start = measure(first, seed, data, runs, options)
-        words.append(f"init_from={runs / first / str(seed) / 'checkpoints' / 'last.ckpt'}")
+        words.append(f"init_from={place_of(first, seed, runs) / 'checkpoints' / 'last.ckpt'}")
     status = status_of(run)
     ended = status_of(run / "second") if status.get("then") else status
     if ended.get("state") != "finished":
@@ -143,6 +149,11 @@ def measure(recipe: str, seed: int, data: Path, runs: Path, options: argparse.Na
     stages = [run, *([run / "second"] if (run / "second").is_dir() else [])]
     minutes = sum(status_of(stage)["seconds"] for stage in stages) / 60 + start.get("minutes", 0.0)
     return {**scores(stages[-1]), "minutes": minutes} | ({"start_cider": start["cider"]} if start else {})
+
+
+def place_of(recipe: str, seed: int, runs: Path) -> Path:
+    """The run directory of a seed."""
+    return runs / re.sub("[,=]", "_", recipe) / str(seed)
 
 
 def status_of(run: Path) -> dict[str, Any]:

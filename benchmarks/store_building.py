@@ -18,9 +18,9 @@ from machine import DATA, at_least, cpu
 from torch import Tensor
 
 from showtell.config import EncoderConfig
-from showtell.data.encoding import PictureEncoder
-from showtell.data.feature_store import open_or_build
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.encoding import PictureEncoder
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.store import open_or_build
 from showtell.models.encoders.base import build_encoder
 from showtell.models.encoders.encoding import FastEncoder
 from showtell.models.precision import encoding_precision

@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data.test_feature_store import MeanColor, paths_of, request
+from tests.data.features.test_store import MeanColor, paths_of, request
 
 from showtell.config import DataConfig
 from showtell.data import derived as derived_module
-from showtell.data import store_rows
 from showtell.data.caption_set import load_captions
 from showtell.data.contents import Contents
 from showtell.data.derived import CHECKED_FOR_SECONDS, Checked
-from showtell.data.feature_store import open_or_build
+from showtell.data.features import rows
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.store import open_or_build
 from showtell.data.shards.command import Limits, write_shards
 from showtell.data.shards.index import IndexRequest
 from showtell.data.shards.members import find_shards
 from showtell.data.shards.shard_set import open_shards
 from showtell.data.shards.unpack import unpack
 from showtell.data.shards.writing import EncodingRequest, feature_shards
-from showtell.data.store_request import StoreRequest
 from showtell.training.reports import thumbnails
 
 MARKS = {"lock", "complete", "checked.json"}
@@ -211,10 +211,10 @@ def test_a_picture_that_was_replaced_is_encoded_again(
 def test_a_large_store_is_read_whole_once(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(store_rows, "MEMO_BYTES", 0)
+    monkeypatch.setattr(rows, "MEMO_BYTES", 0)
     wanted, whole = cache.wanted(), cache.read()
-    real, calls = store_rows.StoreRows.expected, []
-    monkeypatch.setattr(store_rows.StoreRows, "expected", lambda *of: (calls.append(1), real(*of))[1])
+    real, calls = rows.StoreRows.expected, []
+    monkeypatch.setattr(rows.StoreRows, "expected", lambda *of: (calls.append(1), real(*of))[1])
     cache.read()
     assert not calls
     flip(wanted.directory(cache.root / "features") / "features.bin", random.Random(1))

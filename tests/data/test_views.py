@@ -12,10 +12,10 @@ from torch import Tensor
 from showtell.config import AugmentConfig, Config, ConfigError, ImageTransform, parse
 from showtell.data.augmentation import Augmentation, view_augmentation
 from showtell.data.caption_set import CaptionSet
-from showtell.data.feature_store import open_or_build
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.store import open_or_build
 from showtell.data.images import read_picture
 from showtell.data.readers import CachedFeatures
-from showtell.data.store_request import StoreRequest
 from showtell.training.data_module import open_source
 from showtell.training.sources import Source
 

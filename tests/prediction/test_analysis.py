@@ -12,7 +12,7 @@ from tests.conftest import draw_coco
 from tests.prediction.conftest import Said
 
 from showtell.config import parse
-from showtell.data.feature_store import FeatureStore
+from showtell.data.features.store import FeatureStore
 from showtell.errors import UserError
 from showtell.training.train import train
 

@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import draw_coco
 
 from showtell.config import Config
-from showtell.data import feature_store
-from showtell.data.feature_store import WAITING
+from showtell.data.features import store as store_module
+from showtell.data.features.store import WAITING
 from showtell.errors import USER_ERROR, UserError
 from showtell.training.train import train
 
@@ -83,7 +83,7 @@ def test_features_that_do_not_fit_on_the_disk_are_refused_before_the_first(
     def usage(place: Path) -> object:
         return type("Usage", (), {"free": 61_439 if place.is_relative_to(tmp_path / "cache") else 10**9})
 
-    monkeypatch.setattr("showtell.data.store_room.shutil.disk_usage", usage)
+    monkeypatch.setattr("showtell.data.features.room.shutil.disk_usage", usage)
     with pytest.raises(UserError, match="the features need"):
         train(tiny_config(cache=str(tmp_path / "cache")), tmp_path / "run")
     assert not encoded(tmp_path / "cache")
@@ -123,13 +123,13 @@ def test_a_run_tells_what_it_has(main: Main, tmp_path: Path, capfd: pytest.Captu
 def test_a_stop_while_pictures_are_encoded_tells_how_to_go_on(
     main: Main, tmp_path: Path, tiny_coco: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    encoding = feature_store.encoded
+    encoding = store_module.encoded
 
     def stopped(*args: Any) -> Any:
         yield next(encoding(*args))
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(feature_store, "encoded", stopped)
+    monkeypatch.setattr(store_module, "encoded", stopped)
     with pytest.raises(SystemExit) as ended:
         main(*SMALL, "data.format=coco", f"data.root={tiny_coco}", f"cache={tmp_path}/cache", "features.batch_size=8")
     last = capfd.readouterr().out.splitlines()[-1]

@@ -11,7 +11,7 @@ COMMANDS = {
     "fetch": "showtell.data.fetch.command",
     "check": "showtell.data.check",
     "show": "showtell.gallery.show",
-    "stores": "showtell.data.stores",
+    "stores": "showtell.data.features.stores",
     "shards": "showtell.data.shards.command",
 }
 """Modules with a `main(arguments)`, imported when they are asked for: some take seconds."""

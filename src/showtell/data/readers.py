@@ -19,7 +19,7 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.augmentation import Augmentation, Rows
-from showtell.data.feature_dtypes import FLOAT32, FeatureDtype
+from showtell.data.features.dtypes import FLOAT32, FeatureDtype
 from showtell.data.images import load_picture, read_picture
 from showtell.data.workers import note_done, note_reading
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.caption_set import CaptionSet
-from showtell.data.feature_store import open_or_build
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.store import open_or_build
 
 
 class _Nothing:

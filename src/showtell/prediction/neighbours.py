@@ -17,9 +17,9 @@ from showtell.analysis.material import Neighbours
 from showtell.analysis.nearest import Singles, nearest, pooled
 from showtell.config import Config
 from showtell.data.caption_set import CaptionSet
-from showtell.data.feature_store import FeatureStore, is_complete
+from showtell.data.features.request import split_request
+from showtell.data.features.store import FeatureStore, is_complete
 from showtell.data.paths import telling_names
-from showtell.data.store_request import split_request
 from showtell.errors import UserError
 from showtell.models.encoders.encoding import FrozenEncoder
 from showtell.prediction.captioner import Captioner, PictureCaptioner

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from showtell.config import Config, ConfigError
-from showtell.data.feature_store import choose_place
+from showtell.data.features.store import choose_place
 from showtell.data.module import CaptionData
 from showtell.data.settings import ShardsConfig
 from showtell.distributed import get_ranks

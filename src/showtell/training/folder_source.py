@@ -14,15 +14,15 @@ from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, v
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.contents import identity
 from showtell.data.extra_captions import read_extra_captions
-from showtell.data.feature_store import choose_place, open_or_build, place_features, stored_shape
+from showtell.data.features.request import StoreRequest, split_request
+from showtell.data.features.room import room_in_words
+from showtell.data.features.store import choose_place, open_or_build, place_features, stored_shape
 from showtell.data.formats import no_picture_there, resolved
 from showtell.data.module import SplitData, pictures_in_batches
 from showtell.data.paths import sizes_hash
 from showtell.data.readers import CachedFeatures, PictureFiles, SideBySide
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
-from showtell.data.store_request import StoreRequest, split_request
-from showtell.data.store_room import room_in_words
 from showtell.data.unreadable import unreadable_pictures
 from showtell.distributed import is_rank_zero, rank_zero_first
 from showtell.files import check_writable, short_hash

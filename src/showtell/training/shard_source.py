@@ -13,7 +13,7 @@ from showtell.config import Config, ConfigError
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import load_captions
 from showtell.data.contents import Contents, identity
-from showtell.data.feature_store import choose_place, place_features
+from showtell.data.features.store import choose_place, place_features
 from showtell.data.module import SplitData
 from showtell.data.readers import CachedFeatures
 from showtell.data.settings import ShardsConfig

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from showtell.data.caption_set import CaptionTable, caption_arrays, caption_columns
 from showtell.data.derived import derived, sealed_write, unsealed
-from showtell.data.feature_dtypes import DTYPES, FeatureDtype, dtype_of_array
+from showtell.data.features.dtypes import DTYPES, FeatureDtype, dtype_of_array
 from showtell.data.images import PictureError, decode_picture
 from showtell.data.paths import shown, stamp
 from showtell.data.shards.members import Extent, Sample, ShardContent, read_members

@@ -25,15 +25,16 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.derived import Checked, DamagedError, check_seal, seal, sealed_write, told_again
-from showtell.data.encoding import PictureEncoder, encoded
-from showtell.data.feature_dtypes import DTYPES
+from showtell.data.features.dtypes import DTYPES
+from showtell.data.features.encoding import PictureEncoder, encoded
 from showtell.data.images import decode_picture, prepare
 from showtell.data.paths import stamp
 from showtell.data.shards.index import member_name
 from showtell.data.shards.members import ABOUT, Sample, read_members
 from showtell.data.workers import note_reading
 from showtell.distributed import is_rank_zero, rank_zero_first
-from showtell.files import atomic_write, content_key, remove_stale_temporaries, size
+from showtell.files import atomic_write, content_key, size
+from showtell.temporaries import remove_stale_temporaries
 from showtell.terminal import Progress, tell
 
 TAR_HEADERS = 2048

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from showtell.config import AugmentConfig, ImageTransform
-from showtell.data import feature_store, store_request, store_room
 from showtell.data.augmentation import Augmentation
-from showtell.data.feature_store import StoreError, open_or_build
-from showtell.data.store_request import StoreRequest
-from showtell.data.store_room import room_in_words
+from showtell.data.features import request as request_module
+from showtell.data.features import room, store
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.room import room_in_words
+from showtell.data.features.store import StoreError, open_or_build
 
 TRANSFORM = ImageTransform(size=8)
 
@@ -67,7 +68,7 @@ def test_a_second_run_neither_encodes_nor_opens_a_picture(
     tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build(tmp_path, request(paths_of(tiny_coco)), MeanColor())
-    monkeypatch.setattr(store_request, "load_picture", None)
+    monkeypatch.setattr(request_module, "load_picture", None)
     monkeypatch.setattr(MeanColor, "__init__", None)
     store = open_or_build(tmp_path, request(paths_of(tiny_coco)), MeanColor, 5, 0)
     assert (store.features == first).all()
@@ -113,7 +114,7 @@ def test_a_disk_that_is_too_small_is_named_before_the_start(
     tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(store_room.shutil, "disk_usage", lambda _: small)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: small)
     encoder = MeanColor()
     with pytest.raises(StoreError, match=r"need 288 bytes more and 100 bytes are free; .*features=off"):
         build(tmp_path, request(paths_of(tiny_coco)), encoder)
@@ -136,7 +137,7 @@ def test_a_disk_that_fills_up_while_room_is_taken_is_one_line(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(feature_store.os, "posix_fallocate", full)
+    monkeypatch.setattr(store.os, "posix_fallocate", full)
     with pytest.raises(StoreError, match=r"cannot set aside .* \(No space left on device\); make room"):
         build(tmp_path, request(paths_of(tiny_coco)), MeanColor())
     monkeypatch.undo()
@@ -184,7 +185,7 @@ KILLED_BUILD = """
 import sys, torch
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from test_feature_store import MeanColor, request, paths_of, build
+from test_store import MeanColor, request, paths_of, build
 torch.set_num_threads(1)
 class Slow(MeanColor):
     def __call__(self, pixels):
@@ -220,7 +221,7 @@ def test_the_room_of_a_large_grid_is_told_with_what_makes_it_smaller(
     views = replace(coco, views=2, augmentation=Augmentation(AugmentConfig(flip=True), 0, np.zeros(1, dtype=bool)))
     told = {}
     usage = type("Usage", (), {"free": 40 * 10**9})
-    monkeypatch.setattr(store_room.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StoreError, match=r"need 46\.5 GB more and 40 GB are free; make room, set encoder\.pooling"):
         room_in_words(tmp_path, [([coco], (256, 768))])
     for free in (500, 70):

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from showtell.data.feature_dtypes import StoreError
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.dtypes import StoreError
+from showtell.data.features.request import StoreRequest
 from showtell.files import size
 
 Wanted = tuple[Sequence[StoreRequest], tuple[int, ...]]

@@ -16,7 +16,7 @@ from showtell.data.annotations import SplitName
 from showtell.data.augmentation import Augmentation
 from showtell.data.caption_set import CaptionSet
 from showtell.data.contents import Contents
-from showtell.data.feature_dtypes import DTYPES
+from showtell.data.features.dtypes import DTYPES
 from showtell.data.images import load_picture, read_picture
 from showtell.data.paths import stamp
 from showtell.data.workers import note_reading

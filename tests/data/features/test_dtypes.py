@@ -9,9 +9,9 @@ from tests.conftest import merged, tiny_settings
 from torch import Tensor
 
 from showtell.config import ImageTransform, parse
-from showtell.data.feature_dtypes import DTYPES, StoreError, dtype_of_array
-from showtell.data.feature_store import open_or_build, place_features
-from showtell.data.store_request import StoreRequest
+from showtell.data.features.dtypes import DTYPES, StoreError, dtype_of_array
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.store import open_or_build, place_features
 from showtell.training.data_module import open_source
 
 NAMES = list(DTYPES)

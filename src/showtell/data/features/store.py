@@ -7,7 +7,7 @@ In it:
 - `features.bin`: one row per picture, raw, as `features.dtype` says, memory-mapped;
 - `state.bin`: one byte per picture (waiting, stored, unreadable), written after the row, so that a killed build goes
   on;
-- `sums.bin`: a checksum per row, compared when the store is opened: what is damaged is stored anew (`store_rows`);
+- `sums.bin`: a checksum per row, compared when the store is opened: what is damaged is stored anew (`rows`);
 - `about.json`: what it was made from, for people and for `python -m showtell.data stores`;
 - `complete`: written last. Without it a store is used for the rows alone that a run asked to have filled: two steps of
   `debug=fast` need a few pictures, and a later run goes on from there.
@@ -35,12 +35,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from showtell.config import ConfigError
-from showtell.data.encoding import PictureEncoder, encoded
-from showtell.data.feature_dtypes import DTYPES, StoreError
-from showtell.data.loading import cut
-from showtell.data.store_request import StoreRequest
-from showtell.data.store_room import no_room, present, room_in_words
-from showtell.data.store_rows import (
+from showtell.data.features.dtypes import DTYPES, StoreError
+from showtell.data.features.encoding import PictureEncoder, encoded
+from showtell.data.features.request import StoreRequest
+from showtell.data.features.room import no_room, present, room_in_words
+from showtell.data.features.rows import (
     ABOUT,
     COMPLETE,
     FEATURES,
@@ -55,8 +54,10 @@ from showtell.data.store_rows import (
     read_about,
     write_about,
 )
+from showtell.data.loading import cut
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
-from showtell.files import remove_stale_temporaries, size, write_text_atomically
+from showtell.files import size, write_text_atomically
+from showtell.temporaries import remove_stale_temporaries
 from showtell.terminal import Progress
 
 

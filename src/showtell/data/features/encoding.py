@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from showtell.data.feature_dtypes import DTYPES
+from showtell.data.features.dtypes import DTYPES
 from showtell.data.images import PictureError
 from showtell.data.workers import note_done, watched
 
