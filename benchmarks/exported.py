@@ -5,7 +5,8 @@
 Exports each run, captions the same photographs by torch (float32) and by ONNX Runtime, greedily and by a beam of 5, and
 counts captions that differ in any of the n best; times single pictures, file to caption, in processor seconds
 on one thread (the fastest tenth, against other load), torch in its own precision; and scores the validation pictures with weights of 32 and of 8 bits. `--web` captions
-100 of the photographs in Chromium too (it wants npm and chromedriver), and times the first one after loading.
+100 of the photographs in Chromium too (it wants npm and chromedriver), compares these captions with torch's, or with
+those of the same 8-bit files in Python, and times the first one after loading.
 """
 
 import argparse
@@ -76,9 +77,18 @@ def measure(run: Path, pictures: list[Path], options: argparse.Namespace, scratc
         size = sum(file.stat().st_size for file in (scratch / name).iterdir())
         print(f"{name}: {size / 1e6:.1f} MB, CIDEr {scores['cider']:.4f} on {len(said)} pictures")
     if options.web:
+        from showtell.sharing.export.web import on_the_page
+
+        decoding = on_the_page(captioner.configs[0].decoding)
+        captioner.encoder.precision = "float32"
+        models["8-bit"].told["decoding"] = asdict(decoding)
+        wanted = {
+            "float32": {one.path: one.captions[0] for one in captioner.caption(pictures[:100], decoding)},
+            "8-bit": {one: models["8-bit"].caption(one)[0].text for one in pictures[:100]},
+        }
         for name, words in {"float32": [], "8-bit": ["--quantize"]}.items():
             export(run, "--web", scratch / f"web {name}", *words)
-            in_chromium(scratch / f"web {name}", captioner, pictures[:100], scratch / f"profile {name}", name)
+            in_chromium(scratch / f"web {name}", wanted[name], scratch / f"profile {name}", name)
 
 
 def export(run: Path, *words: object) -> None:
@@ -119,11 +129,9 @@ def timed(ways: dict[str, Callable[[Path], Any]], pictures: list[Path]) -> dict[
     return {name: statistics.quantiles(values[WARM:], n=10)[0] for name, values in seconds.items()}
 
 
-def in_chromium(folder: Path, captioner: Captioner, pictures: list[Path], profile: Path, name: str) -> None:
+def in_chromium(folder: Path, wanted: dict[Path, str], profile: Path, name: str) -> None:
     from tests.gallery.conftest import Browser
     from tests.sharing.test_page import Server, blob, call, ready, visit
-
-    from showtell.sharing.export.web import on_the_page
 
     server, browser = Server(folder), Browser(profile, 1300, 900)
     try:
@@ -131,18 +139,16 @@ def in_chromium(folder: Path, captioner: Captioner, pictures: list[Path], profil
         visit(browser, server.url)
         ready(browser)
         loaded = time.monotonic() - began
-        captioner.encoder.precision = "float32"
-        wanted = captioner.caption(pictures, on_the_page(captioner.configs[0].decoding))
         seconds, same = [], 0
-        for found in wanted:
+        for path, text in wanted.items():
             began = time.monotonic()
-            answer = call(browser, "captioner.js", f"await m.caption({blob(found.path)})")
+            answer = call(browser, "captioner.js", f"await m.caption({blob(path)})")
             seconds.append(time.monotonic() - began)
-            same += answer["captions"][0]["text"] == found.captions[0]
+            same += answer["captions"][0]["text"] == text
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         print(
             f"page, {name}: {size / 1e6:.1f} MB, loaded in {loaded:.1f} s, first caption {seconds[0]:.2f} s, median "
-            f"{statistics.median(seconds):.2f} s; {same} of {len(pictures)} captions are torch's"
+            f"{statistics.median(seconds):.2f} s; {same} of {len(wanted)} captions are those in Python"
         )
     finally:
         browser.close()

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import runpy
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,13 @@ def one_thread() -> None:
     """Tests run side by side; torch's threads would fight for the cores, also those of the commands that tests run."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Tests interrupt what they start; a shell's background is deaf to SIGINT, and hands that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

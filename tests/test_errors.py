@@ -1,7 +1,12 @@
 """What becomes one line, and what keeps its traceback."""
 
 import errno
+import os
 import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +14,8 @@ from showtell import errors
 from showtell.data.images import PictureError
 from showtell.errors import UserError, explained, one_line_errors
 from showtell.files import WriteError
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(
@@ -57,3 +64,11 @@ def test_the_line_is_printed_and_the_code_is_2(capsys: pytest.CaptureFixture[str
 def test_user_errors_travel_between_processes() -> None:
     error = pickle.loads(pickle.dumps(PictureError("x.jpg: broken")))
     assert isinstance(error, PictureError) and str(error) == "x.jpg: broken"
+
+
+@pytest.mark.parametrize("words", ["train.py", "predict.py", "-m showtell.data", "-m showtell.sweeps.supervisor"])
+def test_an_interrupt_amid_the_imports_says_nothing(words: str, tmp_path: Path) -> None:
+    (tmp_path / "secrets.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")  # some import
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "src")])}
+    ended = subprocess.run([sys.executable, *words.split()], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

@@ -1,7 +1,17 @@
 """Showtell: image-captioning experiments with PyTorch Lightning and Hydra."""
+# ruff: noqa: E402 (what an interrupt does comes first)
 
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+_STARTED = os.path.realpath(sys.argv[0]) if sys.argv else ""
+_SCRIPTS = [str(Path(__file__).resolve().parents[2] / name) for name in ("train.py", "predict.py")]
+_IS_OURS = _STARTED in _SCRIPTS or (sys.argv[:1] == ["-m"] and any("showtell." in word for word in sys.orig_argv))
+if _IS_OURS and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of imports; later `one_line_errors` has a line for it
 
 # all shipped parts by name, and their settings; nothing of this imports torch
 import showtell.data.settings

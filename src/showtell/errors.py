@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from signal import SIGINT, SIGPIPE
+from signal import SIG_DFL, SIGINT, SIGPIPE, default_int_handler, getsignal, signal
 from typing import TextIO
 
 USER_ERROR = 2
@@ -45,7 +45,7 @@ def explained(error: BaseException) -> str | None:
     if not isinstance(error, Exception) or _passed_through_plugin(error):
         return None
     if isinstance(error, OSError) and error.errno in PLACES:
-        name = f"{error.filename}: " if error.filename else ""
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         gone = error.errno in (errno.ENOENT, errno.ESTALE)
         remedy = "put back what was removed or moved" if gone else "make room, or choose a place that can be used"
         return one_line(f"{name}{error.strerror}; {remedy}")
@@ -81,6 +81,8 @@ def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
     Args:
         clean_up: goes with the one line, e.g. removes a run directory into which nothing was written.
     """
+    if getsignal(SIGINT) is SIG_DFL:  # so that nothing was said amid the imports
+        signal(SIGINT, default_int_handler)
     try:
         yield
     except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
@@ -88,14 +90,16 @@ def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
         raise SystemExit(128 + SIGPIPE) from None
     except KeyboardInterrupt as error:
         _say(f"stopped: {error}" if str(error) else "stopped")
-        clean_up()
+        with suppress(OSError):  # what is in the way is told already
+            clean_up()
         raise SystemExit(128 + SIGINT) from None
     except Exception as error:
         line = explained(error)
         if line is None:
             raise
         _say(f"error: {line}")
-        clean_up()
+        with suppress(OSError):  # what is in the way is told already
+            clean_up()
         raise SystemExit(USER_ERROR) from None
 
 

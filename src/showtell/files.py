@@ -3,9 +3,7 @@
 The bytes go into a temporary file beside the target, are forced to the disk, and take the target's name in
 one step; a kill, a full disk or a missing permission at any moment leaves the old file as it was. The
 temporary file lies in the same directory because a rename is atomic only within one file system ($TMPDIR
-often is another one, and the rename then becomes a copy that can be cut). Its name carries the writer's
-machine and process id, so that the next one who writes there can tell rubbish from a file that somebody is
-writing right now, and a random part, so that nobody can put a link in its way. What is no file, a pipe or
+often is another one, and the rename then becomes a copy that can be cut). What is no file, a pipe or
 /dev/null say, gets the bytes at the end. This module imports nothing heavy; all rooms use it.
 
 What is kept in a cache is named by a `content_key` of all that it follows from, so nothing in it is ever stale.
@@ -16,21 +14,17 @@ import errno
 import hashlib
 import json
 import os
-import re
-import secrets
 import shutil
-import socket
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from showtell.errors import UserError
-from showtell.ownership import is_alive
+from showtell.temporaries import remove_stale_temporaries, temporary_name
 
 MAX_READ = 64 << 20
 """Bytes of a file that somebody else may have written, and that is read whole."""
@@ -39,8 +33,6 @@ PICTURE_SUFFIXES = (
 )  # fmt: skip
 """What names of picture files end in, in small letters."""
 
-_TEMPORARY = re.compile(r"\..{1,40}\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6})-[0-9a-f]{8}\.tmp", re.DOTALL)
-_FORGOTTEN_SECONDS = 24 * 3600.0  # a file that nobody has gone on writing for so long; its machine may be another one
 _cleaned: set[Path] = set()  # the folders that this process has written to
 
 
@@ -49,15 +41,6 @@ class WriteError(UserError, OSError):
 
     def __str__(self) -> str:
         return str(self.strerror)
-
-
-def _temporary_name(path: Path) -> Path:
-    writer = f"{os.getpid()}-{_host()}-{secrets.token_hex(4)}"
-    return path.with_name(f".{path.name[:40]}.{writer}.tmp")  # 255 bytes are all that a name may have
-
-
-def _host() -> str:
-    return short_hash([socket.gethostname()])[:6]
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
@@ -131,7 +114,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     target = Path(os.path.realpath(path))
     if target.is_block_device():
         raise WriteError(errno.EINVAL, f"cannot write {path}: it is a disk; name a file")
-    temporary = _temporary_name(target)
+    temporary = temporary_name(target)
     needed = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -238,20 +221,16 @@ def trailer(checksum: int, length: int) -> bytes:
 TRAILER_BYTES = len(trailer(0, 0))
 
 
-def remove_stale_temporaries(directory: str | os.PathLike[str]) -> list[Path]:
-    """Removes what killed writers left in `directory` (not below it); what somebody may be writing stays.
+def parsed_json(content: str | bytes) -> Any:
+    """What a JSON text says.
 
-    Returns:
-        The removed files. A directory that does not exist has none.
+    Raises:
+        ValueError: it is none, or nested too deeply.
     """
-    removed = []
-    for path in sorted(Path(directory).glob(".*.tmp")):
-        match = _TEMPORARY.fullmatch(path.name)
-        with contextlib.suppress(OSError):
-            if match and _is_forgotten(path.lstat(), int(match["pid"]), match["host"]):
-                path.unlink()
-                removed.append(path)
-    return removed
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def read_regular(file: Path, most: int = MAX_READ) -> bytes:
@@ -266,12 +245,6 @@ def read_regular(file: Path, most: int = MAX_READ) -> bytes:
         if os.fstat(opened.fileno()).st_size > most:
             raise OSError(f"{file}: more than {most} bytes")
         return opened.read(most)
-
-
-def _is_forgotten(found: os.stat_result, pid: int, host: str) -> bool:
-    """Whether a temporary file's writer has gone: seen here where it ran here, else by the file's age."""
-    dead = host == _host() and not is_alive(pid)
-    return stat.S_ISREG(found.st_mode) and (dead or time.time() - found.st_mtime > _FORGOTTEN_SECONDS)
 
 
 def content_key(*facts: Any) -> str:

@@ -54,7 +54,7 @@ class Owner:
 
 def owner_of(lock: str | os.PathLike[str]) -> Owner:
     """What a lock file says of its owner; it may have ended since."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         return Owner(**json.loads(Path(lock).read_bytes()))
     return Owner()
 

@@ -32,6 +32,13 @@ COMMAND_VARIABLE = "SHOWTELL_COMMAND"
 
 PROCESS = 200 << 20
 """Bytes that a process of training takes for its libraries alone."""
+_ENDED_WITH_PARENT = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+getattr(ctypes.CDLL(None), "prctl", lambda *_: None)(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _CGROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
@@ -62,6 +69,11 @@ def signal_name(code: int) -> str:
 def train_command(run_dir: Path) -> tuple[str, ...]:
     """The command line that trains the run of a directory, by the script and with the plugins of this process."""
     return sys.executable, str(Path(sys.argv[0]).resolve()), "--run", str(run_dir), *plugin_arguments()
+
+
+def ended_with_us(command: Iterable[str]) -> list[str]:
+    """The command line of a program that Linux kills when the thread that starts it ends, even by SIGKILL."""
+    return [sys.executable, "-ISc", _ENDED_WITH_PARENT, str(os.getpid()), *command]
 
 
 def module_command(module: str, *words: object) -> list[str]:

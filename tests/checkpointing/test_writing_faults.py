@@ -17,7 +17,8 @@ import torch
 from showtell import files
 from showtell.checkpointing.archive import CheckpointError
 from showtell.checkpointing.io import load_checkpoint, save_checkpoint
-from showtell.files import WriteError, atomic_write, remove_stale_temporaries
+from showtell.files import WriteError, atomic_write
+from showtell.temporaries import remove_stale_temporaries
 
 MEMORY = Path("/dev/shm")
 
@@ -84,7 +85,7 @@ def test_killed_while_writing_100_times(directory):
 
 @pytest.mark.slow
 def test_mutant_writing_in_place_is_torn(directory, monkeypatch):
-    monkeypatch.setattr(files, "_temporary_name", lambda path: path)
+    monkeypatch.setattr(files, "temporary_name", lambda path: path)
     assert kills(directory, 30)[0] > 0
 
 
@@ -93,7 +94,7 @@ def test_mutant_temporary_file_on_another_file_system_is_torn(directory, monkeyp
     other = tmp_path if directory.is_relative_to(MEMORY) else MEMORY
     if not MEMORY.is_dir():
         pytest.skip("no /dev/shm")
-    monkeypatch.setattr(files, "_temporary_name", lambda path: other / f"{path.name}.{os.getpid()}.tmp")
+    monkeypatch.setattr(files, "temporary_name", lambda path: other / f"{path.name}.{os.getpid()}.tmp")
     monkeypatch.setattr(files.os, "replace", shutil.move)  # what Lightning's own writer does
     try:
         assert kills(directory, 60)[0] > 0
@@ -130,7 +131,7 @@ def test_full_disk_keeps_the_old_file(extra, tmp_path):
 
 @pytest.mark.slow
 def test_mutant_writing_in_place_loses_the_old_file_on_a_full_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_temporary_name", lambda path: path)
+    monkeypatch.setattr(files, "temporary_name", lambda path: path)
     with small_disk(tmp_path / "disk", 900_000) as disk:
         save_checkpoint({"w": torch.zeros(100_000)}, disk / "last.ckpt")
         with pytest.raises(WriteError):

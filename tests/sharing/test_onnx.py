@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from showtell.models.decoders.base import build_decoder
 from showtell.models.encoders.base import Encoder, build_encoder
 from showtell.prediction.captioner import Captioner
 from showtell.text import SPECIAL_TOKENS, Vocabulary, build_tokenizer
+from showtell.text.subwords import BytePairs
 
 pytest.importorskip("onnxruntime")
 from showtell.sharing.export import caption, graphs
@@ -142,6 +144,25 @@ def test_words_are_joined_as_the_tokenizer_joins_them(tokenizer: str) -> None:
     tokens = range(3, len(vocabulary))
     for pair in [[left, right] for left in tokens for right in tokens]:
         assert exported.text(pair) == vocabulary.decode(pair)
+
+
+def pieces_vocabulary() -> tuple[Vocabulary, list[list[int]]]:
+    """Of nltk's words cut into letters, and captions with contractions, quotation marks and rows of marks in it."""
+    said = ["a dog's ball, it can't run", 'the "big" one isn\'t his ...', "they're cats. constructor: 3.5 %"]
+    tokenizer = BytePairs()
+    counts = Counter(word for text in said for word in tokenizer.split(text))
+    trained = tokenizer.trained(counts, 100, 3)
+    vocabulary = Vocabulary.from_counts(Counter(), 1, trained)
+    return vocabulary, [vocabulary.look_up(trained.split(text)) for text in said]
+
+
+def test_pieces_are_joined_to_words_first() -> None:
+    pytest.importorskip("tokenizers")
+    vocabulary, said = pieces_vocabulary()
+    exported = object.__new__(caption.Captioner)
+    exported.told = {"glued": glued(vocabulary), "shown": shown_otherwise(vocabulary), "words": vocabulary.words}
+    assert [exported.text(tokens) for tokens in said] == [vocabulary.decode(tokens) for tokens in said]
+    assert exported.text(said[0]) == "a dog's ball, it can't run"
 
 
 def small_captioner(name: str, encoder: Encoder, config: Config) -> Captioner:

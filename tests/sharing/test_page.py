@@ -20,11 +20,13 @@ import pytest
 from PIL import Image
 from tests.conftest import wait_until
 from tests.gallery.conftest import Browser, start
+from tests.sharing.test_onnx import pieces_vocabulary
 
 import showtell
 from showtell.config import ConfigError, DecodingConfig, ImageTransform
 from showtell.data.images import pixels_of, resized
 from showtell.sharing.export import runtime, web
+from showtell.sharing.export.description import glued, shown_otherwise
 
 
 class Server:
@@ -125,6 +127,17 @@ def test_a_file_that_is_no_picture_is_one_line(
     visit(browser, serve(tmp_path / "page").url)
     said = call(browser, "pixels.js", "await m.pixelsOf(new File(['text'], 'a.jpg')).catch(error => error.message)")
     assert said == "a.jpg is no picture that this browser can read; save it as JPEG or PNG."
+
+
+def test_words_are_joined_as_in_python(browser: Browser, serve: Callable[[Path], Server], tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    shutil.copytree(str(files("showtell.sharing").joinpath("page")), tmp_path / "page")
+    (tmp_path / "page/index.html").write_text("<!DOCTYPE html>")
+    visit(browser, serve(tmp_path / "page").url)
+    vocabulary, said = pieces_vocabulary()
+    told = {"glued": glued(vocabulary), "shown": shown_otherwise(vocabulary), "words": vocabulary.words}
+    found = call(browser, "search.js", f"{said}.map(one => m.textOf(one, {json.dumps(told)}))")
+    assert found == [vocabulary.decode(tokens) for tokens in said]
 
 
 def test_the_page_always_searches_with_a_beam() -> None:

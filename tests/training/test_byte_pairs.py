@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.conftest import merged
+from tests.small_settings import DECODERS
 
 import showtell
 from showtell.checkpointing.io import load_checkpoint
@@ -17,6 +18,8 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.shards.command import Limits, write_shards
 from showtell.evaluation.sums import load_statistics
 from showtell.run import Run
+from showtell.sharing.export.folder import write_model
+from showtell.sharing.pack import pack
 from showtell.text import tokenizer_of
 from showtell.training.data_module import CaptionDataModule
 from showtell.training.train import train
@@ -83,6 +86,30 @@ def test_shards_give_the_same_pieces(
     streamed = merged({**tiny_overrides, "data": data, "cache": str(tmp_path / "cache")}, vocab=BPE)
     found = CaptionDataModule(parse(merged(streamed, features={"mode": "off"}))).vocabulary
     assert found.words == load_checkpoint(whole.last)["showtell"]["vocabulary"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DECODERS)
+def test_each_decoder(name: str, tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path) -> None:
+    """Trained at once or resumed, to the bit; captions of the checkpoint, of a pack and of its ONNX files."""
+    told = {"vocab": BPE, "decoding": BEAM, "decoder": {"name": name}, "features": {"precision": "float32"}}
+    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
+    train(tiny_config(**told, training={"learning_rate": 0.03, "max_epochs": 2}), whole.directory)
+    train(tiny_config(**told, training={"learning_rate": 0.03, "max_epochs": 1}), parts.directory)
+    resumed = {"learning_rate": 0.03, "max_epochs": 2}
+    train(tiny_config(**told, training=resumed, resume=str(parts.directory)), parts.directory)
+    first, second = (torch.load(run.last, weights_only=True)["state_dict"] for run in (whole, parts))
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    captioner, picture = showtell.load(whole.directory), next((tiny_coco / "val").iterdir())
+    (found,) = captioner.caption(picture)
+    pack(whole.directory, tmp_path / "packed.zip")
+    assert showtell.load(tmp_path / "packed.zip").caption(picture) == [found]
+    pytest.importorskip("onnxruntime")
+    from showtell.sharing.export.caption import Captioner as Exported
+
+    (folder := tmp_path / "onnx").mkdir()
+    write_model(captioner, captioner.configs[0].decoding, folder, quantized=False)
+    assert [one.text for one in Exported(folder).caption(picture)] == list(found.captions)
 
 
 def test_settings_of_bpe_without_it_are_refused(tiny_config: MakeConfig) -> None:

@@ -21,9 +21,9 @@ from showtell.checkpointing.finite import NonFiniteLossError
 from showtell.checkpointing.io import LAST, load_checkpoint, save_checkpoint
 from showtell.distributed import is_rank_zero
 from showtell.errors import UserError
-from showtell.files import remove_stale_temporaries
 from showtell.processes import shortest
 from showtell.run import Run
+from showtell.temporaries import remove_stale_temporaries
 
 
 class LastCheckpoint(Checkpoint):
@@ -146,7 +146,7 @@ class LastCheckpoint(Checkpoint):
 
     def _last_words(self, trainer: lightning.Trainer) -> str:
         if not self.boundary.is_exact:
-            kept = f"{self._path} is kept as it was" if self._path.exists() else "there is no checkpoint yet"
+            kept = f"{self._path} is kept as it was" if self._path.exists() else "there is no checkpoint"
             return f"stopped in the middle of a step: {kept}"
         try:
             self._write(trainer)

@@ -87,6 +87,8 @@ class Setting:
         """Refuses, by a ConfigError, a value outside of the limits; None is a value without limits."""
         if value is None:
             return
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(f"{key}={value!r} is empty; give it a value, or leave {key}= out")
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key}={value} is out of range; it must be {self.limits() or 'finite'}")
         if self.choices and value not in self.choices:

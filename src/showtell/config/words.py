@@ -54,7 +54,7 @@ def read_words(words: Sequence[str], groups: Groups) -> list[str]:
             read.append(word)
             if word in FLAGS_WITH_VALUE and rest:
                 read.append(rest.pop(0))
-        elif re.match(r"hydra\.job\.chdir=(?!false|null)", word.lstrip("+"), re.IGNORECASE):
+        elif re.match(r"hydra\.job(\.chdir=(?!false|null)|=.*chdir)", word.lstrip("+"), re.IGNORECASE):
             raise ConfigError(f"{word}: paths are those of the folder that train.py is started in; leave it out")
         elif re.match(r"hydra\b[^=]*=", word.lstrip("+")):
             read.append(

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from showtell.data.paths import file_facts, shown
 from showtell.errors import UserError
-from showtell.files import TRAILER_BYTES, atomic_write, make_once, trailer, write_text_atomically
+from showtell.files import TRAILER_BYTES, atomic_write, make_once, parsed_json, trailer, write_text_atomically
 
 CHUNK = 1 << 20
 CHECKED_FOR_SECONDS = 7 * 24 * 3600
@@ -118,7 +118,7 @@ class Checked:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "checked.json"
         try:
-            found = json.loads(self._file.read_text(encoding="utf-8"))
+            found = parsed_json(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # then everything is checked anew
             found = {}
         self._found = found if isinstance(found, dict) else {}

@@ -1,16 +1,16 @@
 """METEOR and SPICE, which exist only as Java programs; where one cannot run, a note says so in one line.
 
 pycocoevalcap (the `java` extra) brings the programs; why its Python wrappers are not called stands in
-`docs/decisions/java_metrics.md`. Each program runs once on files, its output is drained, a time limit ends it, and what
-it needs is looked for beforehand. METEOR wants equally many references per picture, so the first is repeated; as the
-best reference counts, that changes nothing (the score equals the wrapper's to the last digit).
+`docs/decisions/java_metrics.md`. Each program runs once on files, its output is drained, a time limit and the end of
+this process end it, and what it needs is looked for beforehand. METEOR wants equally many references per picture, so
+the first is repeated; as the best reference counts, that changes nothing (the score equals the wrapper's to the last
+digit).
 """
 
 import json
 import re
 import shutil
 import subprocess
-import tempfile
 from abc import abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -20,6 +20,8 @@ from types import MappingProxyType
 import numpy as np
 
 from showtell.evaluation.metric import Candidates, Metric, MetricScores, UnavailableError, of_pictures
+from showtell.processes import ended_with_us
+from showtell.temporaries import temporary_folder
 
 TIMEOUT_SECONDS = 900.0
 _SPICE_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
@@ -62,7 +64,7 @@ def _run_java(options: Sequence[str], folder: Path) -> str:
     try:
         # run() reads both pipes to their ends, and kills the program on a timeout or an interrupt
         done = subprocess.run(
-            ["java", *options],
+            ended_with_us(["java", *options]),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -89,8 +91,8 @@ class Meteor(_JavaMetric):
         folder = _program_folder("meteor", ["meteor-1.5.jar", "data/paraphrase-en.gz"])
         most = max(map(len, truths))
         padded = [(some + [some[0]] * most)[:most] for some in truths]
-        with tempfile.TemporaryDirectory() as place:
-            ours, theirs = Path(place, "candidates.txt"), Path(place, "references.txt")
+        with temporary_folder() as place:
+            ours, theirs = place / "candidates.txt", place / "references.txt"
             ours.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
             theirs.write_text("".join(f"{text}\n" for some in padded for text in some), encoding="utf-8")
             options = ["-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", "meteor-1.5.jar", str(ours), str(theirs)]
@@ -111,8 +113,8 @@ class Spice(_JavaMetric):
         folder = _program_folder("spice", ["spice-1.0.jar", *(f"lib/{name}" for name in _SPICE_MODELS)])
         pairs = enumerate(zip(texts, truths, strict=True))
         items = [{"image_id": place, "test": text, "refs": truth} for place, (text, truth) in pairs]
-        with tempfile.TemporaryDirectory() as place:
-            source, result = Path(place, "in.json"), Path(place, "out.json")
+        with temporary_folder() as place:
+            source, result = place / "in.json", place / "out.json"
             source.write_text(json.dumps(items), encoding="utf-8")
             options = ["-Xmx8G", "-jar", "spice-1.0.jar", str(source), "-out", str(result), "-subset", "-silent"]
             _run_java(options, folder)

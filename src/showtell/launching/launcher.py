@@ -36,6 +36,7 @@ from showtell.processes import (
     train_command,
 )
 from showtell.run import Run
+from showtell.temporaries import temporary_folder
 
 LAUNCHER = "SHOWTELL_LAUNCHER"
 # the exit code of a rank that ended because another one had
@@ -109,9 +110,9 @@ class Launcher:
         Returns:
             0; 128 + n after a signal; otherwise the code of the rank that failed first, 1 for one that hung.
         """
-        with tempfile.TemporaryDirectory(prefix="showtell") as folder, catching(SIGNALS, self._handle):
+        with temporary_folder() as folder, catching(SIGNALS, self._handle):
             try:
-                self._start(Path(folder) / "rendezvous")
+                self._start(folder / "rendezvous")
                 failure = self._watch()
                 if self.signals and (not failure or self._impatient):
                     return 128 + self.signals[0]

@@ -9,6 +9,8 @@ import hashlib
 import json
 from typing import Any
 
+from showtell.files import parsed_json
+
 
 def seal(value: object, page: str) -> str:
     """JSON, mixed with bytes that follow from the page's id, as text."""
@@ -21,7 +23,7 @@ def unseal(text: str, page: str) -> Any:
     Raises:
         ValueError: it was not, or for another page.
     """
-    return json.loads(_mixed(base64.b64decode(text, validate=True), page))
+    return parsed_json(_mixed(base64.b64decode(text, validate=True), page))
 
 
 def _mixed(content: bytes, page: str) -> bytes:

@@ -7,13 +7,12 @@ has another type than it must have counts as missing.
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from showtell.files import read_regular
+from showtell.files import parsed_json, read_regular
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,8 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 def read_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file; empty where there is none."""
     try:
-        found = json.loads(read_regular(file))
-    except (OSError, ValueError, RecursionError):
+        found = parsed_json(read_regular(file))
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -20,10 +20,10 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.evaluation.metrics import tokens_note
-from showtell.files import remove_stale_temporaries
 from showtell.models.module import CaptionModule
 from showtell.processes import shortest
 from showtell.run import Run
+from showtell.temporaries import remove_stale_temporaries
 from showtell.terminal import tell
 from showtell.text import tokenizer_of
 from showtell.training.beginning import device_in_words, encoder_in_words, model_in_words, words_kept

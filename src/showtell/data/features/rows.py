@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from showtell.data.derived import Checked
 from showtell.data.features.dtypes import DTYPES
 from showtell.data.features.request import StoreRequest
-from showtell.files import atomic_write, write_text_atomically
+from showtell.files import atomic_write, parsed_json, write_text_atomically
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
 ABOUT, FEATURES, STATE, SUMS, COMPLETE = "about.json", "features.bin", "state.bin", "sums.bin", "complete"
@@ -96,7 +96,7 @@ def _row_sum(data: memoryview, size: int, seed: int, row: int) -> int:
 def read_about(directory: Path, request: StoreRequest) -> dict[str, Any] | None:
     """What a store says of itself; None where that is not there, damaged, or not what is asked for."""
     try:
-        about = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
+        about = parsed_json((directory / ABOUT).read_text(encoding="utf-8"))
         said = {name: value for name, value in about.items() if name != "checksum"}
         fits = all(about[name] == value for name, value in _facts(request).items())
         is_whole = about.get("checksum", _about_sum(said)) == _about_sum(said)  # an older version's has none

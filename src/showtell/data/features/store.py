@@ -56,7 +56,8 @@ from showtell.data.features.rows import (
 )
 from showtell.data.loading import cut
 from showtell.distributed import all_gather, broadcast, get_ranks, is_rank_zero, rank_zero_first
-from showtell.files import remove_stale_temporaries, size, write_text_atomically
+from showtell.files import size, write_text_atomically
+from showtell.temporaries import remove_stale_temporaries
 from showtell.terminal import Progress
 
 

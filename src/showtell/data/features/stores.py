@@ -1,6 +1,5 @@
 """The feature stores of a cache: listed and deleted by `python -m showtell.data stores`."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from filelock import FileLock, Timeout
 from showtell.config.arguments import Parser
 from showtell.data.features.rows import ABOUT
 from showtell.errors import UserError
+from showtell.files import parsed_json
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class StoreFacts:
     def of(cls, directory: Path) -> "StoreFacts":
         """What a folder says of itself."""
         try:
-            about = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
+            about = parsed_json((directory / ABOUT).read_text(encoding="utf-8"))
             about = {"pictures": int(about["pictures"]), "made": str(about["made"]), **about}
         except (OSError, ValueError, LookupError, TypeError):  # the next run mends it
             about = {"pictures": 0, "made": "damaged", "name": ""}

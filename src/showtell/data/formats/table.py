@@ -11,7 +11,6 @@ named by its line.
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from typing import NamedTuple
 from showtell.data.annotations import AnnotationFile
 from showtell.data.formats.rows import Columns, Row, Wanted, find_columns, names_picture
 from showtell.data.paths import counted, shown
+from showtell.files import parsed_json
 
 _TOKEN_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
 # Flickr30k's table has one row, `2199200615.jpg| 4   A dog runs ...`, that lacks its second bar
@@ -190,8 +190,8 @@ def _captions_of(cell: str) -> list[str]:
     """A cell's captions: several where it is a JSON list of texts, as in tables that were made of records."""
     if cell.lstrip().startswith('["'):
         try:
-            found = json.loads(cell)
-        except (ValueError, RecursionError):
+            found = parsed_json(cell)
+        except ValueError:
             return [cell]
         if found and all(isinstance(text, str) for text in found):
             return list(found)

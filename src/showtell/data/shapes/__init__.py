@@ -24,6 +24,7 @@ from showtell.data.settings import ShapesConfig
 from showtell.data.shapes.drawing import draw
 from showtell.data.shapes.scenes import CANVAS, Scene, describe, think_up
 from showtell.data.shapes.truth import constant_caption_floor, is_true, truth_shares
+from showtell.files import parsed_json
 from showtell.terminal import Progress
 
 __all__ = ["constant_caption_floor", "ensure_shapes", "is_true", "load_scenes", "scenes_file", "truth_shares"]
@@ -71,7 +72,7 @@ def scenes_file(root: Path, split: str) -> Path:
 
 def _manifest(root: Path) -> dict[str, Any] | None:
     try:
-        manifest: dict[str, Any] = json.loads((root / "manifest.json").read_text("utf-8"))
+        manifest: dict[str, Any] = parsed_json((root / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return manifest

@@ -28,7 +28,9 @@ from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.data.shards.members import ShardError
 from showtell.data.shards.writing import EncodingRequest, ShardWriter, about_features, shard_writer
-from showtell.files import remove_stale_temporaries, short_hash, write_text_atomically
+from showtell.files import short_hash, write_text_atomically
+from showtell.run.status import read_object
+from showtell.temporaries import remove_stale_temporaries
 from showtell.terminal import Progress
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
@@ -181,8 +183,7 @@ def _claim(output: Path, key: str, sources: Sequence[Source], plans: Sequence[Se
     """Notes in the folder what is being written there, or refuses it."""
     manifest = output / MANIFEST
     if manifest.is_file():
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or found.get("key") != key:
+        if read_object(manifest).get("key") != key:
             raise ShardError(f"{output} holds shards of other data or limits; choose another --output, or empty it")
     elif any(output.glob("*.tar")):
         raise ShardError(f"{output} holds tar files already; choose another --output")

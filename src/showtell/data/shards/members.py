@@ -6,7 +6,6 @@ key and place. Members of one key need not follow one another, except for other 
 of a sample counts once.
 """
 
-import json
 import math
 import os
 import re
@@ -22,6 +21,7 @@ from typing import IO, Any
 from showtell.data.annotations import clean_caption
 from showtell.data.paths import is_url, shown, why_unreadable
 from showtell.errors import UserError
+from showtell.files import parsed_json
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
 FEATURES = "npy"
@@ -232,8 +232,8 @@ def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
     try:
-        told = json.loads(data)
-    except (ValueError, RecursionError):
+        told = parsed_json(data)
+    except ValueError:
         return None
     return told if isinstance(told, dict) else None
 

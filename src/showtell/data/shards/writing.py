@@ -33,7 +33,8 @@ from showtell.data.shards.index import member_name
 from showtell.data.shards.members import ABOUT, Sample, read_members
 from showtell.data.workers import note_reading
 from showtell.distributed import is_rank_zero, rank_zero_first
-from showtell.files import atomic_write, content_key, remove_stale_temporaries, size
+from showtell.files import atomic_write, content_key, size
+from showtell.temporaries import remove_stale_temporaries
 from showtell.terminal import Progress, tell
 
 TAR_HEADERS = 2048

@@ -1,6 +1,5 @@
 """Files of a language model: a folder, or a repository of the hub, of which three files are read and nothing is run."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from showtell.errors import UserError
+from showtell.files import parsed_json
 from showtell.models.hub import HubError, fetched_file
 
 DESCRIBED = ("config.json", "tokenizer.json")
@@ -56,7 +56,7 @@ def architecture(content: str, model: str) -> Any:
     except ModuleNotFoundError:
         raise UserError("decoder=prefix needs transformers, which is not installed; pip install '.[prefix]'") from None
     try:
-        told = json.loads(content)
+        told = parsed_json(content)
         told = {key: value for key, value in told.items() if key not in ("auto_map", "_name_or_path")}
         return AutoConfig.for_model(**told)
     except (ValueError, TypeError, AttributeError, KeyError) as error:

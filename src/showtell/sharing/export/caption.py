@@ -75,11 +75,18 @@ class Captioner:
         return [self.told["shown"].get(str(one), self.told["words"][one]) for one in tokens]
 
     def text(self, tokens: list[int]) -> str:
-        """The words joined; `glued` says which have no blank before them, or after."""
-        before, after, apart = (self.told["glued"][key] for key in ("before", "after", "apart"))
-        pairs = zip([None, *tokens[:-1]], tokens, strict=True)
-        glued = [left is None or ((r in before or left in after) and [left, r] not in apart) for left, r in pairs]
-        return "".join(word if tight else f" {word}" for word, tight in zip(self.words(tokens), glued, strict=True))
+        """The words joined; `glued` says which have no blank before them, or after, and which are pieces of others."""
+        rules, words, text = self.told["glued"], list[list[int]](), ""
+        for token in tokens:
+            if words and token in rules["goes_on"]:
+                words[-1].append(token)
+            else:
+                words.append([token])
+        for before, word in zip([[], *words[:-1]], words, strict=True):
+            pair, shown = [*before[-1:], word[0]], "".join(self.words(word))
+            tight = (word[0] in rules["before"] or pair[0] in rules["after"]) and pair not in rules["apart"]
+            text += rules["whole"].get(shown, shown if tight else f" {shown}")
+        return text.lstrip()
 
 
 def session(file: Path) -> Any:

@@ -1,6 +1,9 @@
 """`captioner.json`: what a program must know besides the three graphs."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import product
+from string import ascii_lowercase
 from typing import Any
 
 from showtell import __version__
@@ -10,6 +13,7 @@ from showtell.models.encoders.pair import in_words
 from showtell.models.layers import grid_shape
 from showtell.prediction.captioner import Captioner
 from showtell.text import UNK, Vocabulary
+from showtell.text.subwords import GOES_ON
 
 _PROBE = "a"  # a word as any
 
@@ -44,10 +48,11 @@ def shown_otherwise(vocabulary: Vocabulary) -> dict[str, str]:
     return {str(token): text for token, text in enumerate(shown) if text != vocabulary.words[token]}
 
 
-def glued(vocabulary: Vocabulary) -> dict[str, list[Any]]:
+def glued(vocabulary: Vocabulary) -> dict[str, Any]:
     """Between which words no blank stands: tokens that have none before them, or after, and pairs that have one yet.
 
-    That is all that a tokenizer of ours knows: of the pairs, those of punctuation marks alone.
+    That is all that a tokenizer of ours knows: of the pairs, those of punctuation marks alone. Where tokens are pieces
+    of words, also which go on with a word, and what `whole` words are shown as, if not as their pieces say.
     """
     words = list(enumerate(vocabulary.words))[UNK + 1 :]
 
@@ -63,4 +68,16 @@ def glued(vocabulary: Vocabulary) -> dict[str, list[Any]]:
         for right in marks
         if (right in before or left in after) and not touch(vocabulary.words[left], vocabulary.words[right])
     ]
-    return {"before": before, "after": after, "apart": apart}
+    goes_on, whole = list[int](), dict[str, str]()
+    if vocabulary.tokenizer.of_words is not vocabulary.tokenizer:
+        goes_on = [token for token, word in words if word.startswith(GOES_ON)]
+        shown = {word: vocabulary.tokenizer.of_words.pieces([_PROBE, word])[1] for word in _short_words()}
+        whole = {word: text for word, text in shown.items() if text != f" {word}" or not word[-1].isalpha()}
+    return {"before": before, "after": after, "apart": apart, "goes_on": goes_on, "whole": whole}
+
+
+def _short_words() -> Iterator[str]:
+    """What may be written otherwise than its pieces: contractions, quotation marks, rows of marks."""
+    yield from ("``", "''", *(count * mark for mark in ".!?" for count in (2, 3, 4)))
+    for one, other in product(ascii_lowercase, ["", *ascii_lowercase]):
+        yield from (f"'{one}{other}", f"{one}'{other}")

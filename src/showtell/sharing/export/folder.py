@@ -3,7 +3,6 @@
 import argparse
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from showtell.prediction.captioner import Captioner
 from showtell.prediction.inputs import unfinished_stage
 from showtell.prediction.options import decoding_from_flags
 from showtell.sharing.export.web import check_transforms, on_the_page, write_page
+from showtell.temporaries import temporary_folder
 from showtell.text import UNK
 
 DESCRIPTION = "captioner.json"
@@ -132,9 +132,7 @@ def place_for(target: Path) -> Iterator[Path]:
     if target.is_dir() and any(target.iterdir()) and not (target / DESCRIPTION).is_file():
         raise ConfigError(f"{shown(target)}: holds other files; name a new folder, or an earlier export")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        folder = Path(scratch) / "export"
-        folder.mkdir()
+    with temporary_folder(target) as folder:
         yield folder
         target.mkdir(exist_ok=True)
         for one in sorted(folder.iterdir()):

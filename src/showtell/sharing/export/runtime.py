@@ -4,11 +4,11 @@ import hashlib
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from pathlib import Path
 
 from showtell.config import ConfigError
 from showtell.data.paths import shown
+from showtell.temporaries import temporary_folder
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -39,8 +39,8 @@ def vendor_runtime(given: Path | None, target: Path) -> None:
         ConfigError: it cannot be had, or is not this version.
     """
     target.mkdir()
-    with tempfile.TemporaryDirectory() as scratch:
-        source = given or _fetched(Path(scratch))
+    with temporary_folder() as scratch:
+        source = given or _fetched(scratch)
         for name, sha256 in FILES.items():
             content = _content(source, name)
             if content is None or hashlib.sha256(content).hexdigest() != sha256:

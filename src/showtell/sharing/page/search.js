@@ -74,10 +74,14 @@ export async function search(steps, state, rules, rebuilt) {
 export const wordOf = (token, told) => told.shown[token] ?? told.words[token];
 
 export function textOf(tokens, told) {
-  const { before, after, apart } = told.glued;
-  return tokens.map((token, i) => {
-    const left = tokens[i - 1];
-    const together = i === 0 || ((before.includes(token) || after.includes(left)) && !apart.some(([l, r]) => l === left && r === token));
-    return (together ? "" : " ") + wordOf(token, told);
-  }).join("");
+  const { before, after, apart, goes_on, whole } = told.glued, words = [];
+  for (const token of tokens) {
+    if (words.length && goes_on.includes(token)) words.at(-1).push(token);
+    else words.push([token]);
+  }
+  return words.map((word, i) => {
+    const left = words[i - 1]?.at(-1), right = word[0], shown = word.map(one => wordOf(one, told)).join("");
+    const tight = (before.includes(right) || after.includes(left)) && !apart.some(([l, r]) => l === left && r === right);
+    return Object.hasOwn(whole, shown) ? whole[shown] : (tight ? "" : " ") + shown;
+  }).join("").trimStart();
 }
