@@ -45,7 +45,7 @@ def explained(error: BaseException) -> str | None:
     if not isinstance(error, Exception) or _passed_through_plugin(error):
         return None
     if isinstance(error, OSError) and error.errno in PLACES:
-        name = f"{error.filename}: " if error.filename else ""
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         gone = error.errno in (errno.ENOENT, errno.ESTALE)
         remedy = "put back what was removed or moved" if gone else "make room, or choose a place that can be used"
         return one_line(f"{name}{error.strerror}; {remedy}")
@@ -90,14 +90,16 @@ def one_line_errors(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
         raise SystemExit(128 + SIGPIPE) from None
     except KeyboardInterrupt as error:
         _say(f"stopped: {error}" if str(error) else "stopped")
-        clean_up()
+        with suppress(OSError):  # what is in the way is told already
+            clean_up()
         raise SystemExit(128 + SIGINT) from None
     except Exception as error:
         line = explained(error)
         if line is None:
             raise
         _say(f"error: {line}")
-        clean_up()
+        with suppress(OSError):  # what is in the way is told already
+            clean_up()
         raise SystemExit(USER_ERROR) from None
 
 

@@ -10,9 +10,10 @@ import pytest
 from pycocotools.coco import COCO
 from tests.prediction.conftest import Said, load
 
-from showtell.config import parse
+from showtell.config import Config, parse
 from showtell.errors import ConfigError, UserError
 from showtell.evaluation.metrics import score_captions
+from showtell.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_java")
 Call = Callable[..., Said]
@@ -165,6 +166,16 @@ def test_a_split_of_the_runs_own_data(call: Call, tiny_run: Path, val: Words, tm
     assert second["scored_on"] == {**first["scored_on"], "name": "val split of tiny", "split": "val"}
     assert second["pictures"] == first["pictures"]
     assert call(tiny_run, "--split", "train").out.startswith("train split of tiny: 24 pictures, 48 references\n")
+
+
+def test_a_split_is_read_as_it_is_though_training_changed_its_pictures(
+    call: Call, tiny_config: Callable[..., Config], tiny_coco: Path, tmp_path: Path
+) -> None:
+    """As the second stage of `experiment=photos` does."""
+    changed = {"data": {"augment": {"flip": True}}, "features": {"views": 2}, "training": {"max_epochs": 1}}
+    train(tiny_config(**changed), tmp_path / "run")
+    said = call(tmp_path / "run", "--split", "val", f"data.root={tiny_coco}")
+    assert said.out.startswith("val split of tiny: 6 pictures, 12 references\n")
 
 
 def test_data_that_lie_elsewhere_and_a_test_split_named_later(

@@ -132,6 +132,29 @@ def at_a_picture(act: Callable[[], Any]) -> Callable[[], None]:
     return install
 
 
+def at_the_seventh_step(act: Callable[[Path], Any]) -> Callable[[], None]:
+    """Somebody does something to the run directory."""
+
+    def install() -> None:
+        from showtell.models.module import CaptionModule
+
+        original = CaptionModule.training_step
+
+        def step(self: Any, *arguments: Any) -> Any:
+            if self.trainer.global_step == 6:
+                act(Path(self.trainer.default_root_dir))
+            return original(self, *arguments)
+
+        CaptionModule.training_step = step  # type: ignore[method-assign]
+
+    return install
+
+
+def put_a_file_there(run_dir: Path) -> None:
+    shutil.rmtree(run_dir)
+    run_dir.touch()
+
+
 def refuse() -> None:
     """A picture that broke after it was checked."""
     raise PictureError("train_000000000007.jpg: cannot be read (it broke)")
@@ -142,4 +165,7 @@ MUTANTS |= {
     "worker exits": at_a_picture(lambda: os._exit(3)),
     "worker hangs": at_a_picture(lambda: time.sleep(600)),
     "picture breaks": at_a_picture(refuse),
+    "run removed": at_the_seventh_step(shutil.rmtree),
+    "run moved": at_the_seventh_step(lambda run_dir: run_dir.rename(run_dir.with_name("moved"))),
+    "a file instead of the run": at_the_seventh_step(put_a_file_there),
 }

@@ -9,7 +9,7 @@ import pytest
 from tests.reliability.conftest import mostly_slow
 from tests.reliability.outcome import differences, outcome
 
-from showtell import files
+from showtell import temporaries
 from showtell.checkpointing.io import load_checkpoint
 from showtell.ownership import owning
 from showtell.run import Run
@@ -202,7 +202,7 @@ def test_two_resumes_at_once(forge, copy):
 
 def test_temporaries_of_killed_runs_go(forge, copy):
     folders = {"status.json": copy, "grid.png": copy / "predictions", "last.ckpt": copy / "checkpoints"}
-    writer = f"999999999-{files._host()}-00000000"
+    writer = f"999999999-{temporaries._host()}-00000000"
     names = [folder / f".{name}.{writer}.tmp" for name, folder in folders.items()]
     for path in names:
         path.write_bytes(b"half")
@@ -215,6 +215,15 @@ def test_a_folder_that_cannot_be_written_is_one_line(forge, words, tmp_path):
     argv = words(run_dir=tmp_path / "file" / "run")
     assert forge.job(argv=argv, directory=str(tmp_path)) not in (0, 1), forge.said
     assert str(tmp_path / "file") in one_line(forge)
+
+
+@pytest.mark.parametrize("fault", ["run removed", "run moved", "a file instead of the run"])
+def test_a_run_directory_that_goes_while_it_is_trained_is_one_line(forge, words, tmp_path, fault):
+    assert forge.job(argv=words(), directory=str(tmp_path), mutant=fault) == CODE, forge.said
+    assert str(tmp_path / "run") in str(Path(tmp_path, one_line(forge).split()[1]).resolve())
+    if fault == "run moved":  # what is saved goes on from there
+        assert not (tmp_path / "run").exists()
+        assert resume(forge, tmp_path / "moved") == 0, forge.said
 
 
 @pytest.mark.slow

@@ -146,7 +146,7 @@ class LastCheckpoint(Checkpoint):
 
     def _last_words(self, trainer: lightning.Trainer) -> str:
         if not self.boundary.is_exact:
-            kept = f"{self._path} is kept as it was" if self._path.exists() else "there is no checkpoint yet"
+            kept = f"{self._path} is kept as it was" if self._path.exists() else "there is no checkpoint"
             return f"stopped in the middle of a step: {kept}"
         try:
             self._write(trainer)

@@ -1,10 +1,12 @@
 """`predict.py RUN --split test`: the pictures of a split of a run's own data, as its configuration knows them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from showtell.config import Config, DataConfig
 from showtell.config.presets import data_config
+from showtell.config.sections import AugmentConfig
 from showtell.data.annotations import Split, SplitName
 from showtell.data.formats import read_split
 from showtell.data.settings import ShapesDataConfig, ShardsConfig
@@ -31,7 +33,8 @@ def split_pictures(split: SplitName, models: Sequence[NamedModel], words: Sequen
             raise ConfigError(f"{key}: pictures are captioned as they are, nothing is trained; leave it out")
     trained = [config for model in models for config in model.captioner.configs]
     own = trained[0].data
-    config = data_config(words, start=own)
+    untouched = replace(own, augment=AugmentConfig())  # read as they are, whatever training changed
+    config = data_config(words, start=untouched)
     found = read_pictures(config, split, Path(trained[0].cache))
     is_own = not any(word.startswith("data=") for word in words)
     notes = [*found.skipped, *(_trained_elsewhere(config, trained) if is_own else [])]

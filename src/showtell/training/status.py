@@ -70,6 +70,8 @@ class Status(Callback):
         """The run was stopped, or failed; a resume that never went on leaves the run as it was."""
         if not self.is_on and self.run.candidate_file.is_file():
             return
+        if self.is_on and not self.run.directory.is_dir():  # somebody removed it, and no checkpoint was saved there
+            return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         told, kind = one_line(str(exception)), type(exception).__name__
         if told and (stopped or isinstance(exception, UserError)):
