@@ -1,5 +1,7 @@
 """What starting waits for: nothing is imported that is not used."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from showtell.config import Config
+from showtell.processes import SIGNALS
 from showtell.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +46,22 @@ def test_training_and_captioning_with_the_offline_encoder_import_what_they_use(
     picture = next((tiny_coco / "val").iterdir())
     caption, imported = run("predict.py", UNUSED_BY_PREDICTION, job.directory, picture)
     assert caption.startswith(f"{picture}\t") and imported == "imported:"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_amid_imports_ends_a_run_also_where_its_exception_would_be_swallowed(
+    tiny_config: Callable[..., Config], tmp_path: Path, number: signal.Signals
+) -> None:
+    """As by torch, when it imports numpy."""
+    code = f"import os\ntry:\n    os.kill(os.getpid(), {number})\nexcept BaseException:\n    pass\n"
+    (tmp_path / "torch.py").write_text(code)
+    job = Run(tmp_path / "run")
+    job.create(tiny_config())
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "src")])}
+    command = [sys.executable, "train.py", "--run", str(job.directory)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert (ended.returncode, ended.stderr) == (128 + number, "")
+    assert ended.stdout.splitlines()[1].startswith(f"stopped by {number.name}; go on with: ")
 
 
 @pytest.mark.slow  # the whole of it takes long

@@ -7,6 +7,7 @@ torchmetrics: Lightning uses two of its classes, but the package imports torchvi
 
 import gc
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +24,21 @@ _TORCHMETRICS = "torchmetrics"
 def quick_imports() -> Iterator[None]:
     """A block of the process's first imports of torch; what they make is never looked through for garbage.
 
+    A Ctrl-C ends the process in it: torch would swallow the exception, and leave a numpy that is half there.
     Nothing happens where torch is there already, in a notebook say: what lives then is not ours.
     """
     if "torch" in sys.modules or not gc.isenabled():
         yield
         return
     gc.disable()
+    interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interrupts:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
     finally:
+        if interrupts:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.freeze()
         gc.enable()
 

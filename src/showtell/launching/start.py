@@ -17,8 +17,9 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -94,7 +95,7 @@ def _start_owned(
         status = run.status()
         return math.nan if status is None or status.best is None else status.best
     with stopped_early(run):
-        with quick_imports():
+        with catching(SIGNALS, partial(_leave, run)), quick_imports():
             postpone_torchmetrics()
             from showtell.training.stages import train_stages  # late: who only starts others needs no torch
         return train_stages(config, run.directory)
@@ -106,6 +107,17 @@ def _check_processes(count: int) -> None:
     if count > most:
         raise ConfigError(f"device.devices={count}: too many for {most // 8} cores; use at most {most}")
     refuse_too_large(count * PROCESS, free_memory(), f"device.devices={count}", "use fewer")
+
+
+def _leave(run: Run, number: int, frame: FrameType | None) -> None:
+    """Ends the process amid its imports: some swallow exceptions, and would leave modules that are half there."""
+    with suppress(OSError):
+        os.write(1, f"{_stopped(run, number)}\n".encode())
+    os._exit(128 + number)
+
+
+def _stopped(run: Run, number: int) -> str:
+    return f"stopped by {signal.Signals(number).name}; go on with: {run.command}"
 
 
 @contextmanager
@@ -123,9 +135,13 @@ def stopped_early(run: Run) -> Iterator[None]:
     try:
         with catching(SIGNALS, end):
             yield
+    except Exception:
+        if not stopped:
+            raise
+        raise SystemExit(128 + stopped[0]) from None  # what came of the first exception, which somebody has swallowed
     finally:
         if stopped:
-            print(f"stopped by {signal.Signals(stopped[0]).name}; go on with: {run.command}", flush=True)
+            print(_stopped(run, stopped[0]), flush=True)
 
 
 @contextmanager
