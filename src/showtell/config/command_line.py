@@ -119,7 +119,7 @@ def _explained_option(group: str, option: str, conf: Path) -> str:
     comment = re.match(r"(# .*\n)+", text)
     if comment:
         told = " ".join(line.removeprefix("# ").strip() for line in comment[0].splitlines())
-        return re.split(r":? python |(?<=\w\w\w[.])", told)[0].rstrip(".")
+        return re.split(r":? python |(?<=\w\w\w[.]) ", told)[0].rstrip(".")
     lines = [re.sub(r" +#.*", "", line) for line in text.splitlines()]
     return ", ".join(line.removeprefix("  - ") for line in lines if line != "defaults:")
 
