@@ -34,6 +34,7 @@ def test_help_of_a_group_says_what_each_option_is() -> None:
         ("dinov2_s", "DINOv2 ViT-S/14, self-supervised on 142 M pictures; 22 M weights"),
         ("efficientnet_lite2", "EfficientNet-Lite; its ImageNet weights install with Showtell"),
         ("timm", "Any network of timm by its name"),
+        ("resnet101", "torchvision's resnet101 with its newest ImageNet weights; encoder.weights takes another name"),
     ):
         assert re.search(rf"^  {option} +{re.escape(what)}", text, re.M), option
     assert re.search(r"^  lstm512 +lstm, embedding_size: 512, hidden_size: 512", run("--help", "decoder").stdout, re.M)

@@ -149,6 +149,7 @@ def test_pictures_are_shown_where_they_can_be_read(score: Callable[..., Any], tm
         (["--things", "broken.txt"], "--things broken.txt: line 2: must be like `dog: dog, puppy`"),
         (["--things", "none.txt"], "--things none.txt: is not there; check the path"),
         (["--images", "none"], "--images none: no such folder"),
+        (["--images", "."], "--images .: none of the pictures, such as 0.png, is there"),
         (["--train", "none.json"], "none.json"),
         (["--analysis", "page.pdf"], "--analysis page.pdf: name a file that ends in .html"),
     ],

@@ -96,9 +96,9 @@ def test_weights_that_are_not_there_are_one_line_with_the_remedy(files, monkeypa
 @pytest.mark.skipif(HAS_CLIP, reason="open_clip is installed")
 def test_without_the_extra_a_note_names_it(files, capsys):
     main(["res.json", "--references", "ref.json", "--metrics", "clipscore", "--images", "pictures"])
-    assert (
-        "CLIPSCORE left out: open_clip is not installed; `pip install '.[clip]'` brings it" in capsys.readouterr().err
-    )
+    said = capsys.readouterr()
+    assert "CLIPSCORE left out: open_clip is not installed; `pip install '.[clip]'` brings it" in said.err
+    assert "signature: bleu:1+cider:1+rouge_l:1|" in said.out  # what was not had stands in no signature
 
 
 @pytest.mark.parametrize(

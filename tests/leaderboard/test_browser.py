@@ -26,3 +26,15 @@ def test_hostile_text_is_shown_not_run(tmp_path, desktop):  # noqa: F811
     assert HOSTILE.split("<img")[0] in " ".join(desktop.texts("#board"))
     assert desktop.run("return document.querySelectorAll('img, a[href^=javascript]').length") == 0
     assert desktop.run("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_the_score_is_seen_beside_however_many_settings(tmp_path, desktop):  # noqa: F811
+    write_run(tmp_path / "one", {"seed": 1, "data.root": f"/{'long' * 100}"})
+    write_run(tmp_path / "two", {"seed": 1})
+    assert main([str(tmp_path)]) == 0
+    desktop.open(tmp_path / "leaderboard.html")
+    edge, *scores = desktop.run(
+        "return ['.wide', 'th.score', 'td.score'].flatMap(one => [...document.querySelectorAll(one)])"
+        ".map(e => e.getBoundingClientRect().right)"
+    )
+    assert len(scores) == 3 and max(scores) <= edge

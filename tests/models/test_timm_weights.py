@@ -119,6 +119,6 @@ def test_published_weights_come_from_the_hub_once(hub: tuple[str, list[str]], tm
     *found, refused = done.stdout.splitlines()
     assert found == [f"True {source(FAMILIES[1]).cls_token.sum().item()}"] * 2  # type: ignore[operator, union-attr]
     assert refused.startswith("encoder.name=timm/test_resnet.r160_in1k: cannot fetch model.safetensors of timm/test_re")
-    assert refused.endswith(f"put it there as {tmp_path}/hub/checkpoints/test_resnet.r160_in1k.safetensors")
+    assert refused.endswith(f"save that file as {tmp_path}/hub/checkpoints/test_resnet.r160_in1k.safetensors")
     assert [path for path in asked if path.startswith("GET test_")] == ["GET test_vit.r160_in1k"]
     assert asked[-1] == "HEAD test_resnet.r160_in1k" and asked.count(asked[-1]) == 1

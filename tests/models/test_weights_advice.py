@@ -27,6 +27,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
 
 
@@ -49,18 +50,20 @@ def encoder_of(run_dir: Path) -> dict[str, object]:
     [
         ["experiment=article"],
         ["data=custom", "encoder=torchvision", "encoder.name=convnext_tiny", "encoder.weights=IMAGENET1K_V1"],
+        ["data=custom", "encoder=dinov2_s"],
     ],
 )
-def test_the_offline_encoder_is_added_to_any_command(
+def test_the_offline_encoder_is_taken_in_place_of_any(
     words: list[str], small: list[str], main: Main, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(*words, *small)
     said = capfd.readouterr().err.strip()
     assert ended.value.code == USER_ERROR and "\n" not in said
-    advice = re.search(r", or add (.+), which needs no download$", said)
+    advice = re.search(r", or take (encoder=\w+) in its place, which needs no download$", said)
     assert advice
-    used = encoder_of(main(*words, *small, *advice[1].split()))
+    others = [word for word in words if not word.startswith("encoder")]
+    used = encoder_of(main(*others, *small, advice[1]))
     assert (used["name"], used["weights"]) == ("efficientnet_lite0", "imagenet")
 
 

@@ -215,6 +215,9 @@ def test_captions_that_are_missing_are_refused_or_left_out(files, capsys):
         (["a.json", "--resamples", "5"], None, "--resamples 5: must be at least 100"),
         (["a.json", "--output", "x.txt"], None, "name a file that ends in .json or .csv"),
         (["A=a.json", "A=b.json"], None, "A: two systems have this name"),
+        (["a.json", "a.json"], None, "a.json: this file is named twice; leave one out"),
+        (["."], None, ".: is a folder, not a file; name files of captions"),
+        (["a.json", "--tokenizer", "nope"], None, "--tokenizer nope is not an option"),
         (["a.json", "--metrics", "spise"], None, "spise is not an option"),
     ],
 )  # fmt: skip

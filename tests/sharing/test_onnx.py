@@ -29,7 +29,7 @@ from showtell.text.subwords import BytePairs
 pytest.importorskip("onnxruntime")
 from showtell.sharing.export import caption, graphs
 from showtell.sharing.export import folder as folders
-from showtell.sharing.export.description import glued, shown_otherwise
+from showtell.sharing.export.description import bytes_of_letters, glued, shown_otherwise
 
 GREEDY = DecodingConfig(max_length=8)
 BEAM = DecodingConfig(method="beam", beam_size=5, num_captions=5, max_length=8, min_length=2, block_ngram=2)
@@ -134,13 +134,19 @@ def test_pictures_become_the_same_bytes(fit: str, pictures: list[Path]) -> None:
         assert np.array_equal(caption.fitted(caption.upright_rgb(path), asdict(transform)), wanted), path.name
 
 
+def joining(vocabulary: Vocabulary) -> dict[str, Any]:
+    """What `captioner.json` says of words."""
+    glue, shown = glued(vocabulary), shown_otherwise(vocabulary)
+    return {"bytes": bytes_of_letters(vocabulary), "glued": glue, "shown": shown, "words": vocabulary.words}
+
+
 @pytest.mark.parametrize("tokenizer", ["nltk", "words", "characters"])
 def test_words_are_joined_as_the_tokenizer_joins_them(tokenizer: str) -> None:
     text = "a dog's (small) ball, it can't run. 狗在跑。 2 ``x'' \"y\" « un chien » ! ? ... ; the 5 % ¿qué? 3.5"
     words = dict.fromkeys(build_tokenizer(tokenizer).split(text))
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *words], build_tokenizer(tokenizer))
     exported = object.__new__(caption.Captioner)
-    exported.told = {"glued": glued(vocabulary), "shown": shown_otherwise(vocabulary), "words": vocabulary.words}
+    exported.told = joining(vocabulary)
     tokens = range(3, len(vocabulary))
     for pair in [[left, right] for left in tokens for right in tokens]:
         assert exported.text(pair) == vocabulary.decode(pair)
@@ -160,7 +166,7 @@ def test_pieces_are_joined_to_words_first() -> None:
     pytest.importorskip("tokenizers")
     vocabulary, said = pieces_vocabulary()
     exported = object.__new__(caption.Captioner)
-    exported.told = {"glued": glued(vocabulary), "shown": shown_otherwise(vocabulary), "words": vocabulary.words}
+    exported.told = joining(vocabulary)
     assert [exported.text(tokens) for tokens in said] == [vocabulary.decode(tokens) for tokens in said]
     assert exported.text(said[0]) == "a dog's ball, it can't run"
 

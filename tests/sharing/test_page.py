@@ -20,13 +20,12 @@ import pytest
 from PIL import Image
 from tests.conftest import wait_until
 from tests.gallery.conftest import Browser, start
-from tests.sharing.test_onnx import pieces_vocabulary
+from tests.sharing.test_onnx import joining, pieces_vocabulary
 
 import showtell
 from showtell.config import ConfigError, DecodingConfig, ImageTransform
 from showtell.data.images import pixels_of, resized
 from showtell.sharing.export import runtime, web
-from showtell.sharing.export.description import glued, shown_otherwise
 
 
 class Server:
@@ -135,9 +134,10 @@ def test_words_are_joined_as_in_python(browser: Browser, serve: Callable[[Path],
     (tmp_path / "page/index.html").write_text("<!DOCTYPE html>")
     visit(browser, serve(tmp_path / "page").url)
     vocabulary, said = pieces_vocabulary()
-    told = {"glued": glued(vocabulary), "shown": shown_otherwise(vocabulary), "words": vocabulary.words}
-    found = call(browser, "search.js", f"{said}.map(one => m.textOf(one, {json.dumps(told)}))")
+    found = call(browser, "search.js", f"{said}.map(one => m.textOf(one, {json.dumps(joining(vocabulary))}))")
     assert found == [vocabulary.decode(tokens) for tokens in said]
+    told = json.dumps({"bytes": {"Ġ": 32, "Ã": 0xC3, "©": 0xA9, "a": 97}, "words": ["Ġa", "Ã", "©"]})
+    assert call(browser, "search.js", f"m.textOf([0, 0, 1, 2], {told})") == "a aé"
 
 
 def test_the_page_always_searches_with_a_beam() -> None:

@@ -105,7 +105,8 @@ def test_a_pair_trains_on_pictures_that_change_in_every_step(config: Callable[..
         ({"finetune_blocks": 1}, r"encoder\.finetune_blocks=1: both encoders of a pair stay frozen; set it to 0"),
         ({"second": "pair"}, r"encoder\.second=pair names no network"),
         ({"second_weights": "nowhere.pth"}, r"encoder\.second_weights=nowhere\.pth: no file of that name"),
-        ({"first": "resnet19"}, r"encoder\.first=resnet19 is no torchvision classifier; did you mean resnet1"),
+        ({"first": "resnet19"}, r"encoder\.first=resnet19 is no torchvision classifier; did you mean resnet1.*\?"),
+        ({"second": "nonsense"}, r"encoder\.second=nonsense is .+; timm's networks are encoder\.second=timm/NAME$"),
     ],
 )
 def test_mistakes_are_told_by_the_names_of_a_pair(

@@ -14,6 +14,7 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.settings import ShapesDataConfig
 from showtell.data.shapes import ensure_shapes
 from showtell.run import Run
+from showtell.sharing.export.folder import write_model
 from showtell.sharing.pack import pack
 from showtell.training.train import train
 
@@ -23,7 +24,7 @@ MakeConfig = Callable[..., Config]
 
 @pytest.mark.parametrize("tune", [True, False], ids=["tuned", "frozen"])
 def test_a_resume_is_exact_and_the_checkpoint_alone_captions(
-    tune: bool, tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path
+    tune: bool, tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = json.loads((tiny_coco / "annotations" / "captions_train.json").read_text())["annotations"]
     folder = write_language_model(tmp_path / "language", [one["caption"] for one in said])
@@ -56,7 +57,17 @@ def test_a_resume_is_exact_and_the_checkpoint_alone_captions(
     pack(whole.directory, tmp_path / "packed.zip")
     (same,) = showtell.load(tmp_path / "packed.zip").caption([picture])
     assert (same.captions, same.hypotheses) == (found.captions, found.hypotheses)
-    if not tune:
+    if tune:
+        pytest.importorskip("onnxruntime")
+        from tests.sharing.test_onnx import BEAM, GREEDY, assert_same
+
+        captioner = showtell.load(whole.directory)
+        captioner.encoder.precision = "float32"
+        (onnx := tmp_path / "onnx").mkdir()
+        write_model(captioner, GREEDY, onnx, quantized=False)
+        assert "note:" not in capsys.readouterr().err  # it joins its tokens to the letter
+        assert_same(captioner, onnx, sorted((tiny_coco / "val").iterdir()), GREEDY, BEAM)
+    else:
         assert train(config(1, init_from=str(whole.directory)), tmp_path / "second") >= 0
 
 

@@ -44,6 +44,10 @@ class CaptionScores:
     notes: tuple[str, ...] = ()
     sums: tuple[Sums, ...] = field(default=(), compare=False, repr=False)
 
+    def had_of(self, metrics: Iterable[str]) -> list[str]:
+        """Those of these metrics, by registered name, that could be had: what a signature names."""
+        return [name for name in metrics if find("metric", name).load().names.keys() & self.corpus.keys()]
+
 
 WITHOUT_JAVA = ("bleu", "rouge_l", "cider")  # the order of columns in metrics.csv
 ONE_PICTURE = (

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from showtell.config import DecodingConfig
-from showtell.config.registry import find, parts
+from showtell.config.registry import parts
 from showtell.evaluation.comparison import compared, corrected
 from showtell.evaluation.diversity import CaptionVariety, caption_variety
 from showtell.evaluation.metric import Pictures
@@ -145,9 +145,8 @@ def evaluate(
     notes = list(found.notes)
     if bare := len(captions) - len(described):
         notes.append(f"nobody described {bare:,} of the {len(captions):,} pictures: captioned, left out of the scores")
-    had = [name for name in chosen if find("metric", name).load().names.keys() & scores.keys()]
     by_domain = _by_domain(said, described, chosen, domains or {}, tokenizer)
-    about = signature(described, tokenizer, named[1], form).of(had, seen.model if seen else "")
+    about = signature(described, tokenizer, named[1], form).of(found.had_of(chosen), seen.model if seen else "")
     return Evaluation(scores, found.pictures, variety, notes, subject, by_domain, found.sums, about)
 
 

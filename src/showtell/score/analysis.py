@@ -1,6 +1,7 @@
 """`--analysis FILE.html`: what went wrong in each file of captions that was scored."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from showtell.analysis.truth import things_of
 from showtell.config.outputs import labelled
 from showtell.data.paths import counted, shown
 from showtell.errors import UserError
-from showtell.score.files import read_references
+from showtell.score.files import ReferenceFile, read_references
 from showtell.score.judge import Fold, Judgement, ScoredRun
 from showtell.text import Tokenizer
 
@@ -43,6 +44,15 @@ class Sources:
         if self.images and not self.images.is_dir():
             raise UserError(
                 f"--images {shown(self.images)}: no such folder; give the one that the file names start from"
+            )
+
+    def check_images(self, references: Sequence[ReferenceFile]) -> None:
+        """Refuses, by a UserError, a folder with none of the pictures."""
+        names = [name for one in references for name in one.names.values()]
+        if self.images and not any((self.images / name).is_file() for name in names):
+            raise UserError(
+                f"--images {shown(self.images)}: none of the pictures, such as {shown(names[0])}, is there; "
+                "give the folder that the file names start from"
             )
 
 

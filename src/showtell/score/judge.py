@@ -102,8 +102,10 @@ def judge(
             if name not in corpora:
                 seen = pictures_of(source, images, clip_model, texts) if images else None
                 corpora[name] = ReferenceCorpus(texts, tokenizer, seen)
-                folds[name] = Fold(source, len(texts), facts.of(metrics, clip_model if seen else ""))
             scores = corpora[name].score(matched.captions, metrics)
+            if name not in folds:
+                had = scores.had_of(metrics)
+                folds[name] = Fold(source, len(texts), facts.of(had, clip_model if images else ""))
             runs[system.name].append(ScoredRun(results, matched, name, scores))
     _refuse_other_folds(runs)
     drawn = _samples(runs, folds, resamples, seed)
@@ -142,10 +144,11 @@ def _scored_texts(
 ) -> dict[int, tuple[str, ...]]:
     """The references of the pictures that are scored."""
     if matched.missing and not subset:
+        have = "has" if len(matched.missing) == 1 else "have"
         raise UserError(
             f"{shown(results.path)}: {counted(len(matched.missing), 'picture')} of the {len(source.texts):,} in "
-            f"{shown(source.path)} have no caption (such as {shown(source.names[matched.missing[0]])}); caption every "
-            "picture, or score those that have one by --subset"
+            f"{shown(source.path)} {have} no caption (such as {shown(source.names[matched.missing[0]])}); "
+            "caption every picture, or score those that have one by --subset"
         )
     return {picture: texts for picture, texts in source.texts.items() if picture in matched.captions}
 

@@ -29,20 +29,26 @@ def systems_of(words: Sequence[str]) -> list[System]:
         parts = [text] if Path(text).is_file() else text.split(",")
         files = [Path(file) for part in parts for file in (sorted(glob(part)) if has_magic(part) else [part])]
         if missing := next((file for file in files if not file.is_file()), None):
-            raise UserError(
-                f"{shown(missing)}: there is no such file; name files of captions, e.g. A=one.json,two.json"
-            )
+            fault = "is a folder, not a file" if missing.is_dir() else "there is no such file"
+            raise UserError(f"{shown(missing)}: {fault}; name files of captions, e.g. A=one.json,two.json")
         if not files:
             raise UserError(f"{shown(text)}: no file fits; name files of captions")
         found.append(System(name, tuple(files)))
     labels = _labels([system.files[0] for system in found])
     found = [System(one.name or label, one.files) for one, label in zip(found, labels, strict=True)]
     twice = next((one.name for place, one in enumerate(found) if one.name in [b.name for b in found[:place]]), None)
+    if twice is not None and (same := _named_again(found)):
+        raise UserError(f"{shown(same)}: this file is named twice; leave one out")
     if twice is not None:
         raise UserError(
             f"{shown(twice)}: two systems have this name; give them names, as in A={shown(found[0].files[0])}"
         )
     return found
+
+
+def _named_again(systems: Sequence[System]) -> Path | None:
+    seen = [one.files[0] for one in systems if len(one.files) == 1]
+    return next((file for place, file in enumerate(seen) if file in seen[:place]), None)
 
 
 def _named(word: str) -> tuple[str, str]:

@@ -79,7 +79,7 @@ class FrozenEncoder(LazyEncoder):
         try:
             return super().weights
         except UnreachableError as error:
-            raise error if self.is_given else WeightsError(f"{error}, or add {OFFLINE}") from None
+            raise error if self.is_given else WeightsError(f"{error}, or {OFFLINE}") from None
 
     @cached_property
     def parts(self) -> list["FrozenEncoder"]:

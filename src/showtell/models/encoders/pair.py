@@ -117,7 +117,8 @@ def shape_side_by_side(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     if len({shape[:-1] for shape in shapes}) > 1:
         told = " and ".join(f"{shape[0]} regions" if len(shape) == 2 else "a vector" for shape in shapes)
         raise ConfigError(
-            f"encoder=pair: {told} do not lie side by side; bring both to one grid by encoder.pooling=grid:7"
+            f"encoder=pair: {told} do not lie side by side; "
+            "bring both to one grid by encoder.pooling=grid:7 (or multi:7)"
         )
     return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
@@ -129,6 +130,7 @@ def _called(key: str) -> Iterator[None]:
         yield
     except (ConfigError, WeightsError) as error:
         said = str(error)
-        for own, name in (("encoder.name", key), ("encoder.weights", f"{key}_weights")):
+        theirs = {"encoder.name": key, "encoder.weights": f"{key}_weights", "encoder=timm": f"{key}=timm/NAME"}
+        for own, name in theirs.items():
             said = said.replace(own, f"encoder.{name}")
         raise type(error)(said) from None

@@ -114,7 +114,9 @@ class TimmBackbone(LibraryBackbone):
         self.name = config.name.removeprefix("timm/")
         if not timm.is_model(self.name):
             like = close(self.name, timm.list_models())
-            hint = f"did you mean {like}" if like else "`python -c 'import timm; print(timm.list_models())'` lists them"
+            hint = (
+                f"did you mean {like}?" if like else "`python -c 'import timm; print(timm.list_models())'` lists them"
+            )
             raise ConfigError(f"encoder.name={config.name}: timm has no such network; {hint}")
         try:
             self.published_config: Any = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
@@ -222,5 +224,5 @@ def hub_file(repository: str | None, wanted_by: str, by_hand: Path) -> Path:
         reason = str(error).rstrip(". ")
         raise UnreachableError(
             f"encoder.name={wanted_by}: cannot fetch {_FILE} of {repository} from the hub ({reason}); "
-            f"put it there as {by_hand}"
+            f"save that file as {by_hand}"
         ) from None

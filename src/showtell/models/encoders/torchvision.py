@@ -88,7 +88,7 @@ class TorchvisionBackbone(LibraryBackbone):
         super().__init__(config)
         if config.name not in models.list_models(module=models):
             like = close(config.name, [*names("encoder"), *models.list_models(module=models)])
-            hint = f"did you mean {like}" if like else "docs/encoders.md lists some"
+            hint = f"did you mean {like}?" if like else "docs/encoders.md lists some"
             raise ConfigError(
                 f"encoder.name={config.name} is no torchvision classifier; {hint}; timm's networks are encoder=timm"
                 f"{broken()}"

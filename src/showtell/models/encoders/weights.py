@@ -19,8 +19,7 @@ from showtell.errors import UserError
 from showtell.files import file_sha256
 
 SAVE = "write the file by torch.save(model.state_dict(), FILE)"
-OFFLINE = "encoder.name=efficientnet_lite0 encoder.weights=imagenet, which needs no download"
-"""Values and not the group's option: added to any command line, they win over whatever else it says."""
+OFFLINE = "take encoder=efficientnet_lite0 in its place, which needs no download"
 
 
 class WeightsError(UserError):

@@ -76,6 +76,9 @@ class Captioner:
 
     def text(self, tokens: list[int]) -> str:
         """The words joined; `glued` says which have no blank before them, or after, and which are pieces of others."""
+        if table := self.told["bytes"]:  # letters of a language model's tokens, which stand for bytes
+            spelled = bytes(table[letter] for token in tokens for letter in self.told["words"][token])
+            return spelled.decode(errors="replace").strip()
         rules, words, text = self.told["glued"], list[list[int]](), ""
         for token in tokens:
             if words and token in rules["goes_on"]:

@@ -91,16 +91,7 @@ def simple(decoding: DecodingConfig) -> DecodingConfig:
 
 
 def write_model(captioner: Captioner, decoding: DecodingConfig, folder: Path, *, quantized: bool) -> None:
-    """Writes the graphs and what is to be known besides.
-
-    Raises:
-        ConfigError: a part of the model that cannot be written as ONNX, such as a language model.
-    """
-    if (decoder := captioner.configs[0].decoder).brings_tokenizer:
-        raise ConfigError(
-            f"decoder={decoder.name}: its language model is not written as ONNX; predict.py RUN --pack FILE.zip, "
-            "which showtell.load takes, travels too"
-        )
+    """Writes the graphs and what is to be known besides; errors as `write_graphs`."""
     from showtell.sharing.export.caption import Captioner as Exported  # late: what needs the extra's packages
     from showtell.sharing.export.description import description
     from showtell.sharing.export.graphs import GRAPHS, write_graphs
@@ -115,7 +106,7 @@ def write_model(captioner: Captioner, decoding: DecodingConfig, folder: Path, *,
     if any(join(pair) != captioner.vocabulary.decode(pair) for pair in pairs):
         name = captioner.vocabulary.tokenizer.name
         print(
-            f"note: vocab.tokenizer={name} joins words by rules of its own, which an exported model does not know",
+            f"note: the tokenizer {name} joins words by rules that an exported model does not know",
             file=sys.stderr,
         )
 

@@ -74,6 +74,8 @@ export async function search(steps, state, rules, rebuilt) {
 export const wordOf = (token, told) => told.shown[token] ?? told.words[token];
 
 export function textOf(tokens, told) {
+  const letters = tokens.flatMap(token => [...told.words[token]]), { bytes } = told;
+  if (Object.keys(bytes).length) return new TextDecoder().decode(Uint8Array.from(letters, letter => bytes[letter])).trim();
   const { before, after, apart, goes_on, whole } = told.glued, words = [];
   for (const token of tokens) {
     if (words.length && goes_on.includes(token)) words.at(-1).push(token);
