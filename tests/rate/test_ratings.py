@@ -1,5 +1,6 @@
 """What ratings say together."""
 
+import base64
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.analysis.test_command import data_of
 from showtell.errors import UserError
 from showtell.rate.__main__ import main
 from showtell.rate.ratings import Rating, krippendorff_alpha, lines, verdict
-from showtell.rate.seal import seal, unseal
+from showtell.rate.seal import _mixed, seal, unseal
 
 Run = Callable[..., Any]
 
@@ -179,6 +180,7 @@ def test_what_is_left_out_is_said(run: Run) -> None:
         (["x.json", "copy.json"], "copy.json: is of the same rater as x.json"),
         (["x.json", "later.json"], "later.json: is of another page than x.json"),
         (["changed.json"], "changed.json: was changed since the rating page saved it"),
+        (["deep.json"], "deep.json: was changed since the rating page saved it"),
         (["nothing.json"], "nothing.json: rates no picture; leave it out"),
     ],
 )
@@ -191,6 +193,9 @@ def test_what_cannot_be_used_is_one_line(run: Run, words: list[str], message: st
     Path("copy.json").write_text(Path(answered({"0": "left"}, "x")).read_text())
     answered({"99": "left"}, "changed")
     answered({}, "nothing")
+    content = json.loads(Path(answered({"0": "left"}, "deep")).read_text())
+    nested = base64.b64encode(_mixed(b"[" * 100_000, content["page"])).decode()
+    Path("deep.json").write_text(json.dumps({**content, "seal": nested}))
     with pytest.raises(UserError) as error:
         run(*words)
     assert message in str(error.value) and "\n" not in str(error.value)

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
 from tests.conftest import wait_until
+from tests.sweeps.conftest import FAKE
 
 FAULTS = {
     "raises": "RuntimeError: the loss is not a number (exit code 1)",
@@ -127,3 +129,17 @@ def test_two_sweeps_do_not_train_the_same_run(sweep):
     first.communicate(timeout=120)
     assert first.returncode == 0
     assert sweep.starts() == {"seed-1": ["0"], "seed-2": ["0"]}
+
+
+@on_linux
+def test_a_suspended_job_is_named_with_what_wakes_it(sweep):
+    process = sweep.start("seed=1,2", "sweep.jobs=2", "training.max_epochs=3", TICK="1")
+    wait_until(lambda: len(list(sweep.runs.glob("*/status.json"))) == 2)
+    is_job = {pid: FAKE.name.encode() in b" ".join(words[:2]) for pid, words in sweep.processes().items()}
+    job = next(pid for pid, is_it in is_job.items() if is_it)
+    os.kill(job, signal.SIGSTOP)
+    line = iter_until(process.stdout, "suspended")
+    assert line.startswith("suspended seed=") and f"kill -CONT {job} " in line
+    subprocess.run(["sh", "-c", line.partition("stopped; ")[2].removesuffix(" wakes it\n")], check=True)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
