@@ -199,7 +199,7 @@ class TimmBackbone(LibraryBackbone):
         )
         return model
 
-    def _classes(self, state: dict[str, Tensor]) -> dict[str, int]:
+    def _classes(self, state: dict[str, Tensor]) -> dict[str, Any]:
         """How many classes a file's classifier knows: its network may have been trained further, on others."""
         weight = state.get(f"{self.published_config.classifier}.weight")
         return {} if weight is None else {"num_classes": len(weight)}
