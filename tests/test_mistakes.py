@@ -113,6 +113,7 @@ TRAINING = [
     ("vocab=4", "vocab=4: there is no such option; give vocab.threshold=4", "vocab.threshold=4"),
     ("vocab=min3", "vocab=min3: there is no such option; give vocab.threshold=3", "vocab.threshold=3"),
     ("decoder=lstm decoder.attention_size=7", "decoder.attention_size is a setting of decoder=attention, hard_attention, topdown alone; choose one of them, or leave it out", "decoder=attention decoder.attention_size=7"),
+    ("experiment=small_photos decoder=transformer data.root=photos", "decoder.image_every_step, which experiment=small_photos sets, is a setting of decoder=lstm alone; choose one of them, or another recipe", "experiment=demo decoder=transformer"),
     # runs
     ("resume=runs/none", "resume=runs/none: there is no such run directory; `ls -d runs/*/*` shows those that are", None),
     ("resume={run}/config.yaml", "resume={run}/config.yaml: is a file, not a run directory; `ls -d runs/*/*` shows those that are", "resume={run}"),

@@ -228,7 +228,8 @@ def _unknown_key(text: str, key: str) -> str:
     full = where[1] if where else key
     owners = dict.fromkeys(name for name, one in all_settings() if name and f"{one.key}.".startswith(f"{full}."))
     if owners:
-        section = full.partition(".")[0]
-        return f"{full} is a setting of {section}={', '.join(owners)} alone; choose one of them, or leave it out"
+        section, recipe = full.partition(".")[0], re.search(r"In '(experiment)/(\w+)'", text)
+        setter, other = (f", which {recipe[1]}={recipe[2]} sets,", "another recipe") if recipe else ("", "leave it out")
+        return f"{full}{setter} is a setting of {section}={', '.join(owners)} alone; choose one of them, or {other}"
     refuse_unknown(full)
     return f"{full}: there is no such setting here; `python train.py --cfg job` lists those that are"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from showtell.config.registry import declare, declare_any_other, settings
 from showtell.config.sections import DecoderConfig, EncoderConfig
-from showtell.config.setting import setting
+from showtell.config.setting import setting, spelled
 from showtell.errors import ConfigError
 
 
@@ -200,7 +200,7 @@ class PrefixConfig(DecoderConfig):
             if getattr(self, name) != plain:
                 raise ConfigError(
                     f"decoder.{name}={getattr(self, name)} has no effect with decoder=prefix, whose words are the "
-                    "language model's; leave it out"
+                    f"language model's; leave it out, or say decoder.{name}={spelled(plain)} where a recipe sets it"
                 )
 
 
