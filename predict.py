@@ -49,6 +49,12 @@ def arguments() -> argparse.Namespace:
     add_picture_flags(parser)
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "float32", "bfloat16"),
+        help="of the decoder; auto: as it was trained, bfloat16 only where this machine computes it fast",
+    )
     add_analysis_flags(parser)
     add_score_flags(parser)
     add_sharing_flags(parser)

@@ -6,7 +6,7 @@
   over the bare matrix products of its shapes in float32, forward and backward.
 - Decoding 64 pictures over decoding as it was done before there were tables of words and shared regions: `nn.LSTM` word
   by word; regions and keys copied for each beam. Weights are random, so captions run to 20 words and use more
-  words than a trained model's do.
+  words than a trained model's do. The same in bfloat16 (`predict.py --precision`).
 - Memory of the loss and its gradients at 50,000 words, 400 captions of 11 words: without ever holding all logits, over
   with them; the peak of the process's resident memory above what it held before.
 
@@ -119,12 +119,14 @@ def decoding(name: str) -> None:
     """Now over before, together and one picture at a time."""
     decoder, features = build(name).eval(), torch.randn(PICTURES, *shape(name))
     old, begin = word_by_word(decoder)
-    stepper, portion = decoder.stepper(), layers.CACHED_NUMBERS
+    stepper, half, portion = decoder.stepper(), decoder.stepper(), layers.CACHED_NUMBERS
 
+    @torch.inference_mode()
     def captions(step: Stepper, start: Callable[[Tensor], State], config: DecodingConfig, rows: int) -> None:
-        layers.CACHED_NUMBERS = portion if step is stepper else 2**62
+        layers.CACHED_NUMBERS = 2**62 if step is old else portion
         for some in features.split(rows) if rows > 1 else features[:8].split(1):
-            decode(step, start(some), config)
+            with torch.autocast("cpu", torch.bfloat16, enabled=step is half):
+                decode(step, start(some), config)
 
     for method, config in METHODS.items():
         for rows in (PICTURES, 1):
@@ -132,12 +134,19 @@ def decoding(name: str) -> None:
                 {
                     "now": lambda: captions(stepper, decoder.initial_state, config, rows),  # noqa: B023
                     "before": lambda: captions(old, begin, config, rows),  # noqa: B023
+                    "bfloat16": lambda: captions(half, decoder.initial_state, config, rows),  # noqa: B023
                 }
             )
             count = PICTURES if rows > 1 else 8
             print(f"{name} {method}, {rows} at once: {count / found['now']:.0f} captions per CPU second")
             figure = f"decoding over word by word as before, {name} 512, {method}, {rows} at once"
             at_least(figure, round(found["before"] / found["now"], 2), 1, "x")
+            if rows > 1:
+                figure = (
+                    f"decoding in bfloat16 over word by word as before in float32, {name} 512, {method}, {rows} at once"
+                )
+                limit = 2.5 if (name, method) == ("attention", "beam 5") else 2
+                at_least(figure, round(found["before"] / found["bfloat16"], 2), limit, "x")
 
 
 def memory() -> None:

@@ -44,7 +44,7 @@ def main() -> None:
                 captioned(checkpoint, data, file, options.beam, 1)
                 systems[name].append(str(file))
     compare(systems, places)
-    compare({"ensemble": ensembles}, places)
+    compare({"one": systems["one"], "ensemble": ensembles}, places)
 
 
 def predict(file: Path, *words: object) -> None:

@@ -11,8 +11,9 @@ from store_building import measure
 
 from showtell.config import EncoderConfig
 from showtell.models.encoders.base import build_encoder
-from showtell.models.encoders.encoding import FastEncoder, encoding_precision, folded_copy
+from showtell.models.encoders.encoding import FastEncoder, folded_copy
 from showtell.models.encoders.openvino import OpenVinoEncoder
+from showtell.models.precision import encoding_precision
 
 
 def main() -> None:

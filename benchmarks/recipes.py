@@ -47,7 +47,9 @@ def main() -> None:
     places = [(options.data, options.runs)]
     if options.folds:
         folders = {fold: options.runs / f"fold{fold}" for fold in options.folds}
-        places = [(another_split(options.data, fold, runs / "data"), runs) for fold, runs in folders.items()]
+        places = [
+            (another_split(options.data, fold, runs / "data", options.pictures), runs) for fold, runs in folders.items()
+        ]
     for recipe in options.recipes:
         rows = []
         for data, runs in places:
@@ -93,7 +95,7 @@ def best_epochs(recipes: Sequence[str], folders: Sequence[Path], seeds: int) -> 
     return groups, pictures
 
 
-def another_split(data: Path, fold: int, folder: Path) -> Path:
+def another_split(data: Path, fold: int, folder: Path, training_pictures: int | None = None) -> Path:
     """Writes the data set's pictures as another split of theirs into the folder, and returns it."""
     wholes = [json.loads((data / f"captions_{split}.json").read_text(encoding="utf-8")) for split in ("train", "val")]
     pictures = [picture for whole in wholes for picture in whole["images"]]
@@ -101,13 +103,14 @@ def another_split(data: Path, fold: int, folder: Path) -> Path:
     ids = sorted(picture["id"] for picture in pictures)
     random.Random(7).shuffle(ids)
     held_out = set(ids[fold - 1 :: FOLDS])
+    splits = {"val": held_out, "train": set([one for one in ids if one not in held_out][:training_pictures])}
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "images").exists():
         (folder / "images").symlink_to((data / "images").resolve())
-    for split, wanted in (("val", True), ("train", False)):
+    for split, wanted in splits.items():
         part = {
-            "images": [picture for picture in pictures if (picture["id"] in held_out) == wanted],
-            "annotations": [caption for caption in captions if (caption["image_id"] in held_out) == wanted],
+            "images": [picture for picture in pictures if picture["id"] in wanted],
+            "annotations": [caption for caption in captions if caption["image_id"] in wanted],
         }
         (folder / f"captions_{split}.json").write_text(json.dumps(part), encoding="utf-8")
     return folder
@@ -119,6 +122,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with images/ and captions_{train,val}.json")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folds", type=int, nargs="*", choices=range(1, FOLDS + 1), default=[], help="other splits")
+    parser.add_argument("--pictures", type=int, help="train on so many of a fold's pictures; takes a --runs of its own")
     parser.add_argument("--runs", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further words for train.py")

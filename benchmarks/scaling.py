@@ -196,7 +196,8 @@ def encoder_rate(pictures: int = 48) -> float:
 
     from showtell.config import EncoderConfig
     from showtell.models.encoders.base import build_encoder
-    from showtell.models.encoders.encoding import FastEncoder, encoding_precision
+    from showtell.models.encoders.encoding import FastEncoder
+    from showtell.models.precision import encoding_precision
 
     device = torch.device("cpu")
     encoder = build_encoder(EncoderConfig(name="efficientnet_lite0", weights="none", pooling="average"))

@@ -22,7 +22,8 @@ from showtell.data.features.encoding import PictureEncoder
 from showtell.data.features.request import StoreRequest
 from showtell.data.features.store import open_or_build
 from showtell.models.encoders.base import build_encoder
-from showtell.models.encoders.encoding import FastEncoder, encoding_precision
+from showtell.models.encoders.encoding import FastEncoder
+from showtell.models.precision import encoding_precision
 
 TURN = 16
 

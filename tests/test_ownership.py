@@ -122,3 +122,19 @@ def test_a_lock_that_says_nothing_holds_all_the_same(lock: Path, other: Own) -> 
     first.send_signal(signal.SIGKILL)
     wait_until(lambda: first.poll() is not None)
     first.communicate()
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "pipe", "folder"])
+def test_what_is_no_lock_is_refused_and_left_alone(lock: Path, tmp_path: Path, kind: str) -> None:
+    lock.parent.mkdir()
+    (tmp_path / "precious").write_text("mine")
+    if kind == "pipe":
+        os.mkfifo(lock)
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(tmp_path / ("precious" if kind == "link" else "none"))
+    with pytest.raises(UserError, match="is not the lock of a run"), owning(lock):
+        pass
+    assert owner_of(lock).pid == 0
+    assert (tmp_path / "precious").read_text() == "mine" and not (tmp_path / "none").exists()

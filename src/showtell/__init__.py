@@ -30,19 +30,20 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "register", "use"]
 
 
-def load(path: str | Path, device: str = "auto") -> "Captioner":
+def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Captioner":
     """A trained model that captions picture files: `showtell.load("runs/demo/STAMP").caption(["dog.jpg"])`.
 
     Args:
         path: a run directory (its best checkpoint is taken) or a checkpoint.
         device: where it computes; `auto` is a GPU where there is one.
+        precision: the decoder's, float32 or bfloat16; `auto` is as it was trained, where the device computes that fast.
 
     Raises:
         UserError: no intact checkpoint of Showtell's, or the encoder's weights cannot be had.
     """
     from showtell.prediction.captioner import Captioner  # torch takes seconds to import
 
-    return Captioner.from_checkpoint(path, device)
+    return Captioner.from_checkpoint(path, device, precision)
 
 
 def use(file: str | Path) -> None:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,15 +55,15 @@ class Owner:
 
 def owner_of(lock: str | os.PathLike[str]) -> Owner:
     """What a lock file says of its owner; it may have ended since."""
-    with suppress(OSError, ValueError, TypeError, RecursionError):
-        return Owner(**json.loads(Path(lock).read_bytes()))
+    with suppress(OSError, ValueError, TypeError, RecursionError, UserError), _opened(lock, os.O_RDONLY) as file:
+        return Owner(**json.loads(file.read(4096)))
     return Owner()
 
 
 def locked(lock: str | os.PathLike[str]) -> IO[bytes] | None:
-    """The lock as an open file that names this process, or None where another process holds it."""
+    """The lock as an open file that names this process, or None where another process holds it; errors as `_opened`."""
     while True:
-        held = open(lock, "ab")  # noqa: SIM115
+        held = _opened(lock)
         try:
             if fcntl is not None:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,6 +123,19 @@ def is_alive(pid: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
+
+
+def _opened(lock: str | os.PathLike[str], how: int = os.O_RDWR | os.O_CREAT | os.O_APPEND) -> IO[bytes]:
+    """The lock's file; what a link names is not written over, and no pipe is waited for.
+
+    Raises:
+        UserError: something else lies there.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(lock).st_mode):
+            raise UserError(f"{lock}: is not the lock of a run but a link, a folder or a pipe; remove it")
+    flags = how | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return open(os.open(lock, flags, 0o666), "rb" if how == os.O_RDONLY else "ab")
 
 
 def _wait(lock: Path) -> IO[bytes]:

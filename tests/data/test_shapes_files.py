@@ -129,3 +129,10 @@ def test_two_processes_at_once_draw_one_good_set(drawn, tmp_path):
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     assert digest(tmp_path / "shapes") == digest(drawn)
+
+
+def test_several_processes_draw_the_same_bytes(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr(shapes.os, "cpu_count", lambda: 2)
+    ensure_shapes(tmp_path / "shapes", SMALL)
+    assert digest(tmp_path / "shapes") == digest(drawn)

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from showtell.config import EncoderConfig
-from showtell.models.encoders import encoding
 from showtell.models.encoders.base import Encoder, build_encoder
-from showtell.models.encoders.encoding import FastEncoder, encoding_precision, fold_batch_norms
+from showtell.models.encoders.encoding import FastEncoder, fold_batch_norms
 
 CPU = torch.device("cpu")
 
@@ -71,10 +70,3 @@ def test_large_batches_are_cut_for_a_cpus_cache() -> None:
     pixels = torch.randn(19, 3, 32, 32)
     alone = torch.cat([fast(pixels[i : i + 1]) for i in range(19)])
     assert torch.allclose(fast(pixels), alone, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("pays", "expected"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_is_bfloat16_only_where_it_pays(monkeypatch: pytest.MonkeyPatch, pays: bool, expected: str) -> None:
-    monkeypatch.setattr(encoding, "_bfloat16_pays_on_cpu", lambda: pays)
-    assert encoding_precision("auto", CPU) == expected
-    assert encoding_precision("bfloat16", CPU) == "bfloat16"

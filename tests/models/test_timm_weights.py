@@ -67,6 +67,15 @@ def test_a_file_at_its_own_and_at_another_size(name: str, suffix: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_a_file_of_a_network_that_was_trained_further_on_other_classes(name: str, tmp_path: Path) -> None:
+    model = timm.create_model(name, num_classes=5).eval()
+    pixels = torch.rand(1, 3, 160, 160)
+    with torch.inference_mode():
+        expected = model.forward_head(model.forward_features(pixels), pre_logits=True)
+        assert torch.equal(build_encoder(config(name, written(model, tmp_path / "weights.pth")))(pixels), expected)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_files_that_are_not_its_weights_are_one_line(name: str, tmp_path: Path) -> None:
     other = written(source(FAMILIES[FAMILIES.index(name) - 1]), tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=rf"other\.safetensors: these weights are not of encoder timm/{name}: .+"):

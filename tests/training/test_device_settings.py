@@ -1,6 +1,7 @@
 """Precision and compilation of training, against float32: same losses within what the format can hold."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import pytest
 import torch
 
 from showtell.config import Config
+from showtell.models import precision
+from showtell.prediction.captioner import Captioner
+from showtell.run import Run
+from showtell.training import sources
+from showtell.training.beginning import device_in_words
 from showtell.training.train import train
 
 MakeConfig = Callable[..., Config]
@@ -44,6 +50,53 @@ def test_bfloat16_training_stays_near_float32(tiny_config: MakeConfig, tmp_path:
     found = losses(tiny_config(device={"precision": "bf16-mixed"}, training={"gradient_clip": 100.0}), tmp_path)
     assert found == pytest.approx(expected, abs=3e-2)
     assert found != expected
+
+
+@pytest.fixture
+def quick_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any processor computes these sizes in no time."""
+    monkeypatch.setattr(precision, "processor", lambda device: "AMD avx512_bf16")
+
+
+@pytest.mark.usefixtures("quick_in_bfloat16")
+def test_a_run_in_bfloat16_resumes_to_the_bit_and_predicts_what_it_validated(
+    tiny_config: MakeConfig, tmp_path: Path, tiny_coco: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    small = {"attention_size": 8, "region_size": 8}
+    shared = {"device": {"precision": "auto"}, "decoder": {"name": "attention", **small}}
+    recipe = {"max_epochs": 3, "weight_average": 0.9, "monitor": "val/loss"}
+    train(tiny_config(**shared, training=recipe), whole)
+    train(tiny_config(**shared, training={**recipe, "max_steps": 11}), parts)
+    capsys.readouterr()
+    train(tiny_config(**shared, training=recipe, resume=str(parts)), parts)
+    assert "not exactly" not in capsys.readouterr().out
+    assert Run(parts).started_config().device.precision == "bf16-mixed"
+    files = [run / "checkpoints/last.ckpt" for run in (whole, parts)]
+    first, second = (torch.load(file, weights_only=True)["state_dict"] for file in files)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    rows = json.loads((whole / "predictions/captions_val.json").read_text())
+    captioner = Captioner.from_checkpoint(files[0], "cpu")
+    assert captioner.precision == "bfloat16" and "decoder in bfloat16" in str(captioner)
+    assert Captioner.from_checkpoint(whole, "cpu", "float32").precision == "float32"
+    found = captioner.caption(sorted((tiny_coco / "val").iterdir()))
+    assert {int(one.path.stem[-12:]): one.captions[0] for one in found} == {
+        row["image_id"]: row["caption"] for row in rows
+    }
+
+
+def test_a_resume_on_another_kind_of_processor_says_so(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, steps in (("AMD avx512_bf16", 2), ("Intel avx2", 4)):
+        monkeypatch.setattr(precision, "processor", lambda device, kind=kind: kind)
+        monkeypatch.setattr(sources, "processor", lambda device, kind=kind: kind)
+        resume = str(tmp_path) if steps == 4 else None
+        precise = {"precision": "auto" if not resume else Run(tmp_path).started_config().device.precision}
+        train(tiny_config(device=precise, training={"max_steps": steps}, resume=resume), tmp_path)
+    told = "the processor was 'AMD avx512_bf16' and is 'Intel avx2': the resumed run is not exactly"
+    assert told in capsys.readouterr().out
+    assert device_in_words(Run(tmp_path).started_config(), torch.device("cpu")).endswith("computes slowly")
 
 
 def test_every_step_seeds_without_queueing_calls_for_later(tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from showtell.config import Config
 from showtell.leaderboard.runs import find_runs
 from showtell.prediction.captioner import Captioner
 from showtell.prediction.inputs import unfinished_stage
@@ -50,3 +51,16 @@ def test_a_metric_that_the_second_stage_lacks_is_told_before_the_first_begins(
         main(*words, "second.training.monitor=val/cidr")
     assert "training.monitor='val/cidr' is not logged" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resume_before_the_first_checkpoint_leaves_the_run_as_it_was(
+    main: Main, tiny_config: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`by_size` is answered again by the next start, `--run RUN`, which the line advises."""
+    run = Run(tmp_path / "run")
+    run.create(tiny_config(by_size={"more": {"training": {"batch_size": 4}}}))
+    before = run.config_file.read_text()
+    with pytest.raises(SystemExit, match="2"):
+        main(f"resume={run.directory}")
+    assert "holds no usable checkpoint; start a new run, or train.py --run" in capsys.readouterr().err
+    assert run.config_file.read_text() == before and not run.candidate_file.exists()

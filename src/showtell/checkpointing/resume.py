@@ -83,6 +83,7 @@ class ResumePoint:
         check_identity("vocabulary", _hash(self.metadata["vocabulary"]), _hash(metadata["vocabulary"]))
         check_identity("encoder's weights", self.metadata["encoder"]["sha256"][:16], metadata["encoder"]["sha256"][:16])
         _check_data(self.metadata["data"], metadata["data"])
+        notes += check_processor(self.metadata.get("processor"), metadata["processor"])
         check_identity("shape of features", str(self.metadata["feature_shape"]), str(metadata["feature_shape"]))
         length = metadata["config"]["training"]["max_epochs"]
         if length < self.epoch:
@@ -159,6 +160,13 @@ def check_resume(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for key in changed
         if told[key].on_resume not in free
     ]
+
+
+def check_processor(old: object, new: str) -> list[str]:
+    """A line where the processor is of another kind, and rounds in another way; older checkpoints do not tell."""
+    if not isinstance(old, str) or old == new:
+        return []
+    return [f"the processor was {old[:80]!r} and is {new!r}: the resumed run is not exactly the interrupted one"]
 
 
 def check_identity(name: str, old: str, new: str) -> None:

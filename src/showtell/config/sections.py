@@ -180,7 +180,10 @@ class DeviceConfig(Section):
     timeout_seconds: int = setting(
         1800, "so long a collective of processes may wait", low=1, high=1_000_000, on_resume="ignore"
     )
-    precision: str = setting("32-true", "of training", choices=("32-true", "bf16-mixed", "16-mixed"))
+    precision: str = setting(
+        "32-true", "of training; auto: bf16-mixed where the machine computes it faster",
+        choices=("auto", "32-true", "bf16-mixed", "16-mixed"),
+    )  # fmt: skip
     compile: bool = setting(False, "torch.compile for the decoder")
 
 

@@ -58,6 +58,7 @@ def start(run: Run, composed: Mapping[str, Any] | None = None, overrides: Sequen
     with unfailing_output():
         if not ranks or not ranks.rank:
             with owning(run.lock_file) as lock:
+                run.check_files()
                 return _start_owned(run, composed, overrides, ranks, lock)
         with one_line_errors():  # what was refused is taken back by rank 0 alone
             if composed is not None:  # torchrun's; rank 0 has the run directory

@@ -32,8 +32,9 @@ from showtell.data.workers import watched
 from showtell.decoding import Hypothesis, State, StepFunction, decode, ensemble_step
 from showtell.models.decoders.base import Decoder, attention_maps
 from showtell.models.encoders.base import Encoder
-from showtell.models.encoders.encoding import FastEncoder, encoding_precision
+from showtell.models.encoders.encoding import FastEncoder
 from showtell.models.encoders.pair import in_words, pixels_in_words
+from showtell.models.precision import decoding_precision, encoding_precision
 from showtell.prediction.building import best_score, stored_decoder, stored_encoder
 from showtell.prediction.pictures import Look, Pictures, as_list, looks_at
 from showtell.text import Vocabulary, tokenizer_of
@@ -69,10 +70,13 @@ class PictureCaptioner(ABC):
     Attributes:
         vocabulary: what the tokens mean.
         configs: of the training runs; captions are read off as the first one says.
+        device, precision: where decoders compute, and in what: float32, or bfloat16 where that is safe.
     """
 
     vocabulary: Vocabulary
     configs: Sequence[Config]
+    device: torch.device
+    precision: str
 
     @abstractmethod
     def looks(self, views: int = 1, seed: int = 0) -> list[Look]:
@@ -161,19 +165,18 @@ class PictureCaptioner(ABC):
 
     @torch.inference_mode()
     def decode(
-        self,
-        features: Sequence[Tensor],
-        decoding: DecodingConfig | None = None,
-        generator: torch.Generator | None = None,
+        self, features: Sequence[Tensor], config: DecodingConfig | None = None, generator: torch.Generator | None = None
     ) -> list[list[Hypothesis]]:
         """The n-best hypotheses for features as `encode` gives them."""
-        step, state = self.start(features)
-        return decode(step, state, decoding or self.configs[0].decoding, generator)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            step, state = self.start(features)
+            return decode(step, state, config or self.configs[0].decoding, generator)
 
 
 class Captioner(PictureCaptioner):
     """A trained model, with vocabulary and configuration of its run; `device=auto` is a GPU where there is one.
 
+    `precision` is the decoder's: `auto` is bfloat16 where it was trained in that and the device computes it fast.
     `print` tells what it is; `file` is the checkpoint that it came from.
     """
 
@@ -185,10 +188,12 @@ class Captioner(PictureCaptioner):
         config: Config,
         device: str = "auto",
         file: Path | None = None,
+        precision: str = "auto",
     ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("--device cuda: this machine has no usable GPU; use --device cpu or auto")
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device, self.precision = place, decoding_precision(precision, config.device.precision, place)
         self.encoder = FastEncoder(encoder, place, encoding_precision(config.features.precision, place))
         self.decoder = decoder.to(place).eval()
         self.stepper = self.decoder.stepper()
@@ -210,13 +215,12 @@ class Captioner(PictureCaptioner):
             "data": config.data.name,
             "decoding": config.decoding.method,
             "best": self.best,
-            "device": str(self.encoder.device),
+            "device": f"{self.device}, decoder in {self.precision}",
         }
-        described = [f"  {key:<9} {text}" for key, text in lines.items() if text]
-        return "\n".join([f"Captioner of {self.file or 'a module'}", *described])
+        return "\n".join([f"Captioner of {self.file or 'a module'}", *(f"  {k:<9} {v}" for k, v in lines.items() if v)])
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str = "auto") -> "Captioner":
+    def from_checkpoint(cls, path: str | Path, device: str = "auto", precision: str = "auto") -> "Captioner":
         """Loads a checkpoint or a pack; of a run directory the best checkpoint.
 
         Raises:
@@ -224,15 +228,15 @@ class Captioner(PictureCaptioner):
             WeightsError: the frozen encoder's weights cannot be had.
         """
         stored = load_model(Path(path))
-        return cls.of(stored, stored_encoder(stored), device)
+        return cls.of(stored, stored_encoder(stored), device, precision)
 
     @classmethod
-    def of(cls, stored: StoredModel, encoder: Encoder, device: str = "auto") -> "Captioner":
+    def of(cls, stored: StoredModel, encoder: Encoder, device: str = "auto", precision: str = "auto") -> "Captioner":
         """The captioner of a file that is open, and its encoder; errors as `from_checkpoint`."""
         config = restore(stored.metadata["config"])
         vocabulary = Vocabulary(stored.metadata["vocabulary"], tokenizer_of(config.vocab, stored.metadata["tokenizer"]))
         decoder = stored_decoder(stored, config)
-        captioner = cls(encoder, decoder, vocabulary, config, device, stored.path)
+        captioner = cls(encoder, decoder, vocabulary, config, device, stored.path, precision)
         captioner.best = str(stored.metadata.get("best"))[:200] if stored.is_packed else best_score(stored.path)
         return captioner
 

@@ -38,6 +38,9 @@ class Ensemble(PictureCaptioner):
         self.members = [captioner for _, captioner in members]
         self.vocabulary = first.vocabulary
         self.configs = [config for member in self.members for config in member.configs]
+        self.device = first.device
+        precisions = {member.precision for member in self.members}
+        self.precision = precisions.pop() if len(precisions) == 1 else "float32"
 
     def looks(self, views: int = 1, seed: int = 0) -> list[Look]:
         """Those of one member after the other."""

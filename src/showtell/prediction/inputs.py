@@ -130,7 +130,7 @@ def load_models(files: Sequence[Path], options: argparse.Namespace) -> list[Name
     for label, file in zip(labels, files, strict=True):
         if note := unfinished_stage(file):
             print(f"note: {label}: {note}", file=sys.stderr, flush=True)
-        captioner = Captioner.from_checkpoint(file, options.device)
+        captioner = Captioner.from_checkpoint(file, options.device, options.precision)
         if options.views > 1 and not captioner.configs[0].data.augment.active:
             told = "training changed no pictures; views are crops of 70% or more, with colours changed a little"
             print(f"note: {label}: {told}", file=sys.stderr, flush=True)

@@ -29,8 +29,8 @@ from showtell.config.registry import SECTIONS, names
 from showtell.config.stages import settled
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.config.words import key_of
-from showtell.errors import ConfigError
-from showtell.files import write_text_atomically
+from showtell.errors import ConfigError, UserError
+from showtell.files import is_stream, write_text_atomically
 from showtell.processes import program, shortest
 from showtell.run.status import RunStatus, read_rows, read_scores, read_status
 
@@ -121,6 +121,14 @@ class Run:
             raise ConfigError(f"resume={config.resume}: its second stage has begun; {remedy}")
         else:
             self.propose(config)
+
+    def check_files(self) -> None:
+        """Refuses, by a UserError, a pipe or a device in the directory: written to as such, it would be waited for."""
+        for path in [
+            path for folder in (self.directory, self.checkpoints, self.predictions) for path in folder.glob("*")
+        ]:
+            if is_stream(path):
+                raise UserError(f"{path}: is a pipe or a device, which no run writes to; remove it")
 
     def create(self, config: Config) -> None:
         """A new run: makes the directory, and what is trained in it is this."""

@@ -67,6 +67,8 @@ def _check(options: argparse.Namespace, files: Sequence[Path], words: Sequence[s
         if getattr(options, name) not in (None, False, ""):
             given = "--beam" if name == "beam_size" else f"--{name.replace('_', '-')}"
             raise ConfigError(f"{given} has no effect with {flag}; leave it out")
+    if options.precision != "auto":
+        raise ConfigError(f"--precision {options.precision} has no effect with {flag}; leave it out")
     if options.views > 1:
         raise ConfigError(f"--views {options.views} has no effect with {flag}; leave it out")
     if len(files) > 1:

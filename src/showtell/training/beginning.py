@@ -8,6 +8,7 @@ import torch
 from showtell.config import Config
 from showtell.models.encoders.pair import in_words
 from showtell.models.module import CaptionModule
+from showtell.models.precision import bfloat16_pays
 from showtell.text import Vocabulary
 
 
@@ -18,7 +19,8 @@ def device_in_words(config: Config, device: torch.device) -> str:
     if (processes := config.device.devices * config.device.num_nodes) > 1:
         parts.append(f"{processes} processes")
     if config.device.precision != "32-true":
-        parts.append(config.device.precision)
+        slow = device.type == "cpu" and not bfloat16_pays(device)
+        parts.append(config.device.precision + (", which this processor computes slowly" if slow else ""))
     return ", ".join(parts)
 
 

@@ -80,7 +80,8 @@ class FinalTest(Callback):
         found: dict[int, Row] = {}
         with Progress("captioning the test split", len(loader), "batches", shown=is_rank_zero()) as progress:
             for batch in loader:
-                hypotheses = module.caption(batch["images"].to(module.device))
+                with trainer.precision_plugin.forward_context():  # as validation captions
+                    hypotheses = module.caption(batch["images"].to(module.device))
                 for picture, (best, *_) in zip(batch["picture_ids"].tolist(), hypotheses, strict=True):
                     caption = module.vocabulary.decode(best.tokens)
                     row = {"image_id": picture, "file_name": Path(paths[picture]).name, "caption": caption}

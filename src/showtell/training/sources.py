@@ -21,6 +21,7 @@ from showtell.data.annotations import SplitName
 from showtell.data.module import SplitData, TrainSplit
 from showtell.models.decoders.base import decoder_files
 from showtell.models.encoders.encoding import FrozenEncoder
+from showtell.models.precision import processor
 from showtell.text import Tokenizer, Vocabulary, tokenizer_of
 from showtell.text.subwords import BytePairs
 from showtell.text.vocabulary import vocabulary_fault
@@ -129,6 +130,7 @@ class Source(ABC):
             "data": self.data_hash,
             "transform": weights.transform.facts(),
             "feature_shape": list(self.feature_shape),
+            "processor": processor(self.encoder.device),
         }
 
 

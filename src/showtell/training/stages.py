@@ -70,5 +70,9 @@ def sized_by_data(config: Config, run_dir: Path) -> Config:
         count = len(captions.lengths)
     config, words = sized(config, count)
     tell("by size", f"{'many' if count is None else f'{count:,}'} training captions: {' '.join(words)}")
-    Run(run_dir).create(config)
+    run = Run(run_dir)
+    if config.resume:  # not accepted yet
+        run.propose(config)
+    else:
+        run.create(config)
     return config

@@ -20,7 +20,9 @@ from showtell.config import Config, ConfigError, parse
 from showtell.data.module import CaptionData
 from showtell.distributed import get_ranks, is_rank_zero, rank_zero_first
 from showtell.evaluation.metrics import tokens_note
+from showtell.models.encoders.encoding import resolve_device
 from showtell.models.module import CaptionModule
+from showtell.models.precision import with_precision
 from showtell.processes import shortest
 from showtell.run import Run
 from showtell.temporaries import remove_stale_temporaries
@@ -66,6 +68,7 @@ def train(config: Config, run_dir: Path) -> float:
     if not config.training.metrics:  # what a metric of one's own is called, it says of real captions below
         check_monitored(config.training.monitor, imagined_scores(config))
     logger_builders(config)  # a package that is missing is said now
+    config = with_precision(config, resolve_device(config.device))
     source = open_source(config)
     if resume:
         source.tokenizer = tokenizer_of(config.vocab, resume.metadata["tokenizer"])

@@ -13,9 +13,9 @@ touched. A lock makes the second of two processes wait for the first.
 import json
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from filelock import FileLock
 
@@ -33,6 +33,7 @@ GENERATOR_VERSION = 1
 """Raise it when the generator's pictures or captions change: sets on disk are then drawn anew."""
 _FIRST_ID = {"train": 1, "val": 1_000_001}
 _DATE = "2026-01-01 00:00:00"
+_WORTH_PROCESSES = 500  # pictures
 
 
 def ensure_shapes(root: Path, config: ShapesConfig) -> None:
@@ -95,15 +96,13 @@ def _draw_anew(root: Path, config: ShapesConfig, manifest: dict[str, Any]) -> No
 
 def _write_split(root: Path, split: str, count: int, seed: int, progress: Progress) -> None:
     (root / split).mkdir()
+    _draw_pictures(_Drawings(root / split, split, count, seed), progress)
     images, annotations, scenes = [], [], []
     for index in range(count):
-        image_id, key = _FIRST_ID[split] + index, f"{seed}/{split}/{index}"
-        name = f"shapes_{split}_{image_id:012d}.jpg"
+        image_id, key, name = _FIRST_ID[split] + index, f"{seed}/{split}/{index}", _file_name(split, index)
         scene = think_up(split, index, seed)
-        draw(scene, key).save(root / split / name, quality=92)
         scenes.append({"image_id": image_id, **scene})
         images.append(_image_record(image_id, name))
-        progress.count()
         annotations += [
             {"id": image_id * 10 + number, "image_id": image_id, "caption": caption}
             for number, caption in enumerate(describe(scene, key))
@@ -114,6 +113,42 @@ def _write_split(root: Path, split: str, count: int, seed: int, progress: Progre
         root / "annotations" / f"captions_{split}.json",
         {"info": _INFO, "licenses": [_LICENSE], "images": images, "annotations": annotations},
     )
+
+
+@dataclass(frozen=True)
+class _Drawings:
+    """Draws the picture of a place in a split when it is asked for."""
+
+    folder: Path
+    split: str
+    count: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> int:
+        scene = think_up(self.split, index, self.seed)
+        picture = draw(scene, f"{self.seed}/{self.split}/{index}")
+        picture.save(self.folder / _file_name(self.split, index), quality=92)
+        return index
+
+
+def _draw_pictures(drawings: _Drawings, progress: Progress) -> None:
+    """One after the other, or on all cores where that is worth their start."""
+    if len(drawings) < _WORTH_PROCESSES or (workers := min(8, os.cpu_count() or 1)) == 1:
+        for index in range(len(drawings)):
+            drawings[index]
+            progress.count()
+        return
+    from showtell.data.workers import watched  # late: torch
+
+    for drawn in watched(cast(Any, drawings), num_workers=workers, batch_size=8, collate_fn=len):
+        progress.count(drawn)
+
+
+def _file_name(split: str, index: int) -> str:
+    return f"shapes_{split}_{_FIRST_ID[split] + index:012d}.jpg"
 
 
 _INFO = {

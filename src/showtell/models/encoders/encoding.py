@@ -1,8 +1,7 @@
 """A run's frozen encoder at work: built when it is asked for, and at full speed for feature stores and prediction.
 
 Full speed is inference mode, channels-last, each BatchNorm folded into the convolution before it (frozen, it is a scale
-and a shift), and bfloat16 where a unit computes it faster than float32. What `auto` chooses is a function of the
-hardware and not of a measurement, because the precision is part of a store's key. Figures stand in
+and a shift), and bfloat16 where a unit computes it faster than float32 (`models/precision.py`). Figures stand in
 `docs/decisions/encoder_speed.md`.
 """
 
@@ -26,6 +25,7 @@ from showtell.models.encoders.composite import find_composite
 from showtell.models.encoders.openvino import OpenVinoEncoder, check_openvino
 from showtell.models.encoders.pair import parts_of
 from showtell.models.encoders.weights import OFFLINE, EncoderWeights, UnreachableError, WeightsError
+from showtell.models.precision import encoding_precision
 from showtell.models.settings import TimmConfig
 
 CPU_BATCH = 8
@@ -174,23 +174,6 @@ def resolve_device(config: DeviceConfig) -> torch.device:
             "use fewer, or device.accelerator=cpu"
         )
     return torch.device("cuda")
-
-
-def encoding_precision(setting: str, device: torch.device) -> str:
-    """Resolves `auto` to bfloat16 where the device computes faster in it, else float32."""
-    if setting != "auto":
-        return setting
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if _bfloat16_pays_on_cpu() else "float32"
-
-
-def _bfloat16_pays_on_cpu() -> bool:
-    if torch.cpu._is_amx_tile_supported():
-        return True
-    information = Path("/proc/cpuinfo")
-    is_amd = information.is_file() and "AuthenticAMD" in information.read_text()
-    return is_amd and torch.cpu._is_avx512_bf16_supported()
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:

@@ -12,6 +12,7 @@ through timm's own conversion, which also fits positions to another `encoder.ima
 
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -147,7 +148,8 @@ class TimmBackbone(LibraryBackbone):
         except (RuntimeError, KeyError, ValueError, AttributeError, AssertionError) as error:
             first = str(error).splitlines()[min(1, str(error).count("\n"))].strip()
             raise WeightsError(
-                f"{weights.path}: these weights are not of encoder {self.config.name}: {first}"
+                f"{weights.path}: these weights are not of encoder {self.config.name}: {shorten(first, 120)}; "
+                "set encoder.name to the network that they are of"
             ) from None
         _drop_classifier(model)
         network.trunk.model.load_state_dict(model.state_dict())
@@ -190,11 +192,17 @@ class TimmBackbone(LibraryBackbone):
     def _create(self, state: dict[str, Tensor] | None = None) -> nn.Module:
         import timm
 
-        overlay = {"state_dict": state} if state is not None else None
+        classes = self._classes(state or {})
+        overlay = {"state_dict": state, **classes} if state is not None else None
         model: nn.Module = timm.create_model(
-            self.name, pretrained=state is not None, pretrained_cfg_overlay=overlay, **self._sized
+            self.name, pretrained=state is not None, pretrained_cfg_overlay=overlay, **self._sized, **classes
         )
         return model
+
+    def _classes(self, state: dict[str, Tensor]) -> dict[str, Any]:
+        """How many classes a file's classifier knows: its network may have been trained further, on others."""
+        weight = state.get(f"{self.published_config.classifier}.weight")
+        return {} if weight is None else {"num_classes": len(weight)}
 
     def _fetched(self) -> Path:
         """The file of the published weights: put beside torch's by hand, or from timm's hub or address."""

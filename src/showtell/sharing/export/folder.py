@@ -72,7 +72,7 @@ def _check_packages(flag: str) -> None:
 def _loaded(file: Path, options: argparse.Namespace) -> tuple[Captioner, DecodingConfig]:
     if note := unfinished_stage(file):
         print(f"note: {note}", file=sys.stderr, flush=True)
-    captioner = Captioner.from_checkpoint(file, "cpu")
+    captioner = Captioner.from_checkpoint(file, "cpu", "float32")  # what the files are compared with
     return captioner, simple(decoding_from_flags(captioner.configs[0].decoding, options))
 
 
