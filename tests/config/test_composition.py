@@ -39,8 +39,9 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 @pytest.mark.parametrize("name", [*ALL, *(name for name in REGISTERED if name not in ALL)])
 def test_every_option_composes_and_passes_the_gate(name: str) -> None:
     group, _, option = name.partition("/")
-    second_stage = ["init_from=runs/first"] if "scst" in name or "self_critical" in name else []
-    assert isinstance(parse(compose("config", [f"{group}={option}", *second_stage])), Config)
+    beside = ["init_from=runs/first"] if "scst" in name or "self_critical" in name else []
+    beside += ["encoder.name=convnext_tiny"] if name in ("encoder/timm", "encoder/torchvision") else []
+    assert isinstance(parse(compose("config", [f"{group}={option}", *beside])), Config)
 
 
 GROUPS = [name for name in ALL if name.split("/")[0] in ("data", "decoder", "encoder", "device")]
