@@ -19,7 +19,7 @@ HEAD = "| figure | value | target | reached | command | date | machine |\n|---|-
 HELPERS = (
     "__main__", "machine", "synthetic", "coco_size", "encoders", "scaling", "recipes", "large_recipes", "feature_dtypes",
     "views_at_prediction", "distilling", "mutations", "exported",
-    "chaos",
+    "chaos", "readme_picture",
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ def test_answers_without_importing_torch(words: list[str]) -> None:
 
 
 def test_help_of_a_group_says_what_each_option_is() -> None:
+    assert "tensorboard, csv" in run("--help", "logger").stdout
     text = run("--help", "encoder").stdout
     for option, what in (
         ("dinov2_s", "DINOv2 ViT-S/14, self-supervised on 142 M pictures; 22 M weights"),

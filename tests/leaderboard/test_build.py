@@ -93,6 +93,16 @@ def test_names_cannot_become_markup(tmp_path):
     assert sum(tag == "script" for tag, _ in page.tags) == 3
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "0x1" + "0" * 5000])
+def test_a_number_that_no_computer_counts_to_does_not_keep_the_other_runs_from_the_page(runs, number):
+    file = next(runs.rglob("config.yaml"))
+    text, count = re.subn(r"(seed|hidden_size): \d+", rf"\1: {number}", file.read_text())
+    assert count
+    file.write_text(text)
+    assert main([str(runs)]) == 0
+    assert (runs / "leaderboard.html").is_file()
+
+
 def test_one_run_and_runs_without_any_value_have_a_page(tmp_path):
     write_run(tmp_path / "a", {})
     assert "1 runs by" in render(compare(find_runs([tmp_path])), tmp_path)

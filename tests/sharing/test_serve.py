@@ -234,6 +234,14 @@ def test_who_does_not_send_on_is_told_and_left(server, monkeypatch):
     wait_until(lambda: not server.deadlines)
 
 
+def test_who_hangs_up_before_a_refusal_is_no_error(server):
+    handler = object.__new__(module.Handler)
+    handler.server, handler.rfile = server, BytesIO()
+    with socket.socket() as handler.connection:  # of nobody
+        handler._hear_out()
+    assert not server.deadlines
+
+
 def test_too_many_are_turned_away_by_a_line(server, monkeypatch):
     monkeypatch.setattr(server, "_places", threading.Semaphore(0))
     with socket.create_connection(("127.0.0.1", server.port)) as connection:

@@ -1,9 +1,11 @@
 import json
+import os
 
 import pytest
 
 from showtell.config import ConfigError, parse
 from showtell.config.stages import sized
+from showtell.errors import UserError
 from showtell.files import write_json
 from showtell.ownership import locked
 from showtell.run import Run
@@ -93,6 +95,13 @@ def test_another_run_in_the_folder_is_refused(tmp_path):
         ConfigError, match=r"holds a run with decoder.hidden_size=100 instead of 256; remove it, or .*name="
     ):
         job(tmp_path / "run", decoder={"hidden_size": 256}).to_do()
+
+
+def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(tmp_path):
+    begin(job(tmp_path / "run"), "stopped")
+    os.mkfifo(Run(tmp_path / "run").log_file)
+    with pytest.raises(UserError, match=r"out\.log: is a pipe or a device"):
+        job(tmp_path / "run").prepare()
 
 
 def test_a_folder_in_which_nothing_was_trained_takes_the_corrected_command(tmp_path):

@@ -83,9 +83,10 @@ def print_help(arguments: Sequence[str], conf: Path) -> bool:
     words = list(arguments)
     if len(words) == 2 and words[0] in ("--help", "-h") and "=" not in words[1] and not words[1].startswith("-"):
         options = options_of_groups(conf)
-        text = "\n\n".join(filter(None, (explained_group(words[1], conf), explained_setting(words[1]))))
+        key = "training.loggers" if words[1] == "logger" else words[1]
+        text = "\n\n".join(filter(None, (explained_group(key, conf), explained_setting(key))))
         if not text:
-            refuse_unknown(words[1], groups=options)
+            refuse_unknown(key, groups=options)
         print(text)
         return True
     if words not in (["--help"], ["-h"]):

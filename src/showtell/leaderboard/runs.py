@@ -103,4 +103,6 @@ def metric_mode(runs: Iterable[ComparedRun], metric: str) -> str:
 
 
 def _plain(value: Any) -> Value:
+    if isinstance(value, int) and value.bit_length() > 63:  # no float, and perhaps too long to be written out
+        return f"a number of {value.bit_length()} bits"
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -268,7 +268,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _hear_out(self) -> None:
         """Reads what is still coming, or closing would reset the connection before the answer is read."""
-        self.connection.shutdown(socket.SHUT_WR)
+        try:
+            self.connection.shutdown(socket.SHUT_WR)
+        except OSError:  # who asked has hung up
+            return
         self._expect_within(_SECONDS_TO_LEAVE)
         left = 2 * MAX_UPLOAD
         while left > 0 and (chunk := self.rfile.read1(_CHUNK)):

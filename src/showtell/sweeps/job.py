@@ -96,7 +96,7 @@ class Job:
         """Makes the folder say what is to be trained in it, unless somebody is training there.
 
         Raises:
-            ConfigError: the folder holds a run with another configuration.
+            UserError: the folder holds a run with another configuration, or a pipe.
         """
         to_do, run = self.to_do(), Run(self.directory)
         if to_do is ToDo.NOTHING:
@@ -106,6 +106,7 @@ class Job:
         if held is None:
             return ToDo.BUSY
         with held:
+            run.check_files()
             if to_do is ToDo.NEW:
                 run.create(self.config)
             elif run.current.is_second:

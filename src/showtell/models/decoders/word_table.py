@@ -62,4 +62,4 @@ class WordTable:
             missing = torch.unique(missing)
             self.rows[missing] = self.decoder.word(missing)
             self.known[missing] = True
-        return self.rows[tokens]
+        return self.rows.index_select(0, tokens)
