@@ -93,7 +93,7 @@ def test_an_ensemble_averages_probabilities_and_transforms_for_each_member(
     start = torch.tensor([START])
     first = captioned.hypotheses[0].tokens[0]
     with torch.inference_mode():
-        begun = [one.start([load_picture(picture, one.transform)[None]]) for one in two]
+        begun = [one.start(one.encode([load_picture(picture, one.transform)[None]])) for one in two]
         probabilities = [step(start, state)[0].softmax(1)[0, first] for step, state in begun]
     mean = sum(probabilities) / 2
     assert captioned.hypotheses[0].word_log_probs[0] == pytest.approx(float(mean.log()), abs=1e-5)

@@ -22,7 +22,9 @@ pytest.importorskip("transformers")
 MakeConfig = Callable[..., Config]
 
 
-@pytest.mark.parametrize("tune", [True, False], ids=["tuned", "frozen"])
+@pytest.mark.parametrize(
+    "tune", [pytest.param(True, id="tuned", marks=pytest.mark.slow), pytest.param(False, id="frozen")]
+)
 def test_a_resume_is_exact_and_the_checkpoint_alone_captions(
     tune: bool, tiny_config: MakeConfig, tiny_coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
