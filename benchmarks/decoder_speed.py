@@ -69,14 +69,11 @@ def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
     return best
 
 
-def training(name: str) -> None:
-    """A step over its products."""
+def training_step(name: str) -> Callable[[bool], None]:
+    """A step of a decoder on a batch of its own, in bfloat16 or not."""
     decoder, compute = build(name).train(), CrossEntropy()
     adam = torch.optim.Adam(decoder.parameters(), fused=True)
     batch = CaptionBatch(torch.randn(B, *shape(name)), torch.randint(3, V, (B, T)), torch.arange(B))
-    factors = [
-        (torch.randn(n, rows, i), torch.randn(i, o), torch.randn(n, rows, o)) for n, rows, i, o in PRODUCTS[name]
-    ]
 
     def step(bfloat16: bool) -> None:
         adam.zero_grad()
@@ -84,6 +81,16 @@ def training(name: str) -> None:
             loss, _ = compute(decoder, batch)
         loss.backward()
         adam.step()
+
+    return step
+
+
+def training(name: str) -> None:
+    """A step over its products."""
+    step = training_step(name)
+    factors = [
+        (torch.randn(n, rows, i), torch.randn(i, o), torch.randn(n, rows, o)) for n, rows, i, o in PRODUCTS[name]
+    ]
 
     def products() -> None:
         for given, weight, gradient in factors:

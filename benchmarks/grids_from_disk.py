@@ -18,15 +18,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from decoder_speed import B, V, build, seconds
+from decoder_speed import B, seconds, training_step
 from machine import at_least
 from torch import Tensor
 
 from showtell.data.features.store import place_features
-from showtell.models.objective import CaptionBatch
-from showtell.objectives.cross_entropy import CrossEntropy
 
-GRID, PORTION, BATCHES, WORDS = (49, 1280), 500, 40, 12
+GRID, PORTION, BATCHES = (49, 1280), 500, 40
 
 
 def write(path: Path, pictures: int) -> None:
@@ -50,28 +48,14 @@ def reading(grids: Tensor, batches: Tensor) -> float:
     return median(spent)
 
 
-def step() -> dict[str, float]:
-    """CPU seconds of a training step in both precisions."""
-    decoder, compute = build("attention").train(), CrossEntropy()
-    adam = torch.optim.Adam(decoder.parameters(), fused=True)
-    batch = CaptionBatch(torch.randn(B, *GRID), torch.randint(3, V, (B, WORDS)), torch.arange(B))
-
-    def once(bfloat16: bool) -> None:
-        adam.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            loss, _ = compute(decoder, batch)
-        loss.backward()
-        adam.step()
-
-    return seconds({"float32": lambda: once(False), "bfloat16": lambda: once(True)})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=30_000)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    steps, batches = step(), torch.randperm(args.pictures)[: BATCHES * B].view(BATCHES, B)
+    step = training_step("attention")
+    steps = seconds({"float32": lambda: step(False), "bfloat16": lambda: step(True)})
+    batches = torch.randperm(args.pictures)[: BATCHES * B].view(BATCHES, B)
     with TemporaryDirectory() as directory:
         path = Path(directory) / "features.bin"
         write(path, args.pictures)

@@ -124,11 +124,10 @@ class Run:
 
     def check_files(self) -> None:
         """Refuses, by a UserError, a pipe or a device in the directory: written to as such, it would be waited for."""
-        for path in [
-            path for folder in (self.directory, self.checkpoints, self.predictions) for path in folder.glob("*")
-        ]:
-            if is_stream(path):
-                raise UserError(f"{path}: is a pipe or a device, which no run writes to; remove it")
+        for folder in (self.directory, self.checkpoints, self.predictions):
+            for path in folder.glob("*"):
+                if is_stream(path):
+                    raise UserError(f"{path}: is a pipe or a device, which no run writes to; remove it")
 
     def create(self, config: Config) -> None:
         """A new run: makes the directory, and what is trained in it is this."""
