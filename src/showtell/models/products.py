@@ -34,16 +34,19 @@ class Linear(nn.Linear):
 
 def linear(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`given` `(..., I)` times the transpose of `weight` `(O, I)`, and `bias`."""
-    if torch.compiler.is_compiling():
-        return nn.functional.linear(given, weight, bias)
-    if torch.is_autocast_enabled(given.device.type):
-        return nn.functional.linear(given, _cast(weight), bias)
     if not _pays(given, weight):
-        return nn.functional.linear(given, weight, bias)
+        return nn.functional.linear(given, _cast(weight), bias)
     if torch.is_grad_enabled():
         product: Tensor = _Product.apply(given, weight, bias)
         return product
     return _onednn(given, weight, bias)
+
+
+def plus_linear(sums: Tensor, given: Tensor, weight: Tensor) -> Tensor:
+    """`sums` `(N, O)` and `linear` of `(N, I)`, rounded once where that is one operation."""
+    if not _pays(given, weight):
+        return torch.addmm(sums, given, _cast(weight).t())
+    return sums + linear(given, weight)
 
 
 @contextmanager
@@ -58,15 +61,19 @@ def keeping(casts: Casts) -> Iterator[None]:
 
 def _cast(weight: Tensor) -> Tensor:
     """As autocast would, if it is to be kept."""
-    casts = _CASTS.get()
-    if casts is None or torch.is_grad_enabled() or not isinstance(weight, nn.Parameter):
+    if torch.compiler.is_compiling() or torch.is_grad_enabled() or not isinstance(weight, nn.Parameter):
+        return weight
+    casts, device = _CASTS.get(), weight.device.type
+    if casts is None or not torch.is_autocast_enabled(device):
         return weight
     if weight not in casts:
-        casts[weight] = weight.to(torch.get_autocast_dtype(weight.device.type))
+        casts[weight] = weight.to(torch.get_autocast_dtype(device))
     return casts[weight]
 
 
 def _pays(given: Tensor, weight: Tensor) -> bool:
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
     rows, outputs = given.numel() // given.shape[-1], weight.shape[0]
     return (
         rows >= LEAST_ROWS
@@ -88,9 +95,8 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, given: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        given = (
-            given.contiguous()
-        )  # rows of a wider tensor, transposed as below, would take oneDNN a thousand times as long
+        # transposed as below, rows of a wider tensor would take oneDNN a thousand times as long
+        given = given.contiguous()
         ctx.save_for_backward(given, weight)
         return _onednn(given, weight, bias)
 
