@@ -12,7 +12,7 @@ reach a batch sampler and comes too late with workers.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ from showtell.data.workers import watched
 from showtell.distributed import Ranks
 
 Batch = dict[str, Any]
+AHEAD_BYTES = 128 << 20
+"""Of features on a disk, how much is on its way while a batch is trained on: enough to keep a fast disk busy."""
 
 
 @dataclass
@@ -105,6 +107,10 @@ class CaptionBatches(Dataset[Batch]):
             "picture_ids": torch.from_numpy(self.captions.picture_ids[pictures]),
         }
 
+    def announce(self, rows: Rows) -> int:
+        """Says that these rows are wanted soon; the bytes that a disk is asked for."""
+        return self.images.announce(self.captions.picture_of[rows], rows, self.epoch)
+
 
 @dataclass(frozen=True)
 class PictureBatches(Dataset[Batch]):
@@ -116,6 +122,10 @@ class PictureBatches(Dataset[Batch]):
     def __getitem__(self, pictures: Rows) -> Batch:
         return {"images": self.images(pictures), "picture_ids": torch.from_numpy(self.picture_ids[pictures])}
 
+    def announce(self, pictures: Rows) -> int:
+        """Says that these pictures are wanted soon; the bytes that a disk is asked for."""
+        return self.images.announce(pictures)
+
 
 class Plan(Protocol):
     """The batches of every epoch: a fixed number of them, in an order that follows from the epoch."""
@@ -126,8 +136,24 @@ class Plan(Protocol):
         """The caption rows of each batch, in the order of training."""
 
 
+def announced(plan: Iterable[Rows], announce: Callable[[Rows], int]) -> Iterator[Rows]:
+    """The same plan; before a batch of it is read, those behind it are announced, some `AHEAD_BYTES` of them."""
+    waiting: deque[tuple[Rows, int]] = deque()
+    ahead = 0
+    for rows in plan:
+        size = announce(rows)
+        waiting.append((rows, size))
+        ahead += size
+        while waiting and (not size or ahead - waiting[0][1] >= AHEAD_BYTES):
+            ahead -= waiting[0][1]
+            yield waiting.popleft()[0]
+    yield from (rows for rows, _ in waiting)
+
+
 def load_in_order(dataset: Dataset[Batch], plan: Iterable[Rows], num_workers: int) -> Iterator[Batch]:
     """The batches of a plan. With workers, whole batches are made in other processes, in the same order."""
+    if isinstance(dataset, CaptionBatches | PictureBatches):
+        plan = announced(plan, dataset.announce)
     if num_workers == 0:
         return (dataset[rows] for rows in plan)
     generator = torch.Generator().manual_seed(0)  # keeps the loader's draws off the global random state

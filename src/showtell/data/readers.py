@@ -19,6 +19,7 @@ from torch import Tensor
 
 from showtell.config import ImageTransform
 from showtell.data.augmentation import Augmentation, Rows
+from showtell.data.features.ahead import ReadAhead
 from showtell.data.features.dtypes import FLOAT32, FeatureDtype
 from showtell.data.images import load_picture, read_picture
 from showtell.data.workers import note_done, note_reading
@@ -37,6 +38,9 @@ class ReadImages(Protocol):
         Without captions pictures are as they are.
         """
 
+    def announce(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> int:
+        """Says which images are wanted soon, so that a disk reads them meanwhile; the bytes that it is asked for."""
+
 
 @dataclass(frozen=True)
 class PictureFiles:
@@ -53,6 +57,10 @@ class PictureFiles:
         pixels = [self._load(int(picture), row, epoch) for picture, row in zip(pictures, captions, strict=True)]
         note_done()
         return torch.stack(pixels)
+
+    def announce(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> int:
+        """Nothing: decoding takes longer than reading."""
+        return 0
 
     def _load(self, picture: int, row: int | None, epoch: int) -> Tensor:
         path = self.paths[picture]
@@ -71,6 +79,7 @@ class CachedFeatures:
         dtype: how they are written; by default they are floating-point numbers.
         captions: N, how many captions there are; only with `changed`.
         seed: of the run.
+        ahead: how rows of `plain` and of `changed` are announced, where they lie on a disk.
     """
 
     def __init__(
@@ -81,12 +90,14 @@ class CachedFeatures:
         dtype: FeatureDtype = FLOAT32,
         captions: int = 0,
         seed: int = 0,
+        ahead: Sequence[ReadAhead] = (),
     ) -> None:
         self.plain = plain
         self.changed = changed
         self.dtype = dtype
         self.captions = captions
         self.seed = seed
+        self.ahead = ahead
         self._epoch = -1
         self._views = np.zeros(0, dtype=np.int64)
 
@@ -97,14 +108,28 @@ class CachedFeatures:
 
     def __call__(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> Tensor:
         """The features of rows of pictures `(B,)`, as rows of captions `(B,)` see them in an epoch."""
-        features = self.plain.index_select(0, self._index(pictures))
         if self.changed is None or rows is None:
-            return self.dtype.decode(features)
-        views = self.views(epoch)[rows]
-        is_changed = views > 0
-        places = (views - 1) * len(self.plain) + pictures
-        features[self._index(is_changed.nonzero()[0])] = self.changed.index_select(0, self._index(places[is_changed]))
+            return self.dtype.decode(self.plain.index_select(0, self._index(pictures)))
+        features = self.plain.new_empty((len(pictures), *self.plain.shape[1:]))
+        sources = zip((self.plain, self.changed), self._places(pictures, rows, epoch), strict=True)
+        for source, (batch_places, places) in sources:
+            features.index_copy_(0, self._index(batch_places), source.index_select(0, self._index(places)))
         return self.dtype.decode(features)
+
+    def announce(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> int:
+        """Says which features are wanted soon, so that a disk reads them meanwhile; the bytes that it is asked for."""
+        wanted = self._places(pictures, rows, epoch) if self.ahead else []
+        return sum(ahead(places) for ahead, (_, places) in zip(self.ahead, wanted, strict=False))
+
+    def _places(
+        self, pictures: NDArray[np.integer], rows: Rows | None, epoch: int
+    ) -> list[tuple[NDArray[np.integer], NDArray[np.integer]]]:
+        """What of a batch comes from `plain`, and what from `changed`: places in the batch, and there."""
+        if self.changed is None or rows is None:
+            return [(np.arange(len(pictures)), pictures)]
+        views = self.views(epoch)[rows]
+        plain, changed = np.flatnonzero(views == 0), np.flatnonzero(views)
+        return [(plain, pictures[plain]), (changed, (views[changed] - 1) * len(self.plain) + pictures[changed])]
 
     def views(self, epoch: int) -> NDArray[np.int64]:
         """`(N,)` which view each caption sees in an epoch."""
@@ -135,3 +160,7 @@ class SideBySide:
     def __call__(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> Tensor:
         """The features of rows of pictures `(B,)`, as rows of captions `(B,)` see them in an epoch."""
         return torch.cat([part(pictures, rows, epoch) for part in self.parts], dim=-1)
+
+    def announce(self, pictures: NDArray[np.integer], rows: Rows | None = None, epoch: int = 0) -> int:
+        """Says which features are wanted soon, so that a disk reads them meanwhile; the bytes that it is asked for."""
+        return sum(part.announce(pictures, rows, epoch) for part in self.parts)

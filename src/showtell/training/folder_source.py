@@ -14,6 +14,7 @@ from showtell.data.augmentation import Augmentation, Rows, says_left_or_right, v
 from showtell.data.caption_set import CaptionSet, load_captions
 from showtell.data.contents import identity
 from showtell.data.extra_captions import read_extra_captions
+from showtell.data.features.ahead import ReadAhead
 from showtell.data.features.request import StoreRequest, split_request
 from showtell.data.features.room import room_in_words
 from showtell.data.features.store import choose_place, open_or_build, place_features, stored_shape
@@ -244,6 +245,7 @@ def _stored(
         CachedFeatures(
             *(place_features(one.features, place) for one in own),
             dtype=own[0].dtype, captions=len(captions.lengths), seed=config.seed,
+            ahead=[ReadAhead(one.features) for one in own] if place == "disk" else (),
         )
         for own in stores
     ]  # fmt: skip

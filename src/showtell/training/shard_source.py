@@ -13,6 +13,7 @@ from showtell.config import Config, ConfigError
 from showtell.data.annotations import SplitName
 from showtell.data.caption_set import load_captions
 from showtell.data.contents import Contents, identity
+from showtell.data.features.ahead import ReadAhead
 from showtell.data.features.store import choose_place, place_features
 from showtell.data.module import SplitData
 from showtell.data.readers import CachedFeatures
@@ -109,7 +110,8 @@ class ShardSource(Source):
             return folder_split(inner, self.encoder, "val", captions)
         stored: Any = np.load(unpacked.features, mmap_mode="c", allow_pickle=False)
         place = choose_place(self.config.features.place, stored.nbytes, self.encoder.device)
-        images = CachedFeatures(place_features(stored, place))
+        ahead = [ReadAhead(stored)] if place == "disk" else ()
+        images = CachedFeatures(place_features(stored, place), ahead=ahead)
         captions = load_captions(data, "val", Path(self.config.cache), self.tokenizer)
         return SplitData(captions, images, np.zeros(len(stored), dtype=bool))
 
