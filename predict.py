@@ -6,7 +6,6 @@ import sys
 from showtell.config.arguments import Parser
 from showtell.config.plugins import take_plugins
 from showtell.errors import one_line_errors
-from showtell.launching.allocator import keep_freed_memory
 from showtell.launching.imports import quick_imports
 from showtell.prediction.options import (
     INSTEAD,
@@ -73,7 +72,6 @@ def main() -> int:
         return share(options)
     with quick_imports():
         from showtell.prediction.command import predict  # late: --help must not wait for torch
-    keep_freed_memory()
     return predict(options)
 
 

@@ -27,7 +27,6 @@ from typing import Any
 from showtell.config import Config, ConfigError, parse
 from showtell.distributed import Ranks, broadcast, process_group, ranks_of_environment
 from showtell.errors import USER_ERROR, explained, one_line_errors
-from showtell.launching.allocator import keep_freed_memory
 from showtell.launching.heartbeat import send_heartbeats
 from showtell.launching.imports import postpone_torchmetrics, quick_imports
 from showtell.launching.launcher import LAUNCHER, LOST_CONNECTION, Launcher
@@ -100,7 +99,6 @@ def _start_owned(
         with catching(SIGNALS, partial(_leave, run)), quick_imports():
             postpone_torchmetrics()
             from showtell.training.stages import train_stages  # late: who only starts others needs no torch
-        keep_freed_memory()
         return train_stages(config, run.directory)
 
 
@@ -195,7 +193,6 @@ def train_as_rank(config: Config, run_dir: Path, ranks: Ranks) -> float:
     with quick_imports():
         postpone_torchmetrics()
         from showtell.training.stages import sized_by_data, train_stages
-    keep_freed_memory()
     try:
         with process_group(ranks, config.device.accelerator, config.device.timeout_seconds):
             if not ranks.rank:
