@@ -1,18 +1,19 @@
 """Figures: `experiment=coco` and `experiment=coco_attention` at COCO's size, from the first start to a resume.
 
-    PYTHONPATH=src python benchmarks/coco_size.py [coco] [coco_attention]
+    PYTHONPATH=src python benchmarks/coco_size.py [coco] [coco_attention] [--parts start]
 
 590,000 captions, those of val2017 again and again, of 118,287 pictures, whose files are empty: an encoder that says
 noise fills the store (of efficientnet_lite0's shape in float16: vectors make 0.3 GB, grids 14.8 GB, which are removed
 afterwards), and from then on nobody opens a picture. Every run is `train.py` in a fresh process, with the store's file
 out of the system's cache:
 
-- to the end of its first step, cold (captions to be tokenized, the store to be checked) and warm;
-- to its end, in turns of ten steps with a bare loop (forward, backward, Adam) over the same batches in memory. The
-  figure is by the clock, because a loop that reads waits; other work on the machine meets both;
-- stopped by a signal after a quarter of its steps, and resumed. Memory is what both hold above what the imports do, the
-  pages of the mapped file left out, since the system drops them when it needs room; growth is that of medians. What
-  the resumed run ends with is compared with what the other one did.
+- with a decoder of 16, whose arithmetic is nothing, to the end of its first step, cold (captions to be tokenized, the
+  store to be checked) and warm; and for 300 steps, for the memory that data take above what the imports do, and its
+  growth (of the median). Pages of the mapped file are left out, since the system drops them when it needs room;
+- as the recipe is, in turns of ten steps with a bare loop (forward, backward, Adam) over the same batches in memory.
+  The figure is by the clock, because a loop that reads waits; other work on the machine meets both;
+- stopped by a signal after a quarter of its steps, and resumed: the CPU time until its first step, the memory, and
+  what it ends with, compared with what the other one did.
 
 CPU seconds are counted from after the imports: they are what an idle machine's clock would say.
 """
@@ -26,18 +27,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from machine import DATA, at_least, at_most
+from machine import DATA, at_least, at_most, report
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = {"train": (118_287, 590_000), "val": (500, 2_500)}
-STEPS, TURN = {"coco": 120, "coco_attention": 60}, 10
+STEPS, TURN, PARTS = {"coco": 120, "coco_attention": 60}, 10, ["start", "training"]
+SMALL = {
+    "coco": ["decoder.hidden_size=16", "decoder.embedding_size=16"],
+    "coco_attention": [f"decoder.{which}_size=16" for which in ("hidden", "embedding", "attention", "region")],
+}
 
 
 def make(root: Path) -> None:
@@ -186,51 +191,79 @@ def trained(directory: Path) -> list[Any]:
     return [*leaves(found["state_dict"]), *leaves(found["optimizer_states"])]
 
 
-def measure(name: str, root: Path) -> None:
+def measure(name: str, root: Path, parts: list[str]) -> None:
     """All figures of an experiment."""
-    recipe = [f"experiment={name}", "encoder=efficientnet_lite0", "device=cpu", "training.sample_pictures=0"]
-    limits = [f"training.max_steps={STEPS[name]}", "training.limit_val_batches=1", "training.val_pictures=8"]
-    words = [*recipe, *limits, f"data.root={root}", f"cache={root}/cache"]
+    recipe = [
+        f"experiment={name}",
+        "encoder=efficientnet_lite0",
+        "device=cpu",
+        f"data.root={root}",
+        f"cache={root}/cache",
+    ]
+    limits = ["training.limit_val_batches=1", "training.val_pictures=8", "training.sample_pictures=0"]
 
     def start(mode: str, directory: str, *more: str) -> list[dict[str, Any]]:
-        found = run(mode, root, *(more or [*words, f"hydra.run.dir={root}/{directory}"]))
-        steps = [one for one in found if "step" in one]
-        print(f"{name}, {mode}: the first step ended after {steps[0]['clock']:.1f} s, {steps[0]['cpu']:.1f} s CPU")
-        return found
+        found = run(mode, root, *recipe, *limits, *more, f"hydra.run.dir={root}/{directory}")
+        return told(found, f"{name}, {mode}")
 
     start("store", "built")
+    if "start" in parts:
+        starting(name, root, lambda mode, directory: start(mode, directory, *SMALL[name], "training.max_steps=300"))
+    if "training" in parts:
+        training(name, root, lambda mode, directory: start(mode, directory, f"training.max_steps={STEPS[name]}"))
+
+
+def told(found: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """What a run said, told in a line."""
+    first = next(one for one in found if "step" in one)
+    print(f"{what}: the first step ended after {first['clock']:.1f} s, {first['cpu']:.1f} s CPU", flush=True)
+    return found
+
+
+Start = Callable[..., list[dict[str, Any]]]
+
+
+def starting(name: str, root: Path, start: Start) -> None:
+    """What data cost, before the first step and in memory."""
     (root / "cache" / "captions").rename(root / f"captions-{name}")
     cold, warm = (start("first", f"{number}")[0]["cpu"] for number in range(2))
+    memory = [one["memory"] for one in start("plain", "small")]
+    fifth = len(memory) // 5
+    growth = median(memory[-fifth:]) - median(memory[fifth : 2 * fifth])
+    where = f"at COCO's size, {name} with a decoder of 16"
+    at_most(f"cold start to the first step {where}", round(cold, 1), 30, "s CPU")
+    at_most(f"warm start to the first step {where}", round(warm, 2), 3, "s CPU")
+    at_most(f"memory above the libraries {where}", round(max(memory) / 1e3, 2), 1.2, "GB")
+    at_most(f"growth of memory from the second to the fifth fifth of the steps {where}", round(growth, 1), 20, "MB")
+
+
+def training(name: str, root: Path, start: Start) -> None:
+    """What the loop costs, and a resume."""
     turns = [one["turn"] for one in start("turns", "whole") if "turn" in one]
-    halves = [start("stop", "cut"), start("plain", "cut", f"resume={root}/cut")]
+    halves = [start("stop", "cut"), told(run("plain", root, f"resume={root}/cut"), f"{name}, resumed")]
     clock, cpu = (sum(bare[i] for _, bare in turns) / sum(loop[i] for loop, _ in turns) for i in range(2))
     print(f"{name}: loop over bare steps {clock:.3f} by the clock, {cpu:.3f} by CPU time")
     differing = sum(
         not (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b)
         for a, b in zip(trained(root / "whole"), trained(root / "cut"), strict=True)
     )
-    memory = [[one["memory"] for one in steps] for steps in halves]
-    told = f"at COCO's size, {name}"
-    at_least(f"loop over bare steps with features in memory {told}, captions/s", round(clock, 3), 0.9, "x")
-    at_most(f"cold start to the first step {told}", round(cold, 1), 30, "s CPU")
-    at_most(f"warm start to the first step {told}", round(warm, 2), 3, "s CPU")
-    at_most(f"resume to its first step {told}", round(halves[1][0]["cpu"], 2), 3, "s CPU")
-    at_most(f"memory above the libraries {told}", round(max(map(max, memory)) / 1e3, 2), 1.2, "GB")
-    third = len(memory[1]) // 3
-    growth = median(memory[1][-third:]) - median(memory[1][:third])
-    at_most(
-        f"growth of memory from the first to the last third of the resumed steps {told}", round(growth, 1), 20, "MB"
-    )
-    at_most(f"weights and moments that a resume changes {told}", differing, 0, "tensors")
+    where = f"at COCO's size, {name}"
+    at_least(f"loop over bare steps with features in memory {where}, captions/s", round(clock, 3), 0.9, "x")
+    memory = max(one["memory"] for steps in halves for one in steps)
+    report(f"resume to its first step {where}", round(halves[1][0]["cpu"], 2), "s CPU", "-", True)
+    report(f"memory above the libraries {where}", round(memory / 1e3, 2), "GB", "-", True)
+    at_most(f"weights and moments that a resume changes {where}", differing, 0, "tensors")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", choices=[[], *STEPS])
-    for name in parser.parse_args().experiments or STEPS:
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    args = parser.parse_args()
+    for name in args.experiments or STEPS:
         with TemporaryDirectory() as directory:
             make(Path(directory))
-            measure(name, Path(directory))
+            measure(name, Path(directory), args.parts)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch._dynamo.utils import counters
 from showtell.config import DecodingConfig
 from showtell.decoding import decode, ensemble_step
 from showtell.decoding.hypothesis import split_state
+from showtell.models import products
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder, word_attention
 from showtell.models.layers import given_words
 
@@ -81,13 +82,35 @@ def test_beams_that_share_their_picture_find_what_beams_with_copies_find(name, g
         assert [[h.tokens for h in caption] for caption in found] == [[h.tokens for h in c] for c in shared]
 
 
+@each_decoder
+def test_a_stepper_casts_a_weight_once_to_what_autocast_makes_of_it(name, monkeypatch):
+    decoder, features, kept = small(name), pictures(name, 3), []
+    monkeypatch.setattr(products, "_cast", lambda weight, cast=products._cast: kept.append(cast(weight)) or kept[-1])
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        begun, said = decoder.initial_state(features), (CAPTIONS[:, 0], CAPTIONS[:, 1])
+        stepper = decoder.stepper()
+        kept.clear()
+        answers = [stepper(said[0], begun)[0]]
+        first = {id(weight) for weight in kept}
+        answers.append(stepper(said[1], begun)[0])
+        assert {id(weight) for weight in kept} == first
+        assert {weight.dtype for weight in kept} == {torch.bfloat16}
+        for tokens, answer in zip(said, answers, strict=True):
+            assert torch.equal(answer, decoder.step(tokens, begun)[0])
+        for weight in decoder.parameters():
+            weight.mul_(0.5)
+        changed = decoder.stepper()(said[0], begun)[0]
+        assert torch.equal(changed, decoder.step(said[0], begun)[0])
+        assert not torch.equal(changed, answers[0])
+
+
 def test_no_table_where_dropout_draws_or_a_plugin_steps():
     decoder = small("lstm", word_dropout=0.9).train()
-    assert decoder.stepper().step == decoder.step
+    assert decoder.stepper().step.__wrapped__ == decoder.step
     own = type("Own", (type(decoder),), {"step": lambda self, tokens, state: None})(
         decoder_settings("lstm", embedding_size=8, hidden_size=8), D, V
     )
-    assert own.eval().stepper().step == own.step
+    assert own.eval().stepper().step.__wrapped__ == own.step
 
 
 @each_decoder

@@ -119,15 +119,15 @@ def at_a_picture(act: Callable[[], Any]) -> Callable[[], None]:
 
         trainer_pid = os.getpid()
         workers.TIMEOUT_SECONDS = 2
-        for module in (readers, request):
-            original = module.load_picture
+        for module, name in ((readers, "load_picture"), (request, "read_picture")):
+            original = getattr(module, name)
 
             def load(path: Any, *rest: Any, original: Any = original) -> Any:
                 if os.getpid() != trainer_pid and str(path).endswith("train_000000000007.jpg"):
                     act()
                 return original(path, *rest)
 
-            module.load_picture = load  # type: ignore[attr-defined]
+            setattr(module, name, load)
 
     return install
 

@@ -15,6 +15,7 @@ from showtell.run import Run
 from showtell.training import sources
 from showtell.training.beginning import device_in_words
 from showtell.training.train import train
+from showtell.training.trainer import settle_gpus
 
 MakeConfig = Callable[..., Config]
 
@@ -119,3 +120,26 @@ def test_a_compiled_decoder_gives_float32s_losses_and_plain_names(
     assert found == pytest.approx(expected, abs=1e-3)
     names = torch.load(tmp_path / "compiled/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert not any("_orig_mod" in name for name in names)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to look for")
+def test_where_there_is_no_gpu_no_step_looks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as Lightning wants it
+    looked: list[None] = []
+
+    def look() -> int:
+        looked.append(None)
+        return 0
+
+    monkeypatch.setattr(torch.cuda, "_device_count_nvml", look)
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    adam = torch.optim.Adam([weight])
+    adam.step()
+    assert looked  # or torch has changed, and `settle_gpus` can go
+
+    settle_gpus()
+    looked.clear()
+    adam.step()
+
+    assert not looked

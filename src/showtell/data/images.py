@@ -126,6 +126,11 @@ def prepare(picture: Tensor, transform: ImageTransform) -> Tensor:
     return one_after_the_other([normalized(resized(picture, one), one) for one in transform.parts])
 
 
+def unnormalized(picture: Tensor, transform: ImageTransform) -> Tensor:
+    """`prepare` without its last step for a single encoder: uint8 `(3, size, size)`; for a pair all of it."""
+    return resized(picture, transform) if len(transform.parts) == 1 else prepare(picture, transform)
+
+
 def one_after_the_other(inputs: Sequence[Tensor]) -> Tensor:
     """The inputs (3, S, S) of the encoders of a pair as one; see `ImageTransform.beside`. A single one as it is."""
     return inputs[0] if len(inputs) == 1 else torch.cat([one.flatten(1) for one in inputs], dim=1).unsqueeze(-1)
@@ -177,7 +182,7 @@ def placed(width: int, height: int, transform: ImageTransform) -> tuple[tuple[in
 
 
 def normalized(small: Tensor, transform: ImageTransform) -> Tensor:
-    """(3, size, size) with values up to 255, uint8 or float32, to float32 as the encoder wants it."""
+    """(..., 3, size, size) with values up to 255, uint8 or float32, to float32 as the encoder wants it."""
     mean, std = _mean_and_std(transform)
     return small.to(torch.float32, copy=True).sub_(mean).div_(std)
 

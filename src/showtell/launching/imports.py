@@ -17,12 +17,16 @@ from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
+from showtell.launching.allocator import keep_freed_memory
+
 _TORCHMETRICS = "torchmetrics"
 
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
     """A block of the process's first imports of torch; what they make is never looked through for garbage.
+
+    From then on freed memory is kept.
 
     A Ctrl-C ends the process in it: torch would swallow the exception, and leave a numpy that is half there.
     Nothing happens where torch is there already, in a notebook say: what lives then is not ours.
@@ -41,6 +45,7 @@ def quick_imports() -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.freeze()
         gc.enable()
+        keep_freed_memory()
 
 
 class _LateTorchmetrics(ModuleType):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
+from showtell.models.products import Linear
 from showtell.models.settings import RegionsConfig
 from showtell.text import END, START
 
@@ -83,8 +84,8 @@ class WordOutput(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
         inner = config.embedding_size if config.tie_embeddings else input_size
-        self.project = nn.Linear(input_size, inner) if inner != input_size else nn.Identity()
-        self.output = nn.Linear(inner, words.num_embeddings)
+        self.project = Linear(input_size, inner) if inner != input_size else nn.Identity()
+        self.output = Linear(inner, words.num_embeddings)
         if config.tie_embeddings:
             self.output.weight = words.weight
 
@@ -152,8 +153,8 @@ class Regions(nn.Module):
         self.normalize = nn.LayerNorm(feature_size, elementwise_affine=False)
         # one mask for all regions of a picture: what is hidden from one stays hidden, and masks cost next to nothing
         self.dropout = nn.Dropout1d(feature_dropout(config))
-        self.project = nn.Linear(feature_size, self.size) if config.region_size else nn.Identity()
-        self.place = nn.Linear(4 * FREQUENCIES, self.size, bias=False)
+        self.project = Linear(feature_size, self.size) if config.region_size else nn.Identity()
+        self.place = Linear(4 * FREQUENCIES, self.size, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Regions."""

@@ -38,6 +38,7 @@ class Status(Callback):
         self.run = Run(run_dir)
         self.owner = owner
         self.is_on = False
+        self.has_stepped = False
         self.pruned: str | None = None  # why a search has given this run up
         self.before = 0.0
         self.began = time.perf_counter()
@@ -55,8 +56,9 @@ class Status(Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """What an earlier end was worth on the test split says nothing of the next."""
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not self.has_stepped:
             self.run.test_scores.unlink(missing_ok=True)
+        self.has_stepped = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """One more epoch is done."""

@@ -1,6 +1,7 @@
 """Lightning's Trainer with Showtell's loggers, checkpoints and callbacks plugged in."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ def build_trainer(
         unused_weights: whether a step can leave weights without a gradient.
     """
     quieten_lightning()
+    settle_gpus()
     training = config.training
     return pl.Trainer(
         accelerator=config.device.accelerator,
@@ -135,6 +137,16 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "IProgress not found")
     # scores are rank 0's on all ranks, see `Scores`
     warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True")
+
+
+def settle_gpus() -> None:
+    """Where there is no GPU, lets nobody look for one again.
+
+    Adam asks in every step, and as Lightning tells torch to look (`PYTORCH_NVML_BASED_CUDA_CHECK`), the search for a
+    library of NVIDIA's begins anew each time.
+    """
+    if not torch.cuda.is_available():
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 class ExactSteps(FollowTrainer):

@@ -68,7 +68,7 @@ def test_a_second_run_neither_encodes_nor_opens_a_picture(
     tiny_coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build(tmp_path, request(paths_of(tiny_coco)), MeanColor())
-    monkeypatch.setattr(request_module, "load_picture", None)
+    monkeypatch.setattr(request_module, "read_picture", None)
     monkeypatch.setattr(MeanColor, "__init__", None)
     store = open_or_build(tmp_path, request(paths_of(tiny_coco)), MeanColor, 5, 0)
     assert (store.features == first).all()

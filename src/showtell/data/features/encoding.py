@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from showtell.config import ImageTransform
 from showtell.data.features.dtypes import DTYPES
-from showtell.data.images import PictureError
+from showtell.data.images import PictureError, normalized
 from showtell.data.workers import note_done, watched
 
 
@@ -27,6 +28,7 @@ class PictureEncoder(Protocol):
 
 def encoded(
     load: Callable[[int], Tensor],
+    transform: ImageTransform,
     rows: Sequence[int] | NDArray[np.int64],
     encoder: PictureEncoder,
     dtype: str,
@@ -35,7 +37,8 @@ def encoded(
 ) -> Iterator[tuple[list[int], NDArray[Any], dict[int, str]]]:
     """Encodes pictures in the order of their rows.
 
-    `load` gives the pixels `(3, S, S)` of a row; it notes what it reads, and may raise a `PictureError`.
+    `load` gives the pixels `(3, S, S)` of a row, float32, or uint8 that `transform` has yet to normalize: so a worker
+    process hands on a quarter. It notes what it reads, and may raise a `PictureError`.
 
     Yields:
         For each batch the rows that could be read, their features as `features.dtype` writes them, and the others
@@ -52,6 +55,7 @@ def encoded(
     else:
         batches = watched(dataset, batch_size=batch_size, num_workers=workers, collate_fn=_collate)
     for readable, pixels, reasons in batches:
+        pixels = normalized(pixels, transform) if pixels.dtype == torch.uint8 else pixels
         yield readable, DTYPES[dtype].encode(encoder(pixels)) if readable else np.empty(0), reasons
 
 

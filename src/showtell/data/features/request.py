@@ -17,7 +17,7 @@ from showtell.data.augmentation import Augmentation
 from showtell.data.caption_set import CaptionSet
 from showtell.data.contents import Contents
 from showtell.data.features.dtypes import DTYPES
-from showtell.data.images import load_picture, read_picture
+from showtell.data.images import read_picture, unnormalized
 from showtell.data.paths import stamp
 from showtell.data.workers import note_reading
 from showtell.files import short_hash
@@ -94,7 +94,7 @@ class StoreRequest:
         return self.rows * DTYPES[self.dtype].num_bytes(feature_shape)
 
     def load(self, row: int) -> Tensor:
-        """The pixels `(3, S, S)` that the encoder sees for a row.
+        """The pixels `(3, S, S)` that the encoder sees for a row; uint8 where they are yet to be normalized.
 
         Raises:
             PictureError: it cannot be read.
@@ -103,7 +103,7 @@ class StoreRequest:
         path = self.paths[picture]
         note_reading(path)
         if self.augmentation is None:
-            return load_picture(path, self.transform)
+            return unnormalized(read_picture(path), self.transform)
         return self.augmentation(read_picture(path), self.transform, view, picture)
 
     def key(self) -> str:

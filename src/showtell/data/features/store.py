@@ -170,7 +170,8 @@ def _build(
     turn = slice(ranks.rank, None, ranks.local_size) if ranks.rank < ranks.local_size else slice(0)
     own = np.concatenate([waiting[:0], *cut(waiting, batch_size)[turn]])
     with Progress(f"encoding {request.name}", len(wanted), "pictures", done, shown=is_rank_zero()) as progress:
-        for rows, answers, unreadable in encoded(request.load, own, encoder, request.dtype, batch_size, num_workers):
+        load, transform = request.load, request.transform
+        for rows, answers, unreadable in encoded(load, transform, own, encoder, request.dtype, batch_size, num_workers):
             stored.write(rows, answers, list(unreadable))
             # the other ranks' too: the file is shared
             progress.reach(int(np.count_nonzero(state[wanted] != WAITING)))

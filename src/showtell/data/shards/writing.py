@@ -27,7 +27,7 @@ from showtell.config import ImageTransform
 from showtell.data.derived import Checked, DamagedError, check_seal, seal, sealed_write, told_again
 from showtell.data.features.dtypes import DTYPES
 from showtell.data.features.encoding import PictureEncoder, encoded
-from showtell.data.images import decode_picture, prepare
+from showtell.data.images import decode_picture, unnormalized
 from showtell.data.paths import stamp
 from showtell.data.shards.index import member_name
 from showtell.data.shards.members import ABOUT, Sample, read_members
@@ -182,9 +182,11 @@ def _encode(
     content = read_members(path)
     samples = [sample for sample in content.samples if sample.picture]
     left_out = list(content.notes)
-    load, rows = _Samples(path, samples, request.transform).load, range(len(samples))
+    load, transform, rows = _Samples(path, samples, request.transform).load, request.transform, range(len(samples))
     with shard_writer(file, sealed=True) as writer:
-        for readable, answers, reasons in encoded(load, rows, encoder, request.dtype, batch_size, num_workers):
+        for readable, answers, reasons in encoded(
+            load, transform, rows, encoder, request.dtype, batch_size, num_workers
+        ):
             left_out += [f"{reason}; left out" for reason in reasons.values()]
             for row, features in zip(readable, answers, strict=True):
                 writer.add(samples[row].key, samples[row].captions, features=features)
@@ -208,10 +210,10 @@ class _Samples:
     transform: ImageTransform
 
     def load(self, row: int) -> Tensor:
-        """The pixels `(3, S, S)` that the encoder sees."""
+        """The pixels `(3, S, S)` that the encoder sees; uint8 where they are yet to be normalized."""
         sample = self.samples[row]
         assert sample.picture is not None
         note_reading(name := member_name(self.shard, sample.key))
         with self.shard.open("rb") as file:
             data = os.pread(file.fileno(), sample.picture.size, sample.picture.offset)
-        return prepare(decode_picture(data, name), self.transform)
+        return unnormalized(decode_picture(data, name), self.transform)

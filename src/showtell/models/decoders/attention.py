@@ -25,6 +25,7 @@ from showtell.models.layers import (
     lstm_cell,
     mean_region,
 )
+from showtell.models.products import Linear
 from showtell.models.settings import AttentionConfig
 
 HIDDEN, CELL, WEIGHTS, REGIONS, KEYS = range(5)
@@ -44,14 +45,14 @@ class SoftAttentionDecoder(WordTableDecoder):
         self.penalty_weight = config.attention_penalty
         self.regions = Regions(config, feature_size)
         self.word_embedding = WordEmbedding(config, vocabulary_size)
-        self.initial = nn.Linear(self.regions.size, 2 * hidden)
-        self.key = nn.Linear(self.regions.size, attention)
+        self.initial = Linear(self.regions.size, 2 * hidden)
+        self.key = Linear(self.regions.size, attention)
         self.energy = nn.Linear(attention, 1, bias=False)
-        self.from_hidden = nn.Linear(hidden, attention + 1 + 4 * hidden)
-        self.from_word = nn.Linear(config.embedding_size, 4 * hidden, bias=False)
-        self.from_context = nn.Linear(self.regions.size, 4 * hidden, bias=False)
-        self.deep_hidden = nn.Linear(hidden, config.embedding_size)
-        self.deep_context = nn.Linear(self.regions.size, config.embedding_size, bias=False)
+        self.from_hidden = Linear(hidden, attention + 1 + 4 * hidden)
+        self.from_word = Linear(config.embedding_size, 4 * hidden, bias=False)
+        self.from_context = Linear(self.regions.size, 4 * hidden, bias=False)
+        self.deep_hidden = Linear(hidden, config.embedding_size)
+        self.deep_context = Linear(self.regions.size, config.embedding_size, bias=False)
         self.output = WordOutput(config, config.embedding_size, self.word_embedding)
         self.splits = [attention, 1, 4 * hidden]
 

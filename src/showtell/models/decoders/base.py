@@ -14,14 +14,16 @@ Shape legend: B batch, N rows, T words with `<end>`, V vocabulary, R regions, D 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import wraps
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig, find
-from showtell.decoding import State, Stepper, repeat_rows
+from showtell.decoding import State, StepFunction, Stepper, repeat_rows
 from showtell.models.layers import given_words, grid_shape, padded
+from showtell.models.products import Casts, keeping
 
 
 class Decoder(nn.Module, ABC):
@@ -73,7 +75,7 @@ class Decoder(nn.Module, ABC):
 
     def stepper(self) -> Stepper:
         """`step` for decoding, valid as long as the weights stay as they are."""
-        return Stepper(self.step, self.of_picture)
+        return Stepper(keeping_casts(self.step), self.of_picture)
 
     def teacher_forced(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """`forward`, and what training adds to cross-entropy, a scalar; here nothing."""
@@ -119,6 +121,18 @@ class Decoder(nn.Module, ABC):
         """A copy is not compiled; it would train the original."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
         return {name: value for name, value in state.items() if name not in self.compiles}
+
+
+def keeping_casts(step: StepFunction) -> StepFunction:
+    """The step with each weight cast once where autocast would cast it in every step."""
+    casts: Casts = {}
+
+    @wraps(step)
+    def keeps(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        with keeping(casts):
+            return step(tokens, state)
+
+    return keeps
 
 
 def build_decoder(

@@ -12,11 +12,12 @@ layers.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import dropout
 
 from showtell.decoding import State, repeat_rows
 from showtell.models.decoders.word_table import WordTableDecoder
 from showtell.models.layers import WordEmbedding, WordOutput, by_picture, feature_dropout, given_words, lstm_cell
+from showtell.models.products import Linear, linear, plus_linear
 from showtell.models.settings import LSTMConfig
 
 
@@ -35,7 +36,7 @@ class LSTMDecoder(WordTableDecoder):
         self.of_picture = int(config.image_every_step)
         self.normalize = nn.LayerNorm(feature_size, elementwise_affine=False)
         self.feature_dropout = nn.Dropout(feature_dropout(config))
-        self.image_embedding = nn.Linear(feature_size, config.embedding_size)
+        self.image_embedding = Linear(feature_size, config.embedding_size)
         self.word_embedding = WordEmbedding(config, vocabulary_size)
         between_layers = config.dropout if config.num_layers > 1 else 0.0
         self.lstm = nn.LSTM(
@@ -87,7 +88,7 @@ class LSTMDecoder(WordTableDecoder):
 
     def _cell(self, gates: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's hidden and cell `(N, H)` after the word."""
-        enter, forget, candidate, leave = torch.addmm(gates, hidden, recurrent.t()).chunk(4, dim=1)  # as `nn.LSTM`'s
+        enter, forget, candidate, leave = plus_linear(gates, hidden, recurrent).chunk(4, dim=1)  # as `nn.LSTM`'s
         return lstm_cell((enter, forget, leave, candidate), cell)
 
     def _gates(self, given: Tensor, layer: int) -> Tensor:

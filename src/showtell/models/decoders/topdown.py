@@ -23,6 +23,7 @@ from showtell.models.layers import (
     lstm_cell,
     mean_region,
 )
+from showtell.models.products import Linear
 from showtell.models.settings import TopDownConfig
 
 WEIGHTS = 4
@@ -44,12 +45,12 @@ class TopDownDecoder(WordTableDecoder):
         self.regions = Regions(config, feature_size)
         size = self.regions.size
         self.word_embedding = WordEmbedding(config, vocabulary_size)
-        self.from_mean = nn.Linear(size, 4 * hidden)
-        self.from_word = nn.Linear(config.embedding_size, 4 * hidden, bias=False)
-        self.attention_lstm = nn.Linear(2 * hidden, 4 * hidden, bias=False)
-        self.language_lstm = nn.Linear(size + 2 * hidden, 4 * hidden)
-        self.key = nn.Linear(size, config.attention_size)
-        self.query = nn.Linear(hidden, config.attention_size, bias=False)
+        self.from_mean = Linear(size, 4 * hidden)
+        self.from_word = Linear(config.embedding_size, 4 * hidden, bias=False)
+        self.attention_lstm = Linear(2 * hidden, 4 * hidden, bias=False)
+        self.language_lstm = Linear(size + 2 * hidden, 4 * hidden)
+        self.key = Linear(size, config.attention_size)
+        self.query = Linear(hidden, config.attention_size, bias=False)
         self.energy = nn.Linear(config.attention_size, 1, bias=False)
         self.output = WordOutput(config, hidden, self.word_embedding)
 

@@ -17,6 +17,7 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 from showtell.decoding import State
 from showtell.models.decoders.base import Decoder
 from showtell.models.layers import Regions, WordEmbedding, WordOutput, by_picture, given_words
+from showtell.models.products import Linear
 from showtell.models.settings import TransformerConfig
 
 
@@ -36,8 +37,8 @@ class TransformerDecoder(Decoder):
         hidden = config.hidden_size
         self.regions = Regions(config, feature_size)
         self.word_embedding = WordEmbedding(config, vocabulary_size)
-        self.enter = nn.Linear(config.embedding_size, hidden)
-        self.memory = nn.Linear(self.regions.size, config.num_layers * 2 * hidden)
+        self.enter = Linear(config.embedding_size, hidden)
+        self.memory = Linear(self.regions.size, config.num_layers * 2 * hidden)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(hidden)
         self.output = WordOutput(config, hidden, self.word_embedding)
@@ -93,12 +94,12 @@ class Block(nn.Module):
         hidden = config.hidden_size
         self.heads = config.num_heads
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(3))
-        self.self_in = nn.Linear(hidden, 3 * hidden)
-        self.self_out = nn.Linear(hidden, hidden)
-        self.query = nn.Linear(hidden, hidden)
-        self.cross_out = nn.Linear(hidden, hidden)
-        self.widen = nn.Linear(hidden, 4 * hidden)
-        self.narrow = nn.Linear(4 * hidden, hidden)
+        self.self_in = Linear(hidden, 3 * hidden)
+        self.self_out = Linear(hidden, hidden)
+        self.query = Linear(hidden, hidden)
+        self.cross_out = Linear(hidden, hidden)
+        self.widen = Linear(hidden, 4 * hidden)
+        self.narrow = Linear(4 * hidden, hidden)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, past: Tensor, memory: Tensor, causal: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from showtell.decoding import State, Stepper
-from showtell.models.decoders.base import Decoder
+from showtell.models.decoders.base import Decoder, keeping_casts
 from showtell.models.layers import WordEmbedding
 
 
@@ -37,7 +37,7 @@ class WordTableDecoder(Decoder):
         """`step` with a table of words, except in training, where dropout draws anew each time."""
         if self.training or type(self).step is not WordTableDecoder.step:
             return super().stepper()
-        return Stepper(WordTable(self).step, self.of_picture)
+        return Stepper(keeping_casts(WordTable(self).step), self.of_picture)
 
 
 class WordTable:
