@@ -17,7 +17,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin: written by python -m benchmarks -->", "<!-- end -->"
 HEAD = "| figure | value | target | reached | command | date | machine |\n|---|---|---|---|---|---|---|"
 HELPERS = (
-    "__main__", "machine", "synthetic", "coco_size", "encoders", "scaling", "recipes", "large_recipes", "feature_dtypes",
+    "__main__", "machine", "synthetic", "encoders", "scaling", "recipes", "large_recipes", "feature_dtypes",
     "views_at_prediction", "distilling", "mutations", "exported",
     "chaos", "readme_picture",
 )  # fmt: skip

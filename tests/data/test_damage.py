@@ -213,6 +213,7 @@ def test_a_large_store_is_read_whole_once(
 ) -> None:
     monkeypatch.setattr(rows, "MEMO_BYTES", 0)
     wanted, whole = cache.wanted(), cache.read()
+    assert "checking  t: 24 features in " in capsys.readouterr().err
     real, calls = rows.StoreRows.expected, []
     monkeypatch.setattr(rows.StoreRows, "expected", lambda *of: (calls.append(1), real(*of))[1])
     cache.read()

@@ -99,7 +99,12 @@ class FolderSource(Source):
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """`(D,)` or `(R, D)`: of the stored features, else of the network's."""
-        return shape_side_by_side([self._shape_of(part) for part in self.encoder.parts])
+        return shape_side_by_side(self._shapes)
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Of each encoder's features. To ask a store takes a hash of all pictures' names and times."""
+        return [self._shape_of(part) for part in self.encoder.parts]
 
     def _shape_of(self, part: FrozenEncoder) -> tuple[int, ...]:
         stored = None
@@ -137,9 +142,9 @@ class FolderSource(Source):
         config = self.config
         if config.features.mode == "store":
             wanted = []
-            for part in self.encoder.parts:
+            for part, shape in zip(self.encoder.parts, self._shapes, strict=True):
                 requests = (store_requests(config, part, name, self.captions[name]) for name in self.captions)
-                wanted.append(([one for split in requests for one in split], self._shape_of(part)))
+                wanted.append(([one for split in requests for one in split], shape))
             with rank_zero_first():
                 lines = room_in_words(Path(config.cache) / "features", wanted)
                 if lines:

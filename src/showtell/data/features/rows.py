@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 from showtell.data.derived import Checked
 from showtell.data.features.dtypes import DTYPES
 from showtell.data.features.request import StoreRequest
+from showtell.data.loading import cut
 from showtell.files import atomic_write, parsed_json, write_text_atomically
+from showtell.terminal import Progress
 
 WAITING, STORED, UNREADABLE = 0, 1, 2
 ABOUT, FEATURES, STATE, SUMS, COMPLETE = "about.json", "features.bin", "state.bin", "sums.bin", "complete"
 MEMO_BYTES = 1 << 30
 """Larger stores are not read whole at each start; see `Checked`."""
 _SPREAD = 0x9E3779B1
+_PORTION = 4096
 _SAID = {"name", "pictures", "encoder", "transform", "dtype", "feature_shape", "made"}
 
 
@@ -124,10 +127,14 @@ def is_ready(directory: Path, request: StoreRequest, wanted: NDArray[np.int64]) 
     is_large, seen = rows.features.nbytes > MEMO_BYTES, zlib.crc32(request.contents_of(wanted).tobytes())
     if is_large and checked.holds(files, seen):
         return True
-    found = not len(rows.damaged(wanted))
-    if is_large and found:
+    with Progress(f"checking {request.name}", len(wanted), "features", shown=is_large) as progress:
+        for some in cut(wanted, _PORTION):
+            if len(rows.damaged(some)):
+                return False
+            progress.count(len(some))
+    if is_large:
         checked.add(files, seen)
-    return found
+    return True
 
 
 def adopt(directory: Path, request: StoreRequest) -> None:
