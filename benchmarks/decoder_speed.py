@@ -3,10 +3,10 @@
     PYTHONPATH=src python benchmarks/decoder_speed.py
 
 - A training step (100 captions of 11 words, 886 words known), in float32 and in bfloat16 (`device.precision=bf16-mixed`),
-  over the bare matrix products of its shapes in float32 as torch computes them, forward and backward.
+  over the bare matrix products of its shapes in float32, forward and backward.
 - Decoding 64 pictures over decoding as it was done before there were tables of words and shared regions: `nn.LSTM` word
-  by word; regions and keys copied for each beam; products as torch computes them. Weights are random, so captions run to
-  20 words and use more words than a trained model's do. The same in bfloat16 (`predict.py --precision`).
+  by word; regions and keys copied for each beam. Weights are random, so captions run to 20 words and use more
+  words than a trained model's do. The same in bfloat16 (`predict.py --precision`).
 - Memory of the loss and its gradients at 50,000 words, 400 captions of 11 words: without ever holding all logits, over
   with them; the peak of the process's resident memory above what it held before.
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from showtell.config import DecodingConfig, parse
 from showtell.decoding import State, Stepper, decode
-from showtell.models import layers, objective, products
+from showtell.models import layers, objective
 from showtell.models.decoders import Decoder, build_decoder
 from showtell.models.decoders.lstm import LSTMDecoder
 from showtell.models.objective import CaptionBatch, teacher_forced_loss
@@ -126,13 +126,11 @@ def decoding(name: str) -> None:
     """Now over before, together and one picture at a time."""
     decoder, features = build(name).eval(), torch.randn(PICTURES, *shape(name))
     old, begin = word_by_word(decoder)
-    stepper, half = decoder.stepper(), decoder.stepper()
-    portion, least = layers.CACHED_NUMBERS, products.LEAST_ROWS
+    stepper, half, portion = decoder.stepper(), decoder.stepper(), layers.CACHED_NUMBERS
 
     @torch.inference_mode()
     def captions(step: Stepper, start: Callable[[Tensor], State], config: DecodingConfig, rows: int) -> None:
         layers.CACHED_NUMBERS = 2**62 if step is old else portion
-        products.LEAST_ROWS = 2**62 if step is old else least
         for some in features.split(rows) if rows > 1 else features[:8].split(1):
             with torch.autocast("cpu", torch.bfloat16, enabled=step is half):
                 decode(step, start(some), config)

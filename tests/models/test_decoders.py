@@ -12,6 +12,7 @@ from showtell.config import DecodingConfig
 from showtell.decoding import decode, ensemble_step
 from showtell.decoding.hypothesis import split_state
 from showtell.models import products
+from showtell.models.decoders import lstm
 from showtell.models.decoders.base import Decoder, attention_maps, build_decoder, word_attention
 from showtell.models.layers import given_words
 
@@ -85,7 +86,13 @@ def test_beams_that_share_their_picture_find_what_beams_with_copies_find(name, g
 @each_decoder
 def test_a_stepper_casts_a_weight_once_to_what_autocast_makes_of_it(name, monkeypatch):
     decoder, features, kept = small(name), pictures(name, 3), []
-    monkeypatch.setattr(products, "_cast", lambda weight, cast=products._cast: kept.append(cast(weight)) or kept[-1])
+
+    def noted(weight, cast=products.cast):
+        kept.append(cast(weight))
+        return kept[-1]
+
+    monkeypatch.setattr(products, "cast", noted)
+    monkeypatch.setattr(lstm, "cast", noted)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         begun, said = decoder.initial_state(features), (CAPTIONS[:, 0], CAPTIONS[:, 1])
         stepper = decoder.stepper()

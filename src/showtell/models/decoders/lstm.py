@@ -17,7 +17,7 @@ from torch.nn.functional import dropout
 from showtell.decoding import State, repeat_rows
 from showtell.models.decoders.word_table import WordTableDecoder
 from showtell.models.layers import WordEmbedding, WordOutput, by_picture, feature_dropout, given_words, lstm_cell
-from showtell.models.products import Linear, linear, plus_linear
+from showtell.models.products import Linear, cast, linear
 from showtell.models.settings import LSTMConfig
 
 
@@ -88,7 +88,9 @@ class LSTMDecoder(WordTableDecoder):
 
     def _cell(self, gates: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's hidden and cell `(N, H)` after the word."""
-        enter, forget, candidate, leave = plus_linear(gates, hidden, recurrent).chunk(4, dim=1)  # as `nn.LSTM`'s
+        enter, forget, candidate, leave = torch.addmm(gates, hidden, cast(recurrent).t()).chunk(
+            4, dim=1
+        )  # as `nn.LSTM`'s
         return lstm_cell((enter, forget, leave, candidate), cell)
 
     def _gates(self, given: Tensor, layer: int) -> Tensor:
