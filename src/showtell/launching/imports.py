@@ -17,7 +17,7 @@ from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
-from showtell.launching.allocator import keep_freed_memory
+from showtell.launching.allocator import bound_caches, keep_freed_memory
 
 _TORCHMETRICS = "torchmetrics"
 
@@ -26,7 +26,7 @@ _TORCHMETRICS = "torchmetrics"
 def quick_imports() -> Iterator[None]:
     """A block of the process's first imports of torch; what they make is never looked through for garbage.
 
-    From then on freed memory is kept.
+    From then on freed memory is kept, and few of oneDNN's buffers.
 
     A Ctrl-C ends the process in it: torch would swallow the exception, and leave a numpy that is half there.
     Nothing happens where torch is there already, in a notebook say: what lives then is not ours.
@@ -34,6 +34,7 @@ def quick_imports() -> Iterator[None]:
     if "torch" in sys.modules or not gc.isenabled():
         yield
         return
+    bound_caches()
     gc.disable()
     interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interrupts:
