@@ -7,22 +7,20 @@ so none is applied. Steps (forward, backward, fused Adam) take turns in one proc
 """
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from decoder_speed import B, V, build, shape, steps_on
 from machine import report
 from numpy.typing import NDArray
+from torch import Tensor
 from trainer_speed import SIZES
 
-from showtell.config import parse
-from showtell.data.loading import LengthBatches
-from showtell.models.decoders import build_decoder
+from showtell.data.loading import LengthBatches, cut
 from showtell.models.objective import CaptionBatch
-from showtell.objectives.cross_entropy import CrossEntropy
 
-V, TURNS = 886, 10
+TURNS = 10
 Lengths = NDArray[np.integer[Any]]
 
 
@@ -33,30 +31,14 @@ def of_one_length(lengths: Lengths, size: int) -> list[Lengths]:
 
 def of_neighbours(lengths: Lengths, size: int) -> list[Lengths]:
     """The same, each as long as its longest."""
-    ordered = np.sort(lengths)
-    parts = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    parts = cut(np.sort(lengths), size)
     return [np.full_like(parts[i], parts[i].max()) for i in np.random.default_rng(0).permutation(len(parts))]
 
 
-def training(name: str, hidden: int, bfloat16: bool) -> Callable[[Lengths], None]:
-    """A step of a decoder on a batch of captions so long."""
-    shape = (1280,) if name == "lstm" else (49, 1280)
-    sizes = {"hidden_size": hidden, "embedding_size": hidden}
-    if name == "attention":
-        sizes |= {"region_size": hidden, "attention_size": hidden}
-    decoder = build_decoder(parse({"decoder": {"name": name, **sizes}}).decoder, shape, V).train()
-    compute, adam = CrossEntropy(), torch.optim.Adam(decoder.parameters(), fused=True)
-    features = torch.randn(100, *shape)
-
-    def step(lengths: Lengths) -> None:
-        tokens = torch.randint(3, V, (len(lengths), int(lengths[0]) + 1))
-        adam.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            loss, _ = compute(decoder, CaptionBatch(features[: len(lengths)], tokens, torch.arange(len(lengths))))
-        loss.backward()
-        adam.step()
-
-    return step
+def batch_of(lengths: Lengths, features: Tensor) -> CaptionBatch:
+    """Captions by chance, as long as the first one is."""
+    tokens = torch.randint(3, V, (len(lengths), int(lengths[0]) + 1))
+    return CaptionBatch(features[: len(lengths)], tokens, torch.arange(len(lengths)))
 
 
 def main() -> None:
@@ -69,13 +51,14 @@ def main() -> None:
         ("attention", 512, 100, False),
     ):
         plans = [of_one_length(lengths, size), of_neighbours(lengths, size)]
-        step, spent = training(name, hidden, bfloat16), [0.0, 0.0]
-        step(plans[1][0])
+        step, spent = steps_on(build(name, width=hidden)), [0.0, 0.0]
+        features = torch.randn(B, *shape(name))
+        step(batch_of(plans[1][0], features), bfloat16)
         for turn in range(TURNS):
             for place, plan in enumerate(plans):
                 began = time.process_time()
                 for batch in plan[turn::TURNS]:
-                    step(batch)
+                    step(batch_of(batch, features), bfloat16)
                 spent[place] += time.process_time() - began
         print(f"{name} {hidden}: {len(plans[0])} steps of one length, {len(plans[1])} of neighbouring lengths")
         precision = "bfloat16" if bfloat16 else "float32"

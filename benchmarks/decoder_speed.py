@@ -16,6 +16,7 @@ Each pair takes turns in one process on one thread; the least CPU time of the ro
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from machine import at_least, at_most
@@ -42,11 +43,11 @@ PRODUCTS: dict[str, list[Product]] = {
 }  # fmt: skip
 
 
-def build(name: str, words: int = V) -> Decoder:
+def build(name: str, words: int = V, width: int = H) -> Decoder:
     """With the sharp words of a trained decoder."""
-    sizes = {"hidden_size": H, "embedding_size": H}
+    sizes = {"hidden_size": width, "embedding_size": width}
     if name == "attention":
-        sizes |= {"region_size": H, "attention_size": H}
+        sizes |= {"region_size": width, "attention_size": width}
     torch.manual_seed(0)
     decoder = build_decoder(parse({"decoder": {"name": name, **sizes}}).decoder, shape(name), words)
     nn.init.normal_(decoder.output.output.weight, std=0.5)  # type: ignore[union-attr, arg-type]
@@ -71,11 +72,16 @@ def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 def training_step(name: str) -> Callable[[bool], None]:
     """A step of a decoder on a batch of its own, in bfloat16 or not."""
-    decoder, compute = build(name).train(), CrossEntropy()
-    adam = torch.optim.Adam(decoder.parameters(), fused=True)
     batch = CaptionBatch(torch.randn(B, *shape(name)), torch.randint(3, V, (B, T)), torch.arange(B))
+    return partial(steps_on(build(name)), batch)
 
-    def step(bfloat16: bool) -> None:
+
+def steps_on(decoder: Decoder) -> Callable[[CaptionBatch, bool], None]:
+    """Forward, backward and fused Adam on a batch, in bfloat16 or not."""
+    decoder.train()
+    compute, adam = CrossEntropy(), torch.optim.Adam(decoder.parameters(), fused=True)
+
+    def step(batch: CaptionBatch, bfloat16: bool) -> None:
         adam.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss, _ = compute(decoder, batch)

@@ -88,9 +88,8 @@ class LSTMDecoder(WordTableDecoder):
 
     def _cell(self, gates: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's hidden and cell `(N, H)` after the word."""
-        enter, forget, candidate, leave = torch.addmm(gates, hidden, cast(recurrent).t()).chunk(
-            4, dim=1
-        )  # as `nn.LSTM`'s
+        sums = torch.addmm(gates, hidden, cast(recurrent).t())
+        enter, forget, candidate, leave = sums.chunk(4, dim=1)  # as `nn.LSTM`'s
         return lstm_cell((enter, forget, leave, candidate), cell)
 
     def _gates(self, given: Tensor, layer: int) -> Tensor:
