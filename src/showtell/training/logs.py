@@ -13,6 +13,7 @@ import csv
 import io
 import struct
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -225,10 +226,8 @@ def truncate_events(run_dir: Path, point: LogPoint) -> None:
     A file that is damaged is cut at the damage, beyond which TensorBoard would not read either. The hyper-parameters,
     which a resume may change, are taken out.
     """
-    cut = False
-    # ...tfevents.SECONDS.HOST.PID.NUMBER: the tenth file of a process comes after its ninth
-    files = run_dir.glob("events.out.tfevents.*")
-    for path in sorted(files, key=lambda path: [part.zfill(20) for part in path.name.split(".")]):
+    files, cut = _event_files(run_dir), False
+    for path in files:
         if cut:
             path.unlink()
             continue
@@ -237,6 +236,24 @@ def truncate_events(run_dir: Path, point: LogPoint) -> None:
         if kept != before:
             with atomic_write(path) as file:
                 file.write(kept)
+    _put_before_now(_event_files(run_dir))
+
+
+def _event_files(run_dir: Path) -> list[Path]:
+    """Named `...tfevents.SECONDS.HOST.PID.NUMBER`, in the order written: a process's tenth comes after its ninth."""
+    files = run_dir.glob("events.out.tfevents.*")
+    return sorted(files, key=lambda path: [part.zfill(20) for part in path.name.split(".")])
+
+
+def _put_before_now(files: list[Path]) -> None:
+    """Numbers the files from 0 in the place of their seconds, where the next file's name might not come last.
+
+    TensorBoard reads by name, and the next file is named after this second: the last one may be of the same, or of a
+    later one by another machine's clock.
+    """
+    if files and files[-1].name.split(".")[3] >= f"{int(time.time()):010}":
+        for number, path in enumerate(files):
+            path.rename(path.with_name(f"events.out.tfevents.{number:010}.resumed"))
 
 
 def _kept(content: bytes, point: LogPoint) -> tuple[bytes, bool]:
