@@ -116,8 +116,13 @@ def settled(config: Config, words: Sequence[str]) -> Config:
     """The configuration of a new run: what follows from its command line without a look at the data.
 
     Raises:
-        ConfigError: as `with_recipe_of_second`.
+        ConfigError: as `with_recipe_of_second`; or attention to one region, which older runs may have.
     """
+    if config.decoder.chooses_regions and config.encoder.gives_one_vector:
+        raise ConfigError(
+            f"encoder.pooling={config.encoder.pooling} leaves decoder={config.decoder.name} a single region to attend "
+            "to; use encoder.pooling=grid, or encoder.pooling=average decoder=lstm"
+        )
     return unless_given(config, words) if config.by_size else with_recipe_of_second(config)
 
 

@@ -279,7 +279,7 @@ def _check_pooling(config: EncoderConfig, network: Network) -> None:
     if (config.gives_regions or config.pooling == "cells") and not network.has_map:
         raise ConfigError(
             f"encoder.pooling={config.pooling} needs a grid of regions, which {config.name} does not give; "
-            "it gives one vector: use encoder.pooling=average, or a network such as resnet50"
+            "it gives one vector: use encoder.pooling=average with decoder=lstm, or a network such as resnet50"
         )
     if config.pooling.startswith("multi") and network.two_maps is None:
         raise ConfigError(
