@@ -54,6 +54,7 @@ class Network:
         ask: from pixels to what `to_map` and `to_vector` read; by default what the trunk gives.
         to_map: from that to a map `(B, D, h, w)`, where it is something else.
         to_vector: from that to `(B, D)`; by default the mean over the map.
+        patch: side of the patches that pictures are cut into, of which none is left over; 0: any size is seen whole.
         two_maps: from pixels to an earlier and the last map; by default those of two scales, of a chain of layers.
     """
 
@@ -62,6 +63,7 @@ class Network:
     stem: int = 0
     head: int = 0
     has_map: bool = True
+    patch: int = 0
     ask: Callable[[Tensor], Any] | None = None
     to_map: Callable[[Any], Tensor] = as_it_is
     to_vector: Callable[[Any], Tensor] = pool
@@ -150,6 +152,7 @@ class Encoder(nn.Module):
         self.trunk = trunk
         self.stem, self.head, self.ask = network.stem, network.head, network.ask
         self.to_map, self.to_vector, self.two_maps = network.to_map, network.to_vector, network.two_maps
+        self.patch = network.patch
         self.pooling = pooling
         self.transform = transform
         self._feature_shape: tuple[int, ...] | None = None
