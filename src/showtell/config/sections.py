@@ -106,11 +106,6 @@ class EncoderConfig(Section):
         """Whether a picture becomes as many regions as its map has places, which only attention reads."""
         return self.pooling.partition(":")[0] in ("grid", "tokens", "multi")
 
-    @property
-    def gives_one_vector(self) -> bool:
-        """Whether nothing is left to choose from for a decoder that attends."""
-        return self.pooling in ("average", "grid:1", "multi:1")
-
     def check(self) -> None:
         """A picture of a few pixels shows nothing; a pooling is a word, and a number behind it."""
         if 0 < self.image_size < self.SMALLEST:

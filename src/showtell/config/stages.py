@@ -118,7 +118,7 @@ def settled(config: Config, words: Sequence[str]) -> Config:
     Raises:
         ConfigError: as `with_recipe_of_second`; or attention to one region, which older runs may have.
     """
-    if config.decoder.chooses_regions and config.encoder.gives_one_vector:
+    if config.decoder.chooses_regions and config.encoder.pooling in ("average", "grid:1", "multi:1"):
         raise ConfigError(
             f"encoder.pooling={config.encoder.pooling} leaves decoder={config.decoder.name} a single region to attend "
             "to; use encoder.pooling=grid, or encoder.pooling=average decoder=lstm"
