@@ -149,12 +149,9 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         network = network or Network(trunk)
-        self.trunk = trunk
-        self.stem, self.head, self.ask = network.stem, network.head, network.ask
+        self.trunk, self.pooling, self.transform = trunk, pooling, transform
+        self.stem, self.head, self.ask, self.patch = network.stem, network.head, network.ask, network.patch
         self.to_map, self.to_vector, self.two_maps = network.to_map, network.to_vector, network.two_maps
-        self.patch = network.patch
-        self.pooling = pooling
-        self.transform = transform
         self._feature_shape: tuple[int, ...] | None = None
         self.requires_grad_(False)
         self.eval()
@@ -195,7 +192,7 @@ class Encoder(nn.Module):
         if self._feature_shape is None:
             size, weight = self.transform.size, next(self.parameters())
             with torch.inference_mode():
-                black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
+                black = weight.new_zeros(1, 3, size, size)
                 self._feature_shape = tuple(self(black).shape[1:])
         return self._feature_shape
 
