@@ -10,7 +10,8 @@ import yaml
 
 from showtell.config import Config, parse
 from showtell.config.command_line import ready_directory, resume_arguments
-from showtell.errors import ConfigError
+from showtell.errors import ConfigError, UserError
+from showtell.launching.start import start
 from showtell.run import Run, at_current_stage, with_parts_of_run
 
 COMMAND = {"seed": 7, "resume": None, "training": {"max_epochs": 3}}
@@ -191,3 +192,29 @@ def test_rows_end_where_a_file_is_not_ours(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.metrics_file.write_text("step,epoch\n1,0\n2,0\n3\n4,0\n")
     assert [row["step"] for row in run.rows()] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.yaml", "config.next.yaml", "status.json", "metrics.csv", "checkpoints/last.ckpt", "second/status.json"],
+)
+def test_a_link_to_a_file_elsewhere_is_not_written_through(run: Run, tmp_path: Path, name: str) -> None:
+    victim, link = tmp_path / "victim", run.directory / name
+    victim.write_text(run.config_file.read_text())
+    run.record(state="stopped")
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(victim)
+    before = victim.read_text()
+    for composed, words in ((None, ()), (COMMAND | {"resume": str(run)}, [f"resume={run}"])):
+        with pytest.raises(UserError, match=f"{name}: is a link, which no run writes through; put a copy there, or"):
+            start(run, composed, words)
+    run.record(state="failed")  # as a sweep does
+    assert victim.read_text() == before
+    assert link.is_symlink() == (name != "status.json")
+
+
+def test_the_checkpoints_may_lie_on_another_disk(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    run.checkpoints.symlink_to(tmp_path / "disk")
+    run.check_files()

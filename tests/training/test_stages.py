@@ -24,6 +24,7 @@ def test_one_command_trains_both_stages(main: Main, words: list[str], capsys: py
     run_dir = main(*words, "decoder.hidden_size=8", "training.max_epochs=2", "second.training.max_epochs=1")
     run, said = Run(run_dir), capsys.readouterr().out
     assert "48 training captions: decoder.embedding_size=256" in said and "decoder.hidden_size" not in said
+    assert "note: fewer captions than this recipe was measured with (300 photographs, 1,500 captions)" in said
     config = run.config()
     assert (config.by_size, config.decoder.hidden_size, config.training.batch_size) == ({}, 8, 32)
     status, first = run.status(), run.stage_status()
