@@ -63,5 +63,6 @@ def test_a_resume_before_the_first_checkpoint_leaves_the_run_as_it_was(
     before = run.config_file.read_text()
     with pytest.raises(SystemExit, match="2"):
         main(f"resume={run.directory}")
-    assert "holds no usable checkpoint; start a new run, or train.py --run" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "has no checkpoint to go on from; begin it anew: " in told and told.endswith(f"train.py --run {run}\n")
     assert run.config_file.read_text() == before and not run.candidate_file.exists()

@@ -119,6 +119,8 @@ class Run:
         elif self.second.has_checkpoint:
             remedy = f"resume={self} goes on with that, and a longer first stage is a new run"
             raise ConfigError(f"resume={config.resume}: its second stage has begun; {remedy}")
+        elif not self.has_checkpoint:
+            raise ConfigError(f"resume={config.resume}: has no checkpoint to go on from; begin it anew: {self.command}")
         else:
             self.propose(config)
 
