@@ -19,10 +19,16 @@ from showtell.leaderboard.runs import find_runs
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    write_runs(folder, 12)
+    return folder
+
+
 @pytest.fixture
-def runs(tmp_path):
-    write_runs(tmp_path, 12)
-    return tmp_path
+def runs(written, tmp_path):
+    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
 
 
 class Page(html.parser.HTMLParser):
