@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from absl import logging as absl_logging
 from PIL import Image, ImageDraw
 
 from showtell.config import Config, SweepConfig, parse
@@ -29,6 +30,15 @@ def one_thread() -> None:
     """Tests run side by side; torch's threads would fight for the cores, also those of the commands that tests run."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logging_of_libraries() -> None:
+    """A handler of `absl`, which OpenVINO and TensorBoard bring, closes its stream when logging is configured anew.
+
+    That stream is pytest's where a test is the first to import it, and all later tests would fail.
+    """
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__  # which it leaves open
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -64,6 +64,7 @@ def test_help_names_every_group_with_an_example() -> None:
         ("data=coco2014", "data.root=data/coco2014 is no folder"),
         ("device=gpu", "this machine has no usable GPU; use device=cpu"),
         ("encoder.name=resnet5", "encoder.name=resnet5 is no torchvision classifier"),
+        ("encoder.pooling=average", "leaves decoder=attention a single region to attend to; use encoder.pooling=grid"),
         ("encoder.weights=my.pt", "encoder.weights=my.pt: no file of that name"),
         ("resume=runs/none_such", "there is no such run directory"),
         ("decoder={a", "error: "),

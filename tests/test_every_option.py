@@ -72,7 +72,8 @@ def test_option_trains(option: str, main: Main, words: list[str]) -> None:
 def test_encoder_trains(option: str, main: Main, words: list[str]) -> None:
     weights = [] if option == "encoder=efficientnet_lite0" else ["encoder.weights=none"]
     rest = [word for word in words if not word.startswith(("encoder=", "encoder.weights"))]
-    assert finished(main(option, *weights, "encoder.image_size=64", *rest))
+    size = 56 if "dinov2" in option else 64  # patches of 14
+    assert finished(main(option, *weights, f"encoder.image_size={size}", *rest))
 
 
 @pytest.mark.parametrize("option", options("device"))

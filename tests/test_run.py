@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import yaml
 
 from showtell.config import Config, parse
 from showtell.config.command_line import ready_directory, resume_arguments
-from showtell.errors import ConfigError
+from showtell.errors import ConfigError, UserError
+from showtell.launching.start import start
 from showtell.run import Run, at_current_stage, with_parts_of_run
 
 COMMAND = {"seed": 7, "resume": None, "training": {"max_epochs": 3}}
@@ -23,6 +25,12 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
+def with_checkpoint(run: Run) -> Run:
+    run.checkpoints.mkdir()
+    run.last.touch()
+    return run
+
+
 def test_a_new_run_is_its_configuration(run: Run) -> None:
     assert [path.name for path in run.directory.iterdir()] == ["config.yaml"]
     assert (run.config().seed, run.config().training.max_epochs) == (7, 3)
@@ -31,7 +39,7 @@ def test_a_new_run_is_its_configuration(run: Run) -> None:
 
 def test_a_resume_proposes_and_rank_0_accepts(run: Run) -> None:
     command = COMMAND | {"resume": str(run), "training": {"max_epochs": 9}}
-    run.begin(command, [f"resume={run}", "training.max_epochs=9"])
+    with_checkpoint(run).begin(command, [f"resume={run}", "training.max_epochs=9"])
     assert run.started_config().training.max_epochs == 3
     proposed = run.config()
     assert (proposed.training.max_epochs, proposed.resume) == (9, str(run))
@@ -42,10 +50,20 @@ def test_a_resume_proposes_and_rank_0_accepts(run: Run) -> None:
 
 def test_a_refused_resume_leaves_the_run_as_it_was(run: Run) -> None:
     before = run.config_file.read_bytes()
-    run.begin(COMMAND | {"resume": str(run)}, [f"resume={run}", "seed=7"])
+    with_checkpoint(run).begin(COMMAND | {"resume": str(run)}, [f"resume={run}", "seed=7"])
     run.withdraw()
     assert run.config_file.read_bytes() == before
     assert not run.candidate_file.exists()
+
+
+def test_a_resume_before_the_first_checkpoint_names_the_command_that_begins_anew(run: Run) -> None:
+    before = run.config_file.read_bytes()
+    with pytest.raises(ConfigError, match=r"has no checkpoint to go on from; begin it anew: .*train\.py --run ") as no:
+        run.begin(COMMAND | {"resume": str(run)}, [f"resume={run}"])
+    (folder,) = shlex.split(str(no.value).partition("--run ")[2])
+    assert ready_directory(["--run", folder]) == folder
+    assert Run(folder).current.config() == run.config()
+    assert run.config_file.read_bytes() == before and not run.candidate_file.exists()
 
 
 def test_a_run_in_which_nothing_happened_goes_with_its_error(run: Run) -> None:
@@ -99,7 +117,7 @@ def test_a_resume_is_told_what_the_run_is_made_of(tmp_path: Path) -> None:
     run.create(
         parse({"decoder": {"name": "transformer"}, "init_from": "first", "objective": {"name": "self_critical"}})
     )
-    words = with_parts_of_run([f"resume={run}", "decoder.dropout=0.4"])
+    words = with_parts_of_run([f"resume={with_checkpoint(run)}", "decoder.dropout=0.4"])
     assert {"decoder=transformer", "objective=self_critical", "data=shapes"} <= set(words)
     composed = {"resume": str(run), "decoder": {"name": "transformer", "dropout": 0.4}}
     run.begin(composed, [f"resume={run}", "decoder.dropout=0.4"])
@@ -118,9 +136,7 @@ def test_a_run_that_is_started_again_by_its_directory_goes_on(run: Run) -> None:
     """A batch system that puts a job back in the queue gives the same words again."""
     run.go_on()
     assert run.config().resume is None
-    run.last.parent.mkdir()
-    run.last.touch()
-    run.go_on()
+    with_checkpoint(run).go_on()
     assert run.config().resume == str(run)
 
 
@@ -128,6 +144,13 @@ def test_a_run_that_is_started_again_by_its_directory_goes_on(run: Run) -> None:
 def test_a_directory_stands_alone(words: list[str]) -> None:
     with pytest.raises(ConfigError, match="resume=DIRECTORY key=value"):
         ready_directory(words)
+
+
+def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    for name, what in (("none", "there is no such run directory"), ("file", "is a file, not a run directory")):
+        (tmp_path / "file").touch()
+        with pytest.raises(ConfigError, match=f"--run .*{name}: {what}; `ls -d runs"):
+            ready_directory(["--run", str(tmp_path / name)])
 
 
 @pytest.mark.parametrize("word", ["resume={}", "++resume={}", "resume='{}'", "resume={}/checkpoints/last.ckpt"])
@@ -158,8 +181,7 @@ def test_a_resume_means_the_stage_that_was_interrupted(tmp_path: Path, monkeypat
     run.create(parse({"then": "scst"}))
     assert at_current_stage(["resume=run", "seed=2"]) == ["resume=run", "seed=2"]
     run.second.create(parse({}))
-    run.second.checkpoints.mkdir()
-    run.second.last.touch()
+    with_checkpoint(run.second)
     assert at_current_stage(["resume=run", "seed=2"]) == ["resume=run/second", "seed=2"]
     with pytest.raises(ConfigError, match=r"its second stage has begun; resume=run goes on with that"):
         run.begin(COMMAND | {"resume": "run/checkpoints/last.ckpt"}, ["resume=run/checkpoints/last.ckpt"])
@@ -191,3 +213,29 @@ def test_rows_end_where_a_file_is_not_ours(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.metrics_file.write_text("step,epoch\n1,0\n2,0\n3\n4,0\n")
     assert [row["step"] for row in run.rows()] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.yaml", "config.next.yaml", "status.json", "metrics.csv", "checkpoints/last.ckpt", "second/status.json"],
+)
+def test_a_link_to_a_file_elsewhere_is_not_written_through(run: Run, tmp_path: Path, name: str) -> None:
+    victim, link = tmp_path / "victim", run.directory / name
+    victim.write_text(run.config_file.read_text())
+    run.record(state="stopped")
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(victim)
+    before = victim.read_text()
+    for composed, words in ((None, ()), (COMMAND | {"resume": str(run)}, [f"resume={run}"])):
+        with pytest.raises(UserError, match=f"{name}: is a link, which no run writes through; put a copy there, or"):
+            start(run, composed, words)
+    run.record(state="failed")  # as a sweep does
+    assert victim.read_text() == before
+    assert link.is_symlink() == (name != "status.json")
+
+
+def test_the_checkpoints_may_lie_on_another_disk(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    run.checkpoints.symlink_to(tmp_path / "disk")
+    run.check_files()

@@ -68,6 +68,17 @@ def test_output_that_fails_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) 
         tell("run", "somewhere")
 
 
+def test_nobody_closes_the_streams_of_the_process() -> None:
+    """As `absl`, which OpenVINO brings, does when Hydra configures logging for the next job of a sweep."""
+    code = (
+        "import sys; from showtell.terminal import unfailing_output\n"
+        "with unfailing_output(): kept = sys.stderr\n"
+        "with unfailing_output(): kept.close(); print('still here', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "still here\n"
+
+
 def test_what_the_encoding_lacks_is_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", out := io.TextIOWrapper(io.BytesIO(), "ascii"))
     with unfailing_output():

@@ -58,6 +58,10 @@ class _Unfailing:
         except (OSError, ValueError) as error:
             self._failed(error)
 
+    def close(self) -> None:
+        """Does not: the stream is the process's. A handler of `absl`, which OpenVINO brings, closes what it has."""
+        self.flush()
+
     def _failed(self, error: Exception) -> None:
         # what is still buffered would fail again when the process ends; a full disk may have room by then
         if getattr(error, "errno", None) in (errno.EIO, errno.EPIPE, errno.EBADF, errno.ENXIO):

@@ -145,5 +145,7 @@ def test_the_newest_good_one_is_taken(tmp_path):
     assert len(lines) == 2 and all("torn" in line for line in lines)
     for path in tmp_path.glob("*.ckpt"):
         path.write_bytes(b"")
-    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+    with pytest.raises(
+        CheckpointError, match=r"no usable checkpoint \(4 unusable: [^;]*\); restore one, or start a new run$"
+    ):
         newest_good_checkpoint(tmp_path)

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from showtell.config import Config, ConfigError, parse, register_with_hydra
 from showtell.config.command_line import with_recipe
 from showtell.config.registry import SECTIONS, parts
+from showtell.config.stages import settled
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ALL = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.rglob("*/*.yaml"))
@@ -123,3 +124,19 @@ def test_the_gate_refuses_in_one_line(values: dict[str, Any], message: str) -> N
         parse(values)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("decoder", ["attention", "hard_attention", "topdown"])
+@pytest.mark.parametrize("pooling", ["average", "grid:1", "multi:1"])
+def test_a_new_run_does_not_attend_to_one_region(decoder: str, pooling: str) -> None:
+    asked = {"decoder": {"name": decoder}, "encoder": {"pooling": pooling}}
+    with pytest.raises(ConfigError, match=f"encoder.pooling={pooling} leaves decoder={decoder} a single region"):
+        settled(parse(asked), [])
+    assert parse(asked).encoder.pooling == pooling  # an older run is read
+    more = {**asked, "encoder": {"pooling": "tokens:1"}}
+    assert settled(parse(more), []) == parse(more)
+
+
+def test_a_transformer_may_be_told_one_vector() -> None:
+    config = parse({"decoder": {"name": "transformer"}, "encoder": {"pooling": "average"}})
+    assert settled(config, []) == config

@@ -84,7 +84,7 @@ TABLE = {
 
 @pytest.mark.parametrize(("captions", "size"), [(1, 10), (100, 10), (101, 20), (200, 20), (201, 30), (None, 30)])
 def test_the_number_of_captions_chooses_the_row(captions: int | None, size: int) -> None:
-    config, _ = sized(parse({"by_size": TABLE}), captions)
+    config, *_ = sized(parse({"by_size": TABLE}), captions)
     assert (config.decoder.hidden_size, config.by_size) == (size, {})
     assert (config.then == "scst") == (size == 20)
 
@@ -92,18 +92,18 @@ def test_the_number_of_captions_chooses_the_row(captions: int | None, size: int)
 def test_the_command_line_wins_over_the_table() -> None:
     words = ["decoder.hidden_size=7", "training.max_epochs=9"]
     config = unless_given(parse({"by_size": TABLE, "decoder": {"hidden_size": 7}}), words)
-    row, told = sized(config, 50)
+    row, told, _ = sized(config, 50)
     assert (row.decoder.hidden_size, row.decoder.dropout, row.training.max_epochs) == (7, 0.5, 10)
     assert told == ["decoder.dropout=0.5"]
     assert unless_given(parse({"by_size": TABLE}), ["debug=fast"]).by_size["to_100"]["training"] == {}
     assert unless_given(config, ["decoder=transformer"]).by_size["to_100"] == {"training": {}}
-    without, _ = sized(unless_given(parse({"by_size": TABLE}), ["then=null"]), 150)
+    without, *_ = sized(unless_given(parse({"by_size": TABLE}), ["then=null"]), 150)
     assert without.then is None
 
 
 def test_a_sweep_finds_the_run_that_its_table_made() -> None:
     asked = parse({"by_size": TABLE, "second": {"seed": 4}})
-    made, _ = sized(asked, 150)
+    made, *_ = sized(asked, 150)
     assert as_sized(asked, made.as_dict()) == made
     assert as_sized(asked, {}) == asked
 
@@ -117,7 +117,12 @@ def test_every_row_of_every_recipe_is_a_run_with_its_second_stage() -> None:
     register_with_hydra()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = parse(compose("config", ["experiment=photos"]))
-    for captions in (1500, 3500, 30_000, 250_000):
-        row, told = sized(config, captions)
-        assert told and row.then
+    notes = []
+    for captions in (300, 1500, 3500, 30_000, 250_000):
+        row, told, note = sized(config, captions)
+        assert told and row.then and not any("note" in word for word in told)
+        notes.append(note[:35])
         assert second_stage(row, Path("x")).objective.name == "self_critical"
+    assert notes == ["fewer captions than this recipe was", "", "", *["not measured at this size; settings"] * 2]
+    few, enough = sized(config, 300), sized(config, 1500)
+    assert few[:2] == enough[:2]

@@ -97,12 +97,24 @@ def test_what_is_left_out_is_counted(human: Any, tmp_path: Path) -> None:
     ]
 
 
+def test_names_are_no_other_data_sets(human: Any, tmp_path: Path) -> None:
+    """Only numbers may be, most of which are not in this training split."""
+    named = {f"train_{number:012}.jpg": "a cat" for number in range(5, 20)}
+    assert read(human, tmp_path / "n.json", named).left_out == {
+        "their pictures, such as train_000000000006.jpg, are not in the training split": 14
+    }
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"val_000000001001.jpg": "a cat"}, "none of its pictures, such as val_000000001001.jpg, is in the training"),
         ([], "holds no captions; write it again"),
         ({"images": [], "annotations": []}, "holds `images`, as annotation files do; give a list of image_id and"),
+        (
+            [{"image_id": number, "caption": "a cat"} for number in (5, 6, 7, 8, 5)],
+            "1 of its 4 pictures is in the training split, so their numbers may be another data set's; leave out what",
+        ),
         ([{"image_id": 2, "caption": 7}], "is 7, it must be text"),
         ("{", "no JSON at line 1"),
     ],

@@ -18,7 +18,7 @@ from showtell.config.command_line import config_groups
 from showtell.config.untrusted_yaml import load_yaml
 from showtell.data.images import prepare
 from showtell.models.encoders.base import build_encoder, find_backbone, find_weights
-from showtell.models.encoders.encoding import encoder_fingerprint
+from showtell.models.encoders.encoding import FrozenEncoder, encoder_fingerprint
 from showtell.models.encoders.finetuning import finetuned_blocks
 from showtell.models.encoders.weights import WeightsError, weights_folder
 
@@ -178,6 +178,30 @@ def test_weights_of_another_network_are_one_line(tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"no tensors")
     with pytest.raises(WeightsError, match=r"broken\.safetensors: not a file of weights"):
         encoder("test_vit.r160_in1k", weights=str(tmp_path / "broken.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "patch", "sizes"),
+    [("timm/vit_tiny_patch16_224", 100, 16, "96 or 112"), ("timm/vit_small_patch14_dinov2", 33, 14, "42"),
+     ("swin_t", 33, 4, "32 or 36")],
+)  # fmt: skip
+def test_a_new_run_does_not_cut_off_what_fills_no_patch(name, size, patch, sizes):
+    asked = parse({"encoder": {"name": name, "weights": "none", "image_size": size}})
+    with pytest.raises(ConfigError) as refused:
+        FrozenEncoder(asked).network  # noqa: B018
+    told = f"image_size={size}: {name} sees patches of {patch} x {patch}, so {size % patch} rows and columns would"
+    assert told in str(refused.value) and str(refused.value).endswith(f"use encoder.image_size={sizes}")
+    for fitting in sizes.split(" or "):
+        encoder = replace(asked.encoder, image_size=int(fitting))
+        assert FrozenEncoder(replace(asked, encoder=encoder)).network.feature_shape()
+    older = FrozenEncoder(replace(asked, resume="runs/older")).network
+    assert older.feature_shape() == build_encoder(asked.encoder).feature_shape()
+
+
+def test_a_convolutional_network_takes_any_size():
+    for name in ("timm/resnet10t", "timm/test_convnext.r160_in1k", "mobilenet_v3_small"):
+        asked = parse({"encoder": {"name": name, "weights": "none", "image_size": 101}})
+        assert FrozenEncoder(asked).network.patch == 0
 
 
 def test_published_weights_that_were_put_there_by_hand(tmp_path, monkeypatch):

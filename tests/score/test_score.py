@@ -107,6 +107,26 @@ def test_two_systems_are_compared_and_three_corrected(files, capsys):
     assert all(one["corrected"] >= one["tests"]["bootstrap"] for one in found)
 
 
+def test_a_row_is_one_line_however_narrow_the_terminal(files, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    said = told(capsys, *(f"{name}=b.json" for name in "vwxyz"))
+    row = next(line for line in said.out.splitlines() if line.startswith("CIDEr (CIDEr-D)"))
+    assert row.count("[") == 5 and len(row) > 120
+
+
+def test_help_is_as_wide_as_the_terminal_and_wide_in_a_pipe(monkeypatch, capsys):
+    def wrapped(columns):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit):
+            patch.setenv("COLUMNS", columns)
+            main(["--help"])
+        lines = capsys.readouterr().out.partition("usage:")[2].partition("options:")[0].splitlines()
+        return max(map(len, lines)), len(lines)
+
+    widths = {columns: wrapped(columns) for columns in ("70", "120", "200", "0")}  # 0: nobody knows
+    assert widths["70"][0] < 70 < widths["120"][0] <= 118 < widths["200"][0] <= 198
+    assert widths["0"] == widths["120"]
+
+
 def test_runs_of_groups_over_folds(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for fold in range(2):

@@ -24,6 +24,7 @@ def test_one_command_trains_both_stages(main: Main, words: list[str], capsys: py
     run_dir = main(*words, "decoder.hidden_size=8", "training.max_epochs=2", "second.training.max_epochs=1")
     run, said = Run(run_dir), capsys.readouterr().out
     assert "48 training captions: decoder.embedding_size=256" in said and "decoder.hidden_size" not in said
+    assert "note: fewer captions than this recipe was measured with (300 photographs, 1,500 captions)" in said
     config = run.config()
     assert (config.by_size, config.decoder.hidden_size, config.training.batch_size) == ({}, 8, 32)
     status, first = run.status(), run.stage_status()
@@ -62,5 +63,6 @@ def test_a_resume_before_the_first_checkpoint_leaves_the_run_as_it_was(
     before = run.config_file.read_text()
     with pytest.raises(SystemExit, match="2"):
         main(f"resume={run.directory}")
-    assert "holds no usable checkpoint; start a new run, or train.py --run" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "has no checkpoint to go on from; begin it anew: " in told and told.endswith(f"train.py --run {run}\n")
     assert run.config_file.read_text() == before and not run.candidate_file.exists()

@@ -170,9 +170,9 @@ def newest_good_checkpoint(directory: str | os.PathLike[str]) -> tuple[Path, lis
             return path, skipped
         good.append((step, path))
     if not good:
-        hint = f" ({len(skipped)} unusable: {skipped[0]})" if skipped else ""
+        hint = f" ({len(skipped)} unusable: {skipped[0].partition(';')[0]})" if skipped else ""
         raise CheckpointError(
-            f"{os.fspath(directory)} holds no usable checkpoint{hint}; start a new run, or train.py --run RUN"
+            f"{os.fspath(directory)} holds no usable checkpoint{hint}; restore one, or start a new run"
         )
     return max(good, key=lambda found: found[0])[1], skipped
 

@@ -2,7 +2,9 @@
 
 import argparse
 import re
+import shutil
 from collections.abc import Sequence
+from functools import partial
 from os.path import expanduser
 from typing import Any, NoReturn
 
@@ -19,7 +21,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, needs: str = "", instead: dict[str, str] | None = None, **settings: Any) -> None:
-        settings = {"formatter_class": argparse.RawDescriptionHelpFormatter, **settings}
+        width = shutil.get_terminal_size((120, 24)).columns - 2  # in a pipe as wide as its examples
+        settings = {"formatter_class": partial(argparse.RawDescriptionHelpFormatter, width=width), **settings}
         super().__init__(allow_abbrev=False, **settings)  # an abbreviation means another option in the next version
         self.needs, self.instead = needs, instead or {}
 

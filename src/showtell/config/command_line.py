@@ -183,10 +183,11 @@ def ready_directory(words: Sequence[str]) -> str:
     """The directory of `--run DIRECTORY`, which stands alone.
 
     Raises:
-        ConfigError: other words stand beside it, or none.
+        ConfigError: other words stand beside it, or none; there is no such directory.
     """
     if len(words) != 2:
         raise ConfigError("--run DIRECTORY trains what the directory says; change it by resume=DIRECTORY key=value")
+    _refuse_missing(Path(words[1]), " ".join(words))
     return words[1]
 
 
@@ -199,10 +200,14 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     path = resumed_from(arguments)
     assert path is not None
     directory = path.parent.parent if path.suffix == ".ckpt" else path
-    if not directory.is_dir():
-        what = "is a file, not a run directory" if path.is_file() else "there is no such run directory"
-        raise ConfigError(f"resume={path}: {what}; `ls -d runs/*/*` shows those that are")
+    _refuse_missing(directory, f"resume={path}")
     return [*arguments, f"hydra.run.dir={quoted(str(directory))}"]
+
+
+def _refuse_missing(directory: Path, named: str) -> None:
+    if not directory.is_dir():
+        what = "is a file, not a run directory" if directory.is_file() else "there is no such run directory"
+        raise ConfigError(f"{named}: {what}; `ls -d runs/*/*` shows those that are")
 
 
 def overridden(started: Mapping[str, Any], composed: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

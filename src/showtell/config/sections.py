@@ -98,6 +98,7 @@ class EncoderConfig(Section):
         0, "so many of its last blocks are trained too; 0: all of it stays frozen", low=0, high=1000
     )
 
+    SMALLEST: ClassVar[int] = 32
     POOLINGS: ClassVar[tuple[str, ...]] = ("auto", "average", "grid", "tokens", "multi", "cells", "quarters")
 
     @property
@@ -107,8 +108,9 @@ class EncoderConfig(Section):
 
     def check(self) -> None:
         """A picture of a few pixels shows nothing; a pooling is a word, and a number behind it."""
-        if 0 < self.image_size < 32:
-            raise ConfigError(f"encoder.image_size={self.image_size} is out of range; it must be at least 32, or 0")
+        if 0 < self.image_size < self.SMALLEST:
+            least = f"it must be at least {self.SMALLEST}, or 0"
+            raise ConfigError(f"encoder.image_size={self.image_size} is out of range; {least}")
         if self.pooling not in self.POOLINGS and not re.fullmatch("(grid|tokens|multi):[1-9][0-9]?", self.pooling):
             known = ", ".join((*self.POOLINGS, "grid:N", "tokens:N", "multi:N"))
             raise ConfigError(f"encoder.pooling={self.pooling!r} is not an option; choose one of {known}")
@@ -121,6 +123,8 @@ class DecoderConfig(Section):
     key: ClassVar[str] = "decoder"
     reads_regions: ClassVar[bool] = False
     """Whether it attends to regions; else it reads one vector per picture."""
+    chooses_regions: ClassVar[bool] = False
+    """Whether it chooses among them for each word, which with a single one is nothing."""
     brings_tokenizer: ClassVar[bool] = False
     """Whether captions are cut by a tokenizer of its own."""
 

@@ -5,7 +5,7 @@ same encoder and decoder. What the recipe says is written into `second` when the
 directory alone knows how it goes on, and what makes no sense is refused before the first stage begins.
 
 `by_size` is a table of settings by the number of training captions; who knows that number takes the row. What the
-command line says is taken out of the table.
+command line says is taken out of the table. A row may have a `note`, told where it is taken.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,8 +116,13 @@ def settled(config: Config, words: Sequence[str]) -> Config:
     """The configuration of a new run: what follows from its command line without a look at the data.
 
     Raises:
-        ConfigError: as `with_recipe_of_second`.
+        ConfigError: as `with_recipe_of_second`; or attention to one region, which older runs may have.
     """
+    if config.decoder.chooses_regions and config.encoder.pooling in ("average", "grid:1", "multi:1"):
+        raise ConfigError(
+            f"encoder.pooling={config.encoder.pooling} leaves decoder={config.decoder.name} a single region to attend "
+            "to; use encoder.pooling=grid, or encoder.pooling=average decoder=lstm"
+        )
     return unless_given(config, words) if config.by_size else with_recipe_of_second(config)
 
 
@@ -161,20 +166,21 @@ def as_sized(config: Config, saved: Mapping[str, Any]) -> Config:
     return parse(overlaid(values, {"second": saved.get("second", {})}, {"second": config.second}))
 
 
-def sized(config: Config, captions: int | None) -> tuple[Config, list[str]]:
+def sized(config: Config, captions: int | None) -> tuple[Config, list[str], str]:
     """With the row of the table for so many training captions, or the last one where nobody knows.
 
     Returns:
-        The configuration without the table, and the words that would have said the same.
+        The configuration without the table, the words that would have said the same, and the row's note.
 
     Raises:
         ConfigError: the row cannot be used.
     """
     rows = {_most(size): row for size, row in config.by_size.items()}
     fitting = [most for most in sorted(rows) if captions is not None and captions <= most]
-    row = rows[fitting[0] if fitting else max(rows)]
+    row = dict(rows[fitting[0] if fitting else max(rows)])
+    note = str(row.pop("note", ""))
     values = overlaid({**config.as_dict(), "by_size": {}}, row, {"second": config.second})
-    return with_recipe_of_second(parse(values)), [f"{key}={value}" for key, value in flat(row).items()]
+    return with_recipe_of_second(parse(values)), [f"{key}={value}" for key, value in flat(row).items()], note
 
 
 def _most(size: str) -> float:

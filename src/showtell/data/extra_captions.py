@@ -121,9 +121,12 @@ def _matched(source: AnnotationFile, captions: CaptionSet) -> tuple[list[list[st
     texts: list[list[str]] = [[] for _ in ids]
     left_out: Counter[str] = Counter()
     strangers: list[int | str] = []
+    fits: dict[int | str, bool] = {}  # of pictures that are told by number
     for row in result_rows(source, _REMEDY, n_best=True):
         name = picture_named(source, row)
         picture = pictures.find(name)
+        if isinstance(name, int) or name.isdecimal():
+            fits[name] = picture is not None
         for value in row.texts:
             text = source.caption(value, row.where)
             if picture is None:
@@ -135,6 +138,11 @@ def _matched(source: AnnotationFile, captions: CaptionSet) -> tuple[list[list[st
     if not any(texts):
         example = f", such as {shown(strangers[0])}," if strangers else ""
         raise source.refused(f"none of its pictures{example} is in the training split; {_REMEDY}")
+    if (few := sum(fits.values())) < len(fits) / 2:  # ids of different data sets are partly the same numbers
+        raise source.refused(
+            f"{few:,} of its {counted(len(fits), 'picture')} {'is' if few == 1 else 'are'} in the training split, so "
+            "their numbers may be another data set's; leave out what is not in the split, or give file names"
+        )
     if strangers:
         left_out[f"their pictures, such as {shown(strangers[0])}, are not in the training split"] = len(strangers)
     return texts, left_out

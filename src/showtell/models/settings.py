@@ -121,6 +121,8 @@ class RegionsConfig(DecoderConfig):
 class AttentionConfig(RegionsConfig):
     """Soft attention: Show, Attend and Tell (Xu et al. 2015)."""
 
+    chooses_regions: ClassVar[bool] = True
+
     name: str = setting("attention", "which decoder", on_resume="refuse")
     attention_size: int = setting(
         256, "size in which words and regions are compared", low=1, high=65_536, on_resume="refuse"

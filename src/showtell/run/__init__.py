@@ -119,15 +119,24 @@ class Run:
         elif self.second.has_checkpoint:
             remedy = f"resume={self} goes on with that, and a longer first stage is a new run"
             raise ConfigError(f"resume={config.resume}: its second stage has begun; {remedy}")
+        elif not self.has_checkpoint:
+            raise ConfigError(f"resume={config.resume}: has no checkpoint to go on from; begin it anew: {self.command}")
         else:
             self.propose(config)
 
     def check_files(self) -> None:
-        """Refuses, by a UserError, a pipe or a device in the directory: written to as such, it would be waited for."""
-        for folder in (self.directory, self.checkpoints, self.predictions):
-            for path in folder.glob("*"):
-                if is_stream(path):
-                    raise UserError(f"{path}: is a pipe or a device, which no run writes to; remove it")
+        """Refuses, by a UserError, a pipe or a device in the directory, which would be waited for, and links to files.
+
+        Through a link that somebody else has put there a run would write over a file of another place. A folder may be
+        a link, to a larger disk say.
+        """
+        stages = (self, self.second)
+        folders = [folder for one in stages for folder in (one.directory, one.checkpoints, one.predictions)]
+        for path in (path for folder in folders for path in folder.glob("*")):
+            if is_stream(path):
+                raise UserError(f"{path}: is a pipe or a device, which no run writes to; remove it")
+            if path.is_symlink() and not path.is_dir():
+                raise UserError(f"{path}: is a link, which no run writes through; put a copy there, or remove it")
 
     def create(self, config: Config) -> None:
         """A new run: makes the directory, and what is trained in it is this."""
@@ -195,6 +204,8 @@ class Run:
         """Writes where this stage stands: what the status said, with these fields changed."""
         values = asdict(replace(self.stage_status() or RunStatus(), **changes))
         del values["written"]
+        if self.status_file.is_symlink():  # of a run that was refused for it
+            self.status_file.unlink()
         write_text_atomically(self.status_file, json.dumps(values, indent=1) + "\n")
 
     def record_failure(self, reason: str) -> None:

@@ -68,8 +68,10 @@ def sized_by_data(config: Config, run_dir: Path) -> Config:
             ensure_shapes(Path(config.data.root), config.data.shapes)
         captions = load_captions(config.data, "train", Path(config.cache), tokenizer_of(config.vocab))
         count = len(captions.lengths)
-    config, words = sized(config, count)
+    config, words, note = sized(config, count)
     tell("by size", f"{'many' if count is None else f'{count:,}'} training captions: {' '.join(words)}")
+    if note:
+        print(f"note: {note}", flush=True)
     run = Run(run_dir)
     if config.resume:  # not accepted yet
         run.propose(config)

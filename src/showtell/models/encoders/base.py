@@ -54,6 +54,7 @@ class Network:
         ask: from pixels to what `to_map` and `to_vector` read; by default what the trunk gives.
         to_map: from that to a map `(B, D, h, w)`, where it is something else.
         to_vector: from that to `(B, D)`; by default the mean over the map.
+        patch: side of the patches that pictures are cut into, of which none is left over; 0: any size is seen whole.
         two_maps: from pixels to an earlier and the last map; by default those of two scales, of a chain of layers.
     """
 
@@ -62,6 +63,7 @@ class Network:
     stem: int = 0
     head: int = 0
     has_map: bool = True
+    patch: int = 0
     ask: Callable[[Tensor], Any] | None = None
     to_map: Callable[[Any], Tensor] = as_it_is
     to_vector: Callable[[Any], Tensor] = pool
@@ -147,11 +149,9 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         network = network or Network(trunk)
-        self.trunk = trunk
-        self.stem, self.head, self.ask = network.stem, network.head, network.ask
+        self.trunk, self.pooling, self.transform = trunk, pooling, transform
+        self.stem, self.head, self.ask, self.patch = network.stem, network.head, network.ask, network.patch
         self.to_map, self.to_vector, self.two_maps = network.to_map, network.to_vector, network.two_maps
-        self.pooling = pooling
-        self.transform = transform
         self._feature_shape: tuple[int, ...] | None = None
         self.requires_grad_(False)
         self.eval()
@@ -192,7 +192,7 @@ class Encoder(nn.Module):
         if self._feature_shape is None:
             size, weight = self.transform.size, next(self.parameters())
             with torch.inference_mode():
-                black = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
+                black = weight.new_zeros(1, 3, size, size)
                 self._feature_shape = tuple(self(black).shape[1:])
         return self._feature_shape
 
@@ -279,7 +279,7 @@ def _check_pooling(config: EncoderConfig, network: Network) -> None:
     if (config.gives_regions or config.pooling == "cells") and not network.has_map:
         raise ConfigError(
             f"encoder.pooling={config.pooling} needs a grid of regions, which {config.name} does not give; "
-            "it gives one vector: use encoder.pooling=average, or a network such as resnet50"
+            "it gives one vector: use encoder.pooling=average with decoder=lstm, or a network such as resnet50"
         )
     if config.pooling.startswith("multi") and network.two_maps is None:
         raise ConfigError(

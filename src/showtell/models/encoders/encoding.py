@@ -82,6 +82,19 @@ class FrozenEncoder(LazyEncoder):
             raise error if self.is_given else WeightsError(f"{error}, or {OFFLINE}") from None
 
     @cached_property
+    def network(self) -> Encoder:
+        """As there; a new run shows it whole pictures."""
+        built, size = super().network, self.config.image_size
+        for patch in {part.patch for part in built.parts if part.patch and not (self.run.resume or self.run.init_from)}:
+            if left := size % patch:
+                sizes = [str(one) for one in (size - left, size - left + patch) if one >= EncoderConfig.SMALLEST]
+                raise ConfigError(
+                    f"encoder.image_size={size}: {self.config.name} sees patches of {patch} x {patch}, so {left} rows "
+                    f"and columns would be cut off; use encoder.image_size={' or '.join(sizes)}"
+                )
+        return built
+
+    @cached_property
     def parts(self) -> list["FrozenEncoder"]:
         """One for each feature store that a split has: itself, or both of a pair."""
         configs = parts_of(self.config)

@@ -138,7 +138,7 @@ class TimmBackbone(LibraryBackbone):
         except Exception as error:  # whatever a library's network raises is a matter of that network
             raise self.refused(error) from error
         vector = trunk.mean_vector if self.config.vector == "mean" else trunk.to_vector
-        return Network(trunk, to_map=trunk.to_map, to_vector=vector, two_maps=trunk.two_maps)
+        return Network(trunk, patch=_patch(model), to_map=trunk.to_map, to_vector=vector, two_maps=trunk.two_maps)
 
     def load(self, network: Network, weights: EncoderWeights) -> None:
         """By timm's own conversion: another library's names, positions of another picture size."""
@@ -210,6 +210,14 @@ class TimmBackbone(LibraryBackbone):
         if by_hand.is_file():
             return by_hand
         return hub_file(self.published_config.hf_hub_id, self.config.name, by_hand)
+
+
+def _patch(model: nn.Module) -> int:
+    """Side of the patches that a transformer cuts pictures into, dropping what is left over; 0: it is none."""
+    from timm.layers.patch_embed import PatchEmbed
+
+    cutting = (one for one in model.modules() if isinstance(one, PatchEmbed) and not one.dynamic_img_pad)
+    return next((one.patch_size[0] for one in cutting), 0)
 
 
 def _drop_classifier(model: Any) -> None:

@@ -111,8 +111,9 @@ class TorchvisionBackbone(LibraryBackbone):
         trunk = _convolutional_trunk(model)
         if trunk is None:
             watched = WatchedLayers(_without_classifier(model))
+            patch = model.features[0][0].kernel_size[0] if watched.kind == "SwinTransformer" else 0
             return Network(
-                watched.trunk, model, ask=watched.ask, to_map=watched.to_map, to_vector=watched.to_vector,
+                watched.trunk, model, patch=patch, ask=watched.ask, to_map=watched.to_map, to_vector=watched.to_vector,
                 two_maps=watched.two_maps,
             )  # fmt: skip
         stem = 3 if hasattr(model, "layer4") else int(trunk is getattr(model, "features", None))
