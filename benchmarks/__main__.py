@@ -19,7 +19,7 @@ HEAD = "| figure | value | target | reached | command | date | machine |\n|---|-
 HELPERS = (
     "__main__", "machine", "synthetic", "encoders", "scaling", "recipes", "large_recipes", "feature_dtypes",
     "views_at_prediction", "distilling", "mutations", "exported",
-    "chaos", "readme_picture",
+    "chaos", "readme_picture", "jpeg_decoders", "eight_bits",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from showtell.config import ConfigError, EncoderConfig, ImageTransform
 from showtell.files import file_sha256, short_hash
 from showtell.models.encoders.base import Encoder, build_encoder, find_backbone, find_weights
 from showtell.models.encoders.encoding import encoder_fingerprint
-from showtell.models.encoders.maps import colored_regions, regions
+from showtell.models.encoders.maps import averaged, colored_regions, regions
 from showtell.models.encoders.weights import WeightsError, download
 
 
@@ -144,6 +144,17 @@ def test_grid_holds_the_regions_of_the_map_row_by_row() -> None:
     found = regions(answer)
     assert found.shape == (2, 4, 3)
     assert torch.equal(found[1, 2], answer[1, :, 1, 0])
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(7, 7), (14, 14), (9, 9), (14, 7)])
+def test_maps_of_any_size_are_averaged_to_the_bits_of_adaptive_pooling(
+    precision: torch.dtype, layout: torch.memory_format, size: tuple[int, int]
+) -> None:
+    # stores on disk were written with it
+    found = torch.randn(2, 40, *size, generator=torch.Generator().manual_seed(0)).to(precision, memory_format=layout)
+    assert torch.equal(averaged(found, 7, 7), nn.functional.adaptive_avg_pool2d(found, 7))
 
 
 def test_quarters_are_the_pictures_own() -> None:

@@ -27,6 +27,17 @@ def tokens_as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     return places.transpose(1, 2).reshape(len(tokens), -1, *size)
 
 
+def averaged(last: Tensor, height: int, width: int) -> Tensor:
+    """A map `(B, D, h, w)` averaged to another size.
+
+    The usual ratios, one and two, go without the adaptive kernel, to the same bits: OpenVINO has a slow one.
+    """
+    for factor in (1, 2):
+        if last.shape[2] == factor * height and last.shape[3] == factor * width:
+            return last if factor == 1 else nn.functional.avg_pool2d(last, factor)
+    return nn.functional.adaptive_avg_pool2d(last, (height, width))
+
+
 def regions(last: Tensor, side: int = 0, pooling: str = "grid") -> Tensor:
     """The places of a map `(B, D, h, w)`, row by row, as `(B, R, D)`; averaged to `side` x `side` of them first.
 
@@ -40,7 +51,7 @@ def regions(last: Tensor, side: int = 0, pooling: str = "grid") -> Tensor:
             "use a smaller number, or a larger encoder.image_size"
         )
     if side:
-        last = nn.functional.adaptive_avg_pool2d(last, side)
+        last = averaged(last, side, side)
     return last.flatten(2).transpose(1, 2).contiguous()
 
 
@@ -61,7 +72,7 @@ def with_vector(vector: Tensor, found: Tensor) -> Tensor:
 def colored_regions(first: Tensor, last: Tensor, grid: tuple[int, int]) -> Tensor:
     """Regions `(B, R, C_last + 2 C_first)` row by row: the last map's mean, the first's maximum and minimum in each."""
     parts = [
-        nn.functional.adaptive_avg_pool2d(last, grid),
+        averaged(last, *grid),
         nn.functional.adaptive_max_pool2d(first, grid),
         -nn.functional.adaptive_max_pool2d(-first, grid),
     ]
@@ -71,7 +82,7 @@ def colored_regions(first: Tensor, last: Tensor, grid: tuple[int, int]) -> Tenso
 def side_by_side(earlier: Tensor, last: Tensor) -> Tensor:
     """Two maps as one, `(B, D_earlier + D_last, h, w)` at the last one's size."""
     height, width = last.shape[2:]
-    return torch.cat([nn.functional.adaptive_avg_pool2d(earlier, (height, width)), last], dim=1)
+    return torch.cat([averaged(earlier, height, width), last], dim=1)
 
 
 def two_scales(chain: nn.Sequential, pixels: Tensor) -> tuple[Tensor, Tensor]:
