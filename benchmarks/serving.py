@@ -8,7 +8,6 @@ picture and after the hundred; pages that they share count in each. The pictures
 
 import argparse
 import json
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,7 +52,7 @@ def main(options: argparse.Namespace, folder: Path) -> None:
             answers = [json.loads(answer) for answer in pool.map(lambda upload: send(url, upload), uploads)]
         seconds, after = time.monotonic() - began, peak(process.pid)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a shell's background would be deaf to SIGINT
         process.communicate(timeout=60)
     captions = sum("captions" in answer for answer in answers)
     errors = sum("error" in answer for answer in answers)

@@ -74,7 +74,8 @@ def run_sweep(data: Path, epochs: int, folder: Path) -> None:
 def count_encoded(runs: Path) -> int:
     """How many pictures all runs together sent through the encoder."""
     logs = [log.read_text(encoding="utf-8") for log in sorted(runs.glob("*/out.log"))]
-    return sum(int(count) for log in logs for count in re.findall(r"encoding \S+ .*?(\d+)/\1 pictures", log))
+    found = [count for log in logs for count in re.findall(r"encoding +\S+: ([\d,]+) pictures in", log)]
+    return sum(int(count.replace(",", "")) for count in found)
 
 
 def count_pictures(data: Path) -> int:
