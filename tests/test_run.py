@@ -13,6 +13,7 @@ from showtell.config import Config, parse
 from showtell.config.command_line import ready_directory, resume_arguments
 from showtell.errors import ConfigError, UserError
 from showtell.launching.start import start
+from showtell.prediction.inputs import refuse_no_checkpoint
 from showtell.run import Run, at_current_stage, with_parts_of_run
 
 COMMAND = {"seed": 7, "resume": None, "training": {"max_epochs": 3}}
@@ -54,6 +55,13 @@ def test_a_refused_resume_leaves_the_run_as_it_was(run: Run) -> None:
     run.withdraw()
     assert run.config_file.read_bytes() == before
     assert not run.candidate_file.exists()
+
+
+def test_captioning_before_the_first_checkpoint_names_the_command_that_trains_on(run: Run) -> None:
+    run.record(state="stopped")
+    with pytest.raises(ConfigError, match=r"has no checkpoint yet; train it: .*train\.py --run ") as no:
+        refuse_no_checkpoint(run.directory)
+    assert str(no.value).endswith(run.command)
 
 
 def test_a_resume_before_the_first_checkpoint_names_the_command_that_begins_anew(run: Run) -> None:

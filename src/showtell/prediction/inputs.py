@@ -90,7 +90,7 @@ def refuse_no_checkpoint(path: Path) -> None:
     if path.is_dir():
         below = runs_below(path)
         if Run(path).status_file.is_file():
-            raise ConfigError(f"{name}: this run has no checkpoint yet; train it with train.py resume={name}")
+            raise ConfigError(f"{name}: this run has no checkpoint yet; train it: {Run(path).command}")
         held = (
             f"is not a run but a folder that holds {below}" if below else "no run is there; name a run, or a checkpoint"
         )
